@@ -1,0 +1,50 @@
+"""Everything that MiniEnD raises on purpose. The command line prints the message alone and exits with 2.
+
+    MiniEndError
+     ├─ ConfigurationError   (ValueError)         a setting that cannot work, or settings that contradict each other
+     ├─ CorpusError          (ValueError)         the corpus is missing, empty, too short or lacks a field
+     ├─ TeacherError         (ValueError)         the teacher or its tokenizer cannot be used
+     ├─ CacheMismatchError   (ValueError)         the cache holds something else than what was asked for
+     ├─ CacheDamagedError    (OSError)            bytes on disk are not the bytes that were published
+     ├─ CacheUnfinishedError (RuntimeError)       the dump has not published everything that it planned
+     ├─ RunMismatchError     (ValueError)         the output directory holds another training run
+     └─ TrainingError        (RuntimeError)       the training cannot go on (a loss that is not finite, ...)
+
+Every message says what was expected, what was found and what to do.
+"""
+
+
+class MiniEndError(Exception):
+    """Base of all errors that a user can cause or mend."""
+
+
+class ConfigurationError(MiniEndError, ValueError):
+    """A setting that cannot work, or settings that contradict each other."""
+
+
+class CorpusError(MiniEndError, ValueError):
+    """The corpus is missing, empty, too short or lacks a field."""
+
+
+class TeacherError(MiniEndError, ValueError):
+    """The teacher or its tokenizer cannot be used."""
+
+
+class CacheMismatchError(MiniEndError, ValueError):
+    """The cache holds something else than what was asked for."""
+
+
+class CacheDamagedError(MiniEndError, OSError):
+    """Bytes on disk are not the bytes that were published."""
+
+
+class CacheUnfinishedError(MiniEndError, RuntimeError):
+    """The dump has not published everything that it planned."""
+
+
+class RunMismatchError(MiniEndError, ValueError):
+    """The output directory holds another training run."""
+
+
+class TrainingError(MiniEndError, RuntimeError):
+    """The training cannot go on."""

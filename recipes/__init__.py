@@ -1,0 +1,1 @@
+"""What uses several stages: the demo."""

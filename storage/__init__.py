@@ -1,0 +1,1 @@
+"""The cache on disk: documents, arrays, integer codecs, integrity. Uses numpy and zarr, no torch; SPEC.md is the format."""

@@ -1,0 +1,1 @@
+"""Stage two: storage, decoded signals, student forward, losses, checkpoint."""

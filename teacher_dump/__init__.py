@@ -1,0 +1,1 @@
+"""Stage one: corpus, segments, denoising examples, teacher forward, encoded signals, storage."""
