@@ -1,6 +1,8 @@
 """One progress bar for all long work: tqdm with rate and time left, silent when the output is not a terminal."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -17,3 +19,24 @@ def progress_bar(description: str, total: int | None, unit: str, initial: int = 
         disable=not sys.stderr.isatty(),
         file=sys.stderr,
     )
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Inside, transformers logs errors alone, and draws its own bars only on a terminal.
+
+    Its warnings about tied heads while loading and saving are no news here: the tie is decided from the tensors.
+    """
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,322 @@
+"""The commands: read options, call one function, print the result. Heavy imports stand inside the commands."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .errors import MiniEndError
+
+app = typer.Typer(
+    name="miniend",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Offline distillation of T5-family encoder-decoders: run the teacher once, train many students from its cache.",
+)
+
+Opt = typer.Option
+
+
+class DataObjective(StrEnum):
+    """How examples come about."""
+
+    SPAN_CORRUPTION = "span-corruption"
+    PAIRS = "pairs"
+
+
+class Temperature(StrEnum):
+    """Relation temperatures."""
+
+    PUBLISHED = "published"
+    CALIBRATED = "calibrated"
+
+
+class Logits(StrEnum):
+    """Kinds of cached next-token distributions."""
+
+    TOP_K = "top-k"
+    NONE = "none"
+
+
+class Codec(StrEnum):
+    """Integer codecs."""
+
+    PCODEC = "pcodec"
+    ZSTD = "zstd"
+
+
+class Dtype(StrEnum):
+    """Dtypes of the teacher's forward."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class ObjectiveName(StrEnum):
+    """Rows of the MiniEnD comparison."""
+
+    SCRATCH = "scratch"
+    LOGITS = "logits"
+    MINILM = "minilm"
+    IMPLICIT = "implicit"
+    MINIEND_D = "miniend-d"
+    MINIEND_E = "miniend-e"
+
+
+class CrossRelation(StrEnum):
+    """Readings of the cross-attention term."""
+
+    QK = "qk"
+    QQ_KK_VV = "qq_kk_vv"
+
+
+class Optimizer(StrEnum):
+    """Optimisers."""
+
+    ADAMW = "adamw"
+    ADAFACTOR = "adafactor"
+
+
+class Schedule(StrEnum):
+    """Learning-rate schedules after warm-up."""
+
+    LINEAR = "linear"
+    COSINE = "cosine"
+    CONSTANT = "constant"
+    INVERSE_SQRT = "inverse-sqrt"
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, Opt("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"miniend {__version__}")
+        raise typer.Exit
+
+
+@app.command("dump-teacher")
+def dump_teacher(
+    teacher: Annotated[str, Opt(help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint.")],
+    corpus: Annotated[
+        str, Opt(help="python-docs; a file or glob of .txt, .jsonl[.gz] or .parquet; or hf:NAME[:CONFIG][@REVISION].")
+    ],
+    cache: Annotated[Path, Opt(help="Directory of the cache. A dump that is already there is continued.")],
+    examples: Annotated[int, Opt(help="Training examples. A larger number in a later run appends.")],
+    field: Annotated[
+        list[str] | None, Opt(help="Field that holds the text (default: text); give it twice for --objective pairs.")
+    ] = None,
+    split: Annotated[str, Opt(help="Split of an hf: corpus.")] = "train",
+    objective: Annotated[
+        DataObjective, Opt(help="T5 span corruption of text, or ready-made input/target pairs.")
+    ] = DataObjective.SPAN_CORRUPTION,
+    input_length: Annotated[int, Opt(help="Input tokens per example, EOS included.")] = 512,
+    target_length: Annotated[int, Opt(help="Longest target of a pair; span corruption derives its own.")] = 128,
+    noise_density: Annotated[float, Opt(help="Share of tokens that span corruption removes.")] = 0.15,
+    mean_span: Annotated[float, Opt(help="Mean length of a removed span.")] = 3.0,
+    passes: Annotated[int, Opt(help="Times that the corpus may be gone through, with fresh corruptions.")] = 1,
+    validation_examples: Annotated[int, Opt(help="Held-out examples, from documents that training never sees.")] = 512,
+    signals: Annotated[
+        str,
+        Opt(help="Sites whose Q, K, V are cached, SITE[@LAYER] with commas; the last layer by default. '' for none."),
+    ] = "encoder.self,decoder.self,decoder.cross",
+    relation_kl: Annotated[
+        float, Opt(help="Target: mean KL (nats) from the teacher's relations to the cached ones.")
+    ] = 1e-3,
+    relation_step: Annotated[float | None, Opt(help="Fixed quantiser step instead of a target.")] = None,
+    relation_rank: Annotated[int | None, Opt(help="Most components per relation code.")] = None,
+    relation_temperature: Annotated[
+        Temperature,
+        Opt(
+            help="published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy of 0.8."
+        ),
+    ] = Temperature.PUBLISHED,
+    logits: Annotated[Logits, Opt(help="Next-token distributions to cache.")] = Logits.TOP_K,
+    top_k: Annotated[int, Opt(help="Entries kept per target position; the rest is one tail.")] = 64,
+    logit_step: Annotated[float, Opt(help="Quantiser step of log-probabilities, in nats.")] = 1 / 32,
+    calibration_examples: Annotated[int, Opt(help="Training examples that bases and steps are fitted on.")] = 160,
+    batch_size: Annotated[int, Opt(help="Examples per teacher forward.")] = 16,
+    shard_examples: Annotated[int, Opt(help="Examples per shard, the unit of publishing.")] = 256,
+    dtype: Annotated[Dtype, Opt(help="Dtype of the teacher.")] = Dtype.FLOAT32,
+    device: Annotated[str, Opt(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    codec: Annotated[
+        Codec, Opt(help="pcodec (smaller), or zstd (core Zarr codecs alone, faster to write).")
+    ] = Codec.PCODEC,
+    seed: Annotated[int, Opt(help="Seed of corruption and of the choice of held-out documents.")] = 0,
+    mixed_environment: Annotated[
+        bool, Opt("--mixed-environment", help="Go on with a cache begun on another machine; not byte-identical then.")
+    ] = False,
+) -> None:
+    """Stage one: run the teacher over a corpus once and cache its signals. Run it again to resume or to grow."""
+    from .teacher_dump.config import DumpConfig
+    from .teacher_dump.dump import dump_teacher as run
+
+    pair = objective is DataObjective.PAIRS
+    fields = tuple(field) if field else (("input", "target") if pair else ("text",))
+    run(
+        DumpConfig(
+            teacher=teacher,
+            corpus=corpus,
+            cache=cache,
+            examples=examples,
+            field=fields,
+            split=split,
+            objective=objective.value,
+            input_length=input_length,
+            target_length=target_length,
+            noise_density=noise_density,
+            mean_span=mean_span,
+            passes=passes,
+            validation_examples=validation_examples,
+            signals=signals,
+            relation_kl=relation_kl,
+            relation_step=relation_step,
+            relation_rank=relation_rank,
+            relation_temperature=relation_temperature.value,
+            logits=logits.value,
+            top_k=top_k,
+            logit_step=logit_step,
+            calibration_examples=calibration_examples,
+            batch_size=batch_size,
+            shard_examples=shard_examples,
+            dtype=dtype.value,
+            device=device,
+            codec=codec.value,
+            seed=seed,
+            mixed_environment=mixed_environment,
+        ),
+        say=typer.echo,
+    )
+
+
+OBJECTIVE_HELP = (
+    "scratch: hard labels. logits: KL to the cached distribution. minilm: decoder self-attention relations. "
+    "implicit: logits + minilm. miniend-d: implicit + cross-attention relations. miniend-e: implicit + encoder self-attention "
+    "relations. Every relation term is the mean of the QQ, KK, VV relation KLs of the last layers (MiniLMv2 form); which "
+    "objectives the paper's table names beside MiniEnD is inferred, see the README."
+)
+
+
+@app.command("train-student")
+def train_student(
+    cache: Annotated[Path, Opt(help="Cache that dump-teacher wrote.")],
+    output: Annotated[
+        Path, Opt(help="Hugging Face model directory to write. A run that is already there is continued.")
+    ],
+    size: Annotated[str, Opt(help="6L384H, 6E3D384H for unequal depths, or a T5 config.json.")] = "6L384H",
+    objective: Annotated[ObjectiveName, Opt(help=OBJECTIVE_HELP)] = ObjectiveName.MINIEND_E,
+    logits: Annotated[
+        bool, Opt("--logits/--no-logits", help="Keep or drop the logit term of miniend-d and -e.")
+    ] = True,
+    cross_relation: Annotated[
+        CrossRelation,
+        Opt(help="Our two readings of the paper's cross-attention term: qk, the attention itself re-headed; qq_kk_vv."),
+    ] = CrossRelation.QK,
+    relation_heads: Annotated[
+        int | None, Opt(help="Relation heads; by default the largest of 32, 24, 16, 12, 8 that divides both widths.")
+    ] = None,
+    weight: Annotated[list[str] | None, Opt(help="Weight of a term, TERM=NUMBER; repeatable; 1 otherwise.")] = None,
+    steps: Annotated[int, Opt(help="Optimiser steps.")] = 10_000,
+    batch_size: Annotated[int, Opt(help="Examples per optimiser step.")] = 32,
+    accumulate: Annotated[int, Opt(help="Forward passes that a step's batch is split into.")] = 1,
+    optimizer: Annotated[
+        Optimizer, Opt(help="adamw, or adafactor with its steps scaled by each matrix's RMS.")
+    ] = Optimizer.ADAMW,
+    learning_rate: Annotated[
+        float | None, Opt(help="Peak; 3e-4 for adamw and 1e-2 for adafactor unless given.")
+    ] = None,
+    warmup_steps: Annotated[int | None, Opt(help="Linear warm-up; a hundredth of the steps unless given.")] = None,
+    schedule: Annotated[Schedule, Opt(help="Learning rate after warm-up.")] = Schedule.LINEAR,
+    weight_decay: Annotated[float, Opt(help="Decoupled weight decay of matrices.")] = 0.01,
+    clip: Annotated[float, Opt(help="Largest global gradient norm; 0 does not clip.")] = 1.0,
+    bf16: Annotated[bool, Opt("--bf16", help="bfloat16 autocast; losses stay in float32.")] = False,
+    device: Annotated[str, Opt(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    init: Annotated[str | None, Opt(help="Checkpoint of a student to start from.")] = None,
+    init_from_teacher: Annotated[
+        str | None,
+        Opt(help="Teacher checkpoint whose evenly spaced layers to start from; the size must have its width."),
+    ] = None,
+    log_every: Annotated[int, Opt(help="Steps between lines of metrics.jsonl and TensorBoard.")] = 10,
+    save_every: Annotated[int, Opt(help="Steps between checkpoints.")] = 500,
+    eval_every: Annotated[int, Opt(help="Steps between evaluations on the held-out examples.")] = 500,
+    seed: Annotated[int, Opt(help="Seed of the student's weights and of the order of examples.")] = 0,
+    allow_unfinished: Annotated[
+        bool, Opt("--allow-unfinished", help="Train on what an unfinished dump has published so far.")
+    ] = False,
+) -> None:
+    """Stage two: train a student from a cache, without the teacher. Run it again to resume."""
+    from .student_train.config import TrainConfig
+    from .student_train.train import train_student as run
+
+    run(
+        TrainConfig(
+            cache=cache,
+            output=output,
+            size=size,
+            objective=objective.value,
+            logits=logits,
+            cross_relation=cross_relation.value,
+            relation_heads=relation_heads,
+            weight=tuple(weight or ()),
+            steps=steps,
+            batch_size=batch_size,
+            accumulate=accumulate,
+            optimizer=optimizer.value,
+            learning_rate=learning_rate,
+            warmup_steps=warmup_steps,
+            schedule=schedule.value,
+            weight_decay=weight_decay,
+            clip=clip,
+            bf16=bf16,
+            device=device,
+            seed=seed,
+            init=init,
+            init_from_teacher=init_from_teacher,
+            log_every=log_every,
+            save_every=save_every,
+            eval_every=eval_every,
+            allow_unfinished=allow_unfinished,
+        ),
+        say=typer.echo,
+    )
+
+
+@app.command()
+def inspect(
+    directory: Annotated[Path, typer.Argument(help="Directory of a cache, finished or not.")],
+    as_json: Annotated[bool, Opt("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what is in a cache, how large it is and how faithful."""
+    from .recipes.inspection import describe, inspect_cache
+
+    facts = inspect_cache(directory)
+    lines = [json.dumps(facts, indent=2)] if as_json else describe(facts)
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, Opt(help="Directory for everything that the demo writes.")] = Path("demo-output"),
+) -> None:
+    """The whole story on Python's own documentation, on a CPU, in minutes: teacher, cache, students, table and picture."""
+    from .recipes.demo import run_demo
+
+    if not run_demo(output, say=typer.echo):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: errors of ours become a line on standard error and exit status 2, an interrupt 130."""
+    try:
+        app()
+    except MiniEndError as error:
+        typer.echo(f"miniend: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("miniend: interrupted; run the same command again to go on", err=True)
+        sys.exit(130)

@@ -1,0 +1,18 @@
+"""Choosing the device of a run."""
+
+import torch
+
+from .errors import ConfigurationError
+
+
+def choose_device(text: str) -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU; a device that is not there is refused."""
+    if text == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(text)
+    except RuntimeError:
+        raise ConfigurationError(f"unknown device {text!r}; expected auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(f"device {text!r} was asked for, but PyTorch sees no CUDA device; use --device cpu")
+    return device

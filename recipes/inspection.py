@@ -1,0 +1,142 @@
+"""What is in a cache, how large and how faithful: `miniend inspect`, as one JSON object and as a table."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..cache import Cache, open_cache
+from ..signals.relations import carries_no_information
+
+
+def inspect_cache(path: Path) -> dict[str, Any]:
+    """One JSON object about a cache, finished or not.
+
+    Byte counts are those of files on disk; `bytes_per_token` divides whole columns by the valid tokens of their axis. Fidelity
+    is the mean KL in nats over what the shards measured while the teacher was at hand.
+    """
+    cache = open_cache(path, allow_unfinished=True)
+    plan = cache.plan.document
+    tokens = {axis: sum(shard.tokens[axis] for shard in cache.shards) for axis in ("input", "target")}
+    return {
+        "format_version": plan["version"],
+        "digest": cache.digest,
+        "complete": cache.complete,
+        "examples": len(cache.training),
+        "validation_examples": len(cache.validation),
+        "planned_examples": int(cache.extents[-1]["examples"]) if cache.extents else 0,
+        "tokens": tokens,
+        "bytes": _bytes(cache),
+        "bytes_per_token": _bytes_per_token(cache, tokens),
+        "fidelity": _fidelity(cache),
+        "relations": {name: _relation(cache, name) for name in cache.codecs},
+        "teacher": _teacher(cache),
+        "objective": plan["objective"],
+        "corpus": plan["corpus"],
+        "logits": plan["signals"]["logits"],
+        "codec": plan["codec"],
+    }
+
+
+def _column_bytes(cache: Cache, start: str) -> int:
+    return sum(
+        shard.folder.column_bytes(name)
+        for shard in cache.shards
+        for name in shard.folder.columns
+        if name.startswith(start)
+    )
+
+
+def _bytes(cache: Cache) -> dict[str, Any]:
+    total = sum(path.stat().st_size for path in cache.path.rglob("*") if path.is_file())
+    return {
+        "total": total,
+        "inputs": _column_bytes(cache, "inputs.") + _column_bytes(cache, "targets."),
+        "logits": _column_bytes(cache, "logits."),
+        "bases": sum(cache.calibration.column_bytes(name) for name in cache.calibration.columns),
+        "relations": {name: _column_bytes(cache, f"relations.{name}.") for name in cache.codecs},
+        "segments": sum(path.stat().st_size for path in (cache.path / "segments").rglob("*") if path.is_file()),
+    }
+
+
+def _bytes_per_token(cache: Cache, tokens: dict[str, int]) -> dict[str, Any]:
+    relations: dict[str, Any] = {}
+    for name, codec in cache.codecs.items():
+        found = {
+            place.name: _column_bytes(cache, column) / max(1, tokens[place.axis])
+            for column, place in codec.columns().items()
+        }
+        relations[name] = found if len(found) > 1 else next(iter(found.values()))
+    logits = _column_bytes(cache, "logits.") / max(1, tokens["target"])
+    return {"logits": logits if cache.plan.document["signals"]["logits"] else None, "relations": relations}
+
+
+def _fidelity(cache: Cache) -> dict[str, Any]:
+    means = {site: {kind: part.mean for kind, part in kinds.items()} for site, kinds in cache.fidelity().items()}
+    logits = means.pop("logits", None)
+    return {"relation_kl": means, "relation_kl_target": cache.plan.document["signals"]["relation_kl"], "logits": logits}
+
+
+def _relation(cache: Cache, name: str) -> dict[str, Any]:
+    codec = cache.codecs[name]
+    return {
+        "relation_heads": codec.heads,
+        "inner": codec.inner,
+        "rank": {place: code.rank for place, code in codec.codes.items()},
+        "step": {place: code.step for place, code in codec.codes.items()},
+        "alpha": codec.alpha,
+        "relative_entropy": codec.relative_entropy,
+        "carries_no_information": [
+            kind for kind, value in codec.relative_entropy.items() if carries_no_information(value)
+        ],
+    }
+
+
+def _teacher(cache: Cache) -> dict[str, Any]:
+    planned, calibrated = cache.plan.document["teacher"], cache.calibration.document["teacher"]
+    return {
+        "name": planned["name"],
+        "tensor_digest": planned["tensor_digest"],
+        "dtype": planned["dtype"],
+        **planned["facts"],
+        "cross_entropy": cache.teacher_cross_entropy("train"),
+        "validation_cross_entropy": cache.teacher_cross_entropy("validation"),
+        "unigram_entropy": calibrated["unigram_entropy"],
+    }
+
+
+def describe(facts: dict[str, Any]) -> Iterator[str]:
+    """The lines that `miniend inspect` prints."""
+    teacher, tokens = facts["teacher"], facts["tokens"]
+    state = "complete" if facts["complete"] else f"unfinished ({facts['planned_examples']} examples planned)"
+    yield f"cache {facts['digest'][:16]}  format {facts['format_version']}  {state}"
+    yield (
+        f"{facts['examples']} training and {facts['validation_examples']} validation examples, "
+        f"{tokens['input']:,} input and {tokens['target']:,} target tokens"
+    )
+    yield (
+        f"teacher {teacher['name']}: cross-entropy {teacher['cross_entropy']:.3f} nats per target token, "
+        f"unigram entropy {teacher['unigram_entropy']:.3f}"
+    )
+    yield ""
+    yield f"{'signal':<28} {'bytes':>14} {'per token':>10}  mean KL in nats"
+    yield from _signal_lines(facts)
+    sizes = facts["bytes"]
+    for name in ("inputs", "bases", "segments", "total"):
+        yield f"{name:<28} {sizes[name]:>14,}"
+    for name, relation in facts["relations"].items():
+        for kind in relation["carries_no_information"]:
+            entropy = relation["relative_entropy"][kind]
+            yield f"{name} {kind}: relative entropy {entropy:.3f}, carries no information"
+
+
+def _signal_lines(facts: dict[str, Any]) -> Iterator[str]:
+    per_token, fidelity = facts["bytes_per_token"], facts["fidelity"]
+    for name, value in per_token["relations"].items():
+        parts = value if isinstance(value, dict) else {"": value}
+        shown = "+".join(f"{part:.1f}" for part in parts.values())
+        kls = "  ".join(f"{kind} {kl:.1e}" for kind, kl in fidelity["relation_kl"].get(name, {}).items())
+        yield f"{name:<28} {facts['bytes']['relations'][name]:>14,} {shown:>10}  {kls}"
+    if per_token["logits"] is not None:
+        kl, tail = fidelity["logits"]["kl"], fidelity["logits"]["tail_mass"]
+        name, size = f"logits (top-{facts['logits']['k']})", facts["bytes"]["logits"]
+        yield f"{name:<28} {size:>14,} {per_token['logits']:>10.1f}  {kl:.1e}  (tail mass {tail:.3f})"

@@ -1,0 +1,108 @@
+"""How faithful a cached relation is: KL(P_teacher || P_cached) with the loss's own masks, per relation kind.
+
+Measured one example at a time, so that memory stays at R x L x L.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .relations import Relation, relation_kl_sum, relation_rows, relations_of, relative_entropy
+from .sites import Site
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSample:
+    """Q, K, V of one site for a few examples, [B, length, inner] each, with the valid tokens [B, length] of both axes."""
+
+    tensors: Tensors
+    valid: Tensors
+
+    def examples(self) -> Iterator["SiteSample"]:
+        """One example at a time."""
+        for index in range(next(iter(self.tensors.values())).shape[0]):
+            yield SiteSample(
+                {name: tensor[index : index + 1] for name, tensor in self.tensors.items()},
+                {name: tensor[index : index + 1] for name, tensor in self.valid.items()},
+            )
+
+
+@dataclass(slots=True)
+class MeanOf:
+    """A mean kept as sum and count, so that means of parts add up."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, total: float, count: int) -> None:
+        """Add a sum over `count` things."""
+        self.total += total
+        self.count += count
+
+    @property
+    def mean(self) -> float:
+        """The mean, 0 of nothing."""
+        return self.total / self.count if self.count else 0.0
+
+
+def relation_kl(
+    site: Site, exact: SiteSample, other: Tensors, heads: int, alpha: Mapping[str, float], rows: int | None = None
+) -> dict[str, MeanOf]:
+    """Per relation kind, the KL sum and row count of `other`'s relations from the exact ones.
+
+    `rows` takes about that many evenly spaced rows per example instead of all, for estimates.
+    """
+    measured = {relation.kind: MeanOf() for relation in relations_of(site)}
+    pairs = zip(exact.examples(), SiteSample(other, exact.valid).examples(), strict=True)
+    for one, cached in pairs:
+        for relation in relations_of(site):
+            step = row_step(relation, one, rows)
+            factors = one.tensors, cached.tensors, one.valid
+            kl = relation_kl_sum(relation, *factors, heads, alpha[relation.kind], step)
+            measured[relation.kind].add(float(kl), relation_rows(relation, one.valid, heads, step))
+    return measured
+
+
+def row_step(relation: Relation, sample: SiteSample, rows: int | None) -> int:
+    """Spacing at which about `rows` rows of a relation are taken; 1 for all."""
+    return max(1, sample.valid[relation.row_axis].shape[1] // rows) if rows else 1
+
+
+def mean_relative_entropy(
+    relation: Relation, samples: Sequence[SiteSample], heads: int, alpha: float, rows: int | None = None
+) -> float:
+    """The teacher's own mean entropy over ln(visible keys), averaged over examples; 1 says that the relation is uniform."""
+    found = [
+        relative_entropy(relation, one.tensors, one.valid, heads, alpha, row_step(relation, one, rows))
+        for sample in samples
+        for one in sample.examples()
+    ]
+    return sum(found) / len(found)
+
+
+def worst_share(kl: Mapping[str, MeanOf], target: float) -> float:
+    """How far the measured KLs use up the target: 1 when the binding one of three conditions is just met.
+
+    The mean over QQ, KK, VV may reach the target, no single one more than three times the target, and QK (cross-attention)
+    the target itself.
+    """
+    same = [kl[kind].mean for kind in ("query", "key", "value")]
+    shares = [sum(same) / len(same) / target, max(same) / (3 * target)]
+    if "query_key" in kl:
+        shares.append(kl["query_key"].mean / target)
+    return max(shares)
+
+
+def head_sample(samples: Sequence[SiteSample], examples: int) -> list[SiteSample]:
+    """The first few examples of a list of samples, one per entry."""
+    taken = [one for sample in samples for one in sample.examples()]
+    return taken[:examples]
+
+
+def no_grad_rms(tensor: Tensor, valid: Tensor) -> float:
+    """Root mean square of a tensor [B, length, inner] over valid tokens."""
+    return float(tensor[valid].float().square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny))

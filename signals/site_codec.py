@@ -1,0 +1,137 @@
+"""Everything a plan says of one site: its codes, its relation temperatures and how informative its relations are.
+
+A site's coefficients are stored per code place as `[rank, tokens]`, tokens being the valid ones of all examples in order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .basis import CodePlace, RelationCode, code_places, join_blocks
+from .sites import Site
+
+ARRAYS = ("mean", "synthesis", "weight")
+
+
+def column_name(site: Site, place: CodePlace) -> str:
+    """Name of the column that holds a code's coefficients, e.g. `relations.decoder.cross@11.key_value`."""
+    return f"relations.{site}.{place.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiteCodec:
+    """Encoder and decoder of one site."""
+
+    site: Site
+    inner: int
+    heads: int
+    """Relation heads at which temperature, step and fidelity were measured; a student may use another number."""
+    codes: dict[str, RelationCode]
+    """By place name (`query_key_value`, or `query` and `key_value` for cross-attention)."""
+    alpha: dict[str, float]
+    """Factor inside the softmax per relation kind; 1 is the published form."""
+    relative_entropy: dict[str, float]
+    """Teacher's mean relative entropy per relation kind at these factors."""
+    published_entropy: dict[str, float]
+    """The same at alpha = 1."""
+
+    def places(self) -> tuple[CodePlace, ...]:
+        """The code places of the site, in storage order."""
+        return code_places(self.site)
+
+    def columns(self) -> dict[str, CodePlace]:
+        """The code places of the site by column name."""
+        return {column_name(self.site, place): place for place in self.places()}
+
+    def encode(self, tensors: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Coefficients by column name, int32 [rank, valid tokens], for `query`, `key`, `value` [B, length, inner]."""
+        columns = {}
+        for place in self.places():
+            rows = join_blocks(tensors, place.blocks)[valid[place.axis]]
+            columns[column_name(self.site, place)] = self.codes[place.name].encode(rows).T
+        return columns
+
+    def decode(self, coefficients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`query`, `key`, `value`, float32 [..., inner], from integers [..., rank] by column name."""
+        tensors: dict[str, Tensor] = {}
+        for place in self.places():
+            code = self.codes[place.name]
+            tensors |= code.split(code.decode(coefficients[column_name(self.site, place)]))
+        return tensors
+
+    def reconstruct(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What a student will see of `query`, `key`, `value` [B, length, inner]: decode(encode(...)), padding included."""
+        out: dict[str, Tensor] = {}
+        for place in self.places():
+            code = self.codes[place.name]
+            out |= code.split(code.decode(code.encode(join_blocks(tensors, place.blocks))))
+        return out
+
+    def to(self, device: torch.device | str) -> "SiteCodec":
+        """The same codec with its tensors on a device."""
+        return self.replaced({name: code.to(device) for name, code in self.codes.items()})
+
+    def replaced(self, codes: dict[str, RelationCode]) -> "SiteCodec":
+        """The same site with other codes."""
+        return SiteCodec(
+            site=self.site,
+            inner=self.inner,
+            heads=self.heads,
+            codes=codes,
+            alpha=self.alpha,
+            relative_entropy=self.relative_entropy,
+            published_entropy=self.published_entropy,
+        )
+
+    def description(self) -> dict[str, Any]:
+        """The JSON half of the codec; `arrays` is the other."""
+        return {
+            "site": str(self.site),
+            "inner": self.inner,
+            "heads": self.heads,
+            "alpha": self.alpha,
+            "relative_entropy": self.relative_entropy,
+            "published_entropy": self.published_entropy,
+            "codes": {
+                place.name: {
+                    "axis": place.axis,
+                    "blocks": list(place.blocks),
+                    "column": column_name(self.site, place),
+                    "rank": self.codes[place.name].rank,
+                    "step": self.codes[place.name].step,
+                }
+                for place in self.places()
+            },
+        }
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The float32 arrays of the codes by name, e.g. `encoder.self@11.query_key_value.synthesis`."""
+        return {
+            f"{self.site}.{place}.{name}": getattr(code, name) for place, code in self.codes.items() for name in ARRAYS
+        }
+
+
+def site_codec_from(description: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> SiteCodec:
+    """Rebuild a codec from its description and arrays."""
+    name, _, layer = description["site"].partition("@")
+    site = Site(name, int(layer))
+    codes = {
+        place.name: RelationCode(
+            blocks=place.blocks,
+            step=float(description["codes"][place.name]["step"]),
+            **{array: arrays[f"{site}.{place.name}.{array}"] for array in ARRAYS},
+        )
+        for place in code_places(site)
+    }
+    return SiteCodec(
+        site=site,
+        inner=int(description["inner"]),
+        heads=int(description["heads"]),
+        codes=codes,
+        alpha=dict(description["alpha"]),
+        relative_entropy=dict(description["relative_entropy"]),
+        published_entropy=dict(description["published_entropy"]),
+    )

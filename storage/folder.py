@@ -1,0 +1,139 @@
+"""Published folders: columns and raw files under one sealed document that lists each file with length and SHA-256.
+
+`publish_folder` writes one, whole or not at all; `PublishedFolder` (reading.py) reads it. What was written is read
+back and compared before anybody can see it, since a codec that returns wrong values raises nothing.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from ..errors import CacheMismatchError, MiniEndError
+from .columns import Column, Values, open_column, read_column, write_column
+from .documents import document_digest, seal, unseal
+from .publish import publish, remove_abandoned, staging
+from .reading import PublishedFolder, check_name, check_path, document_name, folder_exists
+
+__all__ = ["PublishedFolder", "folder_exists", "publish_folder"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def publish_folder(
+    target: Path,
+    kind: str,
+    body: dict[str, Any],
+    columns: Mapping[str, Column] = NOTHING,
+    files: Mapping[str, bytes] = NOTHING,
+    codec: str = "pcodec",
+) -> str:
+    """Write a folder of this kind and publish it as `target`; returns the digest of its document.
+
+    `body` holds the document's own members, `files` raw bytes by relative path. Equal arguments give equal bytes. When
+    `target` exists with the same content, it stays and its digest is returned.
+    Raises CacheMismatchError when it exists with another content, CacheDamagedError when its document is damaged,
+    MiniEndError when the disk is full or a column does not read back, ValueError for names that cannot be used.
+    """
+    _check_arguments(kind, body, columns, files)
+    remove_abandoned(target.parent)
+    with staging(target) as staged:
+        for name in sorted(columns):
+            write_column(staged, name, columns[name], codec)
+            _check_written(columns[name].values, read_column(staged, name), name)
+        for name, data in sorted(files.items()):
+            path = staged / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        document = seal(kind, {**body, **_inventory(staged, columns)})
+        (staged / document_name(kind)).write_bytes(document)
+        if publish(staged, target):
+            return document_digest(unseal(document, kind, str(target)))
+        return _digest_of_equal(target, staged, kind)
+
+
+def _check_arguments(
+    kind: str, body: Mapping[str, Any], columns: Mapping[str, Column], files: Mapping[str, bytes]
+) -> None:
+    """Raise ValueError before anything is written: for names that clash, that leave the folder, or are the format's."""
+    for name in columns:
+        check_name(name)
+        if name == document_name(kind):
+            raise ValueError(f"a column cannot be named {name!r} like the document")
+    for path in files:
+        check_path(path)
+        if path == document_name(kind) or path.split("/")[0] in columns:
+            raise ValueError(f"the file {path!r} would lie where the document or a column lies")
+    if taken := sorted({"files", "columns"} & set(body)):
+        raise ValueError(f"members that are written by publish_folder cannot be part of the body: {', '.join(taken)}")
+    seal(kind, dict(body))
+
+
+def _check_written(values: Values, stored: Values, name: str) -> None:
+    """Raise MiniEndError unless the stored column is the given one: integers by value, floats by their bits."""
+    same = values.shape == stored.shape
+    if same and values.dtype.kind == "f":
+        same = values.astype(stored.dtype, copy=False).tobytes() == stored.tobytes()
+    elif same:
+        same = np.array_equal(values, stored)
+    if not same:
+        raise MiniEndError(
+            f"the column {name} did not read back as it was written, nothing was published: "
+            "check memory and disk, and report it with the versions of zarr, numcodecs and pcodec"
+        )
+
+
+def _inventory(staged: Path, columns: Mapping[str, Column]) -> dict[str, Any]:
+    """The members "files" and "columns" of the document that describes the folder as it lies in `staged`."""
+    files = {}
+    for path in sorted(staged.rglob("*")):
+        if path.is_file():
+            data = path.read_bytes()
+            files[path.relative_to(staged).as_posix()] = {
+                "bytes": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+            }
+    described = {}
+    for name, column in columns.items():
+        stored = open_column(staged, name)
+        described[name] = {
+            "axis": column.axis,
+            "dtype": stored.dtype.name,
+            "shape": list(stored.shape),
+            "bytes": sum(int(str(entry["bytes"])) for path, entry in files.items() if path.startswith(f"{name}/")),
+        }
+    return {"files": files, "columns": described}
+
+
+def _digest_of_equal(target: Path, staged: Path, kind: str) -> str:
+    """The digest of the folder that stands at `target`, which must hold what `staged` holds.
+
+    Compressed bytes may differ, because another version of a codec library wrote them; the values may not.
+    """
+    standing, ours = PublishedFolder(target, kind), PublishedFolder(staged, kind)
+    if standing.digest != ours.digest and not _same_content(standing, ours):
+        raise CacheMismatchError(
+            f"{target} exists already and holds something else (digest {standing.digest[:12]}, ours {ours.digest[:12]}): "
+            "use another cache directory, or remove that folder if it is not wanted"
+        )
+    return standing.digest
+
+
+def _same_content(one: PublishedFolder, other: PublishedFolder) -> bool:
+    """Whether body, raw files and decoded columns agree."""
+    if _comparable(one) != _comparable(other):
+        return False
+    return all(one.column(name).tobytes() == other.column(name).tobytes() for name in one.columns)
+
+
+def _comparable(folder: PublishedFolder) -> dict[str, Any]:
+    """The document without what depends on how columns were compressed."""
+    document = {key: value for key, value in folder.document.items() if key not in ("sha256", "files", "columns")}
+    columns = {
+        name: {key: value for key, value in info.items() if key != "bytes"} for name, info in folder.columns.items()
+    }
+    raw = {path: entry for path, entry in folder.document["files"].items() if path.split("/")[0] not in columns}
+    return {"body": document, "columns": columns, "files": raw}

@@ -1,0 +1,139 @@
+"""Where things lie in a cache directory, which examples each shard holds, and how the documents refer to each other.
+
+plan <- extents (each refers to the one before) and plan <- calibration <- shards; every arrow is a digest, "parent".
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CacheDamagedError, CacheMismatchError
+from .folder import PublishedFolder, folder_exists
+
+SPLITS = ("validation", "train")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRange:
+    """The examples of one shard."""
+
+    split: str
+    """One of SPLITS; each numbers its shards and its examples on its own, from 0."""
+    number: int
+    """The shard's number within its split."""
+    start: int
+    """First example."""
+    stop: int
+    """One past the last example."""
+
+    @property
+    def name(self) -> str:
+        """The name of the shard's folder."""
+        return f"{self.split}-{self.number:06d}"
+
+
+def plan_path(root: Path) -> Path:
+    """What decides the bytes of everything else; kind plan."""
+    return root / "plan"
+
+
+def calibration_path(root: Path) -> Path:
+    """Bases, steps and temperatures; kind calibration, parent the plan."""
+    return root / "calibration"
+
+
+def extent_path(root: Path, n: int) -> Path:
+    """The n-th statement of how many training examples are planned; kind extent, parent the plan or extent n - 1."""
+    return root / "extents" / f"{n:06d}"
+
+
+def segment_path(root: Path, split: str, n: int) -> Path:
+    """Raw ids of one shard; kind marker, parent the plan."""
+    return root / "segments" / f"{split}-{n:06d}"
+
+
+def shard_path(root: Path, split: str, n: int) -> Path:
+    """Signals of one shard; kind marker, parent the calibration."""
+    return root / "shards" / f"{split}-{n:06d}"
+
+
+def shard_table(validation_examples: int, extents: Sequence[int], shard_examples: int) -> list[ShardRange]:
+    """All shards of a cache, validation first, in the order in which its digest takes them.
+
+    `extents` are the growing totals of training examples. Each extent is cut anew from the total before it, so that an
+    extent that ends within a shard leaves a short one which later extents never touch.
+    """
+    table = _cut("validation", 0, 0, validation_examples, shard_examples)
+    number, start = 0, 0
+    for total in extents:
+        table += (cut := _cut("train", number, start, total, shard_examples))
+        number, start = number + len(cut), total
+    return table
+
+
+def read_extents(root: Path, plan_digest: str) -> list[dict[str, Any]]:
+    """The documents of all extents, in order; empty before the first.
+
+    Raises CacheDamagedError for a missing extent or totals that do not grow, CacheMismatchError for a broken chain.
+    """
+    numbers = _extent_numbers(root)
+    if numbers != list(range(len(numbers))):
+        missing = min(set(range(len(numbers))) - set(numbers))
+        raise CacheDamagedError(f"{extent_path(root, missing)} is missing while later extents exist: restore it")
+    documents: list[dict[str, Any]] = []
+    for number in numbers:
+        folder = PublishedFolder(extent_path(root, number), "extent")
+        _check_extent(folder, documents[-1] if documents else None, plan_digest)
+        documents.append(folder.document)
+    return documents
+
+
+def cache_digest(root: Path, table: Sequence[ShardRange]) -> str:
+    """SHA-256 over the digests, a line each, of plan, extents, calibration and the shards of `table` in its order.
+
+    What is not published yet is skipped, so the digest changes until the dump is complete.
+    """
+    plan = PublishedFolder(plan_path(root), "plan").digest
+    digests = [plan, *(extent["sha256"] for extent in read_extents(root, plan))]
+    if folder_exists(calibration_path(root), "calibration"):
+        digests.append(PublishedFolder(calibration_path(root), "calibration").digest)
+    for shard in table:
+        path = shard_path(root, shard.split, shard.number)
+        if folder_exists(path, "marker"):
+            digests.append(PublishedFolder(path, "marker").digest)
+    return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
+
+
+def _cut(split: str, number: int, start: int, stop: int, size: int) -> list[ShardRange]:
+    """Examples start to stop in shards of `size`, the last one shorter; numbers count on from `number`."""
+    starts = range(start, stop, size)
+    return [ShardRange(split, number + k, first, min(first + size, stop)) for k, first in enumerate(starts)]
+
+
+def _extent_numbers(root: Path) -> list[int]:
+    """The numbers of the published extents, ascending; staging folders and strangers are passed over."""
+    folder = root / "extents"
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if re.fullmatch("[0-9]{6,}", name))
+
+
+def _check_extent(folder: PublishedFolder, previous: dict[str, Any] | None, plan_digest: str) -> None:
+    """Hold one extent against the one before it: parent, growth, shard size."""
+    document, parent = folder.document, previous["sha256"] if previous else plan_digest
+    if document.get("parent") != parent:
+        raise CacheMismatchError(
+            f"{folder.path} belongs elsewhere: expected parent {parent}, found {document.get('parent')}. "
+            "Put the right folder back"
+        )
+    examples, size = document.get("examples"), document.get("shard_examples")
+    if type(examples) is not int or type(size) is not int or size < 1:
+        raise CacheDamagedError(
+            f'{folder.path}: "examples" and "shard_examples" should be positive, found {examples}, {size}'
+        )
+    if examples <= (previous["examples"] if previous else 0):
+        raise CacheDamagedError(f"{folder.path}: its {examples} examples should be more than the extent before it has")
+    if previous and size != previous["shard_examples"]:
+        raise CacheDamagedError(f"{folder.path}: expected {previous['shard_examples']} examples a shard, found {size}")

@@ -1,0 +1,199 @@
+"""Reading a published folder: the document at once, everything else when it is asked for and never before its SHA-256.
+
+A file is hashed when it is first used and not when the folder is opened, so that a student pays for the columns of its
+own objective alone; and always before it is decoded, so that no decoder meets bytes that were not published.
+"""
+
+import hashlib
+import os
+import re
+import threading
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+import zarr
+
+from ..errors import CacheDamagedError, MiniEndError
+from .columns import AXES, Values, open_column, read_part
+from .documents import KINDS, MAXIMUM_BYTES, document_digest, unseal
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")
+
+
+class PublishedFolder:
+    """One published folder, opened for reading; safe to share between threads."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        """Read and check the document alone.
+
+        Raises CacheDamagedError when it is missing or not as published, CacheMismatchError for another version or kind.
+        """
+        self.path, self.kind = Path(path), kind
+        self.document = self._read_document()
+        self.digest = document_digest(self.document)
+        self.columns: dict[str, dict[str, Any]] = self.document["columns"]
+        """Per column its "axis", "dtype", "shape" and "bytes"."""
+        self._sound: set[str] = set()
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._lock = threading.Lock()
+
+    def column_bytes(self, name: str) -> int:
+        """The bytes of a column's files. Raises KeyError for a name that the folder does not have, as all below do."""
+        return int(self.columns[name]["bytes"])
+
+    def column(self, name: str) -> Values:
+        """A whole column, [n] or [rows, n]. Raises CacheDamagedError when its files are not the published ones."""
+        array = self._array(name)
+        return read_part(array, 0, array.shape[-1])
+
+    def slice(self, name: str, start: int, stop: int) -> Values:
+        """Elements start to stop of a column's last axis; IndexError outside of it."""
+        return read_part(self._array(name), start, stop)
+
+    def file(self, name: str) -> bytes:
+        """A listed file's bytes. Raises CacheDamagedError when they are not the published ones."""
+        self.document["files"][name]
+        return self._checked_bytes(name)
+
+    def verify(self) -> list[str]:
+        """Read everything again; a sentence for each thing that is not as published, so an empty list is a sound folder."""
+        problems = [*self._problem(self._check_document)]
+        for name in sorted(self.document["files"]):
+            problems += self._problem(self._checked_bytes, name)
+        if not problems:
+            for name in sorted(self.columns):
+                problems += self._problem(self._open, name)
+        return problems + self._unlisted()
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        """The opened array of a column whose files have all been found sound."""
+        self.columns[name]
+        with self._lock:
+            for path in self.document["files"]:
+                if path.startswith(f"{name}/") and path not in self._sound:
+                    self._checked_bytes(path)
+                    self._sound.add(path)
+            if name not in self._arrays:
+                self._arrays[name] = self._open(name)
+            return self._arrays[name]
+
+    def _open(self, name: str) -> zarr.Array[Any]:
+        """The array of a column, whose metadata must say what the document says."""
+        info = self.columns[name]
+        try:
+            array = open_column(self.path, name)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._damaged(f"{name}/zarr.json", f"it cannot be opened ({error})")
+        found = (array.dtype.name, list(array.shape))
+        if found != (info["dtype"], info["shape"]):
+            self._damaged(f"{name}/zarr.json", f"expected {info['dtype']} {info['shape']}, found {found[0]} {found[1]}")
+        return array
+
+    def _checked_bytes(self, name: str) -> bytes:
+        """A listed file's bytes once their length and SHA-256 are those of the document."""
+        expected = self.document["files"][name]
+        data = self._read(name, int(expected["bytes"]))
+        if hashlib.sha256(data).hexdigest() != expected["sha256"]:
+            self._damaged(name, "its SHA-256 is not the published one")
+        return data
+
+    def _read(self, name: str, length: int) -> bytes:
+        """The bytes of a file that must have this length and be no symbolic link, nor lie behind one."""
+        path = self.path / name
+        if any((self.path / part).is_symlink() for part in [name, *map(str, PurePosixPath(name).parents)][:-1]):
+            self._damaged(name, "it is or lies behind a symbolic link")
+        try:
+            found = os.stat(path).st_size
+            if found != length:
+                self._damaged(name, f"expected {length:,} bytes, found {found:,}")
+            return path.read_bytes()
+        except CacheDamagedError:
+            raise
+        except OSError as error:
+            self._damaged(name, f"it cannot be read ({error.strerror})")
+
+    def _read_document(self) -> dict[str, Any]:
+        """The unsealed document, with the members "files" and "columns" checked for their form."""
+        path = self.path / document_name(self.kind)
+        if path.is_symlink():
+            self._damaged(path.name, "it is a symbolic link")
+        try:
+            with path.open("rb") as stream:
+                data = stream.read(MAXIMUM_BYTES + 1)
+        except OSError as error:
+            self._damaged(path.name, f"it cannot be read ({error.strerror})")
+        document = unseal(data, self.kind, str(path))
+        try:
+            _check_members(document, path.name)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._damaged(path.name, f"its members are malformed ({error!r})")
+        return document
+
+    def _check_document(self) -> None:
+        """Raise CacheDamagedError unless the document on disk is still the one that was opened."""
+        if document_digest(self._read_document()) != self.digest:
+            self._damaged(document_name(self.kind), "it changed since the folder was opened")
+
+    def _problem(self, check: Any, *arguments: Any) -> list[str]:
+        """The message of a check that fails, as a list of none or one."""
+        try:
+            check(*arguments)
+        except MiniEndError as error:
+            return [str(error)]
+        return []
+
+    def _unlisted(self) -> list[str]:
+        """A sentence for each file, link or empty folder that the document does not account for."""
+        listed = {*self.document["files"], document_name(self.kind)}
+        folders = {str(parent) for name in listed for parent in PurePosixPath(name).parents}
+        folders |= set(self.columns)
+        found = sorted(self.path.rglob("*"))
+        return [
+            f"{path} is not listed in {document_name(self.kind)}: remove it"
+            for path in found
+            if path.relative_to(self.path).as_posix() not in (folders if path.is_dir() else listed)
+        ]
+
+    def _damaged(self, name: str, what: str) -> NoReturn:
+        raise CacheDamagedError(
+            f"{self.path / name} is damaged: {what}. This folder must be dumped again "
+            "(`miniend verify --repair`, or remove it and run the dump again)"
+        )
+
+
+def folder_exists(path: Path, kind: str) -> bool:
+    """Whether a folder of this kind was published at `path`; its content is not checked."""
+    return os.path.lexists(path / document_name(kind))
+
+
+def document_name(kind: str) -> str:
+    """The file name of a document. Raises ValueError for an unknown kind."""
+    if kind not in KINDS:
+        raise ValueError(f"the kind of a published folder is one of {', '.join(KINDS)}, not {kind!r}")
+    return f"{kind}.json"
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless `name` can be a column: one path segment of letters, digits and _ . @ , = + -."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a column cannot be named {name!r}")
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError unless `path` is relative, in its plainest form, and stays inside the folder."""
+    if not path or path.startswith("/") or "\\" in path or "\0" in path or {"", ".", ".."} & set(path.split("/")):
+        raise ValueError(f"the file path {path!r} is not a plain relative path")
+
+
+def _check_members(document: dict[str, Any], own_name: str) -> None:
+    """Raise one of several built-in errors unless "files" and "columns" have the form that SPEC.md gives them."""
+    for path, entry in document["files"].items():
+        check_path(path)
+        if path == own_name or type(entry["bytes"]) is not int or not re.fullmatch("[0-9a-f]{64}", entry["sha256"]):
+            raise ValueError(f"the entry of the file {path!r}")
+    for name, info in document["columns"].items():
+        check_name(name)
+        numbers = [info["bytes"], *info["shape"]]
+        sound = info["axis"] in AXES and type(info["dtype"]) is str and f"{name}/zarr.json" in document["files"]
+        if not sound or any(type(number) is not int or number < 0 for number in numbers):
+            raise ValueError(f"the entry of the column {name!r}")

@@ -1,0 +1,80 @@
+"""The settings of a training run, checked before anything is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from .optimisers import OPTIMISERS, SCHEDULES
+
+DEFAULT_LEARNING_RATE = {"adamw": 3e-4, "adafactor": 1e-2}
+"""AdamW: MiniMoE's and MiniMA's (same author); Adafactor: relative to each matrix's RMS, T5's own pre-training."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """What `miniend train-student` is asked for. Field names are the command line's option names."""
+
+    cache: Path
+    output: Path
+    """A Hugging Face model directory; a run that is already there is continued."""
+    size: str = "6L384H"
+    """`6L384H`, `6E3D384H`, or a T5 config.json."""
+    objective: str = "miniend-e"
+    logits: bool = True
+    cross_relation: str = "qk"
+    relation_heads: int | None = None
+    weight: tuple[str, ...] = ()
+    """Weights of terms, e.g. `cross=0.5`; 1 otherwise."""
+    steps: int = 10_000
+    batch_size: int = 32
+    """Examples per optimiser step."""
+    accumulate: int = 1
+    """Forward passes that a step's batch is split into."""
+    optimizer: str = "adamw"
+    learning_rate: float | None = None
+    warmup_steps: int | None = None
+    """One hundredth of the steps unless given."""
+    schedule: str = "linear"
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    """Largest global gradient norm; 0 does not clip."""
+    bf16: bool = False
+    device: str = "auto"
+    seed: int = 0
+    init: str | None = None
+    """Checkpoint of a student to go on from."""
+    init_from_teacher: str | None = None
+    """Teacher checkpoint whose evenly spaced layers the student starts from; the size must have its width."""
+    log_every: int = 10
+    save_every: int = 500
+    eval_every: int = 500
+    allow_unfinished: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "log_every", "save_every", "eval_every"):
+            _require(
+                getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
+            )
+        _require(self.optimizer in OPTIMISERS, f"--optimizer {self.optimizer!r}: expected {' or '.join(OPTIMISERS)}")
+        _require(self.schedule in SCHEDULES, f"--schedule {self.schedule!r}: expected one of {', '.join(SCHEDULES)}")
+        _require(self.clip >= 0, "--clip must not be negative; 0 does not clip")
+        _require(
+            self.batch_size % self.accumulate == 0,
+            f"--accumulate {self.accumulate} does not divide --batch-size {self.batch_size}",
+        )
+        _require(not (self.init and self.init_from_teacher), "--init and --init-from-teacher: give one of them")
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate after warm-up."""
+        return self.learning_rate if self.learning_rate is not None else DEFAULT_LEARNING_RATE[self.optimizer]
+
+    @property
+    def warmup(self) -> int:
+        """Warm-up steps."""
+        return self.warmup_steps if self.warmup_steps is not None else min(self.steps, -(-self.steps // 100))
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigurationError(message)

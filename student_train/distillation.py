@@ -1,0 +1,174 @@
+"""Student and objective in one module: its forward runs the student with taps open and returns the loss terms.
+
+What gets wrapped (by accelerate, by DDP) is this, not the student, so that every loss is built inside the wrapped forward.
+Terms come back as sums; `counts` says beforehand, from the batch alone, by what to divide. Summing both over micro-batches
+and processes before dividing makes the loss independent of how a batch is split.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..signals.logits import decode_top_k, top_k_kl
+from ..signals.relations import Relation, relation_kl_sum, relation_rows
+from ..signals.site_codec import SiteCodec, column_name
+from ..signals.sites import Site, tapped
+from ..signals.t5 import shift_right
+from .objective import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples padded together, as integers; everything on one device."""
+
+    input_ids: Tensor
+    """int64 [B, n]"""
+    labels: Tensor
+    """int64 [B, m], -100 pads"""
+    valid: dict[str, Tensor]
+    """`input` and `target`: boolean [B, length]"""
+    coefficients: dict[str, Tensor]
+    """By column: integers [B, length, rank]"""
+    logit_ids: Tensor | None
+    """integers [valid target positions, k]"""
+    logit_levels: Tensor | None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(
+            self.input_ids.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+            {axis: valid.to(device, non_blocking=True) for axis, valid in self.valid.items()},
+            {name: block.to(device, non_blocking=True) for name, block in self.coefficients.items()},
+            None if self.logit_ids is None else self.logit_ids.to(device, non_blocking=True),
+            None if self.logit_levels is None else self.logit_levels.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One summand of a term: a relation of a site, or the whole of `logits` or `labels`."""
+
+    term: str
+    relation: Relation | None
+
+    @property
+    def name(self) -> str:
+        """`encoder_self.query`, or the term's own name."""
+        return f"{self.term}.{self.relation.kind}" if self.relation else self.term
+
+
+class Distillation(nn.Module):
+    """forward(batch) -> sums of every part of the objective, in nats."""
+
+    def __init__(
+        self,
+        student: Any,
+        objective: Objective,
+        codecs: Mapping[str, SiteCodec],
+        heads: int,
+        logit_step: float,
+        start_id: int,
+        pad_id: int,
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.objective, self.heads = objective, heads
+        self.codecs = dict(codecs)
+        self._logit_step, self._start_id, self._pad_id = logit_step, start_id, pad_id
+        self._sites = {term: student_site(student, codec.site.name) for term, codec in codecs.items()}
+        self.parts = tuple(self._parts())
+
+    def _parts(self) -> Iterator[Part]:
+        for term in self.objective.weights:
+            if term in self._sites:
+                yield from (Part(term, relation) for relation in self.objective.relations(term, self._sites[term]))
+            else:
+                yield Part(term, None)
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """By part: how many KL divergences or positions `forward` sums for this batch."""
+        positions = int(batch.valid["target"].sum())
+        return {
+            p.name: relation_rows(p.relation, batch.valid, self.heads) if p.relation else positions for p in self.parts
+        }
+
+    def total(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> Tensor:
+        """The weighted loss: per term the mean over its parts of sum / count."""
+        return torch.stack([sums[part.name] * (self.share(part) / counts[part.name]) for part in self.parts]).sum()
+
+    def share(self, part: Part) -> float:
+        """The part's factor in the loss: its term's weight, divided among the term's parts."""
+        return self.objective.weights[part.term] / sum(other.term == part.term for other in self.parts)
+
+    def term_means(self, sums: Mapping[str, float], counts: Mapping[str, int]) -> dict[str, float]:
+        """Unweighted mean of every term, in nats."""
+        means = {}
+        for term in self.objective.weights:
+            parts = [part.name for part in self.parts if part.term == term]
+            means[term] = sum(sums[name] / counts[name] for name in parts) / len(parts)
+        return means
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Sums in nats by part name; float32 whatever the autocast."""
+        with tapped(self.student, list(self._sites.values())) as captured:
+            logits = self._run_student(batch)
+        with torch.autocast(batch.input_ids.device.type, enabled=False):
+            sums = self._relation_sums(batch, captured)
+            if logits is not None:
+                sums |= self._logit_sums(batch, logits[batch.valid["target"]])
+        return sums
+
+    def _run_student(self, batch: Batch) -> Tensor | None:
+        """Logits [B, m, vocabulary] where the objective needs them; else the stacks alone are run."""
+        mask = batch.valid["input"].long()
+        decoder_ids = shift_right(batch.labels, self._start_id, self._pad_id)
+        if self.objective.needs_head:
+            output = self.student(
+                input_ids=batch.input_ids, attention_mask=mask, decoder_input_ids=decoder_ids, use_cache=False
+            )
+            logits: Tensor = output.logits
+            return logits
+        encoded = self.student.encoder(input_ids=batch.input_ids, attention_mask=mask)
+        self.student.decoder(
+            input_ids=decoder_ids,
+            encoder_hidden_states=encoded.last_hidden_state,
+            encoder_attention_mask=mask,
+            use_cache=False,
+        )
+        return None
+
+    def _relation_sums(self, batch: Batch, captured: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+        sums = {}
+        for term, codec in self.codecs.items():
+            with torch.no_grad():
+                names = [column_name(codec.site, place) for place in codec.places()]
+                teacher = codec.decode({name: batch.coefficients[name] for name in names})
+            student = captured[str(self._sites[term])]
+            for relation in self.objective.relations(term, codec.site):
+                alpha = codec.alpha[relation.kind]
+                kl = relation_kl_sum(relation, teacher, student, batch.valid, self.heads, alpha)
+                sums[f"{term}.{relation.kind}"] = kl
+        return sums
+
+    def _logit_sums(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+        sums = {}
+        if "logits" in self.objective.weights:
+            assert batch.logit_ids is not None
+            assert batch.logit_levels is not None
+            log_p = decode_top_k(batch.logit_levels, self._logit_step, logits.shape[-1])
+            sums["logits"] = top_k_kl(logits, batch.logit_ids, log_p).sum()
+        if "labels" in self.objective.weights:
+            labels = batch.labels[batch.valid["target"]]
+            sums["labels"] = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+        return sums
+
+
+def student_site(student: Any, name: str) -> Site:
+    """The student's own site for a site name: its last layer."""
+    config = student.config
+    layers = config.num_layers if name.startswith("encoder") else config.num_decoder_layers
+    return Site(name, layers - 1)

@@ -1,0 +1,180 @@
+"""From published shards to batches, read ahead of the step by a thread.
+
+The order of examples is a pure function of (seed, epoch) and the shards' sizes. Each epoch shuffles the shards, cuts them
+into groups of about SHUFFLE_EXAMPLES examples and shuffles within the groups, so that memory holds one group, not the
+cache. The stream of epochs is endless; a step's batch is its slice, so a step number says where to go on.
+"""
+
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cache import Shard, Split
+from .distillation import Batch
+
+SHUFFLE_EXAMPLES = 1024
+AHEAD = 4
+"""Batches that wait ready."""
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What an objective needs of a shard beside the token ids."""
+
+    coefficients: tuple[tuple[str, str], ...]
+    """(column, axis)"""
+    logits: bool
+
+
+def epoch_order(sizes: Sequence[int], seed: int, epoch: int) -> np.ndarray:
+    """Positions [examples, 2] of (shard, index within) in the order of one epoch."""
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
+    shards = rng.permutation(len(sizes))
+    order, group = [], []
+    for place, shard in enumerate(shards):
+        group.append(np.stack([np.full(sizes[shard], shard), np.arange(sizes[shard])], axis=1))
+        if place == len(shards) - 1 or sum(map(len, group)) >= SHUFFLE_EXAMPLES:
+            order.append(rng.permutation(np.concatenate(group)))
+            group = []
+    return np.concatenate(order)
+
+
+class BatchSource:
+    """Builds batches of a split from its shards, keeping the shards of a shuffle group in memory as stored integers."""
+
+    def __init__(self, split: Split, columns: Columns, pad_id: int) -> None:
+        self._shards, self._columns, self._pad_id = split.shards, columns, pad_id
+        self.sizes = [shard.examples for shard in split.shards]
+        self._loaded: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
+        self._room = 1 + -(-SHUFFLE_EXAMPLES // max(1, min(self.sizes, default=1)))
+
+    def batch(self, places: np.ndarray) -> Batch:
+        """The batch of the examples at places [B, 2]."""
+        rows = [self._example(int(shard), int(index)) for shard, index in places]
+        inputs = _pad([row["inputs"] for row in rows], self._pad_id)
+        labels = _pad([row["targets"] for row in rows], IGNORED)
+        lengths = torch.tensor([len(row["inputs"]) for row in rows])
+        valid = {"input": torch.arange(inputs.shape[1])[None] < lengths[:, None], "target": labels != IGNORED}
+        coefficients = {name: _pad_blocks([row[name] for row in rows]) for name, _ in self._columns.coefficients}
+        ids, levels = (
+            (torch.from_numpy(np.concatenate([row[f"logits.{name}"] for row in rows], axis=1).T.astype(np.int32)))
+            if self._columns.logits
+            else None
+            for name in ("ids", "levels")
+        )
+        return Batch(inputs.long(), labels.long(), valid, coefficients, ids, levels)
+
+    def _example(self, shard: int, index: int) -> dict[str, np.ndarray]:
+        stored = self._shard(shard)
+        spans = {axis: slice(*stored[f"{axis}s.offsets"][index : index + 2].tolist()) for axis in ("input", "target")}
+        row = {"inputs": stored["inputs.ids"][spans["input"]], "targets": stored["targets.ids"][spans["target"]]}
+        row |= {name: stored[name][:, spans[axis]] for name, axis in self._columns.coefficients}
+        if self._columns.logits:
+            row |= {name: stored[name][:, spans["target"]] for name in ("logits.ids", "logits.levels")}
+        return row
+
+    def _shard(self, number: int) -> dict[str, np.ndarray]:
+        if number in self._loaded:
+            self._loaded.move_to_end(number)
+        else:
+            self._loaded[number] = _read(self._shards[number], self._columns)
+            while len(self._loaded) > self._room:
+                self._loaded.popitem(last=False)
+        return self._loaded[number]
+
+
+def _read(shard: Shard, columns: Columns) -> dict[str, np.ndarray]:
+    names = ["inputs.ids", "inputs.offsets", "targets.ids", "targets.offsets"]
+    names += [name for name, _ in columns.coefficients]
+    names += ["logits.ids", "logits.levels"] if columns.logits else []
+    return {name: shard.folder.column(name) for name in names}
+
+
+def _pad(rows: Sequence[np.ndarray], value: int) -> Tensor:
+    padded = np.full((len(rows), max(len(row) for row in rows)), value, dtype=np.int64)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return torch.from_numpy(padded)
+
+
+def _pad_blocks(blocks: Sequence[np.ndarray]) -> Tensor:
+    """[rank, length] blocks to integers [B, longest, rank], zero where padded."""
+    longest = max(block.shape[1] for block in blocks)
+    dtype = np.result_type(
+        *blocks, np.int16
+    )  # the smallest stored type may be unsigned, which torch computes little with
+    padded = np.zeros((len(blocks), longest, blocks[0].shape[0]), dtype=dtype)
+    for place, block in enumerate(blocks):
+        padded[place, : block.shape[1]] = block.T
+    return torch.from_numpy(padded)
+
+
+def in_order(source: BatchSource, batch_size: int) -> Iterator[Batch]:
+    """All examples once, in storage order: for evaluation."""
+    places = [(shard, index) for shard, size in enumerate(source.sizes) for index in range(size)]
+    for first in range(0, len(places), batch_size):
+        yield source.batch(np.array(places[first : first + batch_size]))
+
+
+def shuffled(source: BatchSource, batch_size: int, seed: int, start: int) -> Iterator[Batch]:
+    """Endless batches of the shuffled stream, from its batch number `start` on."""
+    total = sum(source.sizes)
+    orders: dict[int, np.ndarray] = {}
+    for number in range(start, 2**62):
+        positions = np.arange(number * batch_size, (number + 1) * batch_size)
+        places = []
+        for position in positions:
+            epoch, within = divmod(int(position), total)
+            if epoch not in orders:
+                orders = {e: o for e, o in orders.items() if e == epoch - 1}
+                orders[epoch] = epoch_order(source.sizes, seed, epoch)
+            places.append(orders[epoch][within])
+        yield source.batch(np.array(places))
+
+
+class Ahead:
+    """Runs an iterator of batches in a thread, AHEAD batches in advance; errors surface where the batch is asked for."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._queue: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(batches,), name="loader", daemon=True)
+        self._thread.start()
+
+    def _work(self, batches: Iterator[Batch]) -> None:
+        try:
+            for batch in batches:
+                if not self._put(batch):
+                    return
+        except BaseException as error:  # handed to the consumer, who raises it
+            self._put(error)
+
+    def _put(self, item: Any) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def __next__(self) -> Batch:
+        item = self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        batch: Batch = item
+        return batch
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._stop.set()
+        self._thread.join()

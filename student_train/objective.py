@@ -1,0 +1,126 @@
+"""The objectives: which terms each sums, with which weights, and how each term is read where the papers leave it open.
+
+Rows of the MiniEnD comparison (Zhang et al. 2024, arXiv 2305.12330): all weights are one, no hard labels but in `scratch`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..cache import Cache
+from ..errors import CacheMismatchError, ConfigurationError
+from ..signals.relations import Relation, relations_of
+from ..signals.site_codec import SiteCodec
+from ..signals.sites import Site
+
+OBJECTIVES: dict[str, tuple[str, ...]] = {
+    "scratch": ("labels",),
+    "logits": ("logits",),
+    "minilm": ("decoder_self",),
+    "implicit": ("logits", "decoder_self"),
+    "miniend-d": ("logits", "decoder_self", "cross"),
+    "miniend-e": ("logits", "decoder_self", "encoder_self"),
+}
+"""Objective -> terms. `implicit` is the papers' L_Imp, `miniend-d` their L_Exp."""
+
+OPTIONAL_LOGITS = ("miniend-d", "miniend-e")
+"""Objectives that the paper also reports without the logit term (and finds better so on GLUE)."""
+
+SITES = {"decoder_self": "decoder.self", "cross": "decoder.cross", "encoder_self": "encoder.self"}
+"""Relation term -> site."""
+
+CROSS_READINGS = {"qk": ("query_key",), "qq_kk_vv": ("query", "key", "value")}
+"""The two readings of L^CrossAttn, whose exact form could not be recovered from the paper."""
+
+READINGS = {
+    "labels": "hard-label cross-entropy, mean over target positions",
+    "logits": "KL(teacher || student) of the cached top-k distribution with its tail as one outcome, temperature 1, mean over "
+    "target positions (equal in gradient to the soft cross-entropy of MiniMA, same author)",
+    "decoder_self": "mean of the QQ, KK and VV relation KLs of the last decoder self-attention, causal (MiniLMv2 form)",
+    "encoder_self": "mean of the QQ, KK and VV relation KLs of the last encoder self-attention (MiniLMv2 form)",
+    "cross.qk": "relation KL of the last cross-attention's Q K^T, re-headed: our reading A of the paper's L^CrossAttn",
+    "cross.qq_kk_vv": "mean of the QQ, KK and VV relation KLs of the last cross-attention (QQ causal over target positions, KK "
+    "and VV over encoder positions): our reading B of the paper's L^CrossAttn",
+}
+"""How each term is computed; `{}` where the paper's own definition is not recoverable the reading is called ours."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective:
+    """Terms with their weights."""
+
+    name: str
+    weights: Mapping[str, float]
+    cross_relation: str = "qk"
+
+    @property
+    def sites(self) -> dict[str, str]:
+        """Short site name by relation term."""
+        return {term: SITES[term] for term in self.weights if term in SITES}
+
+    @property
+    def needs_head(self) -> bool:
+        """Whether the student's next-token logits enter the loss."""
+        return "logits" in self.weights or "labels" in self.weights
+
+    def reading(self, term: str) -> str:
+        """The sentence that says how a term is computed."""
+        return READINGS[f"cross.{self.cross_relation}" if term == "cross" else term]
+
+    def relations(self, term: str, site: Site) -> tuple[Relation, ...]:
+        """The relations whose KLs a term averages."""
+        kinds = CROSS_READINGS[self.cross_relation] if term == "cross" else ("query", "key", "value")
+        return tuple(relation for relation in relations_of(site) if relation.kind in kinds)
+
+
+def build_objective(name: str, logits: bool, cross_relation: str, weights: Sequence[str]) -> Objective:
+    """An objective by name, without its logit term where `logits` is false, with weights such as `cross=0.5`.
+
+    Raises ConfigurationError for names, readings and weights that make no sense together.
+    """
+    if name not in OBJECTIVES:
+        raise ConfigurationError(f"unknown objective {name!r}; expected one of {', '.join(OBJECTIVES)}")
+    if cross_relation not in CROSS_READINGS:
+        raise ConfigurationError(f"unknown cross relation {cross_relation!r}; expected {' or '.join(CROSS_READINGS)}")
+    if not logits and name not in OPTIONAL_LOGITS:
+        raise ConfigurationError(
+            f"--no-logits goes with {' and '.join(OPTIONAL_LOGITS)}; objective {name} has no such variant"
+        )
+    chosen = dict.fromkeys((term for term in OBJECTIVES[name] if logits or term != "logits"), 1.0)
+    return Objective(name=name, weights=chosen | _parse_weights(weights, chosen), cross_relation=cross_relation)
+
+
+def _parse_weights(weights: Sequence[str], chosen: Mapping[str, float]) -> dict[str, float]:
+    parsed = {}
+    for item in weights:
+        term, _, number = item.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        if term not in chosen or not value > 0:
+            raise ConfigurationError(
+                f"--weight {item!r}: expected TERM=NUMBER > 0 with TERM one of {', '.join(chosen)}"
+            )
+        parsed[term] = value
+    return parsed
+
+
+def required_codecs(objective: Objective, cache: Cache) -> dict[str, SiteCodec]:
+    """The codec of the deepest stored layer per relation term.
+
+    Raises CacheMismatchError when the cache lacks a signal that the objective needs.
+    """
+    if "logits" in objective.weights and not cache.plan.document["signals"]["logits"]:
+        raise CacheMismatchError(
+            f"objective {objective.name} needs logits, which {cache.path} was dumped without (--logits none)"
+        )
+    found = {}
+    for term, name in objective.sites.items():
+        layers = [codec for codec in cache.codecs.values() if codec.site.name == name]
+        if not layers:
+            stored = ", ".join(cache.codecs) or "no relations"
+            raise CacheMismatchError(
+                f"objective {objective.name} needs {name}, but {cache.path} holds {stored}; dump that site too"
+            )
+        found[term] = max(layers, key=lambda codec: codec.site.layer)
+    return found

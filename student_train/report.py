@@ -1,0 +1,62 @@
+"""The facts of a finished run, gathered for its model card."""
+
+from importlib.metadata import version
+from typing import Any
+
+from .model_card import ModelCardFacts, Term
+from .setup import Setup
+from .size import describe_size
+from .unreached import summarise_unreached
+
+
+def card_facts(
+    setup: Setup, steps: int, tokens: int, initial_loss: float, final_loss: float, held_out: dict[str, float]
+) -> ModelCardFacts:
+    """Everything that the card states, from the run and its cache."""
+    config, objective, plan = setup.config, setup.objective, setup.cache.plan.document
+    used = setup.distillation.codecs
+    parameters = sum(parameter.numel() for parameter in setup.student.parameters())
+    return ModelCardFacts(
+        size=describe_size(setup.student.config.to_dict()),
+        parameters=parameters,
+        parameters_without_embeddings=parameters - _embeddings(setup.student),
+        teacher=plan["teacher"]["name"],
+        teacher_digest=plan["teacher"]["tensor_digest"],
+        cache_digest=setup.cache.digest,
+        corpus=corpus_line(plan),
+        objective=objective.name + ("" if "logits" in objective.weights or config.logits else " without logits"),
+        terms=[Term(name=t, formula=objective.reading(t), weight=w) for t, w in objective.weights.items()],
+        generates=objective.needs_head,
+        relation_heads=setup.distillation.heads if used else None,
+        relation_temperatures={str(codec.site): codec.alpha for codec in used.values()},
+        fidelity={
+            site: {kind: part.mean for kind, part in kinds.items() if kind != "tail_mass"}
+            for site, kinds in setup.cache.fidelity().items()
+        },
+        steps=steps,
+        batch_size=config.batch_size,
+        tokens_seen=tokens,
+        optimiser=config.optimizer,
+        learning_rate=config.peak_learning_rate,
+        schedule=f"{config.schedule} after {config.warmup} warm-up steps",
+        initial_loss=initial_loss,
+        final_loss=final_loss,
+        held_out=held_out,
+        unreached=summarise_unreached(setup.unreached),
+        software={package: version(package) for package in ("miniend", "torch", "transformers")},
+    )
+
+
+def corpus_line(plan: dict[str, Any]) -> str:
+    """One phrase for the corpus and the objective of the data."""
+    corpus, objective = plan["corpus"], plan["objective"]
+    files = [file["name"] for file in corpus.get("files", [])]
+    more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+    name = corpus.get("name") or (files[0] + more if files else corpus["kind"])
+    lengths = f"{objective['input_length']} input and {objective['target_length']} target tokens"
+    return f"{name} ({objective['kind']}, {lengths})"
+
+
+def _embeddings(student: Any) -> int:
+    tied = student.lm_head.weight is student.shared.weight
+    return int(student.shared.weight.numel()) * (1 if tied else 2)

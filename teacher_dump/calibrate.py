@@ -1,0 +1,113 @@
+"""Calibration: once per cache, from the first training examples, fit every site's codec and measure the teacher itself.
+
+Published as the folder `calibration`, which all shards name as their parent.
+"""
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..progress import progress_bar
+from ..signals.calibration import calibrate_site, measured_kl
+from ..signals.fidelity import MeanOf, SiteSample
+from ..signals.relations import default_relation_heads
+from ..signals.site_codec import SiteCodec
+from ..signals.sites import Site, parse_sites
+from ..storage.columns import Column
+from ..storage.folder import publish_folder
+from ..storage.layout import calibration_path
+from .batches import batches_of, run_teacher
+from .examples import ExampleSource
+from .teacher import Teacher
+
+UNIGRAM_EXAMPLES = 2048
+
+
+def planned_sites(plan: dict[str, Any]) -> tuple[Site, ...]:
+    """The sites that a plan names."""
+    facts = plan["teacher"]["facts"]
+    return parse_sites(",".join(plan["signals"]["relations"]), facts["encoder_layers"], facts["decoder_layers"])
+
+
+def calibrate(root: Path, plan: dict[str, Any], teacher: Teacher, source: ExampleSource, examples: int) -> None:
+    """Run the teacher over the calibration examples and publish bases, steps, temperatures and the teacher's own loss.
+
+    `examples` is what there is to choose from; at least 3 (basis, step, report).
+    """
+    parts = _split(min(plan["signals"]["calibration_examples"], examples))
+    samples, cross_entropy = _run(plan, teacher, source, parts)
+    codecs = {site: _fit(site, samples[str(site)], plan) for site in planned_sites(plan)}
+    body = {
+        "parent": plan["sha256"],
+        "examples": {name: list(bounds) for name, bounds in parts.items()},
+        "sites": [codec.description() for codec in codecs.values()],
+        "fidelity": {
+            str(site): {kind: asdict(part) for kind, part in measured_kl(codec, samples[str(site)]["report"]).items()}
+            for site, codec in codecs.items()
+        },
+        "teacher": {"cross_entropy": asdict(cross_entropy), **unigram(source, examples)},
+    }
+    columns = {
+        name: Column(values=tensor.cpu().numpy(), axis="basis")
+        for codec in codecs.values()
+        for name, tensor in codec.arrays().items()
+    }
+    publish_folder(calibration_path(root), "calibration", body, columns, codec="zstd")
+
+
+def _split(count: int) -> dict[str, tuple[int, int]]:
+    """A for the basis (six tenths at least), B for the step, C for the report; disjoint, in order."""
+    each = max(1, count // 5)
+    return {"basis": (0, count - 2 * each), "step": (count - 2 * each, count - each), "report": (count - each, count)}
+
+
+def _run(
+    plan: dict[str, Any], teacher: Teacher, source: ExampleSource, parts: dict[str, tuple[int, int]]
+) -> tuple[dict[str, dict[str, list[SiteSample]]], MeanOf]:
+    sites = planned_sites(plan)
+    samples: dict[str, dict[str, list[SiteSample]]] = {str(site): {part: [] for part in parts} for site in sites}
+    loss = MeanOf()
+    with progress_bar("calibration", parts["report"][1], "example") as bar:
+        for part, (start, stop) in parts.items():
+            for examples in batches_of(source, "train", start, stop, plan["batch_size"]):
+                batch = run_teacher(teacher, examples, sites)
+                loss.add(*cross_entropy_sum(*batch.valid_logits()))
+                for site in sites:
+                    samples[str(site)][part].append(batch.sample(site))
+                bar.update(len(examples))
+    return samples, loss
+
+
+def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any]) -> SiteCodec:
+    signals = plan["signals"]
+    with torch.inference_mode():
+        return calibrate_site(
+            site,
+            samples["basis"],
+            samples["step"],
+            heads=default_relation_heads(samples["basis"][0].tensors["query"].shape[-1]),
+            temperature=signals["relation_temperature"],
+            target_kl=signals["relation_kl"],
+            step=signals["relation_step"],
+            rank=signals["relation_rank"],
+        )
+
+
+def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:
+    """Sum in nats of the hard-label cross-entropy over positions, and their number."""
+    loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+    return float(loss), len(labels)
+
+
+def unigram(source: ExampleSource, examples: int) -> dict[str, Any]:
+    """Entropy in nats of the targets' own token frequencies: the loss of a model that knows nothing of the context."""
+    counts: Counter[int] = Counter()
+    for index in range(min(examples, UNIGRAM_EXAMPLES)):
+        counts.update(source.example("train", index)[1].tolist())
+    frequencies = np.array(sorted(counts.values()), dtype=np.float64)
+    p = frequencies / frequencies.sum()
+    return {"unigram_entropy": float(-(p * np.log(p)).sum()), "unigram_tokens": int(frequencies.sum())}

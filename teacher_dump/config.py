@@ -1,0 +1,103 @@
+"""The settings of a dump, checked before anything is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from .teacher import DTYPES
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "objective": ("span-corruption", "pairs"),
+    "relation_temperature": ("published", "calibrated"),
+    "logits": ("top-k", "none"),
+    "codec": ("pcodec", "zstd"),
+    "dtype": tuple(DTYPES),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DumpConfig:
+    """What `miniend dump-teacher` is asked for. Field names are the command line's option names."""
+
+    teacher: str
+    """Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint."""
+    corpus: str
+    """`python-docs`, a file or glob, or `hf:NAME[:CONFIG][@REVISION]`."""
+    cache: Path
+    """Directory of the cache; a dump that is already there is continued."""
+    examples: int
+    """Training examples; may grow in a later run."""
+    field: tuple[str, ...] = ("text",)
+    """Field of the corpus that holds the text, or the two fields of a pair."""
+    split: str = "train"
+    """Split of an `hf:` corpus."""
+    objective: str = "span-corruption"
+    input_length: int = 512
+    """Input tokens per example, EOS included; the longest for pairs."""
+    target_length: int = 128
+    """Longest target of a pair; span corruption derives its own."""
+    noise_density: float = 0.15
+    mean_span: float = 3.0
+    passes: int = 1
+    """How often the corpus may be gone through, with fresh corruptions each time."""
+    validation_examples: int = 512
+    seed: int = 0
+    signals: str = "encoder.self,decoder.self,decoder.cross"
+    """Sites whose Q, K and V are cached."""
+    relation_kl: float = 1e-3
+    """Mean KL in nats between the teacher's relations and the cached ones."""
+    relation_step: float | None = None
+    """Fixed quantiser step instead of a target KL, in units of the most sensitive of Q, K and V."""
+    relation_rank: int | None = None
+    """Most components per code."""
+    relation_temperature: str = "published"
+    logits: str = "top-k"
+    top_k: int = 64
+    logit_step: float = 1 / 32
+    """Quantiser step of log-probabilities, in nats."""
+    calibration_examples: int = 160
+    batch_size: int = 16
+    shard_examples: int = 256
+    dtype: str = "float32"
+    device: str = "auto"
+    codec: str = "pcodec"
+    mixed_environment: bool = False
+    """Go on with a cache that another machine or other library versions began; byte identity is then not promised."""
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigurationError(
+                    f"{option(name)} {getattr(self, name)!r}: expected one of {', '.join(choices)}"
+                )
+        for name in ("examples", "input_length", "target_length", "passes", "top_k", "batch_size", "shard_examples"):
+            _require(getattr(self, name) >= 1, f"{option(name)} must be at least 1, not {getattr(self, name)}")
+        _require(self.validation_examples >= 0, "--validation-examples must not be negative")
+        _require(
+            self.calibration_examples >= 3,
+            "--calibration-examples must be at least 3: basis, step and report need one each",
+        )
+        _require(self.relation_kl > 0, "--relation-kl must be positive")
+        _require(self.relation_step is None or self.relation_step > 0, "--relation-step must be positive")
+        _require(self.relation_rank is None or self.relation_rank >= 1, "--relation-rank must be at least 1")
+        _require(self.logit_step > 0, "--logit-step must be positive")
+        _require(0 < self.noise_density < 1, "--noise-density must lie between 0 and 1")
+        fields = 2 if self.objective == "pairs" else 1
+        _require(
+            len(self.field) == fields,
+            f"objective {self.objective} needs {fields} --field, found {len(self.field)}: {', '.join(self.field)}",
+        )
+        _require(
+            self.objective != "pairs" or self.passes == 1,
+            "--passes needs fresh corruptions; pairs would only be repeated, so leave it at 1",
+        )
+
+
+def option(name: str) -> str:
+    """A field's name as the command line writes it."""
+    return "--" + name.replace("_", "-")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigurationError(message)

@@ -1,0 +1,175 @@
+"""The plan: everything that decides the bytes of a cache, published once by whoever comes first and compared ever after."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CacheMismatchError, ConfigurationError
+from ..signals.sites import parse_sites
+from ..storage.folder import PublishedFolder, folder_exists, publish_folder
+from ..storage.layout import plan_path
+from .config import DumpConfig, option
+from .packing import EOS_BETWEEN_DOCUMENTS
+from .span_corruption import lengths, require_sentinels
+from .teacher import Teacher
+
+TOKENIZER_FOLDER = "tokenizer/"
+NOT_COMPARED = ("environment", "derived")
+
+
+def plan_body(
+    config: DumpConfig,
+    teacher: Teacher,
+    corpus: Mapping[str, Any],
+    tokenizer: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The plan of a dump, resolved: what two runs must agree on to write one cache."""
+    return {
+        "teacher": {
+            "name": teacher.name,
+            "tensor_digest": teacher.digest,
+            "config": {key: value for key, value in teacher.raw_config.items() if not key.startswith("_")},
+            "facts": asdict(teacher.facts),
+            "start_id": teacher.start_id,
+            "pad_id": teacher.pad_id,
+            "dtype": config.dtype,
+        },
+        "tokenizer": dict(tokenizer),
+        "corpus": dict(corpus),
+        "objective": objective_body(config, len(tokenizer["sentinel_ids"])),
+        "seed": config.seed,
+        "validation_examples": config.validation_examples,
+        "batch_size": config.batch_size,
+        "shard_examples": config.shard_examples,
+        "codec": config.codec,
+        "signals": _signals_body(config, teacher),
+        "environment": numeric_environment(teacher.device),
+        "derived": {"validation_share": _validation_share(config)},
+    }
+
+
+def objective_body(config: DumpConfig, sentinels: int) -> dict[str, Any]:
+    """How examples come about: span corruption with its lengths, or ready-made pairs."""
+    if config.objective == "pairs":
+        return {"kind": "pairs", "input_length": config.input_length, "target_length": config.target_length}
+    spans = lengths(config.input_length, config.noise_density, config.mean_span)
+    require_sentinels(spans, sentinels, config.noise_density, config.mean_span)
+    return {
+        "kind": "span-corruption",
+        "noise_density": config.noise_density,
+        "mean_span": config.mean_span,
+        "eos_between_documents": EOS_BETWEEN_DOCUMENTS,
+        "input_length": spans.inputs,
+        "target_length": spans.targets,
+        "segment_length": spans.segment,
+        "noise": spans.noise,
+        "spans": spans.spans,
+    }
+
+
+def _signals_body(config: DumpConfig, teacher: Teacher) -> dict[str, Any]:
+    sites = parse_sites(config.signals, teacher.facts.encoder_layers, teacher.facts.decoder_layers)
+    if not sites and config.logits == "none":
+        raise ConfigurationError("nothing to cache: --signals names no site and --logits is none")
+    return {
+        "relations": [str(site) for site in sites],
+        "relation_kl": config.relation_kl,
+        "relation_step": config.relation_step,
+        "relation_rank": config.relation_rank,
+        "relation_temperature": config.relation_temperature,
+        "calibration_examples": config.calibration_examples,
+        "logits": None
+        if config.logits == "none"
+        else {"kind": config.logits, "k": config.top_k, "step": config.logit_step},
+    }
+
+
+def _validation_share(config: DumpConfig) -> float:
+    """Share of documents held out until the validation set is full: its part of all examples and a quarter more."""
+    wanted = config.validation_examples
+    return round(min(0.5, 1.25 * wanted / (wanted + config.examples)), 6) if wanted else 0.0
+
+
+def numeric_environment(device: torch.device) -> dict[str, Any]:
+    """What besides the plan may change a shard's bytes: device, processor, threads and library versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    packages = ("torch", "transformers", "tokenizers", "numpy", "zarr", "numcodecs", "pcodec")
+    return {
+        "device": f"{device.type}: {name}",
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "versions": {package: version(package) for package in packages},
+    }
+
+
+def ensure_plan(root: Path, body: dict[str, Any], tokenizer_files: Mapping[str, bytes], mixed: bool) -> PublishedFolder:
+    """Publish the plan, or check that the one already there is the same; set the thread count that it asks for.
+
+    Raises CacheMismatchError that names every setting that differs. `examples` is no part of the plan and may grow.
+    """
+    path = plan_path(root)
+    files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()}
+    if not folder_exists(path, "plan"):
+        _require_free(root)
+        publish_folder(path, "plan", body, files=files)
+    plan = PublishedFolder(path, "plan")
+    torch.set_num_threads(plan.document["environment"]["threads"])
+    compare_plans(root, plan.document, body | {"environment": numeric_environment_like(plan.document, body)}, mixed)
+    return plan
+
+
+def numeric_environment_like(plan: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """This run's environment with the plan's thread count, which the run has just taken over."""
+    return {**body["environment"], "threads": plan["environment"]["threads"]}
+
+
+def compare_plans(root: Path, plan: Mapping[str, Any], body: Mapping[str, Any], mixed: bool) -> None:
+    """Raise CacheMismatchError unless the plan on disk and this run's agree (the environment too, unless `mixed`)."""
+    ours = {key: value for key, value in body.items() if key not in NOT_COMPARED}
+    theirs = {key: plan.get(key) for key in ours}
+    different = differences(theirs, ours)
+    if different:
+        raise CacheMismatchError(
+            f"{root} was begun with other settings: {'; '.join(different[:6])}. "
+            "Continue with the same settings, or dump into another directory"
+        )
+    environment = differences(plan["environment"], body["environment"])
+    if environment and not mixed:
+        raise CacheMismatchError(
+            f"{root} was begun in another environment: {'; '.join(environment[:6])}. Continue there, or accept that the "
+            f"shards will not be byte-identical with {option('mixed_environment')}"
+        )
+
+
+def differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
+    """Leaves in which two JSON values differ, as `path: cache X, now Y`."""
+    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+        keys = sorted({*theirs, *ours})
+        return [
+            text
+            for key in keys
+            for text in differences(theirs.get(key), ours.get(key), f"{where}.{key}" if where else key)
+        ]
+    return [] if theirs == ours else [f"{where}: cache {_short(theirs)}, now {_short(ours)}"]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _require_free(root: Path) -> None:
+    """A directory that holds something else is not written into."""
+    if root.exists() and not root.is_dir():
+        raise CacheMismatchError(f"{root} is a file; expected a directory for the cache")
+    strangers = [name for name in os.listdir(root) if not name.startswith(".")] if root.exists() else []
+    if strangers:
+        raise CacheMismatchError(
+            f"{root} holds no cache but other files ({', '.join(sorted(strangers)[:3])}); name an empty directory"
+        )

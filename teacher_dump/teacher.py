@@ -1,0 +1,134 @@
+"""Loading a teacher: any checkpoint that transformers loads as T5, mT5 or umT5, in one file or sharded, with the head it meant.
+
+The model comes back in evaluation mode on its device, its head scale restored (see `signals/t5.py`), and with the digest
+of its tensors, by which a cache knows it: a name or a path says nothing.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ConfigurationError, TeacherError
+from ..progress import quiet_transformers
+from ..signals.t5 import ARCHITECTURES, T5Facts, facts_of, model_type_of, restore_head_scale, shift_right
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Teacher:
+    """A loaded teacher and what a plan says of it."""
+
+    name: str
+    """Hub name, or the last part of a local path."""
+    model: Any
+    raw_config: dict[str, Any]
+    facts: T5Facts
+    digest: str
+    """SHA-256 over the names, dtypes, shapes and bytes of its tensors as loaded."""
+    start_id: int
+    pad_id: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
+
+    def forward(self, input_ids: Tensor, input_valid: Tensor, labels: Tensor) -> Tensor:
+        """Logits [B, targets, vocabulary] for input_ids and boolean input_valid [B, inputs], labels [B, targets] (-100 pads)."""
+        decoder_inputs = shift_right(labels, self.start_id, self.pad_id)
+        logits: Tensor = self.model(
+            input_ids=input_ids,
+            attention_mask=input_valid.long(),
+            decoder_input_ids=decoder_inputs,
+            use_cache=False,
+        ).logits
+        return logits
+
+
+def read_raw_config(name: str) -> dict[str, Any]:
+    """The config.json of a local folder or a hub checkpoint, as written by its author.
+
+    Raises TeacherError when there is none, or when it does not describe a T5-family encoder-decoder.
+    """
+    from transformers import PretrainedConfig
+
+    try:
+        raw, _ = PretrainedConfig.get_config_dict(name)
+    except (OSError, ValueError) as error:
+        raise TeacherError(f"teacher {name!r}: no config.json could be read ({_first_line(error)})") from error
+    if not raw:
+        raise TeacherError(
+            f"teacher {name!r}: there is no config.json; expected a folder or hub name of a T5 checkpoint"
+        )
+    model_type_of(raw)
+    return dict(raw)
+
+
+def load_teacher(name: str, dtype: str, device: torch.device) -> Teacher:
+    """Load, check and place a teacher.
+
+    Raises TeacherError for anything that is not of the family, cannot be read, or lacks weights that the model needs.
+    """
+    raw = read_raw_config(name)
+    if dtype not in DTYPES:
+        raise ConfigurationError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
+    model = _load_model(name, model_type_of(raw), DTYPES[dtype])
+    restore_head_scale(model, raw)
+    model.eval().requires_grad_(False)
+    digest = tensor_digest(model.state_dict())
+    model.to(device)
+    pad = model.config.pad_token_id or 0
+    start = model.config.decoder_start_token_id
+    return Teacher(
+        name=display_name(name),
+        model=model,
+        raw_config=raw,
+        facts=facts_of(model),
+        digest=digest,
+        start_id=pad if start is None else start,
+        pad_id=pad,
+    )
+
+
+def display_name(name: str) -> str:
+    """The last part of a local path, or a hub name as it is: what a cache may be shared with."""
+    return Path(name).resolve().name if Path(name).exists() else name
+
+
+def _load_model(name: str, model_type: str, dtype: torch.dtype) -> Any:
+    import transformers
+
+    model_class = getattr(transformers, ARCHITECTURES[model_type])
+    try:
+        with quiet_transformers():
+            model, report = model_class.from_pretrained(name, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TeacherError(f"teacher {name!r} cannot be loaded: {_first_line(error)}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise TeacherError(
+            f"teacher {name!r} lacks {len(missing)} of its weights ({', '.join(missing[:3])}, ...); "
+            "a model with random parts cannot teach: use a complete checkpoint"
+        )
+    return model
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over name, dtype, shape and bytes of every tensor, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
