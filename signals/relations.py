@@ -1,4 +1,4 @@
-"""Attention relations and their KL divergence: the reference mathematics of every relation term.
+"""Attention relations: which ones a site has, their masks, entropies and KL divergence.
 
 Legend: B batch, R relation heads, A and C the two factors, d_r = inner / R.
 
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigurationError
+from .relation_kl import BlockedRelationKL, RowsToCompare
 from .sites import Site
 
 RELATION_HEADS = (32, 24, 16, 12, 8)
@@ -74,12 +75,16 @@ def _largest_divisor(number: int, limit: int) -> int:
     return max(n for n in range(1, limit + 1) if number % n == 0)
 
 
+def regroup(tensor: Tensor, heads: int) -> Tensor:
+    """[B, length, inner] as [B, heads, length, inner / heads]: concatenate the model's heads, re-split into relation heads."""
+    batch, length, inner = tensor.shape
+    return tensor.reshape(batch, length, heads, inner // heads).transpose(1, 2)
+
+
 def relation_logits(left: Tensor, right: Tensor, heads: int, alpha: float = 1.0) -> Tensor:
     """alpha * A C^T / sqrt(d_r), float32 [B, heads, rows, keys], for A [B, rows, inner] and C [B, keys, inner]."""
-    width = left.shape[-1] // heads
-    a = left.float().reshape(*left.shape[:2], heads, width).transpose(1, 2)
-    c = right.float().reshape(*right.shape[:2], heads, width).transpose(1, 2)
-    return torch.matmul(a * (alpha / math.sqrt(width)), c.transpose(-1, -2))
+    a, c = regroup(left.float(), heads), regroup(right.float(), heads)
+    return torch.matmul(a * (alpha / math.sqrt(a.shape[-1])), c.transpose(-1, -2))
 
 
 def visible_keys(row_valid: Tensor, key_valid: Tensor, causal: bool) -> Tensor:
@@ -93,12 +98,6 @@ def visible_keys(row_valid: Tensor, key_valid: Tensor, causal: bool) -> Tensor:
 def relation_log_probabilities(logits: Tensor, visible: Tensor) -> Tensor:
     """log softmax over the visible keys; hidden keys get a finite, hugely negative number, so that 0 * log 0 is 0."""
     return logits.masked_fill(~visible, _LOWEST).log_softmax(-1).clamp_min(_LOWEST)
-
-
-def kl_sum(log_p: Tensor, log_q: Tensor, row_valid: Tensor) -> Tensor:
-    """Sum of KL(p || q) over heads and valid rows (scalar); log_p and log_q are [B, R, rows, keys], row_valid [B, rows]."""
-    per_row = (log_p.exp() * (log_p - log_q)).sum(-1)
-    return per_row.masked_fill(~row_valid[:, None, :], 0.0).sum()
 
 
 def relation_kl_sum(
@@ -117,14 +116,15 @@ def relation_kl_sum(
     so-manieth row only, for estimates.
     """
     rows = valid[relation.row_axis]
-    visible = visible_keys(rows, valid[relation.key_axis], relation.causal)[:, :, ::row_step]
-    log_p, log_q = (
-        relation_log_probabilities(
-            relation_logits(side[relation.left][:, ::row_step], side[relation.right], heads, alpha), visible
-        )
-        for side in (teacher, student)
-    )
-    return kl_sum(log_p, log_q, rows[:, ::row_step])
+    places = torch.arange(0, rows.shape[1], row_step, device=rows.device)
+    compared = RowsToCompare(rows[:, ::row_step], places, valid[relation.key_axis], relation.causal)
+    factors = [
+        regroup(tensor, heads)
+        for side in (student, teacher)
+        for tensor in (side[relation.left][:, ::row_step], side[relation.right])
+    ]
+    total: Tensor = BlockedRelationKL.apply(*factors, compared, alpha)
+    return total
 
 
 def relation_rows(relation: Relation, valid: Mapping[str, Tensor], heads: int, row_step: int = 1) -> int:

@@ -325,3 +325,11 @@ def reseal(path, document):
     """Write a document that is sealed rightly, whatever it says."""
     body = {key: value for key, value in document.items() if key not in ("format", "version", "kind", "sha256")}
     (path / DOCUMENT).write_bytes(seal("marker", body))
+
+
+def test_a_wrong_length_is_told_in_numbers_before_anything_is_hashed(tmp_path):
+    """A copy that broke off is the common damage: the message should say so at once."""
+    make(tmp_path / "a")
+    (tmp_path / "a" / "tokenizer" / "tokenizer.json").write_bytes(b"{")
+    with pytest.raises(CacheDamagedError, match="expected 2 bytes, found 1"):
+        PublishedFolder(tmp_path / "a", "marker").file("tokenizer/tokenizer.json")
