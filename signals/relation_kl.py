@@ -105,7 +105,7 @@ def _log_probabilities(rows: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
 def _blocks(left: Tensor, keys: int) -> Iterator[tuple[slice, slice]]:
     """(examples, rows) slices of about BLOCK_ELEMENTS logits each: whole examples where they fit, else rows of one."""
     batch, heads, rows, _ = left.shape
-    budget = BLOCK_ELEMENTS[left.device.type]
+    budget = BLOCK_ELEMENTS["cpu" if left.device.type == "cpu" else "cuda"]
     together = max(1, budget // max(1, heads * rows * keys))
     at_once = min(rows, max(8, budget // max(1, heads * keys))) if together == 1 else rows
     for example in range(0, batch, together):

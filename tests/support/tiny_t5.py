@@ -91,6 +91,9 @@ def build_tiny_t5(
 
 def _save(model: Any, folder: Path, tied: bool) -> None:
     """Save, with the config.json that its author means: transformers may have set the tie to true."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     model.save_pretrained(folder)
     path = Path(folder, "config.json")
     written = json.loads(path.read_text())
@@ -103,21 +106,27 @@ def _sharpen(model: Any, ids: int, target: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     inputs, labels = (torch.randint(3, ids, (4, PROBE_LENGTH), generator=generator) for _ in range(2))
     for attention, causal in _attentions(model):
-        found: dict[str, torch.Tensor] = {}
-        hooks = [
-            getattr(attention, name).register_forward_hook(lambda _m, _i, out, name=name: found.__setitem__(name, out))
-            for name in "qkv"
-        ]
-        with torch.no_grad():
-            model(input_ids=inputs, decoder_input_ids=labels, use_cache=False)
-        for hook in hooks:
-            hook.remove()
+        found = _projections(model, attention, inputs, labels)
         scales = {name: _scale(found[name], found[name], causal, target) for name in "qkv"}
         both = _scale(found["q"] * scales["q"], found["k"] * scales["k"], causal, target)
         scales |= {name: scales[name] * both for name in "qk"}
         with torch.no_grad():
             for name, scale in scales.items():
                 getattr(attention, name).weight.mul_(scale)
+
+
+def _projections(model: Any, attention: Any, inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the q, k and v of one attention module give in a forward."""
+    found: dict[str, torch.Tensor] = {}
+    hooks = [
+        getattr(attention, name).register_forward_hook(lambda _m, _i, out, name=name: found.__setitem__(name, out))
+        for name in "qkv"
+    ]
+    with torch.no_grad():
+        model(input_ids=inputs, decoder_input_ids=labels, use_cache=False)
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def _attentions(model: Any) -> list[tuple[Any, bool]]:
@@ -129,9 +138,9 @@ def _attentions(model: Any) -> list[tuple[Any, bool]]:
 
 
 def _scale(left: torch.Tensor, right: torch.Tensor, causal: bool, target: float) -> float:
-    """The factor on both sides, at least 1, that brings the relation's mean relative entropy to 0.95 of the target."""
+    """The factor on both sides, at least 1, that brings the relation's mean relative entropy to 0.93 of the target."""
     scale = 1.0
-    while _relative_entropy(left * scale, right * scale, causal) > 0.95 * target:
+    while _relative_entropy(left * scale, right * scale, causal) > 0.93 * target:
         scale *= 1.1
         assert scale < 1e4, "this relation cannot be sharpened"
     return scale

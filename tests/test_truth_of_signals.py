@@ -1,0 +1,302 @@
+"""What a cache gives back, held against a plain transformers forward of the same example and formulas of its own.
+
+Nothing of the package's mathematics is used here: a cache is dumped, opened with `miniend.open_cache`, and compared.
+"""
+
+import ast
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import miniend
+import numpy as np
+import pytest
+import torch
+import transformers
+from miniend.recipes.inspection import inspect_cache
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.dump import dump_teacher
+from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
+from support.tiny_tokenizer import build_tiny_tokenizer
+
+SITES = ("encoder.self", "decoder.self", "decoder.cross")
+KINDS = ("query", "key", "value")
+FAMILIES = {
+    "t5": {"model_type": "t5"},
+    "v1.1 untied, inner 48 of 32": {"model_type": "t5", "v11": True, "tied": False, "d_kv": 12, "spare_rows": 0},
+    "mt5 untied": {"model_type": "mt5", "tied": False},
+    "umt5 untied": {"model_type": "umt5", "tied": False},
+}
+CLASSES = {"t5": "T5", "mt5": "MT5", "umt5": "UMT5"}
+CALIBRATION = 64
+SETTINGS = {
+    "examples": CALIBRATION + 16,
+    "validation_examples": 16,
+    "calibration_examples": CALIBRATION,
+    "input_length": 48,
+    "shard_examples": 32,
+    "batch_size": 8,
+    "top_k": 16,
+    "device": "cpu",
+}
+LOSSLESS = {
+    "examples": 12,
+    "validation_examples": 4,
+    "calibration_examples": 10,
+    "relation_step": 5e-4,
+    "logit_step": 1e-4,
+    "top_k": 1000,
+}
+TARGET = 1e-3
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A tokenizer and a corpus that all teachers share."""
+    root = tmp_path_factory.mktemp("truth")
+    texts = tiny_texts(400)
+    return SimpleNamespace(
+        root=root,
+        corpus=write_texts(root / "corpus.jsonl", texts),
+        tokenizer=build_tiny_tokenizer(texts, 240, sentinels=16),
+    )
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request, material):
+    """A sharpened teacher and its cache at the default fidelity."""
+    name = request.param
+    number = list(FAMILIES).index(name)
+    folder = build_tiny_t5(material.root / f"teacher{number}", material.tokenizer, sharpen=0.8, **FAMILIES[name])
+    cache = dump(material, folder, f"default{number}")
+    return SimpleNamespace(folder=folder, cache=cache, number=number, settings=FAMILIES[name], material=material)
+
+
+def dump(material, teacher, name, **settings):
+    config = {"corpus": str(material.corpus), "cache": material.root / name, **SETTINGS, **settings}
+    dump_teacher(DumpConfig(teacher=str(teacher), **config), say=lambda _line: None)
+    return miniend.open_cache(material.root / name)
+
+
+def plain_model(folder):
+    """The teacher as transformers has it, but for umT5's head scale, which transformers forces on untied heads too."""
+    config = json.loads(Path(folder, "config.json").read_text())
+    model_class = getattr(transformers, f"{CLASSES[config['model_type']]}ForConditionalGeneration")
+    model = model_class.from_pretrained(folder).eval()
+    if config["model_type"] == "umt5":
+        model.config.tie_word_embeddings = config["tie_word_embeddings"]
+    return model
+
+
+def plain_forward(model, example):
+    """Q, K, V per site and log-probabilities, float64, of one example without batch or padding."""
+    modules = {
+        "encoder.self": model.encoder.block[-1].layer[0].SelfAttention,
+        "decoder.self": model.decoder.block[-1].layer[0].SelfAttention,
+        "decoder.cross": model.decoder.block[-1].layer[1].EncDecAttention,
+    }
+    found = {site: {} for site in modules}
+    hooks = []
+    for site, module in modules.items():
+        for kind in KINDS:
+            keep = found[site]
+            hook = lambda _m, _i, out, keep=keep, kind=kind: keep.__setitem__(kind, out[0].double().numpy())  # noqa: E731
+            hooks.append(getattr(module, kind[0]).register_forward_hook(hook))
+    with torch.no_grad():
+        logits = model(
+            input_ids=torch.tensor([example.input_ids.tolist()]),
+            decoder_input_ids=torch.tensor([[0, *example.labels[:-1].tolist()]]),
+        ).logits[0]
+    for hook in hooks:
+        hook.remove()
+    return found, logits.double().log_softmax(-1).numpy()
+
+
+def relation(left, right, heads, causal, alpha=1.0):
+    """softmax(alpha A C^T / sqrt(d_r)) in float64, [heads, rows, keys]."""
+    a, c = (side.astype(np.float64).reshape(len(side), heads, -1).transpose(1, 0, 2) for side in (left, right))
+    scores = alpha * a @ c.transpose(0, 2, 1) / math.sqrt(a.shape[-1])
+    if causal:
+        scores = np.where(np.tril(np.ones(scores.shape[1:], dtype=bool)), scores, -np.inf)
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True)
+
+
+def pairs_of(site):
+    """Kind of relation -> its two factors."""
+    same = {kind: (kind, kind) for kind in KINDS}
+    return same | {"query_key": ("query", "key")} if site == "decoder.cross" else same
+
+
+def is_causal(site, kind):
+    """Rows and keys of a relation are both target positions."""
+    return site == "decoder.self" or (site == "decoder.cross" and kind == "query")
+
+
+def entropy_share(p, causal):
+    """Mean entropy over ln(visible keys), of rows that see more than one key."""
+    entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(-1)
+    keys = np.arange(1, p.shape[1] + 1) if causal else np.full(p.shape[1], p.shape[2])
+    return float((entropy[:, keys > 1] / np.log(keys[keys > 1])).mean())
+
+
+def measure(cache, model, examples):
+    """Per full site name and kind: mean relation KL and mean relative entropy of the teacher's relation."""
+    described = inspect_cache(cache.path)["relations"]
+    kls, entropies = {}, {}
+    for example in examples:
+        truth, _ = plain_forward(model, example)
+        for name, about in described.items():
+            site = name.partition("@")[0]
+            for kind, (left, right) in pairs_of(site).items():
+                causal, stored = is_causal(site, kind), example.relations[name]
+                settings = about["relation_heads"], causal, about["alpha"][kind]
+                p = relation(truth[site][left], truth[site][right], *settings)
+                q = relation(getattr(stored, left), getattr(stored, right), *settings)
+                kl = np.where(p > 0, p * (np.log(np.where(p > 0, p, 1)) - np.log(np.where(q > 0, q, 1))), 0).sum(-1)
+                kls.setdefault(name, {}).setdefault(kind, []).append(kl.ravel())
+                entropies.setdefault(name, {}).setdefault(kind, []).append(entropy_share(p, causal))
+    mean_kl = {site: {kind: float(np.concatenate(v).mean()) for kind, v in of.items()} for site, of in kls.items()}
+    return mean_kl, {site: {kind: float(np.mean(v)) for kind, v in of.items()} for site, of in entropies.items()}
+
+
+def assert_faithful(kls):
+    """The three conditions of --relation-kl, of each site."""
+    for site, of in kls.items():
+        assert np.mean([of[kind] for kind in KINDS]) <= TARGET, (site, of)
+        assert max(of.values()) <= 3 * TARGET, (site, of)
+        assert of.get("query_key", 0.0) <= TARGET, (site, of)
+
+
+def unseen(cache):
+    """Examples that calibration did not use."""
+    return [*cache[CALIBRATION:], *cache.validation]
+
+
+def relative_error(found, expected):
+    assert found.shape == expected.shape
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def assert_same_factors(example, truth):
+    for site in SITES:
+        for kind in KINDS:
+            error = relative_error(getattr(example.relations[site], kind), truth[site][kind])
+            assert error < 1e-3, (site, kind, error)
+
+
+def assert_same_distribution(example, log_p):
+    """Every kept log-probability, and the tail, are those of the full softmax."""
+    expected = np.take_along_axis(log_p, example.logits.ids.astype(np.int64), axis=1)
+    assert np.abs(example.logits.log_probabilities - expected).max() < 1e-3
+    assert np.abs(example.logits.tail_mass - (1 - np.exp(expected).sum(1))).max() < 1e-3
+
+
+def test_this_file_uses_none_of_the_mathematics_that_it_tests():
+    """An error shared by product and test would cancel out, and every comparison below would pass."""
+    tree = ast.parse(Path(__file__).read_text())
+    modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    modules += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    assert "miniend.teacher_dump.dump" in modules
+    assert not [name for name in modules if "signals" in name]
+
+
+def test_a_near_lossless_cache_holds_what_plain_transformers_computes(family):
+    """A tap on the wrong layer, a shifted decoder input or a wrong head scale would teach students something else."""
+    cache = dump(family.material, family.folder, f"lossless{family.number}", **LOSSLESS)
+    model = plain_model(family.folder)
+    entries = len(family.material.tokenizer)
+    for example in [*cache[:3], cache[-1], *cache.validation[:2]]:
+        truth, log_p = plain_forward(model, example)
+        assert_same_factors(example, truth)
+        assert example.logits.ids.shape == (len(example.labels), entries)
+        assert np.array_equal(np.sort(example.logits.ids, axis=1)[0], np.arange(entries))
+        assert_same_distribution(example, log_p)
+
+
+def test_the_default_cache_meets_its_fidelity_on_examples_that_it_was_not_fitted_on(family):
+    """A step that only fits the calibration examples would promise a KL that the other millions do not have."""
+    kls, entropies = measure(family.cache, plain_model(family.folder), unseen(family.cache))
+    assert all(share < 0.8 for of in entropies.values() for share in of.values()), entropies
+    assert_faithful(kls)
+
+
+def test_what_inspect_prints_is_what_is_there(family):
+    """Fidelity is measured by the code that encodes; printed numbers must be those of an independent measurement."""
+    described = inspect_cache(family.cache.path)
+    first_two = [
+        example for start in (0, 32, 64) for example in family.cache[start : start + 2]
+    ] + family.cache.validation[:2]
+    kls, entropies = measure(family.cache, plain_model(family.folder), first_two)
+    for site, of in kls.items():
+        assert described["fidelity"]["relation_kl"][site] == pytest.approx(of, rel=0.02)
+        assert described["relations"][site]["relative_entropy"] == pytest.approx(entropies[site], abs=0.05)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_step_eight_times_larger_fails_the_same_assertion(family, site):
+    """Random T5s have uniform relations that any quantiser passes: only this shows that the assertion can fail at all."""
+    [name] = [full for full in inspect_cache(family.cache.path)["relations"] if full.startswith(site)]
+    step = max(inspect_cache(family.cache.path)["relations"][name]["step"].values())
+    few = {"examples": 12, "validation_examples": 0, "calibration_examples": 8, "logits": "none"}
+    coarse = dump(
+        family.material, family.folder, f"coarse{family.number}-{site}", **few, signals=site, relation_step=8 * step
+    )
+    kls, _ = measure(coarse, plain_model(family.folder), coarse[8:])
+    with pytest.raises(AssertionError):
+        assert_faithful(kls)
+
+
+def test_a_batch_with_padding_gives_what_each_pair_gives_alone(family, tmp_path):
+    """Padding that attends, that is counted into the basis or that is stored would shift every token behind it."""
+    texts = tiny_texts(24, words=40, seed=5)
+    cut = [5, 40, 12, 27, 3, 33]
+    rows = [
+        {"input": " ".join(text.split()[: cut[i % 6]]), "target": " ".join(text.split()[:: 2 + i % 5])}
+        for i, text in enumerate(texts)
+    ]
+    corpus = tmp_path / "pairs.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = {"corpus": str(corpus), "objective": "pairs", "field": ("input", "target"), "target_length": 24}
+    settings = {**LOSSLESS, **pairs, "examples": 16, "validation_examples": 2}
+    padded, alone = (
+        dump(family.material, family.folder, f"pairs{family.number}-{size}", **settings, batch_size=size)
+        for size in (8, 1)
+    )
+    model = plain_model(family.folder)
+    lengths = [(len(example.input_ids), len(example.labels)) for example in padded]
+    assert all(len(set(column[:8])) > 3 for column in zip(*lengths, strict=True))
+    for one, other in zip([*padded, *padded.validation], [*alone, *alone.validation], strict=True):
+        assert one.input_ids.tolist() == other.input_ids.tolist()
+        assert one.labels.tolist() == other.labels.tolist()
+        truth, log_p = plain_forward(model, one)
+        for example in (one, other):
+            assert_same_factors(example, truth)
+            assert_same_distribution(example, log_p)
+    for name in padded.calibration.columns:
+        if name.endswith(".mean"):
+            assert padded.calibration.column(name) == pytest.approx(alone.calibration.column(name), rel=1e-4, abs=1e-5)
+    for split in ("train", "validation"):
+        assert padded.teacher_cross_entropy(split) == pytest.approx(alone.teacher_cross_entropy(split), rel=1e-5)
+
+
+def test_calibrated_temperatures_sharpen_uniform_relations_to_four_fifths(material):
+    """A plan that says 0.8 while the relation is uniform would train students on nothing; the fidelity must hold sharpened."""
+    teacher = build_tiny_t5(material.root / "uniform", material.tokenizer, seed=3)
+    model = plain_model(teacher)
+    published, calibrated = (
+        dump(material, teacher, f"temperature-{kind}", relation_temperature=kind, examples=CALIBRATION + 8)
+        for kind in ("published", "calibrated")
+    )
+    _, before = measure(published, model, unseen(published)[:8])
+    kls, after = measure(calibrated, model, unseen(calibrated))
+    alpha = {site: about["alpha"] for site, about in inspect_cache(calibrated.path)["relations"].items()}
+    sharpened = [(site, kind) for site in alpha for kind in alpha[site] if alpha[site][kind] != 1.0]
+    assert any(before[site][kind] > 0.99 for site, kind in sharpened)
+    for site, kind in sharpened:
+        assert before[site][kind] > 0.8
+        assert after[site][kind] == pytest.approx(0.8, abs=0.02), (site, kind)
+    for site, of in before.items():
+        assert all((site, kind) in sharpened or share < 0.82 for kind, share in of.items())
+    assert_faithful(kls)
