@@ -18,7 +18,7 @@ demo: install
 	$(BIN)/miniend demo
 
 test: install lint
-	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -m "not slow"
+	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -m "not slow" -n 2
 
 test-slow: install
 	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -m slow

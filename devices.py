@@ -13,6 +13,10 @@ def choose_device(text: str) -> torch.device:
         device = torch.device(text)
     except RuntimeError:
         raise ConfigurationError(f"unknown device {text!r}; expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigurationError(f"device {text!r} is not supported; expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError(f"device {text!r} was asked for, but PyTorch sees no CUDA device; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigurationError(f"device {text!r} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices")
     return device

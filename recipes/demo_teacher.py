@@ -3,6 +3,7 @@
 With a checkpoint of your own none of this is needed; the demo makes one because it may not download any.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,6 @@ def make_tokenizer(folder: Path) -> TextTokenizer:
         vocab_size=VOCABULARY - SENTINELS, special_tokens=special, unk_token="<unk>", show_progress=False
     )
     trained.train_from_iterator((texts[0] for texts in documents(parse_corpus(CORPUS, ("text",)))), trainer)
-    import json
-
     pieces = [(piece, score) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
     sentinels = [(f"<extra_id_{k}>", 0.0) for k in reversed(range(SENTINELS))]
     with quiet_transformers():
@@ -83,7 +82,9 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
             optimiser.zero_grad(set_to_none=True)
             bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
             bar.update()
-    readme = "# The demo's teacher\n\nA small T5, pre-trained by `miniend demo` on the documentation that Python carries.\n"
+    readme = (
+        "# The demo's teacher\n\nA small T5, pre-trained by `miniend demo` on the documentation that Python carries.\n"
+    )
     save_student(model, folder, tokenizer_files(tokenizer.tokenizer), readme)
     return perf_counter() - begun
 

@@ -123,7 +123,7 @@ def relation_kl_sum(
         for side in (student, teacher)
         for tensor in (side[relation.left][:, ::row_step], side[relation.right])
     ]
-    total: Tensor = BlockedRelationKL.apply(*factors, compared, alpha)
+    total: Tensor = BlockedRelationKL.apply(*factors, compared, alpha)  # type: ignore[no-untyped-call]
     return total
 
 

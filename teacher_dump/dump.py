@@ -22,6 +22,7 @@ from ..storage.layout import (
     ShardRange,
     calibration_path,
     extent_path,
+    plan_path,
     read_extents,
     shard_path,
     shard_table,
@@ -32,7 +33,7 @@ from .corpus import documents, fingerprint, parse_corpus
 from .examples import ExampleSource
 from .plan import ensure_plan, plan_body
 from .shard import EncodedShard, ShardEncoder, Timings
-from .teacher import Teacher, load_teacher
+from .teacher import Teacher, load_teacher, read_raw_config
 from .tokenizer import TextTokenizer
 
 CLEARLY_BETTER = 0.5
@@ -55,6 +56,7 @@ class DumpReport:
 def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
     """Stage one, from a corpus and a teacher to a finished cache; continues whatever is already published."""
     corpus = parse_corpus(config.corpus, config.field, config.split)
+    read_raw_config(config.teacher)
     tokenizer = TextTokenizer.load(config.teacher)
     sentinels = config.objective == "span-corruption"
     described = tokenizer.describe(sentinels)
@@ -62,6 +64,8 @@ def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
     teacher = load_teacher(config.teacher, config.dtype, choose_device(config.device))
     tokenizer.check_fits(teacher.facts.vocab_rows)
     body = plan_body(config, teacher, prints, described)
+    if not folder_exists(plan_path(config.cache), "plan"):
+        next(documents(corpus))  # a wrong field or an empty corpus is refused before a plan holds it
     plan = ensure_plan(config.cache, body, tokenizer.files(), config.mixed_environment).document
     source = ExampleSource(config.cache, plan)
     _ensure_segments(config, source, lambda: documents(corpus), tokenizer)

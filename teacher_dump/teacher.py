@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -104,12 +105,13 @@ def display_name(name: str) -> str:
 
 def _load_model(name: str, model_type: str, dtype: torch.dtype) -> Any:
     import transformers
+    from safetensors import SafetensorError
 
     model_class = getattr(transformers, ARCHITECTURES[model_type])
     try:
         with quiet_transformers():
             model, report = model_class.from_pretrained(name, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise TeacherError(f"teacher {name!r} cannot be loaded: {_first_line(error)}") from error
     missing = sorted(report["missing_keys"])
     if missing:

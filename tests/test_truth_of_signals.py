@@ -286,7 +286,14 @@ def test_calibrated_temperatures_sharpen_uniform_relations_to_four_fifths(materi
     teacher = build_tiny_t5(material.root / "uniform", material.tokenizer, seed=3)
     model = plain_model(teacher)
     published, calibrated = (
-        dump(material, teacher, f"temperature-{kind}", relation_temperature=kind, examples=CALIBRATION + 8)
+        dump(
+            material,
+            teacher,
+            f"temperature-{kind}",
+            relation_temperature=kind,
+            examples=CALIBRATION + 8,
+            input_length=96,
+        )
         for kind in ("published", "calibrated")
     )
     _, before = measure(published, model, unseen(published)[:8])

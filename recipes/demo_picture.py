@@ -1,0 +1,60 @@
+"""The demo's picture: held-out loss over the steps of each student, and bytes raw against bytes cached."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+
+from .demo_report import DemoResult, StudentResult
+
+COLOURS = ("#1b6ca8", "#59a5d8", "#d1495b")
+
+
+def draw(result: DemoResult, path: Path) -> Path:
+    """Write the PNG and return its path."""
+    figure, (losses, sizes) = plt.subplots(1, 2, figsize=(11.5, 4.4), layout="constrained")
+    _draw_losses(losses, result)
+    _draw_sizes(sizes, result)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path
+
+
+def _draw_losses(axes: Any, result: DemoResult) -> None:
+    for colour, student in zip(COLOURS, result.students, strict=True):
+        steps, values = _curve(student)
+        axes.plot(steps, values, color=colour, marker="o", markersize=3, label=student.name)
+    axes.axhline(result.unigram, color="0.55", linestyle=":", label="unigram frequencies")
+    axes.axhline(result.teacher_loss, color="0.15", linestyle="--", label="teacher")
+    axes.set_xlabel("step")
+    axes.set_ylabel("held-out cross-entropy (nats per target token)")
+    axes.set_title("Students from one cache")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _curve(student: StudentResult) -> tuple[list[int], list[float]]:
+    lines = [json.loads(line) for line in (student.output / "metrics.jsonl").read_text().splitlines()]
+    points = [(line["step"], line["held_out.cross_entropy"]) for line in lines if "held_out.cross_entropy" in line]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _draw_sizes(axes: Any, result: DemoResult) -> None:
+    found = result.sizes()
+    places = range(len(found))
+    raw, cached = ([pair[which] / 1e6 for pair in found.values()] for which in (0, 1))
+    axes.barh([p + 0.2 for p in places], raw, height=0.38, color="0.75", label="raw (bfloat16)")
+    axes.barh([p - 0.2 for p in places], cached, height=0.38, color=COLOURS[0], label="cached")
+    for place, (before, after) in zip(places, found.values(), strict=True):
+        axes.text(
+            after / 1e6, place - 0.2, f" {after / 1e6:.2f} MB, {before / after:.0f}x smaller", va="center", fontsize=8
+        )
+    axes.set_yticks(list(places), list(found))
+    axes.invert_yaxis()
+    axes.set_xlabel("megabytes")
+    axes.set_title("Bytes per signal")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")

@@ -1,0 +1,367 @@
+"""Dumping: resumed, killed, grown and repeated, a cache is the same bytes; anything else is refused by name."""
+
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from types import SimpleNamespace
+
+import miniend
+import numpy as np
+import pytest
+import torch
+from miniend.errors import CacheMismatchError, CorpusError, TeacherError
+from miniend.recipes.inspection import inspect_cache
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.dump import dump_teacher
+from miniend.teacher_dump.packing import held_out
+from miniend.teacher_dump.plain_text import plain_text_encoder
+from safetensors.torch import load_file, save_file
+from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
+from support.tiny_tokenizer import build_tiny_tokenizer
+from transformers import T5ForConditionalGeneration
+
+SETTINGS = {
+    "examples": 20,
+    "validation_examples": 4,
+    "calibration_examples": 8,
+    "input_length": 32,
+    "shard_examples": 4,
+    "batch_size": 3,
+    "top_k": 8,
+    "device": "cpu",
+}
+RUN = """
+import json, sys
+from pathlib import Path
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.dump import dump_teacher
+settings = json.loads(sys.argv[1])
+dump_teacher(DumpConfig(**settings | {"cache": Path(settings["cache"])}))
+"""
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """One teacher, one tokenizer, one corpus."""
+    root = tmp_path_factory.mktemp("dump")
+    texts = tiny_texts(160, words=30)
+    tokenizer = build_tiny_tokenizer(texts, 220, sentinels=16)
+    return SimpleNamespace(
+        root=root,
+        texts=texts,
+        tokenizer=tokenizer,
+        corpus=write_texts(root / "corpus.jsonl", texts),
+        teacher=build_tiny_t5(root / "teacher", tokenizer, layers=(1, 1)),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(material):
+    """A dump in one go; tests that change it take a copy."""
+    return dump(material, material.root / "finished").cache
+
+
+def dump(material, cache, **settings):
+    lines = []
+    config = {"teacher": str(material.teacher), "corpus": str(material.corpus), "cache": cache, **SETTINGS, **settings}
+    report = dump_teacher(DumpConfig(**config), say=lines.append)
+    return SimpleNamespace(cache=cache, said="\n".join(lines), report=report)
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "copied")
+
+
+def contents(root):
+    """Every file by its path: bytes."""
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def examples_of(cache):
+    """The ids of all examples, validation last."""
+    return [(e.input_ids.tolist(), e.labels.tolist()) for e in (*cache, *cache.validation)]
+
+
+def test_running_again_does_nothing_at_all(material, copied):
+    """A second run that rewrites a file would change the digest under students that record it."""
+    states = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in sorted(copied.rglob("*"))}
+    before = contents(copied)
+    again = dump(material, copied)
+    assert again.report.new_examples == 0
+    assert "were already there" in again.said
+    assert contents(copied) == before
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in sorted(copied.rglob("*"))} == states
+
+
+def test_two_dumps_of_the_same_settings_are_the_same_bytes(material, finished, tmp_path):
+    """Anything that leaks in from time, host or order would make a repaired shard another shard."""
+    dump(material, tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(finished)
+
+
+def test_a_dump_killed_between_shards_and_run_again_is_the_unbroken_one(material, tmp_path):
+    """A half-written shard that counts as published, or a leftover of the killed writer, would stay in the cache."""
+    many = {"examples": 60, "shard_examples": 2}
+    unbroken = dump(material, tmp_path / "unbroken", **many).cache
+    killed = tmp_path / "killed"
+    settings = {
+        "teacher": str(material.teacher),
+        "corpus": str(material.corpus),
+        **SETTINGS,
+        **many,
+        "cache": str(killed),
+    }
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, json.dumps(settings)], env=environment, stdout=subprocess.DEVNULL
+    )
+    published = killed / "shards" / "validation-000000" / "marker.json"
+    deadline = time.monotonic() + 120
+    while not published.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    shards = [path for path in (killed / "shards").glob("*-*") if (path / "marker.json").exists()]
+    assert 1 <= len(shards) < 32
+    with pytest.raises(miniend.errors.CacheUnfinishedError, match="unfinished"):
+        miniend.open_cache(killed)
+    assert dump(material, killed, **many).report.new_examples == 64 - 2 * len(shards)
+    assert contents(killed) == contents(unbroken)
+
+
+@pytest.mark.parametrize("lost", ["shards/train-000002", "shards", "calibration", "segments/train-000000", "extents"])
+def test_whatever_is_missing_is_made_again_the_same(material, finished, copied, lost):
+    """A later stage that drew on anything but the plan would come out different the second time."""
+    shutil.rmtree(copied / lost)
+    dump(material, copied)
+    assert contents(copied) == contents(finished)
+
+
+def test_more_examples_are_appended_and_what_was_there_stays(material, finished, copied):
+    """Rewritten or renumbered shards would change a cache on which students already depend."""
+    before = contents(copied)
+    grown = dump(material, copied, examples=26)
+    assert grown.report.new_examples == 6
+    after = contents(copied)
+    assert {name: after[name] for name in before} == before
+    cache = miniend.open_cache(copied)
+    assert len(cache) == 26
+    assert examples_of(cache)[:20] == examples_of(miniend.open_cache(finished))[:20]
+    assert cache.digest != miniend.open_cache(finished).digest
+
+
+def test_fewer_examples_are_refused(material, copied):
+    """Silently keeping the larger number would surprise whoever asked for the smaller."""
+    with pytest.raises(CacheMismatchError, match=r"20 examples.*19 would shrink"):
+        dump(material, copied, examples=19)
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ({"seed": 1}, "seed: cache 0, now 1"),
+        ({"top_k": 9}, "signals.logits.k: cache 8, now 9"),
+        ({"batch_size": 4}, "batch_size: cache 3, now 4"),
+        ({"shard_examples": 5}, "shard_examples: cache 4, now 5"),
+        ({"input_length": 33}, "objective.input_length: cache 32, now 33"),
+        ({"signals": "encoder.self"}, "signals.relations"),
+        ({"relation_step": 0.1}, "signals.relation_step: cache None, now 0.1"),
+        ({"codec": "zstd"}, "codec: cache pcodec, now zstd"),
+        ({"dtype": "bfloat16"}, "teacher.dtype: cache float32, now bfloat16"),
+        ({"validation_examples": 5}, "validation_examples: cache 4, now 5"),
+    ],
+)
+def test_another_setting_is_refused_by_its_name(material, finished, setting, named):
+    """Shards of two settings in one cache would teach two things; 'something differs' would leave the user searching."""
+    before = contents(finished)
+    with pytest.raises(CacheMismatchError, match=re.escape(named)):
+        dump(material, finished, **setting)
+    assert contents(finished) == before
+
+
+def test_another_teacher_under_the_same_name_is_refused(material, finished, tmp_path):
+    """A checkpoint that was trained on and saved over itself has the same path and answers differently."""
+    other = shutil.copytree(material.teacher, tmp_path / "teacher")
+    weights = load_file(other / "model.safetensors")
+    name = "decoder.block.0.layer.2.DenseReluDense.wi.weight"
+    weights[name][0, 0] += 1e-3
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CacheMismatchError, match=r"teacher\.tensor_digest: cache .*, now "):
+        dump(material, finished, teacher=str(other))
+
+
+def test_another_corpus_under_the_same_name_is_refused(material, finished, tmp_path):
+    """Segments already published would be of the old text and later ones of the new."""
+    other = write_texts(tmp_path / "corpus.jsonl", [material.texts[0].upper(), *material.texts[1:]])
+    with pytest.raises(CacheMismatchError, match=r"corpus\.files: cache .*, now "):
+        dump(material, finished, corpus=str(other))
+
+
+def test_a_corpus_that_is_too_short_says_what_it_holds_and_more_passes_help(material, tmp_path):
+    """Going round unasked would show the same text twice; refusing without the number would leave the user guessing."""
+    settings = {"validation_examples": 0, "signals": "", "batch_size": 16, "shard_examples": 64}
+    with pytest.raises(CorpusError, match="too short: it holds") as refused:
+        dump(material, tmp_path / "cache", examples=1000, **settings)
+    held = int(re.search(r"holds (\d+) training", str(refused.value))[1])
+    assert 20 < held < 1000
+    with pytest.raises(CorpusError, match=rf"holds {held} training.*\({2 * held} in 2 passes\), {2 * held + 1} were"):
+        dump(material, tmp_path / "cache", examples=2 * held + 1, passes=2, **settings)
+    assert len(miniend.open_cache(dump(material, tmp_path / "cache", examples=held, **settings).cache)) == held
+    grown = dump(material, tmp_path / "cache", examples=held + 5, passes=2, **settings)
+    assert grown.report.new_examples == 5
+
+
+def test_too_few_held_out_documents_are_named(material, tmp_path):
+    """A validation set filled up from training text would not be one."""
+    with pytest.raises(CorpusError, match=r"held-out documents fill \d+ of 400 validation examples"):
+        dump(material, tmp_path / "cache", validation_examples=400)
+
+
+def test_a_second_pass_corrupts_the_same_segments_afresh(material, tmp_path):
+    """The same holes again would be no new example, other segments would mean that some were skipped the first time."""
+    short = write_texts(tmp_path / "short.jsonl", material.texts[:24])
+    with pytest.raises(CorpusError) as refused:
+        dump(material, tmp_path / "one", corpus=str(short), examples=1000, validation_examples=0)
+    held = int(re.search(r"holds (\d+) training", str(refused.value))[1])
+    twice = {"corpus": str(short), "examples": 2 * held, "validation_examples": 0, "passes": 2, "signals": ""}
+    cache = miniend.open_cache(dump(material, tmp_path / "two", **twice).cache)
+    sentinels = range(220 - 16, 220)
+    for first, second in zip(cache[:held], cache[held:], strict=True):
+        assert restored(first, sentinels) == restored(second, sentinels)
+    differing = sum(
+        a.input_ids.tolist() != b.input_ids.tolist() for a, b in zip(cache[:held], cache[held:], strict=True)
+    )
+    assert differing > 0.8 * held
+
+
+def restored(example, sentinels):
+    """The segment behind an example: the targets' spans put back in the place of the input's sentinels."""
+    spans, current = {}, None
+    for token in example.labels[:-1].tolist():
+        if token in sentinels:
+            current = spans.setdefault(token, [])
+        else:
+            current.append(token)
+    return [t for token in example.input_ids[:-1].tolist() for t in spans.get(token, [token])]
+
+
+def test_training_examples_hold_no_text_of_held_out_documents(material, finished):
+    """A validation loss on text that the student has trained on measures memory."""
+    document = json.loads((finished / "plan" / "plan.json").read_text())
+    assert document["corpus"]["files"][0]["sha256"] == hashlib.sha256(material.corpus.read_bytes()).hexdigest()
+    share = document["derived"]["validation_share"]
+    encode = plain_text_encoder(material.tokenizer)
+    kept, held = [], []
+    segments = finished / "segments" / "validation-000000" / "marker.json"
+    last = json.loads(segments.read_text())["next"]["document"]
+    for index, ids in enumerate(encode(material.texts)):
+        if held_out(document["seed"], index, share) and index <= last:
+            held += ids
+        else:
+            kept += ids
+    sentinels = range(220 - 16, 220)
+    cache = miniend.open_cache(finished)
+    length = document["objective"]["segment_length"]
+    trained = [restored(example, sentinels) for example in cache]
+    assert trained == [kept[i * length : (i + 1) * length] for i in range(20)]
+    assert [restored(e, sentinels) for e in cache.validation] == [held[i * length : (i + 1) * length] for i in range(4)]
+
+
+def test_validation_and_training_examples_have_nothing_in_common(finished):
+    """The two splits number their examples alike; one stream of chance for both would give them the same holes."""
+    cache = miniend.open_cache(finished)
+    assert not {tuple(e.input_ids) for e in cache} & {tuple(e.input_ids) for e in cache.validation}
+    assert [shard.place.split for shard in cache.shards] == ["validation"] + ["train"] * 5
+
+
+def test_examples_depend_on_seed_and_index_alone(material, finished, tmp_path):
+    """Examples that change with batch or shard size could not be compared between caches, nor dumped in parallel."""
+    other = dump(material, tmp_path / "other", batch_size=7, shard_examples=11, codec="zstd", signals="decoder.cross")
+    assert examples_of(miniend.open_cache(other.cache)) == examples_of(miniend.open_cache(finished))
+    reseeded = dump(material, tmp_path / "seed", seed=1, signals="")
+    assert examples_of(miniend.open_cache(reseeded.cache))[:3] != examples_of(miniend.open_cache(finished))[:3]
+
+
+def test_both_codecs_give_the_same_cache_back(material, finished, tmp_path):
+    """A codec that reorders or overflows returns plausible integers, and no one would notice but the student."""
+    other = miniend.open_cache(dump(material, tmp_path / "zstd", codec="zstd").cache)
+    cache = miniend.open_cache(finished)
+    for one, two in zip([*cache, *cache.validation], [*other, *other.validation], strict=True):
+        assert np.array_equal(one.input_ids, two.input_ids)
+        assert np.array_equal(one.logits.ids, two.logits.ids)
+        assert np.array_equal(one.logits.log_probabilities, two.logits.log_probabilities)
+        for site in one.relations:
+            for kind in ("query", "key", "value"):
+                assert np.array_equal(getattr(one.relations[site], kind), getattr(two.relations[site], kind))
+
+
+def test_a_teacher_with_weights_that_are_not_numbers_is_refused(material, tmp_path):
+    """A NaN rounds to some integer, and the cache would look as sound as any."""
+    broken = shutil.copytree(material.teacher, tmp_path / "teacher")
+    weights = load_file(broken / "model.safetensors")
+    weights["decoder.block.0.layer.2.DenseReluDense.wo.weight"][3, 4] = math.nan
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TeacherError, match="not finite"):
+        dump(material, tmp_path / "cache", teacher=str(broken))
+    assert not (tmp_path / "cache" / "shards").exists()
+
+
+def test_a_directory_with_other_files_is_left_alone(material, tmp_path):
+    """Writing a cache between somebody's files would make it impossible to remove either."""
+    (tmp_path / "thesis.tex").write_text("do not touch")
+    with pytest.raises(CacheMismatchError, match=r"holds no cache but other files \(thesis\.tex\)"):
+        dump(material, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(CacheMismatchError, match="is a file"):
+        dump(material, tmp_path / "thesis.tex")
+
+
+def test_the_cross_entropy_that_inspect_prints_is_the_teachers_own(material, finished):
+    """The one number that tells of a wrong head scale, tokenizer or shift is worthless if it is computed wrongly."""
+    model = T5ForConditionalGeneration.from_pretrained(material.teacher).eval()
+    cache = miniend.open_cache(finished)
+    printed = inspect_cache(finished)["teacher"]
+    for split, name in ((cache, "cross_entropy"), (cache.validation, "validation_cross_entropy")):
+        total, count = 0.0, 0
+        for example in split:
+            labels = torch.tensor([example.labels.tolist()])
+            with torch.no_grad():
+                loss = model(input_ids=torch.tensor([example.input_ids.tolist()]), labels=labels).loss
+            total, count = total + float(loss) * labels.numel(), count + labels.numel()
+        assert printed[name] == pytest.approx(total / count, rel=1e-5)
+
+
+def test_the_unigram_entropy_is_that_of_the_training_targets(finished):
+    """The yardstick beside the teacher's loss; counting inputs or padding would shift it by nats."""
+    counts = Counter(token for example in miniend.open_cache(finished) for token in example.labels.tolist())
+    total = sum(counts.values())
+    entropy = sum(count / total * math.log(total / count) for count in counts.values())
+    assert inspect_cache(finished)["teacher"]["unigram_entropy"] == pytest.approx(entropy, rel=1e-9)
+
+
+def test_a_teacher_no_better_than_word_frequencies_is_warned_about(material, tmp_path):
+    """Nothing else in a dump would look wrong with a random checkpoint or a foreign tokenizer."""
+    said = dump(material, tmp_path / "cache").said
+    assert re.search(r"^warning: the teacher is not clearly better than the unigram", said, re.MULTILINE)
+
+
+def test_uniform_relations_are_said_to_carry_no_information(material, tmp_path):
+    """Any target KL is met for free by a uniform relation, so a user would believe in a perfect cache."""
+    weak = shutil.copytree(material.teacher, tmp_path / "teacher")
+    weights = load_file(weak / "model.safetensors")
+    weights["encoder.block.0.layer.0.SelfAttention.q.weight"] *= 0.01
+    save_file(weights, weak / "model.safetensors", metadata={"format": "pt"})
+    said = dump(material, tmp_path / "cache", teacher=str(weak), signals="encoder.self").said
+    assert re.search(r"encoder\.self@0: .*query 1\.000 \(carries no information\)", said)
+    assert "--relation-temperature calibrated would sharpen them" in said
+    relations = inspect_cache(tmp_path / "cache")["relations"]
+    assert "query" in relations["encoder.self@0"]["carries_no_information"]

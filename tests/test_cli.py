@@ -1,0 +1,378 @@
+"""The command line: every wrong input is a clear line and exit status 2, options change only on purpose, help is instant."""
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer
+from miniend import cli, open_cache
+from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
+from support.tiny_tokenizer import build_tiny_tokenizer
+
+OPTIONS = {
+    "dump-teacher": """
+        --teacher --corpus --cache --examples --field --split --objective --input-length --target-length --noise-density
+        --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
+        --relation-temperature --logits --top-k --logit-step --calibration-examples --batch-size --shard-examples --dtype
+        --device --codec --seed --mixed-environment
+    """,
+    "train-student": """
+        --cache --output --size --objective --logits --no-logits --cross-relation --relation-heads --weight --steps
+        --batch-size --accumulate --optimizer --learning-rate --warmup-steps --schedule --weight-decay --clip --bf16 --device
+        --init --init-from-teacher --log-every --save-every --eval-every --seed --allow-unfinished
+    """,
+    "inspect": "directory --json",
+    "demo": "--output",
+}
+DUMP = {
+    "examples": 12,
+    "validation-examples": 2,
+    "calibration-examples": 6,
+    "input-length": 32,
+    "shard-examples": 4,
+    "batch-size": 4,
+    "top-k": 8,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A teacher, a corpus and their texts."""
+    root = tmp_path_factory.mktemp("cli")
+    texts = tiny_texts(100, words=30)
+    tokenizer = build_tiny_tokenizer(texts, 220, sentinels=16)
+    return SimpleNamespace(
+        root=root,
+        texts=texts,
+        tokenizer=tokenizer,
+        corpus=write_texts(root / "corpus.jsonl", texts),
+        teacher=build_tiny_t5(root / "teacher", tokenizer, layers=(1, 1)),
+    )
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """The command as the shell calls it: (exit status, standard output, standard error)."""
+
+    def run_command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["miniend", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as exit_:
+            status = exit_.code or 0
+        captured = capfd.readouterr()
+        return SimpleNamespace(status=status, out=captured.out, err=captured.err)
+
+    return run_command
+
+
+@pytest.fixture
+def dump(run, material, tmp_path):
+    """dump-teacher with the usual settings, some of them replaced; underscores stand for hyphens, None leaves one out."""
+
+    def run_dump(**changed):
+        settings = {"teacher": material.teacher, "corpus": material.corpus, "cache": tmp_path / "cache"}
+        settings |= DUMP | {name.replace("_", "-"): value for name, value in changed.items()}
+        arguments = [part for name, value in settings.items() if value is not None for part in (f"--{name}", value)]
+        return run("dump-teacher", *arguments)
+
+    return run_dump
+
+
+def assert_refused(result, *named):
+    """One clear line, exit status 2, and nothing of Python's."""
+    assert result.status == 2, result.err
+    lines = result.err.splitlines()
+    assert 1 <= len(lines) <= 2, result.err
+    assert lines[0].startswith("miniend: ")
+    assert "Traceback" not in result.err + result.out
+    for text in named:
+        assert str(text) in result.err
+
+
+def commands():
+    return typer.main.get_command(cli.app).commands
+
+
+def test_options_change_only_on_purpose():
+    """An option that vanishes breaks scripts; one that appears must be explained in README and tests."""
+    found = {
+        name: sorted(text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts))
+        for name, command in commands().items()
+    }
+    assert found == {name: sorted(text.split()) for name, text in OPTIONS.items()}
+
+
+@pytest.mark.parametrize("command", sorted(OPTIONS))
+def test_every_command_and_every_option_has_help(run, command):
+    """An option without a sentence sends the user into the source."""
+    shown = run(command, "--help")
+    assert (shown.status, shown.err) == (0, "")
+    flat = " ".join(shown.out.split())
+    for parameter in commands()[command].params:
+        assert parameter.help, parameter.name
+        assert " ".join(parameter.help.split())[:20] in flat
+    assert commands()[command].help
+
+
+def test_help_and_version_import_nothing_heavy():
+    """A second of torch before every typing error, and `--help` that fails where torch does."""
+    script = (
+        "import sys\nfrom miniend.cli import app\n"
+        "for arguments in (['--help'], ['dump-teacher', '--help'], ['--version']):\n"
+        "    app(arguments, standalone_mode=False)\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'zarr', 'numpy', 'pyarrow', 'matplotlib'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+    assert "dump-teacher" in done.stdout
+
+
+def test_the_defaults_of_the_command_line_are_those_of_the_library():
+    """Two sets of defaults drift apart, and the same dump from Python would be refused as another."""
+    from dataclasses import MISSING, fields
+
+    from miniend.teacher_dump.config import DumpConfig
+
+    of_library = {f.name: f.default for f in fields(DumpConfig) if f.default is not MISSING}
+    of_command = {parameter.name: parameter.default for parameter in commands()["dump-teacher"].params}
+    assert of_command.pop("field") in (None, [], ())
+    of_library.pop("field")
+    assert {name: of_command[name] for name in of_library} == of_library
+    assert set(of_command) - set(of_library) == {"teacher", "corpus", "cache", "examples"}
+
+
+def test_a_dump_and_its_inspection(dump, run, tmp_path):
+    """The whole of stage one as the shell sees it: results on standard output, nothing else on standard error."""
+    done = dump()
+    assert (done.status, done.err) == (0, "")
+    assert "dumped 14 of 14 examples (validation included)" in done.out
+    shown = run("inspect", tmp_path / "cache")
+    assert (shown.status, shown.err) == (0, "")
+    assert "12 training and 2 validation examples" in shown.out
+    facts = json.loads(run("inspect", tmp_path / "cache", "--json").out)
+    assert (facts["complete"], facts["examples"], facts["validation_examples"]) == (True, 12, 2)
+    assert {"input", "target"} <= set(facts["tokens"])
+    assert facts["bytes"]["total"] == sum(p.stat().st_size for p in (tmp_path / "cache").rglob("*") if p.is_file())
+    assert set(facts["bytes_per_token"]["relations"]) == {"encoder.self@0", "decoder.self@0", "decoder.cross@0"}
+    assert set(facts["bytes_per_token"]["relations"]["decoder.cross@0"]) == {"query", "key_value"}
+    assert set(facts["fidelity"]["relation_kl"]["decoder.cross@0"]) == {"query", "key", "value", "query_key"}
+    assert {"cross_entropy", "unigram_entropy"} <= set(facts["teacher"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"corpus": "nowhere.jsonl"}, "no file matches the corpus 'nowhere.jsonl'"),
+        ({"corpus": "*.nothing"}, "no file matches the corpus"),
+        ({"corpus": "/"}, "a folder is given as a glob"),
+        ({"field": "body"}, "no field 'body'"),
+        ({"examples": 100_000, "validation-examples": 0}, "too short: it holds"),
+        ({"validation-examples": 5000}, "held-out documents fill"),
+        ({"teacher": "/nowhere"}, "/nowhere"),
+        ({"signals": "encoder.cross"}, "unknown site 'encoder.cross'; expected one of encoder.self"),
+        ({"signals": "encoder.self@1"}, "this model has 1 layers there"),
+        ({"signals": "encoder.self@last"}, "must be a whole number"),
+        ({"signals": "encoder.hidden"}, "not supported yet"),
+        ({"signals": "", "logits": "none"}, "nothing to cache"),
+        ({"input-length": 4096}, "longest input length that works is"),
+        ({"input-length": 2}, "at least 3"),
+        ({"noise-density": 1.5}, "--noise-density must lie between 0 and 1"),
+        ({"mean-span": 0.5}, "mean span"),
+        ({"examples": 0}, "--examples must be at least 1, not 0"),
+        ({"top-k": 0}, "--top-k must be at least 1, not 0"),
+        ({"batch-size": 0}, "--batch-size must be at least 1"),
+        ({"relation-kl": 0}, "--relation-kl must be positive"),
+        ({"relation-step": -1}, "--relation-step must be positive"),
+        ({"logit-step": 0}, "--logit-step must be positive"),
+        ({"calibration-examples": 2}, "--calibration-examples must be at least 3"),
+        ({"examples": 2}, "at least 3"),
+        ({"objective": "pairs", "field": "text"}, "needs 2 --field"),
+        ({"objective": "pairs"}, "no field 'input'"),
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"device": "mps"}, "device 'mps' is not supported"),
+        ({"device": "cuda:99"}, "cuda:99"),
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_one_clear_line(dump, changed, named):
+    """A traceback tells a user that the software is broken, and hides which of the settings is."""
+    assert_refused(dump(**changed), named)
+
+
+def test_an_empty_corpus_is_one_clear_line(dump, tmp_path):
+    """An empty file, one of blank lines, and one of empty texts are all nothing to dump."""
+    for content, named in (
+        ("", "is empty"),
+        ("\n\n", "no document with text"),
+        ('{"text": " "}\n', "no document with text"),
+    ):
+        corpus = tmp_path / "empty.jsonl"
+        corpus.write_text(content)
+        assert_refused(dump(corpus=corpus), named)
+
+
+def test_a_corpus_that_is_no_json_names_file_and_line(dump, tmp_path):
+    """In a corpus of a billion lines the place is the whole message."""
+    corpus = tmp_path / "broken.jsonl"
+    corpus.write_text('{"text": "a b c"}\nnot json\n')
+    assert_refused(dump(corpus=corpus), "broken.jsonl, line 2")
+
+
+def test_a_mistake_mended_is_not_held_against_the_next_run(dump, tmp_path):
+    """A plan published before the mistake is found would refuse the right settings as 'begun with other settings'."""
+    assert_refused(dump(field="body"), "no field 'body'")
+    assert_refused(dump(teacher="/nowhere"), "/nowhere")
+    assert_refused(dump(signals="encoder.cross"), "unknown site")
+    assert dump().status == 0
+
+
+def test_a_model_that_is_no_t5_is_refused_by_its_name(dump, material, tmp_path):
+    """The family must be named even where the tokenizer, which has no sentinels, would be refused as well."""
+    bert = tmp_path / "bert"
+    build_tiny_tokenizer(material.texts, 200, sentinels=0).save_pretrained(bert)
+    (bert / "config.json").write_text('{"model_type": "bert", "architectures": ["BertForMaskedLM"]}')
+    assert_refused(dump(teacher=bert), "not a T5-family encoder-decoder", "'bert'", "BertForMaskedLM")
+
+
+def test_a_tokenizer_without_sentinels_is_refused(dump, material, tmp_path):
+    """Span corruption would have nothing to mark the holes with; pairs do not need them."""
+    tokenizer = build_tiny_tokenizer(material.texts, 200, sentinels=0)
+    assert_refused(
+        dump(teacher=build_tiny_t5(tmp_path / "none", tokenizer, layers=(1, 1))), "no sentinels", "<extra_id_0>"
+    )
+
+
+def test_a_tokenizer_with_more_entries_than_the_teacher_has_rows_is_refused(dump, material, tmp_path):
+    """Its last ids, the sentinels, would index past the embedding."""
+    teacher = build_tiny_t5(tmp_path / "few", material.tokenizer, layers=(1, 1), spare_rows=-1)
+    assert_refused(dump(teacher=teacher), "220 entries", "219 rows")
+
+
+def test_a_folder_without_tokenizer_is_refused(dump, material, tmp_path):
+    """Checkpoints are often copied without it."""
+    teacher = shutil.copytree(material.teacher, tmp_path / "bare")
+    for path in teacher.glob("*token*"):
+        path.unlink()
+    assert_refused(dump(teacher=teacher), "no tokenizer can be loaded")
+
+
+def test_an_output_directory_that_holds_something_else_is_refused(dump, tmp_path):
+    """Another dump, other files, or a file where a directory should be."""
+    assert dump().status == 0
+    assert_refused(dump(seed=3), "seed: cache 0, now 3")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("notes")
+    assert_refused(dump(cache=tmp_path / "mine"), "notes.txt")
+    assert_refused(dump(cache=tmp_path / "mine" / "notes.txt"), "is a file")
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "stranger", "file"])
+def test_inspecting_what_is_no_cache_says_so(run, tmp_path, kind):
+    """The wrong folder is the most frequent mistake."""
+    path = tmp_path / "thing"
+    if kind != "missing":
+        path.mkdir()
+    if kind == "stranger":
+        (path / "notes.txt").write_text("notes")
+    if kind == "file":
+        path.rmdir()
+        path.write_text("notes")
+    for options in ([], ["--json"]):
+        assert_refused(run("inspect", path, *options), "thing is no MiniEnD cache")
+
+
+def test_an_unfinished_cache_is_said_to_be_unfinished(dump, run, tmp_path):
+    """Half a dump that looks like a whole one would train a student on half of the data."""
+    assert dump().status == 0
+    shutil.rmtree(tmp_path / "cache" / "shards" / "train-000001")
+    shown = run("inspect", tmp_path / "cache")
+    assert shown.status == 0
+    assert "unfinished (12 examples planned)" in shown.out
+    assert json.loads(run("inspect", tmp_path / "cache", "--json").out)["complete"] is False
+    train = ["train-student", "--cache", tmp_path / "cache", "--output", tmp_path / "out", "--size", "1L32H"]
+    assert_refused(run(*train), "unfinished", "--allow-unfinished")
+    for lost in ("shards", "calibration"):
+        shutil.rmtree(tmp_path / "cache" / lost)
+    assert_refused(run("inspect", tmp_path / "cache"), "unfinished", "run dump-teacher again")
+
+
+@pytest.mark.parametrize(
+    "document", ["plan/plan.json", "calibration/calibration.json", "shards/train-000000/marker.json"]
+)
+def test_inspecting_a_damaged_cache_names_the_file(dump, run, tmp_path, document):
+    """One flipped byte in a document that nobody checks would be read as a setting."""
+    assert dump().status == 0
+    path = tmp_path / "cache" / document
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert_refused(run("inspect", tmp_path / "cache"), path)
+
+
+def test_the_installed_command_ends_with_the_line_alone(tmp_path):
+    """What tests see in one process may look otherwise in a shell: warnings, progress bars, tracebacks at exit."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("miniend"), "inspect", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"miniend: {tmp_path} is no MiniEnD cache: it has no plan\n"
+
+
+@contextmanager
+def small_disk(path, size):
+    """A file system of that many kilobytes at `path`; yields a function that enlarges it."""
+    path.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", path], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=65536k", path], capture_output=True, check=True)
+    finally:
+        subprocess.run(["umount", path], capture_output=True, check=True)
+
+
+@pytest.mark.parametrize("size", [4, 40, 100, 220, 300])
+def test_a_full_disk_is_one_clear_line_and_the_next_run_goes_on(dump, run, tmp_path, size):
+    """A real small disk, full at the plan, in the segments, in the calibration and among the shards."""
+    assert dump().status == 0
+    with small_disk(tmp_path / "disk", size) as enlarge:
+        cache = tmp_path / "disk" / "cache"
+        assert_refused(dump(cache=cache), "the disk is full", "run the same command again")
+        enlarge()
+        assert dump(cache=cache).status == 0
+        digest = open_cache(cache).digest
+        assert not list(cache.rglob(".*"))
+    assert digest == open_cache(tmp_path / "cache").digest
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("document", ["plan.json", "calibration.json", "extent.json", "train-000001"])
+def test_a_disk_that_fills_while_a_document_is_written(dump, tmp_path, monkeypatch, document, number):
+    """The same without root: the document is written last, so everything else of its folder is there already."""
+    real = Path.write_bytes
+
+    def full(self, data):
+        if document in str(self) and self.name.endswith(".json") and self.parent.name.startswith(".staging-"):
+            raise OSError(number, "no room")
+        return real(self, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        assert_refused(dump(), "the disk is full", "run the same command again")
+    assert not list((tmp_path / "cache").rglob(".staging*"))
+    assert dump().status == 0
+    assert open_cache(tmp_path / "cache").complete

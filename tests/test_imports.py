@@ -1,0 +1,165 @@
+"""Imports point one way; read from the source, so that an import inside a function counts too."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import miniend
+import pytest
+
+ROOT = Path(miniend.__file__).parent
+LEAVES = {"errors", "progress", "devices"}
+SHARED = {"cache", "signals", "storage", *LEAVES}
+STAGES = {"teacher_dump", "student_train", "evaluation"}
+ALLOWED = {
+    "errors": set(),
+    "progress": set(),
+    "devices": {"errors"},
+    "signals": LEAVES,
+    "storage": LEAVES - {"devices"},
+    "cache": SHARED,
+    **dict.fromkeys(STAGES, SHARED),
+    "recipes": SHARED | STAGES,
+    "cli": SHARED | STAGES | {"recipes", "__init__"},
+    "__init__": {"errors", "cache"},
+}
+"""Room -> the other rooms that it may import."""
+FORBIDDEN_LIBRARIES = {
+    "storage": {"torch", "transformers", "datasets", "safetensors"},
+    "signals": {
+        "pathlib",
+        "os",
+        "io",
+        "shutil",
+        "tempfile",
+        "zarr",
+        "numcodecs",
+        "safetensors",
+        "transformers",
+        "json",
+    },
+    "errors": {"torch", "transformers", "numpy", "zarr"},
+    "cli": {"numpy", "torch", "transformers", "zarr"},
+}
+FILE_CALLS = {"open", "load", "save", "read_text", "write_text", "read_bytes", "write_bytes", "fromfile", "tofile"}
+FOLDERS = ("recipes", "signals", "storage", "evaluation", "student_train", "teacher_dump")
+
+
+def sources():
+    """Every module of the package by its path inside it."""
+    found = [*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
+    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in found}
+
+
+def room_of(path):
+    """`signals/basis.py` lies in signals, `cache.py` in cache."""
+    return path.split("/")[0].removesuffix(".py")
+
+
+def imports(path, tree):
+    """(room or None, library or None) of every import in a module."""
+    depth = path.count("/") + 1
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((None, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield None, node.module
+        elif isinstance(node, ast.ImportFrom):
+            parents = [*path.split("/")[:-1]][: depth - node.level]
+            full = [*parents, *(node.module or "").split(".")] if node.module else parents
+            names = [full[0]] if full else [alias.name for alias in node.names]
+            yield from ((name if name in ALLOWED else "__init__", None) for name in names)
+
+
+def violations(path, source):
+    """A sentence for each import or call that the direction forbids."""
+    room, tree = room_of(path), ast.parse(source)
+    found = []
+    for other, library in imports(path, tree):
+        top = (library or "").split(".")[0]
+        if other and other != room and other not in ALLOWED[room]:
+            found.append(f"{path} imports {other}")
+        if top == "miniend":
+            found.append(f"{path} imports {library} absolutely")
+        if top in FORBIDDEN_LIBRARIES.get(room, ()):
+            found.append(f"{path} imports {library}")
+    if room == "signals":
+        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        names = [call.id if isinstance(call, ast.Name) else getattr(call, "attr", "") for call in calls]
+        found += [f"{path} calls {name}()" for name in names if name in FILE_CALLS]
+    return found
+
+
+def test_every_room_of_the_package_is_looked_at():
+    """A new folder that no rule names would be free to import anything."""
+    rooms = {room_of(path) for path in sources()}
+    assert rooms <= set(ALLOWED)
+    assert {"signals", "storage", "cache", "teacher_dump", "student_train", "recipes", "cli"} <= rooms
+    ignored = {"tests", "benchmarks", "build"}
+    folders = {
+        path.parent.name for path in ROOT.glob("*/__init__.py") if not path.parent.name.startswith(".")
+    } - ignored
+    assert folders <= set(FOLDERS)
+
+
+@pytest.mark.parametrize("path", sorted(sources()))
+def test_imports_point_one_way(path):
+    """Once two rooms know each other, neither can be read, tested or replaced alone, and it never comes undone."""
+    assert violations(path, sources()[path]) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("signals/basis.py", "from ..storage.folder import PublishedFolder"),
+        ("signals/basis.py", "from .. import cache"),
+        ("signals/basis.py", "def f():\n    from ..cache import open_cache"),
+        ("signals/basis.py", "from pathlib import Path"),
+        ("signals/basis.py", "x = open('file')"),
+        ("signals/basis.py", "x = torch.load('file')"),
+        ("signals/basis.py", "import zarr.core"),
+        ("storage/folder.py", "import torch"),
+        ("storage/folder.py", "from torch.nn import Module"),
+        ("storage/folder.py", "from ..signals.sites import Site"),
+        ("storage/folder.py", "from ..devices import choose_device"),
+        ("cache.py", "from .teacher_dump.plan import ensure_plan"),
+        ("cache.py", "from . import teacher_dump"),
+        ("teacher_dump/dump.py", "from ..student_train.train import train_student"),
+        ("student_train/train.py", "if True:\n    from ..teacher_dump import dump"),
+        ("teacher_dump/dump.py", "from ..recipes.inspection import inspect_cache"),
+        ("recipes/demo.py", "from ..cli import app"),
+        ("recipes/demo.py", "from .. import cli"),
+        ("teacher_dump/dump.py", "import miniend.cache"),
+        ("teacher_dump/dump.py", "from miniend.cache import open_cache"),
+        ("errors.py", "from .progress import progress_bar"),
+        ("cli.py", "import torch"),
+        ("devices.py", "from . import __version__"),
+    ],
+)
+def test_a_wrong_import_would_be_found(path, source):
+    """A check that reads the source wrongly passes for ever."""
+    assert len(violations(path, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("signals/basis.py", "from .sites import Site\nfrom ..errors import MiniEndError\nimport torch"),
+        ("recipes/demo.py", "from ..teacher_dump.dump import dump_teacher\nfrom . import inspection"),
+        ("cli.py", "from . import __version__\nfrom .errors import MiniEndError"),
+        ("cache.py", "from .storage.folder import PublishedFolder\nfrom .signals.sites import find_site"),
+        ("teacher_dump/dump.py", "from ..cache import read_codecs\nfrom . import plan"),
+    ],
+)
+def test_a_right_import_is_left_alone(path, source):
+    """A check that finds fault with everything would be switched off."""
+    assert violations(path, source) == []
+
+
+@pytest.mark.parametrize("module", ["miniend", "miniend.cli", "miniend.errors", "miniend.storage.layout"])
+def test_light_modules_import_no_torch(module):
+    """Through a third module too: a reader of caches or a `--help` should not wait for seconds or need a gigabyte."""
+    script = f"import sys, {module}; print(sorted({{'torch', 'transformers', 'datasets'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
