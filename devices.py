@@ -18,5 +18,7 @@ def choose_device(text: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError(f"device {text!r} was asked for, but PyTorch sees no CUDA device; use --device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigurationError(f"device {text!r} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices")
+        raise ConfigurationError(
+            f"device {text!r} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices"
+        )
     return device

@@ -73,7 +73,9 @@ class DumpConfig:
         for name in ("examples", "input_length", "target_length", "passes", "top_k", "batch_size", "shard_examples"):
             _require(getattr(self, name) >= 1, f"{option(name)} must be at least 1, not {getattr(self, name)}")
         _require(self.validation_examples >= 0, "--validation-examples must not be negative")
-        _require(self.examples >= 3, "--examples must be at least 3: calibration needs one each for basis, step and report")
+        _require(
+            self.examples >= 3, "--examples must be at least 3: calibration needs one each for basis, step and report"
+        )
         _require(
             self.calibration_examples >= 3,
             "--calibration-examples must be at least 3: basis, step and report need one each",

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import typer
+
 from miniend import cli, open_cache
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer

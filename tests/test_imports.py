@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import miniend
 import pytest
+
+import miniend
 
 ROOT = Path(miniend.__file__).parent
 LEAVES = {"errors", "progress", "devices"}

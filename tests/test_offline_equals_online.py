@@ -10,18 +10,19 @@ import json
 import math
 from pathlib import Path
 
-import miniend
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSeq2SeqLM
+
+import miniend
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.loader import epoch_order
 from miniend.student_train.size import student_config
 from miniend.student_train.student import build_student
 from miniend.student_train.train import train_student
-from safetensors.torch import load_file
 from support.tiny_cache import LOSSLESS, PAIRS, build_tiny_cache
-from transformers import AutoModelForSeq2SeqLM
 
 STEPS, BATCH, HEADS, SIZE = 50, 4, 8, "2L32H"
 LEARNING_RATE, WARMUP, WEIGHT_DECAY, CLIP = 1e-3, 5, 0.01, 1.0

@@ -9,11 +9,12 @@ import math
 from pathlib import Path
 from types import SimpleNamespace
 
-import miniend
 import numpy as np
 import pytest
 import torch
 import transformers
+
+import miniend
 from miniend.recipes.inspection import inspect_cache
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher

@@ -10,6 +10,7 @@ import zarr
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from miniend.errors import CacheDamagedError
 from miniend.storage import columns as columns_module
 from miniend.storage.columns import AXES, CODECS, Column, read_column, read_slice, smallest_integer, write_column

@@ -6,6 +6,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from miniend.errors import CacheDamagedError, CacheMismatchError
 from miniend.storage.documents import FORMAT_VERSION, canonical_json, document_digest, seal, unseal
 

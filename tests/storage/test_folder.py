@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from miniend.errors import CacheDamagedError, CacheMismatchError, MiniEndError
 from miniend.storage import folder as folder_module
 from miniend.storage.columns import Column

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from miniend.errors import CacheDamagedError, CacheMismatchError
 from miniend.storage.folder import PublishedFolder, publish_folder
 from miniend.storage.layout import (

@@ -1,6 +1,7 @@
 """Markers: a folder is opened only in its own place of its own cache."""
 
 import pytest
+
 from miniend.errors import CacheDamagedError, CacheMismatchError
 from miniend.storage.folder import publish_folder
 from miniend.storage.layout import ShardRange

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from miniend.errors import CacheMismatchError, MiniEndError
 from miniend.storage.folder import PublishedFolder, folder_exists, publish_folder
 from miniend.storage.publish import publish, remove_abandoned, staging

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+
 from miniend.errors import TrainingError
 from miniend.student_train.checkpoint import latest_checkpoint, save_checkpoint, write_durably
 

@@ -6,9 +6,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from miniend.errors import TrainingError
 from miniend.student_train.metrics import MetricsLog
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
 def lines(folder):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from huggingface_hub import ModelCard
+
 from miniend.student_train.model_card import ModelCardFacts, Term, model_card
 
 FACTS = ModelCardFacts(

@@ -8,6 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load, save
+from torch import nn
+
 from miniend.errors import ConfigurationError, RunMismatchError
 from miniend.student_train.optimisers import (
     OPTIMISERS,
@@ -18,8 +21,6 @@ from miniend.student_train.optimisers import (
     optimiser_tensors,
     set_learning_rate,
 )
-from safetensors.torch import load, save
-from torch import nn
 
 EACH = pytest.mark.parametrize("name", OPTIMISERS)
 

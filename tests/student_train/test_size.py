@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from miniend.errors import ConfigurationError
 from miniend.student_train.size import Size, describe_size, parse_size, student_config
 

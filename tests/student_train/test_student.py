@@ -7,12 +7,13 @@ import warnings
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerFast
+
 from miniend.errors import ConfigurationError
 from miniend.signals.t5 import head_scale, is_tied, restore_head_scale, scales_decoder_output
 from miniend.student_train.size import student_config
 from miniend.student_train.student import build_student, init_from_teacher, load_student, save_student
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerFast
 
 KINDS = ("t5", "mt5", "umt5")
 BOTH = pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])

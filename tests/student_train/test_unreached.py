@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from miniend.errors import ConfigurationError
 from miniend.signals.sites import parse_sites, tapped
 from miniend.student_train.size import student_config

@@ -21,7 +21,9 @@ CLASSES = {
 SYLLABLES = ("ba", "de", "fi", "go", "lu", "ma", "ne", "pi", "ro", "su", "ta", "ve", "wi", "zo")
 RELATION_HEADS = (32, 24, 16, 12, 8)
 PROBE_LENGTH = 40
-torch.set_num_threads(1)  # for models this small, threads that wait for each other on a busy machine cost more than they give
+torch.set_num_threads(
+    1
+)  # for models this small, threads that wait for each other on a busy machine cost more than they give
 
 
 def tiny_texts(count: int, words: int = 60, seed: int = 0) -> list[str]:

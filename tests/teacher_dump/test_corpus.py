@@ -5,6 +5,7 @@ import hashlib
 import json
 
 import pytest
+
 from miniend.errors import ConfigurationError, CorpusError
 from miniend.teacher_dump.corpus import documents, fingerprint, parse_corpus
 from support.corpus_files import ROWS, TEXTS, write_jsonl, write_parquet

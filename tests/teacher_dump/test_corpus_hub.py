@@ -1,6 +1,7 @@
 """Corpora through `datasets`, on local folders and without a network."""
 
 import pytest
+
 from miniend.errors import CorpusError
 from miniend.teacher_dump.corpus import documents, fingerprint, parse_corpus
 from support.corpus_files import ROWS, TEXTS, write_jsonl, write_parquet

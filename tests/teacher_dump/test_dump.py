@@ -13,20 +13,21 @@ import time
 from collections import Counter
 from types import SimpleNamespace
 
-import miniend
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import T5ForConditionalGeneration
+
+import miniend
 from miniend.errors import CacheMismatchError, CorpusError, TeacherError
 from miniend.recipes.inspection import inspect_cache
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from miniend.teacher_dump.packing import held_out
 from miniend.teacher_dump.plain_text import plain_text_encoder
-from safetensors.torch import load_file, save_file
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
-from transformers import T5ForConditionalGeneration
 
 SETTINGS = {
     "examples": 20,

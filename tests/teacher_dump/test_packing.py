@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from miniend.errors import ConfigurationError, CorpusError
 from miniend.teacher_dump import packing
 from miniend.teacher_dump.packing import SegmentCursor, held_out, pack_pairs, pack_segments

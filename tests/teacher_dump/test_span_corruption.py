@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from miniend.errors import ConfigurationError
 from miniend.teacher_dump.span_corruption import (
     SpanLengths,

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
+
 from miniend.errors import ConfigurationError, TeacherError
 from miniend.teacher_dump.teacher import display_name, load_teacher, tensor_digest
-from safetensors.torch import load_file, save_file
 from support.tiny_t5 import build_tiny_t5, tiny_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from miniend.errors import TeacherError
 from miniend.teacher_dump.plain_text import plain_text_encoder
 from miniend.teacher_dump.tokenizer import (

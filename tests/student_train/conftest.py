@@ -1,0 +1,61 @@
+"""Tiny caches that the tests of stage two share, and one thread, for models this small only wait for a second."""
+
+import shutil
+
+import pytest
+import torch
+
+import miniend
+from support.tiny_cache import LOSSLESS, PAIRS, build_tiny_cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def span_home(one_thread, tmp_path_factory):
+    """`teacher` and `cache`: tied T5, span corruption, three training shards and one of validation, default fidelity."""
+    folder = tmp_path_factory.mktemp("span")
+    build_tiny_cache(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ragged_home(one_thread, tmp_path_factory):
+    """The same of an untied, gated teacher with inner 48 of d_model 32: ragged pairs, calibrated temperatures."""
+    folder = tmp_path_factory.mktemp("ragged")
+    settings = {"tied": False, "v11": True, "d_kv": 12, "sharpen": 1.0, "relation_temperature": "calibrated"}
+    build_tiny_cache(folder, **PAIRS, **settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def umt5_home(one_thread, tmp_path_factory):
+    """The same of an untied umT5: ragged pairs."""
+    folder = tmp_path_factory.mktemp("umt5")
+    build_tiny_cache(folder, **PAIRS, model_type="umt5", tied=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lossless_home(one_thread, tmp_path_factory):
+    """Ragged pairs of a tied T5, calibrated temperatures, the whole head kept at steps that no loss can feel."""
+    folder = tmp_path_factory.mktemp("lossless")
+    build_tiny_cache(folder, **PAIRS, **LOSSLESS | {"sharpen": 1.0, "relation_temperature": "calibrated"})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ragged(ragged_home):
+    return miniend.open_cache(ragged_home / "cache")
+
+
+@pytest.fixture
+def own_span_cache(span_home, tmp_path):
+    """A copy of the span cache that a test may damage."""
+    return shutil.copytree(span_home / "cache", tmp_path / "own-cache")

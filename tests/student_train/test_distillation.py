@@ -1,0 +1,322 @@
+"""The objectives' terms, held against float64 formulas written here from their definitions, and what they must not depend on."""
+
+import copy
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import miniend
+from miniend.student_train.config import TrainConfig
+from miniend.student_train.objective import build_objective, required_codecs
+from miniend.student_train.setup import set_up
+from miniend.student_train.size import student_config
+
+SELF = ("query", "key", "value")
+HEADS = 4
+OBJECTIVES = {
+    "scratch": ("scratch", True, "qk"),
+    "logits": ("logits", True, "qk"),
+    "minilm": ("minilm", True, "qk"),
+    "implicit": ("implicit", True, "qk"),
+    "d by qk": ("miniend-d", True, "qk"),
+    "d by qq_kk_vv": ("miniend-d", True, "qq_kk_vv"),
+    "e": ("miniend-e", True, "qk"),
+    "d by qk without logits": ("miniend-d", False, "qk"),
+    "d by qq_kk_vv without logits": ("miniend-d", False, "qq_kk_vv"),
+    "e without logits": ("miniend-e", False, "qk"),
+}
+EACH = pytest.mark.parametrize("name", OBJECTIVES)
+SITE_OF = {"decoder_self": "decoder.self", "encoder_self": "encoder.self", "cross": "decoder.cross"}
+
+
+def prepare(cache, name, size="2L64H", **settings):
+    """A run's parts for an objective of the table above."""
+    objective, logits, cross = OBJECTIVES[name]
+    built = build_objective(objective, logits, cross, settings.pop("weight", ()))
+    settings = {"relation_heads": HEADS, "device": "cpu", **settings}
+    config = TrainConfig(cache=cache.path, output=cache.path / "unused", size=size, **settings)
+    sizes = student_config(size, cache.plan.document["teacher"]["config"])
+    return set_up(config, cache, built, required_codecs(built, cache), sizes, lambda _line: None)
+
+
+def examples_of(setup, numbers):
+    """The batch of these training examples."""
+    starts = np.cumsum([0, *setup.training.sizes])
+    shards = np.searchsorted(starts, numbers, side="right") - 1
+    return setup.training.batch(np.stack([shards, np.asarray(numbers) - starts[shards]], axis=1))
+
+
+def loss_of(setup, batch):
+    found = setup.distillation(batch)
+    return setup.distillation.total(found, setup.distillation.counts(batch))
+
+
+def gradients(model):
+    return {name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()}
+
+
+def naive_terms(student, examples, objective, cache):
+    """Every term in float64, example by example and without padding, from what `open_cache` gives back."""
+    totals = {term: [] for term in objective.weights}
+    parts = {}
+    for example in examples:
+        ours = naive_forward(student, example)
+        labels = torch.from_numpy(example.labels.astype(np.int64))
+        log_q = ours["logits"].log_softmax(-1)
+        if "labels" in totals:
+            totals["labels"] += list(-log_q[torch.arange(len(labels)), labels])
+        if "logits" in totals:
+            totals["logits"] += [naive_top_k(q, example.logits, i) for i, q in enumerate(log_q)]
+        for term in totals:
+            if term in SITE_OF:
+                theirs = example.relations[SITE_OF[term]]
+                codec = next(codec for codec in cache.codecs.values() if codec.site.name == SITE_OF[term])
+                for kind, left, right in kinds_of(term, objective.cross_relation):
+                    causal = term == "decoder_self" or (term, kind) == ("cross", "query")
+                    rows = naive_relation(
+                        theirs, ours[SITE_OF[term]], left, right, causal=causal, alpha=codec.alpha[kind]
+                    )
+                    parts.setdefault((term, kind), []).append(rows)
+    means = {term: torch.stack(values).mean() for term, values in totals.items() if values}
+    for term in totals.keys() & SITE_OF.keys():
+        of_term = [torch.cat(rows).mean() for (name, _), rows in parts.items() if name == term]
+        means[term] = torch.stack(of_term).mean()
+    return means
+
+
+def kinds_of(term, cross_relation):
+    if term == "cross" and cross_relation == "qk":
+        return [("query_key", "query", "key")]
+    return [(kind, kind, kind) for kind in SELF]
+
+
+def naive_forward(student, example):
+    """One unpadded example through plain transformers, with the q, k and v of the last layers."""
+    last = student.decoder.block[-1].layer
+    modules = {"encoder.self": student.encoder.block[-1].layer[0].SelfAttention}
+    modules |= {"decoder.self": last[0].SelfAttention, "decoder.cross": last[1].EncDecAttention}
+    found, hooks = {name: {} for name in modules}, []
+    for name, module in modules.items():
+        for kind, linear in zip(SELF, (module.q, module.k, module.v), strict=True):
+
+            def keep(_module, _inputs, output, name=name, kind=kind):
+                found[name][kind] = output[0]
+
+            hooks.append(linear.register_forward_hook(keep))
+    inputs = torch.from_numpy(example.input_ids.astype(np.int64))[None]
+    started = torch.tensor([[0, *map(int, example.labels[:-1])]])
+    found["logits"] = student(input_ids=inputs, decoder_input_ids=started, use_cache=False).logits[0]
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def naive_top_k(log_q, stored, position):
+    """KL of k kept outcomes and the tail as one more, for one position."""
+    ids = torch.from_numpy(stored.ids[position].astype(np.int64))
+    log_p = torch.from_numpy(stored.log_probabilities[position]).double()
+    others = torch.ones(len(log_q), dtype=torch.bool)
+    others[ids] = False
+    m = 1.0 - log_p.exp().sum()
+    tail = m * (m.log() - log_q[others].exp().sum().log()) if others.any() else 0.0
+    return (log_p.exp() * (log_p - log_q[ids])).sum() + tail
+
+
+def naive_relation(theirs, ours, left, right, causal, alpha):
+    """KL of every row and relation head of one example, [rows * HEADS]."""
+    sides = []
+    for a, c in (
+        (torch.from_numpy(getattr(theirs, left)).double(), torch.from_numpy(getattr(theirs, right)).double()),
+        (ours[left], ours[right]),
+    ):
+        width = a.shape[1] // HEADS
+        scores = [
+            alpha * a[:, h * width : (h + 1) * width] @ c[:, h * width : (h + 1) * width].T / math.sqrt(width)
+            for h in range(HEADS)
+        ]
+        sides.append(scores)
+    kls = []
+    for t, s in zip(*sides, strict=True):
+        for i in range(len(t)):
+            log_p, log_q = (scores[i, : i + 1 if causal else None].log_softmax(-1) for scores in (t, s))
+            kls.append((log_p.exp() * (log_p - log_q)).sum())
+    return torch.stack(kls)
+
+
+@EACH
+def test_every_term_and_its_gradient_are_those_of_the_definition(ragged, name):
+    """A wrong mask, normaliser, pairing of heads or factor in a gradient trains smoothly towards something else."""
+    numbers = [3, 0, 12, 17, 21]
+    setup = prepare(ragged, name, seed=1)
+    batch = examples_of(setup, numbers)
+    found = setup.distillation(batch)
+    counts = setup.distillation.counts(batch)
+    setup.distillation.total(found, counts).backward()
+    means = setup.distillation.term_means({part: float(value) for part, value in found.items()}, counts)
+
+    exact = copy.deepcopy(setup.student).double()
+    exact.zero_grad()
+    terms = naive_terms(exact, [ragged[i] for i in numbers], setup.objective, ragged)
+    sum(setup.objective.weights[term] * value for term, value in terms.items()).backward()
+
+    assert set(means) == set(terms)
+    for term, value in terms.items():
+        assert means[term] == pytest.approx(value.item(), rel=2e-5), term
+        assert value.item() > 1e-4, "a term of nothing would agree with anything"
+    expected = gradients(exact)
+    scale = max(float(gradient.norm()) for gradient in expected.values() if gradient is not None)
+    for parameter, gradient in gradients(setup.student).items():
+        if gradient is None:
+            assert expected[parameter] is None or not expected[parameter].any(), parameter
+        else:
+            difference = (gradient.double() - expected[parameter]).norm()
+            assert difference <= 1e-3 * expected[parameter].norm() + 1e-6 * scale, parameter
+
+
+@pytest.mark.parametrize("term", ["labels", "logits", "decoder_self", "encoder_self", "cross"])
+def test_a_weight_scales_its_own_term_alone(ragged, term):
+    """A weight that lands on another term changes every run that sets one."""
+    name = {"labels": "scratch", "encoder_self": "e", "cross": "d by qk"}.get(term, "implicit")
+    plain, weighted = prepare(ragged, name), prepare(ragged, name, weight=(f"{term}=3",))
+    batch = examples_of(plain, [1, 2])
+    found = plain.distillation(batch)
+    means = plain.distillation.term_means({k: float(v) for k, v in found.items()}, plain.distillation.counts(batch))
+    assert loss_of(plain, batch).item() == pytest.approx(sum(means.values()), rel=1e-5)
+    assert loss_of(weighted, batch).item() == pytest.approx(sum(means.values()) + 2 * means[term], rel=1e-5)
+
+
+@pytest.mark.parametrize("heads", [1, 4, 8, 16])
+@pytest.mark.parametrize("name", ["implicit", "d by qk", "d by qq_kk_vv", "e"])
+def test_every_term_is_zero_for_a_student_that_is_its_teacher(lossless_home, name, heads):
+    """A term that pulls a perfect student away has another goal than the teacher."""
+    cache = miniend.open_cache(lossless_home / "cache")
+    setup = prepare(cache, name, init=str(lossless_home / "teacher"), relation_heads=heads)
+    batch = examples_of(setup, list(range(10)))
+    counts = setup.distillation.counts(batch)
+    with torch.no_grad():
+        for part, value in setup.distillation(batch).items():
+            assert abs(float(value)) / counts[part] < 1e-6, part
+    loss_of(setup, batch).backward()
+    own = sum(float(p.grad.square().sum()) for p in setup.student.parameters() if p.grad is not None) ** 0.5
+    stranger = prepare(cache, name, seed=3, relation_heads=heads)
+    loss_of(stranger, batch).backward()
+    other = sum(float(p.grad.square().sum()) for p in stranger.student.parameters() if p.grad is not None) ** 0.5
+    assert own < 5e-3 * other
+
+
+def widened(batch, inputs, targets):
+    """The same examples with more padding, and garbage wherever a mask should hide it."""
+    generator = torch.Generator().manual_seed(0)
+
+    def grow(tensor, more, filler):
+        return torch.cat([tensor, filler(torch.zeros(len(tensor), more, *tensor.shape[2:], dtype=tensor.dtype))], dim=1)
+
+    def garbage(tensor):
+        return torch.randint(-40, 40, tensor.shape, generator=generator).to(tensor.dtype)
+
+    more = {"input": inputs, "target": targets}
+    coefficients = {}
+    for column, block in batch.coefficients.items():
+        axis = "target" if "decoder.self" in column or column.endswith(".query") else "input"
+        grown = grow(block, more[axis], garbage)
+        valid = grow(batch.valid[axis], more[axis], lambda t: t)
+        coefficients[column] = torch.where(valid[..., None], grown, garbage(grown))
+    return replace(
+        batch,
+        input_ids=grow(batch.input_ids, inputs, lambda t: garbage(t).abs() + 3),
+        labels=grow(batch.labels, targets, lambda t: t - 100),
+        valid={axis: grow(valid, more[axis], lambda t: t) for axis, valid in batch.valid.items()},
+        coefficients=coefficients,
+    )
+
+
+@EACH
+def test_padding_changes_neither_loss_nor_gradient(ragged, name):
+    """Padding that leaks makes the loss of an example depend on its neighbours in the batch."""
+    setup = prepare(ragged, name)
+    batch = examples_of(setup, [0, 5, 9])
+    results = []
+    for variant in (batch, widened(batch, 7, 5)):
+        setup.student.zero_grad()
+        loss = loss_of(setup, variant)
+        loss.backward()
+        results.append((loss.item(), gradients(setup.student)))
+    (plain, ours), (padded, theirs) = results
+    assert padded == pytest.approx(plain, rel=1e-5)
+    for parameter, gradient in ours.items():
+        if gradient is not None:
+            assert torch.allclose(
+                theirs[parameter], gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max()) + 1e-8
+            )
+
+
+@EACH
+def test_a_split_into_unequal_micro_batches_changes_nothing(ragged, name):
+    """Means of means weigh an example by the company it is in, and accumulation then changes the run."""
+    setup = prepare(ragged, name)
+    whole = examples_of(setup, [0, 1, 2, 3, 4, 5])
+    pieces = [examples_of(setup, numbers) for numbers in ([0], [1, 2, 3, 4], [5])]
+    assert len({int(piece.valid["target"].sum()) for piece in pieces}) == 3
+    loss_of(setup, whole).backward()
+    expected, total = gradients(setup.student), loss_of(setup, whole).item()
+    setup.student.zero_grad()
+    counted = [setup.distillation.counts(piece) for piece in pieces]
+    counts = {part: sum(count[part] for count in counted) for part in counted[0]}
+    assert counts == setup.distillation.counts(whole)
+    losses = [setup.distillation.total(setup.distillation(piece), counts) for piece in pieces]
+    for loss in losses:
+        loss.backward()
+    assert sum(loss.item() for loss in losses) == pytest.approx(total, rel=1e-5)
+    for parameter, gradient in gradients(setup.student).items():
+        if gradient is not None:
+            atol = 1e-5 * float(expected[parameter].abs().max()) + 1e-8
+            assert torch.allclose(gradient, expected[parameter], rtol=1e-3, atol=atol), parameter
+
+
+@pytest.mark.parametrize("name", ["minilm", "d by qq_kk_vv without logits", "implicit", "scratch"])
+def test_rows_see_no_future_target(ragged, name):
+    """A relation that sees the future asks the student for what its decoder cannot know."""
+    setup = prepare(ragged, name)
+    number = max(range(len(ragged)), key=lambda i: len(ragged[i].labels))
+    batch = examples_of(setup, [number])
+    keep = batch.labels.shape[1] - 3
+
+    def first_rows(labels, noise):
+        """Loss of the first `keep` target positions, all later ones still there as keys."""
+        coefficients = {
+            column: torch.cat([block[:, :keep], block[:, keep:] + noise], dim=1)
+            if "decoder.self" in column or column.endswith(".query")
+            else block
+            for column, block in batch.coefficients.items()
+        }
+        changed = replace(batch, labels=labels, coefficients=coefficients)
+        full = setup.distillation(changed)
+        return {part: value for part, value in full.items() if ".key" not in part or not part.startswith("cross")}
+
+    future = batch.labels.clone()
+    future[:, keep:] = (future[:, keep:] + 11) % 100 + 3
+    with torch.no_grad():
+        cut = replace(
+            batch,
+            labels=batch.labels[:, :keep],
+            valid={**batch.valid, "target": batch.valid["target"][:, :keep]},
+            coefficients={
+                column: block[:, :keep] if "decoder.self" in column or column.endswith(".query") else block
+                for column, block in batch.coefficients.items()
+            },
+            logit_ids=None if batch.logit_ids is None else batch.logit_ids[:keep],
+            logit_levels=None if batch.logit_levels is None else batch.logit_levels[:keep],
+        )
+        alone = setup.distillation(cut)
+        for labels, noise in ((batch.labels, 0), (future, 9)):
+            hidden = setup.distillation(only_rows(setup, batch, labels, noise, keep))
+            for part, value in hidden.items():
+                assert float(value) == pytest.approx(float(alone[part]), rel=1e-4, abs=1e-6), part
+        if name == "minilm":
+            assert any(
+                abs(float(first_rows(future, 9)[part]) - float(first_rows(batch.labels, 0)[part])) > 1e-3
+                for part in alone
+            )
