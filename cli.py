@@ -1,5 +1,6 @@
 """The commands: read options, call one function, print the result. Heavy imports stand inside the commands."""
 
+import errno
 import json
 import sys
 from enum import StrEnum
@@ -21,6 +22,9 @@ app = typer.Typer(
 )
 
 Opt = typer.Option
+
+EXPECTED_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
+"""Of the system's own errors, those that a user can mend: a full disk, a quota, a file or folder that may not be written."""
 
 
 class DataObjective(StrEnum):
@@ -316,6 +320,14 @@ def main() -> None:
         app()
     except MiniEndError as error:
         typer.echo(f"miniend: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in EXPECTED_ERRNOS:
+            raise
+        typer.echo(
+            f"miniend: {error.strerror}: {error.filename or 'writing'}; mend it and run the same command again",
+            err=True,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("miniend: interrupted; run the same command again to go on", err=True)

@@ -107,7 +107,7 @@ def _make_teacher(places: _Places) -> float:
         steps=TEACHER_STEPS,
         batch_size=TEACHER_BATCH,
         seed=0,
-        held_out_share=validation_share(VALIDATION_EXAMPLES, EXAMPLES),
+        held_out_share=validation_share(VALIDATION_EXAMPLES, EXAMPLES, PASSES),
     )
     pretrain(recipe, tokenizer, places.teacher)
     return perf_counter() - begun

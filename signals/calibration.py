@@ -24,6 +24,8 @@ WEIGHT_FLOOR = 0.05
 """Least block weight relative to the greatest: a block whose relation is uniform is still kept in outline."""
 _PROBE_EXAMPLES = 4
 _PROBE_NOISE = 0.1
+_ROUNDING = 1e-7
+"""KL in nats that float32 makes of nothing; a block that costs less is one that costs nothing."""
 _SEARCH_ROWS = 48
 """Rows per example and relation that the searches look at; the report on C takes all."""
 
@@ -104,9 +106,9 @@ def block_weights(site: Site, probe: Sequence[SiteSample], heads: int, alpha: Ma
             noise = torch.randn(sample.tensors[kind].shape, generator=generator).to(sample.tensors[kind].device)
             noisy = {**sample.tensors, kind: sample.tensors[kind].float() + sigma * noise}
             kl = relation_kl(site, sample, noisy, heads, alpha, _SEARCH_ROWS)
-            sensitivity[kind] += sum(part.mean for part in kl.values()) / sigma**2
-    greatest = max(sensitivity.values())
-    return {kind: max(WEIGHT_FLOOR, math.sqrt(max(value, 0.0) / greatest)) for kind, value in sensitivity.items()}
+            sensitivity[kind] += sum(max(0.0, part.mean - _ROUNDING) for part in kl.values()) / sigma**2
+    greatest = max(sensitivity.values()) or 1.0
+    return {kind: max(WEIGHT_FLOOR, math.sqrt(value / greatest)) for kind, value in sensitivity.items()}
 
 
 def _fit_codes(site: Site, samples: Sequence[SiteSample], weights: Mapping[str, float]) -> dict[str, RelationCode]:

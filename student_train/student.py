@@ -9,8 +9,7 @@ difference up. Dropout is off in the modules, while config.json keeps the rate f
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import torch
 import transformers
 
 from ..errors import ConfigurationError
+from ..progress import quiet_transformers
 from ..signals.t5 import (
     ARCHITECTURES,
     head_scale,
@@ -106,7 +106,7 @@ def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes],
     aside = folder / ".partial"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    with _quiet():
+    with quiet_transformers():
         model.save_pretrained(aside, max_shard_size="1000GB")
     _correct_config(aside / "config.json", model)
     (aside / "README.md").write_text(readme, encoding="utf-8")
@@ -119,21 +119,6 @@ def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes],
         os.replace(path, folder / path.name)
     aside.rmdir()
     sync(folder)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars and its line on untied heads, which an untied student prints on each load."""
-    log: Any = transformers.utils.logging
-    verbosity, bar = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(verbosity)
-        if bar:
-            log.enable_progress_bar()
 
 
 def _correct_config(path: Path, model: Any) -> None:
@@ -150,7 +135,7 @@ def _load(source: str | Path) -> tuple[Any, dict[str, Any]]:
     """A checkpoint in float32 and its config.json as its author wrote it."""
     try:
         raw_config, _ = transformers.PreTrainedConfig.get_config_dict(str(source))
-        with _quiet():
+        with quiet_transformers():
             architecture = getattr(transformers, ARCHITECTURES[model_type_of(raw_config)])
             model, info = architecture.from_pretrained(str(source), dtype=torch.float32, output_loading_info=True)
     except OSError as error:

@@ -21,6 +21,7 @@ from .corpus_hub import HubName, describe_hub, parse_hub_name, read_hub
 
 Document = tuple[str, ...]
 PYTHON_DOCS = "python-docs"
+DOCS_CHARACTERS = 2000
 HUB_PREFIX = "hf:"
 
 
@@ -107,8 +108,25 @@ def _all_documents(corpus: Corpus) -> Iterator[Document]:
 
 
 def _python_docs() -> Iterator[Document]:
-    """The topics of `help()`, by key; they differ between Python versions, which the fingerprint shows."""
+    """The topics of `help()`, by key; they differ between Python versions, which the fingerprint shows.
+
+    Long topics are cut at blank lines into documents of about DOCS_CHARACTERS, since a sixth of the text is one topic and
+    validation examples come from whole documents.
+    """
     from pydoc_data import topics
 
     for key in sorted(topics.topics):
-        yield (topics.topics[key],)
+        for block in _blocks_of(topics.topics[key]):
+            yield (block,)
+
+
+def _blocks_of(topic: str) -> Iterator[str]:
+    """Consecutive paragraphs of a topic, at least DOCS_CHARACTERS of them but in the last block."""
+    block = ""
+    for paragraph in topic.split("\n\n"):
+        block = f"{block}\n\n{paragraph}" if block else paragraph
+        if len(block) >= DOCS_CHARACTERS:
+            yield block
+            block = ""
+    if block:
+        yield block

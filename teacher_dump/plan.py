@@ -50,7 +50,7 @@ def plan_body(
         "codec": config.codec,
         "signals": _signals_body(config, teacher),
         "environment": numeric_environment(teacher.device),
-        "derived": {"validation_share": validation_share(config.validation_examples, config.examples)},
+        "derived": {"validation_share": validation_share(config.validation_examples, config.examples, config.passes)},
     }
 
 
@@ -90,9 +90,9 @@ def _signals_body(config: DumpConfig, teacher: Teacher) -> dict[str, Any]:
     }
 
 
-def validation_share(validation_examples: int, examples: int) -> float:
-    """Share of documents held out until the validation set is full: its part of all examples and a quarter more."""
-    return round(min(0.5, 1.25 * validation_examples / (validation_examples + examples)), 6)
+def validation_share(validation_examples: int, examples: int, passes: int) -> float:
+    """Share of documents held out until the validation set is full: its part of all segments and half as much again."""
+    return round(min(0.5, 1.5 * validation_examples / (validation_examples + examples / passes)), 6)
 
 
 def numeric_environment(device: torch.device) -> dict[str, Any]:

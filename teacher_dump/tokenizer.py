@@ -58,6 +58,11 @@ def load_tokenizer(path_or_name: str | Path) -> Any:
         raise TeacherError(
             f"expected a fast tokenizer (tokenizer.json) in {path_or_name}, found {type(tokenizer).__name__}; convert it first"
         )
+    if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
+        raise TeacherError(
+            f"no tokenizer can be loaded from {path_or_name}: transformers found no vocabulary there and made an empty one; "
+            "give a folder with tokenizer.json"
+        )
     return tokenizer
 
 
