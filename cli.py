@@ -2,10 +2,11 @@
 
 import errno
 import json
-import sys
+from collections.abc import Callable
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -96,6 +97,30 @@ class Schedule(StrEnum):
     INVERSE_SQRT = "inverse-sqrt"
 
 
+def plainly(command: Callable[..., None]) -> Callable[..., None]:
+    """Errors of ours become a line on standard error and exit status 2, an interrupt status 130; no traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except MiniEndError as error:
+            _stop(str(error), 2)
+        except OSError as error:
+            if error.errno not in EXPECTED_ERRNOS:
+                raise
+            _stop(f"{error.strerror}: {error.filename or 'while writing'}; mend it and run the same command again", 2)
+        except KeyboardInterrupt:
+            _stop("interrupted; run the same command again to go on", 130)
+
+    return run
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    typer.echo(f"miniend: {message}", err=True)
+    raise typer.Exit(status)
+
+
 @app.callback(invoke_without_command=True)
 def _root(version: Annotated[bool, Opt("--version", help="Print the version and exit.")] = False) -> None:
     if version:
@@ -104,6 +129,7 @@ def _root(version: Annotated[bool, Opt("--version", help="Print the version and 
 
 
 @app.command("dump-teacher")
+@plainly
 def dump_teacher(
     teacher: Annotated[str, Opt(help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint.")],
     corpus: Annotated[
@@ -206,12 +232,16 @@ OBJECTIVE_HELP = (
 
 
 @app.command("train-student")
+@plainly
 def train_student(
     cache: Annotated[Path, Opt(help="Cache that dump-teacher wrote.")],
     output: Annotated[
         Path, Opt(help="Hugging Face model directory to write. A run that is already there is continued.")
     ],
-    size: Annotated[str, Opt(help="6L384H, 6E3D384H for unequal depths, or a T5 config.json.")] = "6L384H",
+    size: Annotated[
+        str | None,
+        Opt(help="6L384H (the default), 6E3D384H for unequal depths, or a T5 config.json.", show_default=False),
+    ] = None,
     objective: Annotated[ObjectiveName, Opt(help=OBJECTIVE_HELP)] = ObjectiveName.MINIEND_E,
     logits: Annotated[
         bool, Opt("--logits/--no-logits", help="Keep or drop the logit term of miniend-d and -e.")
@@ -290,6 +320,7 @@ def train_student(
 
 
 @app.command()
+@plainly
 def inspect(
     directory: Annotated[Path, typer.Argument(help="Directory of a cache, finished or not.")],
     as_json: Annotated[bool, Opt("--json", help="Print one JSON object.")] = False,
@@ -304,6 +335,7 @@ def inspect(
 
 
 @app.command()
+@plainly
 def demo(
     output: Annotated[Path, Opt(help="Directory for everything that the demo writes.")] = Path("demo-output"),
 ) -> None:
@@ -315,20 +347,5 @@ def demo(
 
 
 def main() -> None:
-    """Entry point: errors of ours become a line on standard error and exit status 2, an interrupt 130."""
-    try:
-        app()
-    except MiniEndError as error:
-        typer.echo(f"miniend: {error}", err=True)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in EXPECTED_ERRNOS:
-            raise
-        typer.echo(
-            f"miniend: {error.strerror}: {error.filename or 'writing'}; mend it and run the same command again",
-            err=True,
-        )
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("miniend: interrupted; run the same command again to go on", err=True)
-        sys.exit(130)
+    """Entry point of the console script."""
+    app()

@@ -6,6 +6,9 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from .optimisers import OPTIMISERS, SCHEDULES
 
+DEFAULT_SIZE = "6L384H"
+"""The student of the MiniEnD paper."""
+
 DEFAULT_LEARNING_RATE = {"adamw": 3e-4, "adafactor": 1e-2}
 """AdamW: MiniMoE's and MiniMA's (same author); Adafactor: relative to each matrix's RMS, T5's own pre-training."""
 
@@ -17,8 +20,8 @@ class TrainConfig:
     cache: Path
     output: Path
     """A Hugging Face model directory; a run that is already there is continued."""
-    size: str = "6L384H"
-    """`6L384H`, `6E3D384H`, or a T5 config.json."""
+    size: str | None = None
+    """`6L384H` (the default), `6E3D384H`, or a T5 config.json; with `init` the checkpoint has its own."""
     objective: str = "miniend-e"
     logits: bool = True
     cross_relation: str = "qk"
@@ -62,6 +65,11 @@ class TrainConfig:
             self.batch_size % self.accumulate == 0,
             f"--accumulate {self.accumulate} does not divide --batch-size {self.batch_size}",
         )
+        _require(
+            0 <= self.warmup <= self.steps,
+            f"--warmup-steps must lie between 0 and --steps {self.steps}, not {self.warmup_steps}",
+        )
+        _require(not (self.init and self.size), "--init brings a student of its own size; leave --size out")
         _require(not (self.init and self.init_from_teacher), "--init and --init-from-teacher: give one of them")
 
     @property

@@ -55,7 +55,7 @@ class BatchSource:
         self._shards, self._columns, self._pad_id = split.shards, columns, pad_id
         self.sizes = [shard.examples for shard in split.shards]
         self._loaded: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
-        self._room = 1 + -(-SHUFFLE_EXAMPLES // max(1, min(self.sizes, default=1)))
+        self._room = SHUFFLE_EXAMPLES + 2 * max(self.sizes, default=0)  # a shuffle group and the shard after it
 
     def batch(self, places: np.ndarray) -> Batch:
         """The batch of the examples at places [B, 2]."""
@@ -87,7 +87,7 @@ class BatchSource:
             self._loaded.move_to_end(number)
         else:
             self._loaded[number] = _read(self._shards[number], self._columns)
-            while len(self._loaded) > self._room:
+            while sum(self.sizes[loaded] for loaded in self._loaded) > self._room:
                 self._loaded.popitem(last=False)
         return self._loaded[number]
 

@@ -3,6 +3,7 @@
 Rows of the MiniEnD comparison (Zhang et al. 2024, arXiv 2305.12330): all weights are one, no hard labels but in `scratch`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,7 +98,7 @@ def _parse_weights(weights: Sequence[str], chosen: Mapping[str, float]) -> dict[
             value = float(number)
         except ValueError:
             value = -1.0
-        if term not in chosen or not value > 0:
+        if term not in chosen or not 0 < value < math.inf:
             raise ConfigurationError(
                 f"--weight {item!r}: expected TERM=NUMBER > 0 with TERM one of {', '.join(chosen)}"
             )

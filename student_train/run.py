@@ -38,6 +38,19 @@ IDENTITY = (
 )
 
 
+SHAPE = (
+    "model_type",
+    "vocab_size",
+    "d_model",
+    "d_kv",
+    "d_ff",
+    "num_heads",
+    "num_layers",
+    "num_decoder_layers",
+    "feed_forward_proj",
+)
+
+
 def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> None:
     """Write run.json into a fresh output directory, or check that the one there describes this very run.
 
@@ -66,7 +79,7 @@ def is_finished(output: Path) -> bool:
 
 def _identity(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: getattr(config, name) for name in IDENTITY}
-    settings |= {"cache_digest": cache.digest, "student_config": dict(student_config)}
+    settings |= {"cache_digest": cache.digest, "student": {name: student_config[name] for name in SHAPE}}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 

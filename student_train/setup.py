@@ -12,12 +12,12 @@ from ..cache import Cache
 from ..devices import choose_device
 from ..signals.relations import check_relation_heads, default_relation_heads
 from ..signals.site_codec import SiteCodec
-from .config import TrainConfig
+from .config import DEFAULT_SIZE, TrainConfig
 from .distillation import Batch, Distillation
 from .loader import BatchSource, Columns, in_order
 from .objective import Objective
 from .optimisers import build_optimiser
-from .size import describe_size
+from .size import describe_size, student_config
 from .student import build_student, init_from_teacher, load_student
 from .unreached import freeze, require_encoder_gradient, summarise_unreached, unreached_parameters
 
@@ -50,12 +50,11 @@ def set_up(
     cache: Cache,
     objective: Objective,
     codecs: Mapping[str, SiteCodec],
-    sizes: Mapping[str, Any],
     say: Say,
 ) -> Setup:
     """Build the student, probe and freeze what the objective cannot reach, and say what will be trained."""
     plan, device = cache.plan.document, choose_device(config.device)
-    student = _make_student(config, cache, sizes).to(device)
+    student = _make_student(config, cache).to(device)
     heads = _relation_heads(config, codecs, student)
     shared = {"start_id": plan["teacher"]["start_id"], "pad_id": plan["teacher"]["pad_id"]}
     shared |= {"heads": heads, "logit_step": (plan["signals"]["logits"] or {"step": 1.0})["step"]}
@@ -70,7 +69,9 @@ def set_up(
     optimiser = build_optimiser(
         config.optimizer, student.named_parameters(), config.peak_learning_rate, config.weight_decay
     )
-    say(f"student: {describe_size(sizes)}; {sum(p.numel() for p in student.parameters()):,} parameters")
+    say(
+        f"student: {describe_size(student.config.to_dict())}; {sum(p.numel() for p in student.parameters()):,} parameters"
+    )
     for term, weight in objective.weights.items():
         say(f"  {weight:g} x {term}: {objective.reading(term)}")
     for line in summarise_unreached(unreached):
@@ -78,10 +79,11 @@ def set_up(
     return Setup(config, cache, objective, distillation, evaluation, optimiser, device, unreached, training, validation)
 
 
-def _make_student(config: TrainConfig, cache: Cache, sizes: Mapping[str, Any]) -> Any:
+def _make_student(config: TrainConfig, cache: Cache) -> Any:
     teacher = cache.plan.document["teacher"]
     if config.init:
         return load_student(config.init, teacher["config"])
+    sizes = student_config(config.size or DEFAULT_SIZE, teacher["config"])
     if config.init_from_teacher:
         return init_from_teacher(sizes, config.init_from_teacher)
     return build_student(sizes, teacher["facts"]["tied"], config.seed)

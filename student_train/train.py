@@ -6,6 +6,7 @@ the checkpoint: parameters, optimiser state, step. The order of examples follows
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -31,7 +32,6 @@ from .optimisers import (
 from .report import card_facts
 from .run import CHECKPOINTS, claim_output, is_finished
 from .setup import Say, Setup, set_up
-from .size import student_config
 from .student import save_student
 
 
@@ -55,9 +55,8 @@ def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
         raise ConfigurationError(f"{config.cache} has no training examples published yet; run dump-teacher again")
     objective = build_objective(config.objective, config.logits, config.cross_relation, config.weight)
     codecs = required_codecs(objective, cache)
-    sizes = student_config(config.size, cache.plan.document["teacher"]["config"])
-    setup = set_up(config, cache, objective, codecs, sizes, say)
-    claim_output(config, cache, sizes)
+    setup = set_up(config, cache, objective, codecs, say)
+    claim_output(config, cache, setup.student.config.to_dict())
     progress = _restore(setup, say)
     if is_finished(config.output) and progress.step == config.steps:
         say(f"{config.output} is finished: {config.steps} steps")
@@ -110,12 +109,14 @@ def _loop(setup: Setup, progress: Progress, log: MetricsLog) -> dict[str, float]
                     line |= values | clock.read(progress.tokens)
                     bar.set_postfix(loss=f"{progress.loss:.4f}", tokens_per_s=f"{line['tokens_per_second']:.0f}")
                 if progress.step % config.eval_every == 0 or last:
-                    held_out = evaluate(setup)
+                    with clock.paused():
+                        held_out = evaluate(setup)
                     line |= {f"held_out.{name}": value for name, value in held_out.items()}
                 if line:
                     log.log(progress.step, line)
                 if progress.step % config.save_every == 0 or last:
-                    _save(setup, progress)
+                    with clock.paused():
+                        _save(setup, progress)
                 bar.update()
     finally:
         ahead.close()
@@ -195,6 +196,13 @@ class Clock:
 
     def __post_init__(self) -> None:
         self.begun = perf_counter()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time that is none of the steps': evaluation and checkpoints."""
+        stopped = perf_counter()
+        yield
+        self.begun += perf_counter() - stopped
 
     def read(self, tokens: int) -> dict[str, float]:
         """The three timing fields; starts again from now."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
 from ..signals.sites import parse_sites
 from ..storage.folder import PublishedFolder, folder_exists, publish_folder
@@ -19,7 +20,6 @@ from .packing import EOS_BETWEEN_DOCUMENTS
 from .span_corruption import lengths, require_sentinels
 from .teacher import Teacher
 
-TOKENIZER_FOLDER = "tokenizer/"
 NOT_COMPARED = ("environment", "derived")
 
 
