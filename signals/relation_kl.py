@@ -36,6 +36,10 @@ class RowsToCompare:
     """boolean [B, keys]"""
     causal: bool
 
+    def hides_nothing(self) -> bool:
+        """No padding and no future; asked on the CPU alone, where the answer costs no synchronisation."""
+        return not self.causal and self.key_valid.device.type == "cpu" and bool(self.key_valid.all())
+
     def bias(self, examples: slice, rows: slice, keys: int) -> Tensor:
         """float32 [b, 1, rows, keys]: 0 for visible keys, HIDDEN for padding and, if causal, the future."""
         visible = self.key_valid[examples, None, None, :keys]
@@ -73,16 +77,17 @@ class BlockedRelationKL(torch.autograd.Function):
         teacher_keys = teacher_right.float()
         d_left, d_right = torch.zeros_like(student), torch.zeros_like(other)
         total = torch.zeros((), device=left.device)
+        all_visible = compared.hides_nothing()
         for examples, rows in _blocks(left, right.shape[2]):
             keys = compared.last_key(rows)
             weight = compared.row_valid[examples, None, rows, None].float()
-            bias = compared.bias(examples, rows, keys)
-            log_p = _log_probabilities(teacher[examples, :, rows], teacher_keys[examples, :, :keys], bias)
-            log_q = _log_probabilities(student[examples, :, rows], other[examples, :, :keys], bias)
-            p = log_p.exp()
-            total += (log_p.sub_(log_q).mul_(p).sum(-1, keepdim=True) * weight).sum()
+            bias = None if all_visible else compared.bias(examples, rows, keys)
+            t, p, log_zt = _softmax(teacher[examples, :, rows], teacher_keys[examples, :, :keys], bias)
+            s, q, log_zs = _softmax(student[examples, :, rows], other[examples, :, :keys], bias)
+            kl = t.sub_(s).mul_(p).sum(-1, keepdim=True).sub_(log_zt).add_(log_zs)
+            total += (kl * weight).sum()
             if wanted:
-                error = log_q.exp_().sub_(p).mul_(weight)
+                error = q.sub_(p).mul_(weight)
                 d_left[examples, :, rows] = error @ other[examples, :, :keys]
                 d_right[examples, :, :keys] += error.transpose(-1, -2) @ student[examples, :, rows]
         if wanted:
@@ -96,10 +101,15 @@ class BlockedRelationKL(torch.autograd.Function):
         return d_left * upstream[0], d_right * upstream[0], None, None, None, None
 
 
-def _log_probabilities(rows: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
-    """log softmax of rows keys^T + bias, [b, R, rows, keys], in one buffer."""
-    logits = (rows @ keys.transpose(-1, -2)).add_(bias)
-    return logits.sub_(logits.logsumexp(-1, keepdim=True))
+def _softmax(rows: Tensor, keys: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits less their row maximum, probabilities, and log of the sum of exp of the former, [b, R, rows, keys or 1]."""
+    logits = rows @ keys.transpose(-1, -2)
+    if bias is not None:
+        logits.add_(bias)
+    logits.sub_(logits.amax(-1, keepdim=True))
+    p = logits.exp()
+    z = p.sum(-1, keepdim=True)
+    return logits, p.div_(z), z.log_()
 
 
 def _blocks(left: Tensor, keys: int) -> Iterator[tuple[slice, slice]]:
