@@ -3,7 +3,8 @@
     MiniEndError
      ├─ ConfigurationError   (ValueError)         a setting that cannot work, or settings that contradict each other
      ├─ CorpusError          (ValueError)         the corpus is missing, empty, too short or lacks a field
-     ├─ TeacherError         (ValueError)         the teacher or its tokenizer cannot be used
+     ├─ CheckpointError      (ValueError)         a checkpoint is no T5, incomplete or cannot be read
+     ├─ TeacherError         (ValueError)         the teacher's tokenizer or its answers cannot be used
      ├─ CacheMismatchError   (ValueError)         the cache holds something else than what was asked for
      ├─ CacheDamagedError    (OSError)            bytes on disk are not the bytes that were published
      ├─ CacheUnfinishedError (RuntimeError)       the dump has not published everything that it planned
@@ -26,8 +27,12 @@ class CorpusError(MiniEndError, ValueError):
     """The corpus is missing, empty, too short or lacks a field."""
 
 
+class CheckpointError(MiniEndError, ValueError):
+    """A checkpoint is no T5, incomplete or cannot be read."""
+
+
 class TeacherError(MiniEndError, ValueError):
-    """The teacher or its tokenizer cannot be used."""
+    """The teacher's tokenizer or its answers cannot be used."""
 
 
 class CacheMismatchError(MiniEndError, ValueError):

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import TeacherError
+from ..errors import CheckpointError
 
 ARCHITECTURES = {
     "t5": "T5ForConditionalGeneration",
@@ -53,7 +53,7 @@ class T5Facts:
 def model_type_of(raw_config: Mapping[str, Any]) -> str:
     """The family member that a config.json describes; falls back to `architectures[0]` where `model_type` is missing.
 
-    Raises TeacherError, naming what was found, for anything that is not T5, mT5 or umT5.
+    Raises CheckpointError, naming what was found, for anything that is not T5, mT5 or umT5.
     """
     named = raw_config.get("model_type")
     if named in ARCHITECTURES:
@@ -63,7 +63,7 @@ def model_type_of(raw_config: Mapping[str, Any]) -> str:
     prefix = architecture.removesuffix("ForConditionalGeneration").removesuffix("WithLMHeadModel").removesuffix("Model")
     if not named and prefix in prefixes:
         return prefixes[prefix]
-    raise TeacherError(
+    raise CheckpointError(
         f"not a T5-family encoder-decoder: config.json names model_type {named!r}, architecture {architecture!r}; "
         f"supported are {', '.join(ARCHITECTURES)} (T5 v1.1 and Flan-T5 are of type t5)"
     )

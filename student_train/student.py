@@ -17,6 +17,7 @@ import torch
 import transformers
 
 from ..errors import ConfigurationError
+from ..pretrained import load_pretrained
 from ..progress import quiet_transformers
 from ..signals.t5 import (
     ARCHITECTURES,
@@ -70,7 +71,7 @@ def load_student(source: str | Path, teacher_config: Mapping[str, Any]) -> Any:
     `source` is a folder or a Hub name, `teacher_config` the teacher's config.json. Raises ConfigurationError where the
     checkpoint is missing or does not fit.
     """
-    model, raw_config = _load(source)
+    model, raw_config = load_pretrained(source, torch.float32)
     _require_same_vocabulary(source, model, raw_config, teacher_config)
     _absorb_head_scale(model, raw_config)
     return switch_off_dropout(model)
@@ -83,7 +84,7 @@ def init_from_teacher(config: Mapping[str, Any], teacher: str | Path) -> Any:
     relative position bias, which T5 and mT5 keep in their first block alone, comes from the first. `config` gives depth, and
     d_model as a check; heads and feed-forward are the teacher's. Raises ConfigurationError where width or depth do not fit.
     """
-    source, raw_config = _load(teacher)
+    source, raw_config = load_pretrained(teacher, torch.float32)
     _require_same_vocabulary(teacher, source, raw_config, config)
     _require_same_width(config, source.config)
     taken = {key: getattr(source.config, key) for key in ("d_kv", "d_ff", "num_heads", "feed_forward_proj")}
@@ -129,26 +130,6 @@ def _correct_config(path: Path, model: Any) -> None:
     if model.config.model_type != "mt5":
         stated["scale_decoder_outputs"] = head_scale(model) != 1.0
     path.write_text(json.dumps(stated, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _load(source: str | Path) -> tuple[Any, dict[str, Any]]:
-    """A checkpoint in float32 and its config.json as its author wrote it."""
-    try:
-        raw_config, _ = transformers.PreTrainedConfig.get_config_dict(str(source))
-        with quiet_transformers():
-            architecture = getattr(transformers, ARCHITECTURES[model_type_of(raw_config)])
-            model, info = architecture.from_pretrained(str(source), dtype=torch.float32, output_loading_info=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"no checkpoint at {source} ({error}); give the folder of a T5-family model or its name on the Hub"
-        ) from error
-    if info["missing_keys"]:
-        missing = ", ".join(sorted(info["missing_keys"])[:3])
-        raise ConfigurationError(
-            f"{source} lacks {len(info['missing_keys'])} weights of an encoder-decoder with a head ({missing}, ...); "
-            "start from a complete checkpoint"
-        )
-    return model, raw_config
 
 
 def _require_same_vocabulary(

@@ -14,6 +14,7 @@ from typing import Any
 from ..cache import read_codecs
 from ..devices import choose_device
 from ..errors import CacheMismatchError, CorpusError
+from ..pretrained import read_raw_config
 from ..progress import progress_bar
 from ..signals.relations import carries_no_information
 from ..signals.sites import KINDS
@@ -33,7 +34,7 @@ from .corpus import documents, fingerprint, parse_corpus
 from .examples import ExampleSource
 from .plan import ensure_plan, plan_body
 from .shard import EncodedShard, ShardEncoder, Timings
-from .teacher import Teacher, load_teacher, read_raw_config
+from .teacher import Teacher, load_teacher
 from .tokenizer import TextTokenizer
 
 CLEARLY_BETTER = 0.5

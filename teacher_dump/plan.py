@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
 from ..signals.sites import parse_sites
 from ..storage.folder import PublishedFolder, folder_exists, publish_folder
-from ..storage.layout import plan_path
+from ..storage.layout import extent_path, plan_path
 from .config import DumpConfig, option
 from .packing import EOS_BETWEEN_DOCUMENTS
 from .span_corruption import lengths, require_sentinels
@@ -110,10 +111,13 @@ def numeric_environment(device: torch.device) -> dict[str, Any]:
 def ensure_plan(root: Path, body: dict[str, Any], tokenizer_files: Mapping[str, bytes], mixed: bool) -> PublishedFolder:
     """Publish the plan, or check that the one already there is the same; set the thread count that it asks for.
 
+    A plan without an extent has promised nothing yet (its corpus was too short, say) and is replaced by one that differs.
     Raises CacheMismatchError that names every setting that differs. `examples` is no part of the plan and may grow.
     """
     path = plan_path(root)
     files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()}
+    if folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent"):
+        _discard_other_plan(root, body)
     if not folder_exists(path, "plan"):
         _require_free(root)
         publish_folder(path, "plan", body, files=files)
@@ -121,6 +125,19 @@ def ensure_plan(root: Path, body: dict[str, Any], tokenizer_files: Mapping[str, 
     torch.set_num_threads(plan.document["environment"]["threads"])
     compare_plans(root, plan.document, body | {"environment": numeric_environment_like(plan.document, body)}, mixed)
     return plan
+
+
+def _discard_other_plan(root: Path, body: Mapping[str, Any]) -> None:
+    """Remove a plan that differs from this run's, with its segments; the plan goes at once, by a rename."""
+    plan = PublishedFolder(plan_path(root), "plan").document
+    if differences({key: plan.get(key) for key in body}, body):
+        aside = root / ".discarded"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for path in (plan_path(root), root / "segments"):
+            if path.exists():
+                os.rename(path, aside / path.name)
+        shutil.rmtree(aside)
 
 
 def numeric_environment_like(plan: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:

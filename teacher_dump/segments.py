@@ -59,9 +59,10 @@ class SegmentStore:
         """Publish what is missing. Raises CorpusError when the corpus cannot fill the validation set."""
         self._extend("validation", validation, documents, encode)
         if self.count("validation") < validation:
+            self._extend("train", train, documents, encode)
             raise CorpusError(
                 f"the corpus is too short: its held-out documents fill {self.count('validation')} of {validation} validation "
-                "examples; ask for fewer --validation-examples or give more text"
+                f"examples, the others {self.count('train')} of {train} training examples; ask for fewer, or give more text"
             )
         self._extend("train", train, documents, encode)
 

@@ -8,15 +8,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import ConfigurationError, TeacherError
-from ..progress import quiet_transformers
-from ..signals.t5 import ARCHITECTURES, T5Facts, facts_of, model_type_of, restore_head_scale, shift_right
+from ..errors import ConfigurationError
+from ..pretrained import load_pretrained
+from ..signals.t5 import T5Facts, facts_of, restore_head_scale, shift_right
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -53,34 +52,14 @@ class Teacher:
         return logits
 
 
-def read_raw_config(name: str) -> dict[str, Any]:
-    """The config.json of a local folder or a hub checkpoint, as written by its author.
-
-    Raises TeacherError when there is none, or when it does not describe a T5-family encoder-decoder.
-    """
-    from transformers import PretrainedConfig
-
-    try:
-        raw, _ = PretrainedConfig.get_config_dict(name)
-    except (OSError, ValueError) as error:
-        raise TeacherError(f"teacher {name!r}: no config.json could be read ({_first_line(error)})") from error
-    if not raw:
-        raise TeacherError(
-            f"teacher {name!r}: there is no config.json; expected a folder or hub name of a T5 checkpoint"
-        )
-    model_type_of(raw)
-    return dict(raw)
-
-
 def load_teacher(name: str, dtype: str, device: torch.device) -> Teacher:
     """Load, check and place a teacher.
 
-    Raises TeacherError for anything that is not of the family, cannot be read, or lacks weights that the model needs.
+    Raises CheckpointError for anything that is not of the family, cannot be read, or lacks weights that the model needs.
     """
-    raw = read_raw_config(name)
     if dtype not in DTYPES:
         raise ConfigurationError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
-    model = _load_model(name, model_type_of(raw), DTYPES[dtype])
+    model, raw = load_pretrained(name, DTYPES[dtype])
     restore_head_scale(model, raw)
     model.eval().requires_grad_(False)
     digest = tensor_digest(model.state_dict())
@@ -103,25 +82,6 @@ def display_name(name: str) -> str:
     return Path(name).resolve().name if Path(name).exists() else name
 
 
-def _load_model(name: str, model_type: str, dtype: torch.dtype) -> Any:
-    import transformers
-    from safetensors import SafetensorError
-
-    model_class = getattr(transformers, ARCHITECTURES[model_type])
-    try:
-        with quiet_transformers():
-            model, report = model_class.from_pretrained(name, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise TeacherError(f"teacher {name!r} cannot be loaded: {_first_line(error)}") from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise TeacherError(
-            f"teacher {name!r} lacks {len(missing)} of its weights ({', '.join(missing[:3])}, ...); "
-            "a model with random parts cannot teach: use a complete checkpoint"
-        )
-    return model
-
-
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over name, dtype, shape and bytes of every tensor, in the order of the names."""
     digest = hashlib.sha256()
@@ -130,7 +90,3 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -11,7 +11,7 @@ import miniend
 
 ROOT = Path(miniend.__file__).parent
 LEAVES = {"errors", "progress", "devices"}
-SHARED = {"cache", "signals", "storage", *LEAVES}
+SHARED = {"cache", "pretrained", "signals", "storage", *LEAVES}
 STAGES = {"teacher_dump", "student_train", "evaluation"}
 ALLOWED = {
     "errors": set(),
@@ -19,7 +19,8 @@ ALLOWED = {
     "devices": {"errors"},
     "signals": LEAVES,
     "storage": LEAVES - {"devices"},
-    "cache": SHARED,
+    "cache": SHARED - {"pretrained"},
+    "pretrained": {"signals", *LEAVES},
     **dict.fromkeys(STAGES, SHARED),
     "recipes": SHARED | STAGES,
     "cli": SHARED | STAGES | {"recipes", "__init__"},

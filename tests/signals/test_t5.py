@@ -13,7 +13,7 @@ from transformers import (
     UMT5ForConditionalGeneration,
 )
 
-from miniend.errors import TeacherError
+from miniend.errors import CheckpointError
 from miniend.signals.t5 import (
     facts_of,
     head_scale,
@@ -68,7 +68,7 @@ def test_the_family_member_is_read_from_type_or_architecture(config, kind):
 )
 def test_everything_else_is_refused_by_name(config):
     """A relative with other attention would load with random parts."""
-    with pytest.raises(TeacherError, match="supported are t5, mt5, umt5") as refused:
+    with pytest.raises(CheckpointError, match="supported are t5, mt5, umt5") as refused:
         model_type_of(config)
     assert str(config.get("model_type")) in str(refused.value)
 

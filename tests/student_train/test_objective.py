@@ -76,7 +76,7 @@ def test_weights_are_read_term_by_term():
 )
 def test_a_weight_that_cannot_be_used_is_refused_with_the_terms(weight):
     """A weight for a term that the objective lacks would be dropped, and one of nan would train nothing."""
-    with pytest.raises(ConfigurationError, match="--weight .*TERM one of logits, decoder_self, cross"):
+    with pytest.raises(ConfigurationError, match=r"--weight .*TERM one of logits, decoder_self, cross"):
         build_objective("miniend-d", True, "qk", (weight,))
 
 

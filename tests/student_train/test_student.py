@@ -10,7 +10,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from miniend.errors import ConfigurationError
+from miniend.errors import CheckpointError, ConfigurationError
 from miniend.signals.t5 import head_scale, is_tied, restore_head_scale, scales_decoder_output
 from miniend.student_train.size import student_config
 from miniend.student_train.student import build_student, init_from_teacher, load_student, save_student
@@ -198,10 +198,10 @@ def test_a_start_of_another_vocabulary_is_refused(tmp_path, changed, named):
 
 def test_a_start_that_is_missing_or_incomplete_is_refused(tmp_path):
     """transformers fills missing weights with random ones and only logs it."""
-    with pytest.raises(ConfigurationError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="nowhere"):
         load_student(tmp_path / "nowhere", teacher_of("t5"))
     transformers.T5EncoderModel(fresh("t5", True).config).save_pretrained(tmp_path)
-    with pytest.raises(ConfigurationError, match="lacks"):
+    with pytest.raises(CheckpointError, match="lacks"):
         load_student(tmp_path, teacher_of("t5"))
 
 

@@ -127,8 +127,10 @@ def test_a_dump_killed_between_shards_and_run_again_is_the_unbroken_one(material
     )
     published = killed / "shards" / "validation-000000" / "marker.json"
     deadline = time.monotonic() + 120
-    while not published.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
+    while process.poll() is None and time.monotonic() < deadline:
+        if published.exists() and list(published.parents[1].glob(".staging-train-*/relations*")):
+            break  # in the middle of writing a shard
+        time.sleep(0.0005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     shards = [path for path in (killed / "shards").glob("*-*") if (path / "marker.json").exists()]
@@ -225,6 +227,18 @@ def test_too_few_held_out_documents_are_named(material, tmp_path):
     """A validation set filled up from training text would not be one."""
     with pytest.raises(CorpusError, match=r"held-out documents fill \d+ of 400 validation examples"):
         dump(material, tmp_path / "cache", validation_examples=400)
+
+
+@pytest.mark.parametrize(
+    "mended", [{"validation_examples": 4}, {"validation_examples": 4, "input_length": 24, "seed": 3}]
+)
+def test_a_command_that_was_refused_for_a_short_corpus_can_be_mended_in_the_same_directory(material, tmp_path, mended):
+    """A plan that has promised no example yet must not hold the user to the settings that could not work."""
+    with pytest.raises(CorpusError):
+        dump(material, tmp_path / "cache", validation_examples=400)
+    again = dump(material, tmp_path / "cache", **mended)
+    fresh = dump(material, tmp_path / "fresh", **mended)
+    assert contents(again.cache) == contents(fresh.cache)
 
 
 def test_a_second_pass_corrupts_the_same_segments_afresh(material, tmp_path):

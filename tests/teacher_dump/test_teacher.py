@@ -9,7 +9,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from miniend.errors import ConfigurationError, TeacherError
+from miniend.errors import ConfigurationError, CheckpointError
 from miniend.teacher_dump.teacher import display_name, load_teacher, tensor_digest
 from support.tiny_t5 import build_tiny_t5, tiny_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
@@ -92,7 +92,7 @@ def test_a_missing_model_type_is_read_from_the_architecture(t5):
 def test_a_model_of_another_family_is_refused_by_its_name(t5, kind, architecture):
     """transformers would load it with random weights for whatever does not fit."""
     change_config(t5, model_type=kind, architectures=[architecture] if architecture else None)
-    with pytest.raises(TeacherError, match=f"not a T5-family.*{kind!r}.*supported are t5, mt5, umt5"):
+    with pytest.raises(CheckpointError, match=f"not a T5-family.*{kind!r}.*supported are t5, mt5, umt5"):
         load(t5)
 
 
@@ -104,14 +104,14 @@ def test_a_checkpoint_without_some_weights_is_refused(t5, lost):
     weights = load_file(t5 / "model.safetensors")
     del weights[lost]
     save_file(weights, t5 / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(TeacherError, match=f"lacks 1 of its weights.*{lost}"):
+    with pytest.raises(CheckpointError, match=f"lacks 1 of its weights.*{lost}"):
         load(t5)
 
 
 def test_weights_of_another_shape_are_refused(t5):
     """A config.json that does not belong to its weights must not end in a traceback, or in random weights."""
     change_config(t5, d_ff=48)
-    with pytest.raises(TeacherError, match="cannot be loaded"):
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
         load(t5)
 
 
@@ -121,20 +121,20 @@ def test_a_folder_without_a_readable_config_is_refused(t5, content):
     (t5 / "config.json").unlink()
     if content is not None:
         (t5 / "config.json").write_text(content)
-    with pytest.raises(TeacherError):
+    with pytest.raises(CheckpointError):
         load(t5)
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path):
     """A misspelt path is looked up on the hub as a name, whose errors are long and about something else."""
-    with pytest.raises(TeacherError, match="nowhere"):
+    with pytest.raises(CheckpointError, match="nowhere"):
         load(tmp_path / "nowhere")
 
 
 def test_a_folder_without_weights_is_refused(t5):
     """A config alone must not become a random teacher."""
     (t5 / "model.safetensors").unlink()
-    with pytest.raises(TeacherError, match="cannot be loaded"):
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
         load(t5)
 
 
@@ -147,7 +147,7 @@ def test_damaged_weights_are_refused(t5, form, kept):
         (t5 / "model.safetensors").unlink()
     data = (t5 / form).read_bytes()
     (t5 / form).write_bytes(data[: int(kept * len(data)) if isinstance(kept, float) else kept])
-    with pytest.raises(TeacherError, match="cannot be loaded"):
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
         load(t5)
 
 
@@ -160,7 +160,7 @@ def test_a_bin_file_cannot_run_code(t5, tmp_path):
 
     (t5 / "model.safetensors").unlink()
     torch.save({"shared.weight": Evil()}, t5 / "pytorch_model.bin")
-    with pytest.raises(TeacherError, match="cannot be loaded"):
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
         load(t5)
     assert not (tmp_path / "touched").exists()
 

@@ -1,0 +1,536 @@
+"""Whole training runs: resumed ones equal unbroken ones, what is written is what was trained, wrong input stops early."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+import miniend
+from miniend.errors import (
+    CacheDamagedError,
+    CacheMismatchError,
+    CacheUnfinishedError,
+    ConfigurationError,
+    RunMismatchError,
+    TrainingError,
+)
+from miniend.signals.t5 import is_tied
+from miniend.student_train import train
+from miniend.student_train.config import TrainConfig
+from miniend.student_train.train import train_student
+from support.tiny_cache import PAIRS, build_tiny_cache
+
+TIMING = {"tokens_per_second", "step_seconds", "data_wait_seconds"}
+RUN = {
+    "size": "2L32H",
+    "steps": 10,
+    "batch_size": 4,
+    "log_every": 1,
+    "save_every": 4,
+    "eval_every": 5,
+    "warmup_steps": 2,
+    "relation_heads": 4,
+    "device": "cpu",
+}
+KILLED = """
+import os, signal, sys, torch
+from pathlib import Path
+from miniend.student_train import train
+from miniend.student_train.config import TrainConfig
+
+torch.set_num_threads(1)
+step = train.train_step
+
+def step_or_die(setup, progress, batches):
+    if progress.step == int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(setup, progress, batches)
+
+train.train_step = step_or_die
+settings = eval(sys.argv[3])
+train.train_student(TrainConfig(cache=Path(sys.argv[1]), output=Path(sys.argv[2]), **settings))
+"""
+OFFLINE = """
+import socket, sys
+
+def refuse(*_arguments, **_named):
+    raise AssertionError("training asked for the network")
+
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+from miniend.cli import main
+main()
+"""
+
+
+def run(home, output, say=None, **settings):
+    """Train; `home` holds `cache`, or is one."""
+    cache = home / "cache" if (home / "cache").is_dir() else home
+    config = TrainConfig(cache=cache, output=output, **{**RUN, **settings})
+    return train_student(config, say or (lambda _line: None))
+
+
+def metrics(output):
+    """The lines of metrics.jsonl without what depends on the clock."""
+    lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in TIMING} for line in lines]
+
+
+def weights(output):
+    return load_file(output / "model.safetensors")
+
+
+def same_weights(one, other):
+    ours, theirs = weights(one), weights(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def files(folder):
+    """Every file's bytes, TensorBoard's aside."""
+    return {
+        path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and "tfevents" not in path.name
+    }
+
+
+def subprocess_environment(**more):
+    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **more}
+
+
+@pytest.fixture(scope="module")
+def finished(span_home, tmp_path_factory):
+    """A finished run that tests may look at but not touch."""
+    output = tmp_path_factory.mktemp("finished") / "student"
+    run(span_home, output)
+    return output
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+def test_a_killed_run_ends_with_the_very_weights_of_an_unbroken_one(span_home, tmp_path, optimizer):
+    """A resume that skips, repeats or forgets a little gives another student, and nobody would ever know."""
+    settings = {**RUN, "optimizer": optimizer}
+    unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
+    arguments = [sys.executable, "-c", KILLED, span_home / "cache", killed, repr(settings), "7"]
+    ended = subprocess.run(arguments, env=subprocess_environment(), capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert [line["step"] for line in metrics(killed)] == list(range(1, 8)), (
+        "it was killed three steps after a checkpoint"
+    )
+    assert not (killed / "model.safetensors").exists()
+
+    said = []
+    run(span_home, killed, said.append, **settings)
+    run(span_home, unbroken, **settings)
+    assert "resumed at step 4" in said
+    assert same_weights(unbroken, killed)
+    assert metrics(killed) == metrics(unbroken)
+    assert [line["step"] for line in metrics(killed)] == list(range(1, 11))
+    cards = [(output / "README.md").read_text() for output in (unbroken, killed)]
+    assert cards[0] == cards[1]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_interruptions_at_any_step_leave_no_trace(span_home, tmp_path, monkeypatch, accumulate):
+    """Before the first checkpoint, right after one, in the last step: and twice in a row."""
+    run(span_home, tmp_path / "unbroken", accumulate=accumulate)
+    step = train.train_step
+    for stop in (2, 4, 4, 6, 9):
+
+        def interrupted(setup, progress, batches, stop=stop):
+            if progress.step == stop:
+                raise KeyboardInterrupt
+            return step(setup, progress, batches)
+
+        monkeypatch.setattr(train, "train_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(span_home, tmp_path / "broken", accumulate=accumulate)
+    monkeypatch.setattr(train, "train_step", step)
+    run(span_home, tmp_path / "broken", accumulate=accumulate)
+    assert same_weights(tmp_path / "unbroken", tmp_path / "broken")
+    assert metrics(tmp_path / "broken") == metrics(tmp_path / "unbroken")
+
+
+def test_a_run_killed_while_its_model_is_written_writes_it_the_next_time(span_home, finished, tmp_path, monkeypatch):
+    """All steps are done and nothing is there to load: the next run must finish, not train again."""
+
+    def full_disk(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(train, "save_student", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            run(span_home, tmp_path / "student")
+    monkeypatch.setattr(train, "train_step", None)
+    held_out = run(span_home, tmp_path / "student")
+    assert same_weights(tmp_path / "student", finished)
+    assert metrics(tmp_path / "student") == metrics(finished)
+    last = metrics(finished)[-1]
+    assert held_out == pytest.approx(
+        {k.removeprefix("held_out."): v for k, v in last.items() if k.startswith("held_out.")}
+    )
+
+
+def test_running_a_finished_run_again_changes_nothing(span_home, tmp_path):
+    """A second look must not cost a second training, nor touch what others already use."""
+    first = run(span_home, tmp_path / "student")
+    before = files(tmp_path / "student")
+    said = []
+    assert run(span_home, tmp_path / "student", said.append) == pytest.approx(first)
+    assert files(tmp_path / "student") == before
+    assert any("is finished: 10 steps" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"size": "2L64H"}, "size: there 2L32H, now 2L64H"),
+        ({"objective": "implicit"}, "objective: there miniend-e, now implicit"),
+        ({"steps": 20}, "steps: there 10, now 20"),
+        ({"learning_rate": 1e-2}, "peak_learning_rate: there 0.0003, now 0.01"),
+        ({"seed": 1}, "seed: there 0, now 1"),
+        ({"relation_heads": 8}, "relation_heads: there 4, now 8"),
+        ({"weight": ("logits=2",)}, "weight"),
+    ],
+)
+def test_other_settings_in_the_same_directory_are_refused(span_home, finished, changed, named):
+    """Going on with other settings gives a model whose card is wrong."""
+    before = files(finished)
+    with pytest.raises(RunMismatchError, match=named):
+        run(span_home, finished, **changed)
+    assert files(finished) == before
+
+
+def test_another_cache_is_refused_in_the_same_directory(ragged_home, finished):
+    """The same settings on other data are another run."""
+    with pytest.raises(RunMismatchError, match="cache_digest"):
+        run(ragged_home, finished)
+
+
+def test_a_directory_with_other_files_is_refused_and_left_alone(span_home, tmp_path):
+    """--output of the wrong folder must not mix a model into somebody's files."""
+    (tmp_path / "thesis.txt").write_text("words")
+    with pytest.raises(RunMismatchError, match="holds no run of MiniEnD"):
+        run(span_home, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    with pytest.raises(RunMismatchError, match="holds no run of MiniEnD"):
+        run(span_home, tmp_path / "thesis.txt")
+
+
+@pytest.mark.parametrize("home", ["span_home", "ragged_home", "umt5_home"], ids=["tied", "untied", "umt5"])
+def test_what_is_written_gives_the_logits_of_training_and_teaches_again(request, tmp_path, monkeypatch, home):
+    """transformers re-ties heads and rescales logits on load: the student that was measured must be the one on disk.
+
+    And a dump of that student must find the same held-out cross-entropy that its training reported.
+    """
+    home = request.getfixturevalue(home)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    seen, save = {}, train.save_student
+    inputs = torch.randint(3, 100, (2, 9), generator=torch.Generator().manual_seed(0))
+
+    def watched(model, *rest):
+        seen["tied"] = is_tied(model)
+        with torch.no_grad():
+            seen["logits"] = model(input_ids=inputs, decoder_input_ids=inputs[:, :5]).logits
+        save(model, *rest)
+
+    monkeypatch.setattr(train, "save_student", watched)
+    held_out = run(home, tmp_path / "student", objective="implicit", learning_rate=1e-2, clip=0.0)
+
+    model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "student")
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=inputs, decoder_input_ids=inputs[:, :5]).logits, seen["logits"])
+    assert is_tied(model) == seen["tied"] == (home.name.startswith("span"))
+    ours, theirs = (AutoTokenizer.from_pretrained(folder) for folder in (tmp_path / "student", home / "teacher"))
+    assert ours("bade fi lu.").input_ids == theirs("bade fi lu.").input_ids
+    assert len(model.generate(inputs, max_new_tokens=3, do_sample=False)) == 2
+
+    pairs = {} if home.name.startswith("span") else PAIRS
+    again = miniend.open_cache(build_tiny_cache(tmp_path / "again", teacher=tmp_path / "student", **pairs))
+    assert again.teacher_cross_entropy("validation") == pytest.approx(held_out["cross_entropy"], rel=1e-5)
+
+
+@pytest.mark.parametrize("home", ["span_home", "ragged_home", "umt5_home"], ids=["tied", "untied", "umt5"])
+def test_a_student_starts_near_guessing_and_learns(request, tmp_path, home):
+    """A head of the wrong scale starts far above ln V and spends its first steps on coming down."""
+    home = request.getfixturevalue(home)
+    run(home, tmp_path / "student", objective="scratch", steps=30, learning_rate=1e-2)
+    rows = miniend.open_cache(home / "cache").plan.document["teacher"]["facts"]["vocab_rows"]
+    losses = [line["loss"] for line in metrics(tmp_path / "student")]
+    assert abs(losses[0] - math.log(rows)) < 1.0
+    assert sum(losses[-5:]) / 5 < losses[0] - 0.5
+
+
+def test_one_cache_serves_students_of_other_head_counts_and_other_relation_heads(span_home, tmp_path):
+    """The relations are regrouped at training time; a cache tied to one R would have to be dumped again."""
+    losses = {}
+    for size, heads in (("2L32H", 4), ("2L32H", 8), ("3L96H", 4), ("3L96H", 8), ("1E2D64H", 16)):
+        output = tmp_path / f"{size}-{heads}"
+        run(span_home, output, size=size, relation_heads=heads, steps=3)
+        assert AutoModelForSeq2SeqLM.from_pretrained(output).config.num_heads == int(size[-3:-1]) // 32
+        losses[size, heads] = metrics(output)[0]["decoder_self"]
+    assert len(set(losses.values())) == 5
+
+
+def test_the_default_relation_heads_divide_both_widths(ragged_home, tmp_path):
+    """The teacher's inner width is 48, the student's 32: 16 heads are the most that both allow."""
+    run(ragged_home, tmp_path / "student", relation_heads=None, steps=2)
+    card = (tmp_path / "student" / "README.md").read_text()
+    assert "16" in next(line for line in card.splitlines() if "elation heads" in line)
+
+
+def test_relation_heads_that_do_not_divide_list_those_that_do(ragged_home, tmp_path):
+    """A reshape that happens to work would mix heads and examples."""
+    with pytest.raises(
+        ConfigurationError, match=r"5 relation heads do not divide.*student 32.*these do: 1, 2, 4, 8, 16"
+    ):
+        run(ragged_home, tmp_path / "student", relation_heads=5)
+    with pytest.raises(ConfigurationError, match="these do: 1, 2, 4, 8, 16"):
+        run(ragged_home, tmp_path / "student", relation_heads=0)
+    assert not (tmp_path / "student").exists()
+
+
+def test_training_needs_neither_the_teacher_nor_a_network(tmp_path):
+    """The point of a cache: the command line itself, with teacher and corpus gone and every connection refused."""
+    cache = build_tiny_cache(tmp_path / "away", cache=tmp_path / "cache", validation_examples=4)
+    shutil.rmtree(tmp_path / "away")
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in {**RUN, "cache": cache, "output": tmp_path / "out"}.items()]
+    environment = subprocess_environment(
+        HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "nothing"), HOME=str(tmp_path), http_proxy="http://127.0.0.1:9"
+    )
+    arguments = [sys.executable, "-c", OFFLINE, "train-student", *options]
+    ended = subprocess.run(arguments, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "trained 10 steps" in ended.stdout
+    assert AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "out").config.d_model == 32
+
+
+@pytest.mark.parametrize("size", ["3E1D32H", "1E3D64H", "1L32H"])
+@pytest.mark.parametrize("objective", ["miniend-e", "miniend-d"])
+def test_depths_may_differ_from_the_teacher_and_from_each_other(span_home, tmp_path, size, objective):
+    """The last layer of each side is compared, whatever its number."""
+    run(span_home, tmp_path / "student", size=size, objective=objective, logits=False, steps=2)
+    config = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "student").config
+    found = f"{config.num_layers}E{config.num_decoder_layers}D"
+    assert found == {"1L32H": "1E1D"}.get(size, size[:4])
+
+
+def test_an_objective_that_leaves_the_encoder_untrained_is_refused(span_home, tmp_path):
+    """With one decoder layer, decoder self-attention never looks at the encoder; the loss falls all the same."""
+    with pytest.raises(ConfigurationError, match="no gradient at all"):
+        run(span_home, tmp_path / "student", size="3E1D32H", objective="minilm")
+    assert not (tmp_path / "student").exists()
+
+
+def test_a_config_file_gives_the_size(span_home, tmp_path):
+    """Widths that no size string can say."""
+    widths = {"d_model": 24, "d_kv": 8, "num_heads": 2, "d_ff": 40, "num_layers": 2, "num_decoder_layers": 1}
+    (tmp_path / "config.json").write_text(json.dumps(widths))
+    run(span_home, tmp_path / "student", size=str(tmp_path / "config.json"), steps=2)
+    config = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "student").config
+    assert {key: getattr(config, key) for key in widths} == widths
+    widths["d_ff"] = 48
+    (tmp_path / "config.json").write_text(json.dumps(widths))
+    with pytest.raises(RunMismatchError, match="student_config"):
+        run(span_home, tmp_path / "student", size=str(tmp_path / "config.json"), steps=2)
+
+
+def test_an_unknown_size_says_how_to_write_one(span_home, tmp_path):
+    """A typo is not a path."""
+    with pytest.raises(ConfigurationError, match="size '6L' is not understood; write 6L384H"):
+        run(span_home, tmp_path / "student", size="6L")
+
+
+def test_a_student_goes_on_from_a_student(span_home, finished, tmp_path):
+    """--init has to start from those weights, not merely from that shape; what is said is what is trained."""
+    said = []
+    run(span_home, tmp_path / "on", said.append, init=str(finished), steps=2, size="6L384H", learning_rate=1e-9)
+    ours, theirs = weights(tmp_path / "on"), weights(finished)
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
+    assert metrics(tmp_path / "on")[0]["loss"] < metrics(finished)[0]["loss"]
+    assert any("2+2 layers, d_model 32" in line for line in said)
+
+
+def test_a_student_starts_from_layers_of_its_teacher(span_home, tmp_path):
+    """At the teacher's own depth every term starts at what the cache lost; at half of it, with the teacher's last layer."""
+    teacher = str(span_home / "teacher")
+    run(span_home, tmp_path / "whole", init_from_teacher=teacher, steps=2)
+    assert metrics(tmp_path / "whole")[0]["loss"] < 0.01
+    run(span_home, tmp_path / "half", init_from_teacher=teacher, size="1L32H", steps=2, learning_rate=1e-9)
+    taken = load_file(span_home / "teacher" / "model.safetensors")
+    for name, ours in weights(tmp_path / "half").items():
+        if name.startswith("decoder.block.0.layer.2"):
+            assert torch.allclose(ours, taken[name.replace("block.0", "block.1")], atol=1e-6)
+
+
+def test_settings_that_cannot_work_are_refused_before_the_directory_is_claimed(span_home, tmp_path):
+    """A directory claimed by a run that can never start refuses the corrected command."""
+    for settings in (
+        {"warmup_steps": 11},
+        {"warmup_steps": -1},
+        {"learning_rate": 0.0},
+        {"weight_decay": -1.0},
+        {"batch_size": 5, "accumulate": 2},
+        {"device": "abacus"},
+        {"init": "here", "init_from_teacher": "there"},
+        {"init": str(tmp_path / "nowhere")},
+    ):
+        with pytest.raises(ConfigurationError):
+            run(span_home, tmp_path / "student", **settings)
+        assert not (tmp_path / "student").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_at_its_step_and_keeps_the_checkpoint(span_home, tmp_path, monkeypatch):
+    """One bad step would write NaN into every weight, and the next checkpoint over the last good one."""
+    step = train.train_step
+
+    def poisoned(setup, progress, batches):
+        if progress.step == 6:
+            with torch.no_grad():
+                setup.student.shared.weight[5:] = math.nan
+        return step(setup, progress, batches)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(train, "train_step", poisoned)
+        with pytest.raises(TrainingError, match=r"not finite at step 7 \(loss nan"):
+            run(span_home, tmp_path / "student")
+    assert [path.name for path in (tmp_path / "student" / "checkpoints").iterdir()] == ["step-00000004"]
+    assert metrics(tmp_path / "student")[-1]["step"] == 6
+    assert not (tmp_path / "student" / "model.safetensors").exists()
+    run(span_home, tmp_path / "student")
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "student").values())
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_gradient_that_is_not_finite_is_not_applied(span_home, tmp_path, monkeypatch, value):
+    """The loss may be fine and its gradient not; clipping by an infinite norm makes NaN of every weight."""
+    found = {}
+    clip = train._clip
+
+    def overflowing(student, limit):
+        found["before"] = [p.detach().clone() for p in student.parameters()]
+        found["student"] = student
+        student.shared.weight.grad[3, 3] = value
+        return clip(student, limit)
+
+    monkeypatch.setattr(train, "_clip", overflowing)
+    with pytest.raises(TrainingError, match=r"not finite at step 1 .*gradient norm"):
+        run(span_home, tmp_path / "student")
+    assert all(torch.equal(a, b) for a, b in zip(found["before"], found["student"].parameters(), strict=True))
+
+
+def test_an_unfinished_cache_is_refused_unless_allowed(own_span_cache, tmp_path):
+    """A student of half a corpus under the name of the whole."""
+    shutil.rmtree(own_span_cache / "shards" / "train-000001")
+    with pytest.raises(CacheUnfinishedError, match="--allow-unfinished"):
+        run(own_span_cache, tmp_path / "student")
+    run(own_span_cache, tmp_path / "student", allow_unfinished=True, steps=2)
+    assert (tmp_path / "student" / "model.safetensors").exists()
+    for path in (own_span_cache / "shards").glob("train-*"):
+        shutil.rmtree(path)
+    with pytest.raises(ConfigurationError, match="no training examples published yet"):
+        run(own_span_cache, tmp_path / "other", allow_unfinished=True)
+
+
+def test_a_cache_that_lacks_a_signal_is_refused_before_anything_is_written(span_home, tmp_path):
+    """An output directory claimed by a run that cannot start blocks the one that could."""
+    cache = build_tiny_cache(
+        tmp_path, teacher=span_home / "teacher", logits="none", signals="decoder.self", validation_examples=0
+    )
+    with pytest.raises(CacheMismatchError, match="needs logits"):
+        run(cache, tmp_path / "student")
+    with pytest.raises(CacheMismatchError, match=r"needs encoder\.self"):
+        run(cache, tmp_path / "student", logits=False)
+    assert not (tmp_path / "student").exists()
+    assert run(cache, tmp_path / "student", objective="minilm", steps=2) == {}
+    with pytest.raises(CacheMismatchError, match="is no MiniEnD cache"):
+        run(tmp_path / "nowhere", tmp_path / "other")
+
+
+def test_four_micro_batches_are_one_batch(ragged_home, tmp_path):
+    """Ragged examples: means of means would differ in the first digit."""
+    for accumulate in (1, 4):
+        run(ragged_home, tmp_path / str(accumulate), accumulate=accumulate, objective="miniend-d", batch_size=8)
+    for one, four in zip(metrics(tmp_path / "1"), metrics(tmp_path / "4"), strict=True):
+        assert one.keys() == four.keys()
+        assert all(one[key] == pytest.approx(four[key], rel=2e-4) for key in one)
+    ours, theirs = weights(tmp_path / "1"), weights(tmp_path / "4")
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-4) for name in ours)
+
+
+@pytest.mark.parametrize("shard", ["train-000000", "train-000002"])
+@pytest.mark.parametrize(
+    "column", ["inputs.ids", "targets.offsets", "logits.levels", "relations.encoder.self@1.query_key_value"]
+)
+def test_a_flipped_byte_is_refused_before_it_is_trained_on(own_span_cache, tmp_path, column, shard):
+    """One wrong id or level among millions: no loss curve shows it."""
+    paths = [path for path in (own_span_cache / "shards" / shard / column).rglob("*") if path.is_file()]
+    path = max(paths, key=lambda path: (path.name != "zarr.json", path.stat().st_size))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(CacheDamagedError, match="SHA-256"):
+        run(own_span_cache, tmp_path / "student")
+    assert not (tmp_path / "student" / "model.safetensors").exists()
+
+
+def test_a_flipped_byte_that_no_step_reads_is_none_of_this_runs_business(own_span_cache, finished, tmp_path):
+    """A student reads the columns of its objective alone; the whole cache is checked by another command."""
+    for path in (own_span_cache / "shards").glob("*/relations.decoder.cross@1.query/**/*"):
+        if path.is_file():
+            path.write_bytes(b"junk")
+    run(own_span_cache, tmp_path / "student")
+    assert same_weights(tmp_path / "student", finished)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"bf16": True}, {"optimizer": "adafactor"}, {"schedule": "cosine"}, {"clip": 0.0}]
+)
+def test_each_way_of_training_lowers_the_loss(span_home, tmp_path, settings):
+    """An option that is accepted and breaks the update shows nowhere else."""
+    fast = {"learning_rate": 5e-3} if settings.get("optimizer") != "adafactor" else {}
+    run(span_home, tmp_path / "student", steps=30, eval_every=30, **fast, **settings)
+    losses = [line["loss"] for line in metrics(tmp_path / "student")]
+    assert sum(losses[-5:]) / 5 < 0.95 * losses[0]
+
+
+def test_the_log_says_what_the_contract_promises(finished):
+    """DESIGN.md section 7: tools read these names."""
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    wanted = {"step", "loss", "logits", "decoder_self", "encoder_self", "learning_rate"} | TIMING
+    assert all(wanted <= set(line) for line in lines)
+    for line in lines:
+        assert line["loss"] == pytest.approx(line["logits"] + line["decoder_self"] + line["encoder_self"])
+    assert [line["step"] for line in lines if "held_out.cross_entropy" in line] == [5, 10]
+    assert list(finished.glob("tensorboard/events.*"))
+
+
+def test_the_output_holds_what_others_expect_of_it(span_home, finished):
+    """A model directory, its card with the cache's digest, and the run's own records."""
+    names = {path.name for path in finished.iterdir()}
+    wanted = {"config.json", "model.safetensors", "tokenizer.json", "README.md", "metrics.jsonl", "run.json"}
+    assert wanted <= names
+    card = (finished / "README.md").read_text()
+    cache = miniend.open_cache(span_home / "cache")
+    assert cache.digest in card
+    assert cache.plan.document["teacher"]["name"] in card
+    assert "miniend-e" in card
+    assert not [path for path in finished.rglob("*") if ".partial" in path.name]
+
+
+def test_a_card_without_logits_warns_that_the_student_cannot_generate(span_home, tmp_path):
+    """Its head is random: whoever generates with it sees noise and blames the method."""
+    held_out = run(span_home, tmp_path / "student", logits=False, steps=2)
+    assert "cross_entropy" not in held_out
+    assert "fine-tune" in (tmp_path / "student" / "README.md").read_text()
+
+
+def test_every_step_reports_more_tokens(finished):
+    """The number on the card is the number of tokens that were trained on, padding aside."""
+    assert "1,960" in Path(finished, "README.md").read_text()
