@@ -25,15 +25,15 @@ Say = Callable[[str], None]
 
 INPUT_LENGTH = 128
 EXAMPLES, VALIDATION_EXAMPLES, PASSES = 1024, 64, 2
-TEACHER_STEPS, TEACHER_BATCH = 400, 16
-STUDENT_STEPS, STUDENT_BATCH = 160, 16
+TEACHER_STEPS, TEACHER_BATCH = 800, 16
+STUDENT_STEPS, STUDENT_BATCH = 240, 16
 TEACHER_CONFIG: dict[str, Any] = {
     "model_type": "t5",
     "vocab_size": VOCABULARY,
-    "d_model": 192,
+    "d_model": 128,
     "d_kv": 32,
-    "num_heads": 6,
-    "d_ff": 768,
+    "num_heads": 4,
+    "d_ff": 512,
     "num_layers": 3,
     "num_decoder_layers": 3,
     "pad_token_id": 0,
@@ -42,7 +42,7 @@ TEACHER_CONFIG: dict[str, Any] = {
     "dropout_rate": 0.1,
     "feed_forward_proj": "relu",
 }
-STUDENTS = (("2L128H", "miniend-e"), ("2L64H", "miniend-e"), ("2L128H", "scratch"))
+STUDENTS = (("2L96H", "miniend-e"), ("2L64H", "miniend-e"), ("2L96H", "scratch"))
 """(size, objective): two sizes from one cache, and the larger one without the teacher."""
 SUCCESS = 1.0
 """Nats by which the teacher must beat the unigram entropy of the targets."""
