@@ -34,7 +34,7 @@ def _draw_losses(axes: Any, result: DemoResult) -> None:
     axes.set_xlabel("step")
     axes.set_ylabel("held-out cross-entropy (nats per target token)")
     axes.set_title("Students from one cache")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 0.93))
 
 
 def _curve(student: StudentResult) -> tuple[list[int], list[float]]:
@@ -57,4 +57,4 @@ def _draw_sizes(axes: Any, result: DemoResult) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("megabytes")
     axes.set_title("Bytes per signal")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="center right")

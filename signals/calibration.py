@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import ConfigurationError
 from .basis import Moments, RelationCode, code_places, fit_code, join_blocks
-from .fidelity import MeanOf, SiteSample, head_sample, mean_relative_entropy, no_grad_rms, relation_kl, worst_share
+from .fidelity import MeanOf, SiteSample, head_sample, mean_relative_entropy, relation_kl, root_mean_square, worst_share
 from .relations import Relation, relations_of
 from .site_codec import SiteCodec
 from .sites import KINDS, Site
@@ -102,7 +102,7 @@ def block_weights(site: Site, probe: Sequence[SiteSample], heads: int, alpha: Ma
     for sample in probe:
         for kind in KINDS:
             axis = site.query_axis if kind == "query" else site.key_axis
-            sigma = _PROBE_NOISE * no_grad_rms(sample.tensors[kind], sample.valid[axis])
+            sigma = _PROBE_NOISE * root_mean_square(sample.tensors[kind], sample.valid[axis])
             noise = torch.randn(sample.tensors[kind].shape, generator=generator).to(sample.tensors[kind].device)
             noisy = {**sample.tensors, kind: sample.tensors[kind].float() + sigma * noise}
             kl = relation_kl(site, sample, noisy, heads, alpha, _SEARCH_ROWS)

@@ -103,6 +103,6 @@ def head_sample(samples: Sequence[SiteSample], examples: int) -> list[SiteSample
     return taken[:examples]
 
 
-def no_grad_rms(tensor: Tensor, valid: Tensor) -> float:
+def root_mean_square(tensor: Tensor, valid: Tensor) -> float:
     """Root mean square of a tensor [B, length, inner] over valid tokens."""
     return float(tensor[valid].float().square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny))

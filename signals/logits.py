@@ -8,7 +8,7 @@ DECODED probabilities, so that the stored target always sums to one.
 
 is the KL divergence of the (k+1)-outcome coarsening, a lower bound of KL(p || q) and equal to it for k = vocabulary.
 Its gradient with respect to the student's logits is q_v - p_v on K and q_v (1 - m / q_m) off K. Renormalising over K
-instead is biased (Anshumann et al. 2025, "Sparse Logit Sampling", section 3).
+instead is biased (Anshumann et al. 2025, "Sparse Logit Sampling").
 
 Stored are log-ratios between neighbours in the order of probability, in units of a step, so that every outcome keeps its
 relative precision, a tail of 1e-4 behind a confident head included:

@@ -12,7 +12,6 @@ import miniend
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.objective import build_objective, required_codecs
 from miniend.student_train.setup import set_up
-from miniend.student_train.size import student_config
 
 SELF = ("query", "key", "value")
 HEADS = 4
@@ -37,9 +36,10 @@ def prepare(cache, name, size="2L64H", **settings):
     objective, logits, cross = OBJECTIVES[name]
     built = build_objective(objective, logits, cross, settings.pop("weight", ()))
     settings = {"relation_heads": HEADS, "device": "cpu", **settings}
-    config = TrainConfig(cache=cache.path, output=cache.path / "unused", size=size, **settings)
-    sizes = student_config(size, cache.plan.document["teacher"]["config"])
-    return set_up(config, cache, built, required_codecs(built, cache), sizes, lambda _line: None)
+    if "init" not in settings:
+        settings["size"] = size
+    config = TrainConfig(cache=cache.path, output=cache.path / "unused", **settings)
+    return set_up(config, cache, built, required_codecs(built, cache), lambda _line: None)
 
 
 def examples_of(setup, numbers):

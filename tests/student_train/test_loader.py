@@ -191,8 +191,12 @@ def test_memory_holds_one_group_of_shards(ragged, columns, monkeypatch):
     """A cache is larger than memory; shards that are done with must go."""
     monkeypatch.setattr(loader, "SHUFFLE_EXAMPLES", 10)
     source = BatchSource(ragged.training, columns, 0)
+    assert source._room == 10 + 2 * 10, "a group and the shard after it"
+    monkeypatch.setattr(source, "_room", 14)
+    held = []
     for _ in islice(shuffled(source, 4, seed=0, start=0), 20):
-        assert len(source._loaded) <= source._room
+        held.append(sum(source.sizes[shard] for shard in source._loaded))
+    assert max(held) <= 14 < sum(source.sizes)
 
 
 def test_batches_come_in_order_through_the_thread(source):

@@ -19,6 +19,7 @@ from miniend.errors import (
     CacheDamagedError,
     CacheMismatchError,
     CacheUnfinishedError,
+    CheckpointError,
     ConfigurationError,
     RunMismatchError,
     TrainingError,
@@ -337,7 +338,7 @@ def test_a_config_file_gives_the_size(span_home, tmp_path):
     assert {key: getattr(config, key) for key in widths} == widths
     widths["d_ff"] = 48
     (tmp_path / "config.json").write_text(json.dumps(widths))
-    with pytest.raises(RunMismatchError, match="student_config"):
+    with pytest.raises(RunMismatchError, match=r"student: there .*'d_ff': 40"):
         run(span_home, tmp_path / "student", size=str(tmp_path / "config.json"), steps=2)
 
 
@@ -350,7 +351,7 @@ def test_an_unknown_size_says_how_to_write_one(span_home, tmp_path):
 def test_a_student_goes_on_from_a_student(span_home, finished, tmp_path):
     """--init has to start from those weights, not merely from that shape; what is said is what is trained."""
     said = []
-    run(span_home, tmp_path / "on", said.append, init=str(finished), steps=2, size="6L384H", learning_rate=1e-9)
+    run(span_home, tmp_path / "on", said.append, init=str(finished), steps=2, size=None, learning_rate=1e-9)
     ours, theirs = weights(tmp_path / "on"), weights(finished)
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
     assert metrics(tmp_path / "on")[0]["loss"] < metrics(finished)[0]["loss"]
@@ -379,9 +380,10 @@ def test_settings_that_cannot_work_are_refused_before_the_directory_is_claimed(s
         {"batch_size": 5, "accumulate": 2},
         {"device": "abacus"},
         {"init": "here", "init_from_teacher": "there"},
-        {"init": str(tmp_path / "nowhere")},
+        {"init": "here"},
+        {"init": str(tmp_path / "nowhere"), "size": None},
     ):
-        with pytest.raises(ConfigurationError):
+        with pytest.raises((ConfigurationError, CheckpointError)):
             run(span_home, tmp_path / "student", **settings)
         assert not (tmp_path / "student").exists()
 
@@ -521,6 +523,8 @@ def test_the_output_holds_what_others_expect_of_it(span_home, finished):
     assert cache.digest in card
     assert cache.plan.document["teacher"]["name"] in card
     assert "miniend-e" in card
+    for line in (metrics(finished)[0], metrics(finished)[-1]):
+        assert f"{line['loss']:.4f}" in card
     assert not [path for path in finished.rglob("*") if ".partial" in path.name]
 
 
