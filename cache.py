@@ -140,14 +140,14 @@ class Cache(Sequence[Example]):
                     total.setdefault(site, {}).setdefault(kind, MeanOf()).add(part["total"], part["count"])
         return total
 
-    def teacher_cross_entropy(self, split: str) -> float:
-        """The teacher's own hard-label loss in nats per target token over a split."""
+    def teacher_cross_entropy(self, split: str) -> float | None:
+        """The teacher's own hard-label loss in nats per target token over a split; None where nothing was measured."""
         mean = MeanOf()
         for shard in self.shards:
             if shard.place.split == split:
                 part = shard.folder.document["teacher_cross_entropy"]
                 mean.add(part["total"], part["count"])
-        return mean.mean
+        return mean.mean if mean.count else None
 
     def _open_shards(self) -> list[Shard]:
         shards = []

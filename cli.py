@@ -24,8 +24,11 @@ app = typer.Typer(
 
 Opt = typer.Option
 
-EXPECTED_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
-"""Of the system's own errors, those that a user can mend: a full disk, a quota, a file or folder that may not be written."""
+EXPECTED_ERRNOS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
+)
+"""Of the system's own errors, those that a user can mend: a full disk, a quota, a path that may not or cannot be written."""
 
 
 class DataObjective(StrEnum):
@@ -226,8 +229,9 @@ def dump_teacher(
 OBJECTIVE_HELP = (
     "scratch: hard labels. logits: KL to the cached distribution. minilm: decoder self-attention relations. "
     "implicit: logits + minilm. miniend-d: implicit + cross-attention relations. miniend-e: implicit + encoder self-attention "
-    "relations. Every relation term is the mean of the QQ, KK, VV relation KLs of the last layers (MiniLMv2 form); which "
-    "objectives the paper's table names beside MiniEnD is inferred, see the README."
+    "relations. Self-attention terms are the mean of the QQ, KK and VV relation KLs of the last layers (MiniLMv2 form), "
+    "causal in the decoder; for the cross term see --cross-relation. "
+    "Which objectives the paper's table names beside MiniEnD is inferred."
 )
 
 
@@ -253,12 +257,17 @@ def train_student(
     relation_heads: Annotated[
         int | None, Opt(help="Relation heads; by default the largest of 32, 24, 16, 12, 8 that divides both widths.")
     ] = None,
-    weight: Annotated[list[str] | None, Opt(help="Weight of a term, TERM=NUMBER; repeatable; 1 otherwise.")] = None,
+    weight: Annotated[
+        list[str] | None,
+        Opt(
+            help="Weight of a term, TERM=NUMBER, 1 otherwise; repeatable. labels, logits, decoder_self, cross, encoder_self."
+        ),
+    ] = None,
     steps: Annotated[int, Opt(help="Optimiser steps.")] = 10_000,
     batch_size: Annotated[int, Opt(help="Examples per optimiser step.")] = 32,
     accumulate: Annotated[int, Opt(help="Forward passes that a step's batch is split into.")] = 1,
     optimizer: Annotated[
-        Optimizer, Opt(help="adamw, or adafactor with its steps scaled by each matrix's RMS.")
+        Optimizer, Opt(help="adamw, or adafactor, its steps relative to each matrix's RMS and at most 1/sqrt(step).")
     ] = Optimizer.ADAMW,
     learning_rate: Annotated[
         float | None, Opt(help="Peak; 3e-4 for adamw and 1e-2 for adafactor unless given.")
@@ -267,7 +276,13 @@ def train_student(
     schedule: Annotated[Schedule, Opt(help="Learning rate after warm-up.")] = Schedule.LINEAR,
     weight_decay: Annotated[float, Opt(help="Decoupled weight decay of matrices.")] = 0.01,
     clip: Annotated[float, Opt(help="Largest global gradient norm; 0 does not clip.")] = 1.0,
-    bf16: Annotated[bool, Opt("--bf16", help="bfloat16 autocast; losses stay in float32.")] = False,
+    bf16: Annotated[
+        bool,
+        Opt(
+            "--bf16",
+            help="bfloat16 autocast for the student's forward; the losses themselves and evaluation are float32.",
+        ),
+    ] = False,
     device: Annotated[str, Opt(help="auto, cpu, cuda or cuda:N.")] = "auto",
     init: Annotated[str | None, Opt(help="Checkpoint of a student to start from.")] = None,
     init_from_teacher: Annotated[

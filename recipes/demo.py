@@ -69,7 +69,7 @@ class _Places:
 def run_demo(output: Path, say: Say) -> bool:
     """Run everything into `output`, print the table; false when the teacher did not learn enough to teach.
 
-    An earlier demo in the same directory is replaced; a directory that holds something else is refused.
+    What an earlier demo wrote in the same directory is replaced; a directory that holds something else is refused.
     """
     places = _fresh(output)
     begun = perf_counter()
@@ -90,12 +90,14 @@ def run_demo(output: Path, say: Say) -> bool:
 
 def _fresh(output: Path) -> _Places:
     stamp = output / ".miniend-demo"
-    if output.exists() and any(output.iterdir()) and not stamp.exists():
-        raise ConfigurationError(f"{output} holds other files; name an empty or new directory with --output")
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
+    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not stamp.exists())):
+        raise ConfigurationError(f"{output} is no directory of an earlier demo; name an empty or new one with --output")
+    output.mkdir(parents=True, exist_ok=True)
     stamp.touch()
-    return _Places(output)
+    places = _Places(output)
+    for own in (places.teacher, places.cache, *(places.student(size, objective) for size, objective in STUDENTS)):
+        shutil.rmtree(own, ignore_errors=True)
+    return places
 
 
 def _make_teacher(places: _Places) -> float:

@@ -77,7 +77,7 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
             loss = model(input_ids=inputs, attention_mask=valid["input"].long(), labels=labels).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            set_learning_rate(optimiser, learning_rate_at(step, recipe.steps, 2e-2, recipe.steps // 20, "cosine"))
+            set_learning_rate(optimiser, learning_rate_at(step, recipe.steps, 2e-2, recipe.steps // 20, "cosine"), step)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             bar.set_postfix(loss=f"{float(loss.detach()):.3f}")

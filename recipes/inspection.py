@@ -113,10 +113,9 @@ def describe(facts: dict[str, Any]) -> Iterator[str]:
         f"{facts['examples']} training and {facts['validation_examples']} validation examples, "
         f"{tokens['input']:,} input and {tokens['target']:,} target tokens"
     )
-    yield (
-        f"teacher {teacher['name']}: cross-entropy {teacher['cross_entropy']:.3f} nats per target token, "
-        f"unigram entropy {teacher['unigram_entropy']:.3f}"
-    )
+    loss = teacher["cross_entropy"]
+    measured = "cross-entropy not measured yet" if loss is None else f"cross-entropy {loss:.3f} nats per target token"
+    yield f"teacher {teacher['name']}: {measured}, unigram entropy {teacher['unigram_entropy']:.3f}"
     yield ""
     yield f"{'signal':<28} {'bytes':>14} {'per token':>10}  mean KL in nats"
     yield from _signal_lines(facts)
@@ -136,7 +135,7 @@ def _signal_lines(facts: dict[str, Any]) -> Iterator[str]:
         shown = "+".join(f"{part:.1f}" for part in parts.values())
         kls = "  ".join(f"{kind} {kl:.1e}" for kind, kl in fidelity["relation_kl"].get(name, {}).items())
         yield f"{name:<28} {facts['bytes']['relations'][name]:>14,} {shown:>10}  {kls}"
-    if per_token["logits"] is not None:
+    if per_token["logits"] is not None and fidelity["logits"]:
         kl, tail = fidelity["logits"]["kl"], fidelity["logits"]["tail_mass"]
         name, size = f"logits (top-{facts['logits']['k']})", facts["bytes"]["logits"]
         yield f"{name:<28} {size:>14,} {per_token['logits']:>10.1f}  {kl:.1e}  (tail mass {tail:.3f})"

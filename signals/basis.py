@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..errors import ConfigurationError
 from .sites import KINDS, Site
 
 
@@ -63,8 +64,16 @@ class RelationCode:
         return (rows.float() - self.mean) @ analysis
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Integer coefficients, int32 [..., rank], on the device of the rows."""
-        return self.coefficients(rows).round().to(torch.int32)
+        """Integer coefficients, int32 [..., rank], on the device of the rows.
+
+        Raises ConfigurationError where the step is so small that they do not fit.
+        """
+        coefficients = self.coefficients(rows).round()
+        if bool((coefficients.abs() >= 2.0**31).any()):
+            raise ConfigurationError(
+                f"a step of {self.step:g} is too small: coefficients exceed 32 bits; use a larger one"
+            )
+        return coefficients.to(torch.int32)
 
     def decode(self, coefficients: Tensor) -> Tensor:
         """Rows, float32 [..., width]."""
@@ -120,13 +129,14 @@ class Moments:
 
 
 def fit_code(moments: Moments, blocks: tuple[str, ...], block_weights: Mapping[str, float]) -> RelationCode:
-    """The joint basis of the rows seen, at full numerical rank and step 1."""
+    """The joint basis of the rows seen, complete (rank = width) and with step 1.
+
+    Directions that the rows seen do not use come last; they serve rows that do, where few were seen, and are trimmed else.
+    """
     weights = [float(block_weights[block]) for block in blocks]
     weight = torch.tensor(weights, dtype=torch.float64).repeat_interleave(moments.total.numel() // len(blocks))
     covariance = moments.covariance() * torch.outer(weight, weight)
-    values, vectors = torch.linalg.eigh(covariance)
-    values, vectors = values.flip(0), vectors.flip(1).T
-    vectors = vectors[values > values[0] * 1e-12]
+    vectors = torch.linalg.eigh(covariance).eigenvectors.flip(1).T
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     basis = vectors * largest.sign()
     return RelationCode(

@@ -26,6 +26,8 @@ _PROBE_EXAMPLES = 4
 _PROBE_NOISE = 0.1
 _ROUNDING = 1e-7
 """KL in nats that float32 makes of nothing; a block that costs less is one that costs nothing."""
+_FINEST = 2.0**-20
+"""Least step that is tried, relative to the spread of the coefficients, which then still fit float32 and int32."""
 _SEARCH_ROWS = 48
 """Rows per example and relation that the searches look at; the report on C takes all."""
 
@@ -143,13 +145,22 @@ def search_step(codec: SiteCodec, samples: Sequence[SiteSample], target_kl: floa
         max(float(code.coefficients(_rows(codec, name, samples[0])).var()) for name, code in codec.codes.items())
     )
     low, high, step = 0.0, math.inf, max(spread, 1e-6)
+    floor = step * _FINEST
     for _ in range(30):
         share = worst_share(measured_kl(_with_step(codec, step), samples, _SEARCH_ROWS), target_kl)
         low, high = (step, high) if share <= wanted else (low, step)
         if low and high / low < 1.02:
             break
         step = _next_step(step, share / wanted, low, high)
-    return float(f"{low or step:.3g}")
+        if step < floor:
+            break
+    if not low:
+        rank = max(code.rank for code in codec.codes.values())
+        raise ConfigurationError(
+            f"{codec.site}: no step reaches a relation KL of {target_kl:g} nats with rank {rank} (at best {share:.2g} times the "
+            "target is used up); raise --relation-kl or --relation-rank"
+        )
+    return float(f"{low:.3g}")
 
 
 def _next_step(step: float, overshoot: float, low: float, high: float) -> float:

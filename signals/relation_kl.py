@@ -30,8 +30,8 @@ class RowsToCompare:
 
     row_valid: Tensor
     """boolean [B, rows]"""
-    row_position: Tensor
-    """int64 [rows]: the place of each row among all rows, by which the causal mask goes"""
+    row_step: int
+    """row i is token i * row_step, by which the causal mask goes"""
     key_valid: Tensor
     """boolean [B, keys]"""
     causal: bool
@@ -45,12 +45,13 @@ class RowsToCompare:
         visible = self.key_valid[examples, None, None, :keys]
         if self.causal:
             places = torch.arange(keys, device=visible.device)
-            visible = visible & (places[None, :] <= self.row_position[rows, None])
+            tokens = torch.arange(rows.start, rows.stop, device=visible.device) * self.row_step
+            visible = visible & (places[None, :] <= tokens[:, None])
         return torch.zeros(visible.shape, device=visible.device).masked_fill_(~visible, HIDDEN)
 
     def last_key(self, rows: slice) -> int:
         """Number of keys that a block of rows may see at all."""
-        return int(self.row_position[rows][-1]) + 1 if self.causal else self.key_valid.shape[1]
+        return (rows.stop - 1) * self.row_step + 1 if self.causal else self.key_valid.shape[1]
 
 
 class BlockedRelationKL(torch.autograd.Function):
@@ -75,7 +76,7 @@ class BlockedRelationKL(torch.autograd.Function):
         student, other = left.float() * scale, right.float()
         teacher = teacher_left.float() * (alpha / math.sqrt(teacher_left.shape[-1]))
         teacher_keys = teacher_right.float()
-        d_left, d_right = torch.zeros_like(student), torch.zeros_like(other)
+        d_left, d_right = (torch.zeros_like(factor) if wanted else factor for factor in (student, other))
         total = torch.zeros((), device=left.device)
         all_visible = compared.hides_nothing()
         for examples, rows in _blocks(left, right.shape[2]):

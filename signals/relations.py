@@ -55,7 +55,7 @@ def relations_of(site: Site) -> tuple[Relation, ...]:
 
 
 def default_relation_heads(*inner_widths: int) -> int:
-    """The largest of 32, 24, 16, 12, 8 that divides every width (else their greatest common divisor's largest under 8)."""
+    """The largest of 32, 24, 16, 12, 8 that divides every width (else the largest of at most 8 that does)."""
     common = math.gcd(*inner_widths)
     return next((heads for heads in RELATION_HEADS if common % heads == 0), _largest_divisor(common, 8))
 
@@ -116,8 +116,7 @@ def relation_kl_sum(
     so-manieth row only, for estimates.
     """
     rows = valid[relation.row_axis]
-    places = torch.arange(0, rows.shape[1], row_step, device=rows.device)
-    compared = RowsToCompare(rows[:, ::row_step], places, valid[relation.key_axis], relation.causal)
+    compared = RowsToCompare(rows[:, ::row_step], row_step, valid[relation.key_axis], relation.causal)
     factors = [
         regroup(tensor, heads)
         for side in (student, teacher)

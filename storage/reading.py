@@ -157,7 +157,7 @@ class PublishedFolder:
     def _damaged(self, name: str, what: str) -> NoReturn:
         raise CacheDamagedError(
             f"{self.path / name} is damaged: {what}. This folder must be dumped again "
-            "(`miniend verify --repair`, or remove it and run the dump again)"
+            "(remove this folder and run dump-teacher again)"
         )
 
 

@@ -93,7 +93,13 @@ def sync(path: Path) -> None:
 
 
 def _write(partial: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial / _TENSORS)
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial / _TENSORS)
+    except SafetensorError as error:
+        raise TrainingError(
+            f"{partial} could not be written ({error}); make room and run the same command again, "
+            "the checkpoint before it is kept"
+        ) from error
     document = {"version": VERSION, "step": step, "tensors_sha256": _digest(partial / _TENSORS), "state": dict(state)}
     document = json.loads(json.dumps(document))
     document["sha256"] = _document_digest(document)

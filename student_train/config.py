@@ -60,6 +60,7 @@ class TrainConfig:
             )
         _require(self.optimizer in OPTIMISERS, f"--optimizer {self.optimizer!r}: expected {' or '.join(OPTIMISERS)}")
         _require(self.schedule in SCHEDULES, f"--schedule {self.schedule!r}: expected one of {', '.join(SCHEDULES)}")
+        _require(self.seed >= 0, "--seed must not be negative")
         _require(self.clip >= 0, "--clip must not be negative; 0 does not clip")
         _require(
             self.batch_size % self.accumulate == 0,

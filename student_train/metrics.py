@@ -18,6 +18,9 @@ from .checkpoint import write_durably
 
 Value = float | int | str | None
 
+HELD_OUT = "held_out."
+"""Prefix of what was measured on the validation examples."""
+
 
 class MetricsLog:
     """Appends to `output/metrics.jsonl` and `output/tensorboard`; usable in a `with` block.
@@ -84,3 +87,14 @@ def _step_of(path: Path, number: int, line: bytes) -> int:
         raise TrainingError(
             f"{path}, line {number}, is not a line of metrics ({error}); move the file away to go on without it"
         ) from error
+
+
+def last_held_out(output: Path) -> dict[str, float]:
+    """The held-out means of the last evaluation that a run's metrics.jsonl holds, by name; empty where there is none."""
+    found: dict[str, float] = {}
+    for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        values = {
+            key.removeprefix(HELD_OUT): value for key, value in json.loads(line).items() if key.startswith(HELD_OUT)
+        }
+        found = values or found
+    return found

@@ -42,7 +42,7 @@ READINGS = {
     "cross.qq_kk_vv": "mean of the QQ, KK and VV relation KLs of the last cross-attention (QQ causal over target positions, KK "
     "and VV over encoder positions): our reading B of the paper's L^CrossAttn",
 }
-"""How each term is computed; `{}` where the paper's own definition is not recoverable the reading is called ours."""
+"""How each term is computed; where the paper's own definition is not recoverable, the reading is called ours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -49,7 +49,7 @@ def build_optimiser(
     groups = [group for group in groups if group["params"]]
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8)
-    return torch.optim.Adafactor(groups, lr=learning_rate)
+    return torch.optim.Adafactor(groups, lr=learning_rate, eps=(1e-15, 1e-3))  # 1e-30 on squares, as in the paper
 
 
 def learning_rate_at(step: int, total_steps: int, base: float, warmup_steps: int, schedule: str) -> float:
@@ -75,10 +75,15 @@ def learning_rate_at(step: int, total_steps: int, base: float, warmup_steps: int
     return base * math.sqrt(max(warmup_steps, 1) / step) if schedule == "inverse-sqrt" else base
 
 
-def set_learning_rate(optimiser: Optimizer, rate: float) -> None:
-    """Use `rate` for the next update, in every group."""
+def set_learning_rate(optimiser: Optimizer, rate: float, step: int) -> float:
+    """Use `rate` for update number `step`, in every group; returns the rate that is really applied.
+
+    torch's Adafactor never goes above 1 / sqrt(step), the paper's relative step size.
+    """
+    applied = min(rate, step**-0.5) if isinstance(optimiser, torch.optim.Adafactor) else rate
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = applied
+    return applied
 
 
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
+from ..signals.site_codec import SiteCodec
 from .model_card import ModelCardFacts, Term
 from .setup import Setup
 from .size import describe_size
@@ -25,7 +26,10 @@ def card_facts(
         cache_digest=setup.cache.digest,
         corpus=corpus_line(plan),
         objective=objective.name + ("" if "logits" in objective.weights or config.logits else " without logits"),
-        terms=[Term(name=t, formula=objective.reading(t), weight=w) for t, w in objective.weights.items()],
+        terms=[
+            Term(name=term, formula=objective.reading(term) + _against(used.get(term)), weight=weight)
+            for term, weight in objective.weights.items()
+        ],
         generates=objective.needs_head,
         relation_heads=setup.distillation.heads if used else None,
         relation_temperatures={str(codec.site): codec.alpha for codec in used.values()},
@@ -55,6 +59,10 @@ def corpus_line(plan: dict[str, Any]) -> str:
     name = corpus.get("name") or (files[0] + more if files else corpus["kind"])
     lengths = f"{objective['input_length']} input and {objective['target_length']} target tokens"
     return f"{name} ({objective['kind']}, {lengths})"
+
+
+def _against(codec: SiteCodec | None) -> str:
+    return f"; teacher's {codec.site}" if codec else ""
 
 
 def _embeddings(student: Any) -> int:

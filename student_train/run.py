@@ -16,7 +16,6 @@ from .config import TrainConfig
 RUN_FILE = "run.json"
 CHECKPOINTS = "checkpoints"
 IDENTITY = (
-    "size",
     "objective",
     "logits",
     "cross_relation",
@@ -79,7 +78,7 @@ def is_finished(output: Path) -> bool:
 
 def _identity(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: getattr(config, name) for name in IDENTITY}
-    settings |= {"cache_digest": cache.digest, "student": {name: student_config[name] for name in SHAPE}}
+    settings |= {"cache_digest": cache.digest} | {f"student.{name}": student_config[name] for name in SHAPE}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 

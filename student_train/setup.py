@@ -73,7 +73,8 @@ def set_up(
         f"student: {describe_size(student.config.to_dict())}; {sum(p.numel() for p in student.parameters()):,} parameters"
     )
     for term, weight in objective.weights.items():
-        say(f"  {weight:g} x {term}: {objective.reading(term)}")
+        against = f" against the teacher's {codecs[term].site}" if term in codecs else ""
+        say(f"  {weight:g} x {term}{against}: {objective.reading(term)}")
     for line in summarise_unreached(unreached):
         say(f"  frozen, for the objective does not reach it: {line}")
     return Setup(config, cache, objective, distillation, evaluation, optimiser, device, unreached, training, validation)
@@ -83,7 +84,8 @@ def _make_student(config: TrainConfig, cache: Cache) -> Any:
     teacher = cache.plan.document["teacher"]
     if config.init:
         return load_student(config.init, teacher["config"])
-    sizes = student_config(config.size or DEFAULT_SIZE, teacher["config"])
+    rows = {"vocab_size": teacher["facts"]["vocab_rows"]}  # which a config.json may leave to its default
+    sizes = student_config(config.size or DEFAULT_SIZE, teacher["config"] | rows)
     if config.init_from_teacher:
         return init_from_teacher(sizes, config.init_from_teacher)
     return build_student(sizes, teacher["facts"]["tied"], config.seed)

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, TrainingError
 from ..pretrained import load_pretrained
 from ..progress import quiet_transformers
 from ..signals.t5 import (
@@ -30,6 +31,15 @@ from ..signals.t5 import (
 )
 from .checkpoint import sync
 
+_FROM_TEACHER = (
+    "d_kv",
+    "d_ff",
+    "num_heads",
+    "feed_forward_proj",
+    "relative_attention_num_buckets",
+    "relative_attention_max_distance",
+)
+"""What a student that starts from its teacher's layers cannot choose."""
 _IDS = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
 
 
@@ -87,7 +97,7 @@ def init_from_teacher(config: Mapping[str, Any], teacher: str | Path) -> Any:
     source, raw_config = load_pretrained(teacher, torch.float32)
     _require_same_vocabulary(teacher, source, raw_config, config)
     _require_same_width(config, source.config)
-    taken = {key: getattr(source.config, key) for key in ("d_kv", "d_ff", "num_heads", "feed_forward_proj")}
+    taken = {key: getattr(source.config, key) for key in _FROM_TEACHER}
     if config["model_type"] == "t5":
         taken["scale_decoder_outputs"] = source.config.scale_decoder_outputs
     model = build_student({**config, **taken}, is_tied(source), seed=0)
@@ -107,15 +117,22 @@ def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes],
     aside = folder / ".partial"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    with quiet_transformers():
-        model.save_pretrained(aside, max_shard_size="1000GB")
+    try:
+        with quiet_transformers():
+            model.save_pretrained(aside, max_shard_size="1000GB")
+    except SafetensorError as error:
+        raise TrainingError(
+            f"{folder} could not be written ({error}); make room and run the same command again"
+        ) from error
     _correct_config(aside / "config.json", model)
     (aside / "README.md").write_text(readme, encoding="utf-8")
     for name, content in tokenizer_files.items():
         if Path(name).name != name or (aside / name).exists():
             raise ConfigurationError(f"tokenizer file {name!r} cannot be saved: it needs a plain file name of its own")
         (aside / name).write_bytes(content)
-    for path in sorted(aside.iterdir()):
+    for path in sorted(
+        aside.iterdir(), key=lambda path: (path.suffix == ".safetensors", path.name)
+    ):  # weights mean: finished
         sync(path)
         os.replace(path, folder / path.name)
     aside.rmdir()

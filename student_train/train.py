@@ -20,7 +20,7 @@ from .checkpoint import latest_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .distillation import Batch
 from .loader import Ahead, in_order, shuffled
-from .metrics import MetricsLog
+from .metrics import HELD_OUT, MetricsLog, last_held_out
 from .model_card import model_card
 from .objective import build_objective, required_codecs
 from .optimisers import (
@@ -57,10 +57,10 @@ def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
     codecs = required_codecs(objective, cache)
     setup = set_up(config, cache, objective, codecs, say)
     claim_output(config, cache, setup.student.config.to_dict())
-    progress = _restore(setup, say)
-    if is_finished(config.output) and progress.step == config.steps:
+    if is_finished(config.output):
         say(f"{config.output} is finished: {config.steps} steps")
-        return evaluate(setup)
+        return last_held_out(config.output)
+    progress = _restore(setup, say)
     with MetricsLog(config.output, progress.step) as log:
         held_out = _loop(setup, progress, log)
     return _finish(setup, progress, held_out, say)
@@ -111,7 +111,7 @@ def _loop(setup: Setup, progress: Progress, log: MetricsLog) -> dict[str, float]
                 if progress.step % config.eval_every == 0 or last:
                     with clock.paused():
                         held_out = evaluate(setup)
-                    line |= {f"held_out.{name}": value for name, value in held_out.items()}
+                    line |= {f"{HELD_OUT}{name}": value for name, value in held_out.items()}
                 if line:
                     log.log(progress.step, line)
                 if progress.step % config.save_every == 0 or last:
@@ -149,7 +149,7 @@ def train_step(setup: Setup, progress: Progress, batches: list[Batch]) -> dict[s
             "the last checkpoint is kept: lower --learning-rate, lengthen --warmup-steps or train without --bf16"
         )
     rate = learning_rate_at(progress.step, config.steps, config.peak_learning_rate, config.warmup, config.schedule)
-    set_learning_rate(setup.optimiser, rate)
+    rate = set_learning_rate(setup.optimiser, rate, progress.step)
     setup.optimiser.step()
     setup.optimiser.zero_grad(set_to_none=True)
     return {"loss": progress.loss, **terms, "gradient_norm": norm, "learning_rate": rate}
@@ -170,12 +170,11 @@ def _added(counts: Iterator[dict[str, int]]) -> dict[str, int]:
 @torch.no_grad()
 def evaluate(setup: Setup) -> dict[str, float]:
     """Held-out means in nats: `loss` (the objective's weighted sum), every term, and `cross_entropy` (hard labels) where the
-    student's head is trained; empty without validation examples."""
+    student's head is trained; empty without validation examples. In float32, whatever the training runs in."""
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}
     for batch in in_order(setup.validation, setup.config.batch_size // setup.config.accumulate):
-        with torch.autocast(setup.device.type, torch.bfloat16, enabled=setup.config.bf16):
-            found = setup.evaluation(batch.to(setup.device))
+        found = setup.evaluation(batch.to(setup.device))
         sums = {name: sums.get(name, 0.0) + float(value) for name, value in found.items()}
         counts = _added(iter([counts, setup.evaluation.counts(batch)])) if counts else setup.evaluation.counts(batch)
     if not counts:

@@ -83,7 +83,8 @@ class DumpConfig:
         _require(self.relation_kl > 0, "--relation-kl must be positive")
         _require(self.relation_step is None or self.relation_step > 0, "--relation-step must be positive")
         _require(self.relation_rank is None or self.relation_rank >= 1, "--relation-rank must be at least 1")
-        _require(self.logit_step > 0, "--logit-step must be positive")
+        _require(1e-5 <= self.logit_step <= 1, "--logit-step must lie between 1e-5 and 1 nats")
+        _require(self.seed >= 0, "--seed must not be negative")
         _require(0 < self.noise_density < 1, "--noise-density must lie between 0 and 1")
         fields = 2 if self.objective == "pairs" else 1
         _require(

@@ -11,13 +11,13 @@ an empty text are dropped before anybody counts them. `fingerprint` says which c
 import glob
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ConfigurationError, CorpusError
 from .corpus_files import check_ending, describe_file, read_file
-from .corpus_hub import HubName, describe_hub, parse_hub_name, read_hub
+from .corpus_hub import HubName, describe_hub, parse_hub_name, pin_hub, read_hub
 
 Document = tuple[str, ...]
 PYTHON_DOCS = "python-docs"
@@ -71,6 +71,11 @@ def _find_files(name: str, fields: tuple[str, ...]) -> tuple[Path, ...]:
         if path.stat().st_size == 0:
             raise CorpusError(f"the corpus file {path} is empty; remove it or leave it out of the glob")
     return tuple(files)
+
+
+def pinned(corpus: Corpus) -> Corpus:
+    """The same corpus, a hub dataset at the commit that it has now."""
+    return corpus if corpus.hub is None else replace(corpus, hub=pin_hub(corpus.hub))
 
 
 def fingerprint(corpus: Corpus) -> dict[str, Any]:

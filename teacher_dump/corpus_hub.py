@@ -6,7 +6,7 @@ and long; they become one CorpusError that names the corpus.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,12 @@ def describe_hub(hub: HubName) -> dict[str, Any]:
     if Path(hub.name).is_dir():
         files = [describe_file(Path(file)) for file in _local_files(hub)]
         return described | {"name": Path(hub.name).resolve().name, "revision": None, "files": files}
-    return described | {"name": hub.name, "revision": _commit(hub) or hub.revision}
+    return described | {"name": hub.name, "revision": hub.revision}
+
+
+def pin_hub(hub: HubName) -> HubName:
+    """The same dataset at the commit that its revision stands for now, so that what is recorded is what is read."""
+    return hub if Path(hub.name).is_dir() else replace(hub, revision=_commit(hub) or hub.revision)
 
 
 def _stream(hub: HubName) -> Any:

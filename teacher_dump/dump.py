@@ -30,7 +30,7 @@ from ..storage.layout import (
 )
 from .calibrate import calibrate
 from .config import DumpConfig
-from .corpus import documents, fingerprint, parse_corpus
+from .corpus import documents, fingerprint, parse_corpus, pinned
 from .examples import ExampleSource
 from .plan import ensure_plan, plan_body
 from .shard import EncodedShard, ShardEncoder, Timings
@@ -56,7 +56,7 @@ class DumpReport:
 
 def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
     """Stage one, from a corpus and a teacher to a finished cache; continues whatever is already published."""
-    corpus = parse_corpus(config.corpus, config.field, config.split)
+    corpus = pinned(parse_corpus(config.corpus, config.field, config.split))
     read_raw_config(config.teacher)
     tokenizer = TextTokenizer.load(config.teacher)
     sentinels = config.objective == "span-corruption"
@@ -119,7 +119,7 @@ def _dump_shards(
         shard for shard in table if not folder_exists(shard_path(config.cache, shard.split, shard.number), "marker")
     ]
     total, missing = sum(s.stop - s.start for s in table), sum(s.stop - s.start for s in pending)
-    encoder = ShardEncoder(plan, calibration.digest, read_codecs(calibration), teacher, source)
+    encoder = ShardEncoder(plan, calibration.document, read_codecs(calibration), teacher, source)
     publish = partial(_publish, config.cache, plan["codec"])
     begun = perf_counter()
     with progress_bar("dump", total, "example", initial=total - missing) as bar:

@@ -18,6 +18,7 @@ from ..storage.folder import PublishedFolder, folder_exists, publish_folder
 from ..storage.layout import extent_path, plan_path
 from .config import DumpConfig, option
 from .packing import EOS_BETWEEN_DOCUMENTS
+from .segments import SegmentStore
 from .span_corruption import lengths, require_sentinels
 from .teacher import Teacher
 
@@ -49,7 +50,7 @@ def plan_body(
         "batch_size": config.batch_size,
         "shard_examples": config.shard_examples,
         "codec": config.codec,
-        "signals": _signals_body(config, teacher),
+        "signals": _signals_body(config, teacher, tokenizer["size"]),
         "environment": numeric_environment(teacher.device),
         "derived": {"validation_share": validation_share(config.validation_examples, config.examples, config.passes)},
     }
@@ -74,10 +75,11 @@ def objective_body(config: DumpConfig, sentinels: int) -> dict[str, Any]:
     }
 
 
-def _signals_body(config: DumpConfig, teacher: Teacher) -> dict[str, Any]:
+def _signals_body(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> dict[str, Any]:
     sites = parse_sites(config.signals, teacher.facts.encoder_layers, teacher.facts.decoder_layers)
     if not sites and config.logits == "none":
         raise ConfigurationError("nothing to cache: --signals names no site and --logits is none")
+    k = min(config.top_k, tokenizer_size)
     return {
         "relations": [str(site) for site in sites],
         "relation_kl": config.relation_kl,
@@ -85,9 +87,7 @@ def _signals_body(config: DumpConfig, teacher: Teacher) -> dict[str, Any]:
         "relation_rank": config.relation_rank,
         "relation_temperature": config.relation_temperature,
         "calibration_examples": config.calibration_examples,
-        "logits": None
-        if config.logits == "none"
-        else {"kind": config.logits, "k": config.top_k, "step": config.logit_step},
+        "logits": None if config.logits == "none" else {"kind": config.logits, "k": k, "step": config.logit_step},
     }
 
 
@@ -111,7 +111,7 @@ def numeric_environment(device: torch.device) -> dict[str, Any]:
 def ensure_plan(root: Path, body: dict[str, Any], tokenizer_files: Mapping[str, bytes], mixed: bool) -> PublishedFolder:
     """Publish the plan, or check that the one already there is the same; set the thread count that it asks for.
 
-    A plan without an extent has promised nothing yet (its corpus was too short, say) and is replaced by one that differs.
+    A plan whose corpus turned out too short has promised nothing and is replaced by one that differs.
     Raises CacheMismatchError that names every setting that differs. `examples` is no part of the plan and may grow.
     """
     path = plan_path(root)
@@ -128,13 +128,18 @@ def ensure_plan(root: Path, body: dict[str, Any], tokenizer_files: Mapping[str, 
 
 
 def _discard_other_plan(root: Path, body: Mapping[str, Any]) -> None:
-    """Remove a plan that differs from this run's, with its segments; the plan goes at once, by a rename."""
+    """Remove a plan that differs from this run's and cannot be fulfilled, or has no segments yet; each part by a rename."""
     plan = PublishedFolder(plan_path(root), "plan").document
-    if differences({key: plan.get(key) for key in body}, body):
+    segments = SegmentStore(root, plan)
+    validation_short = segments.exhausted("validation") and segments.count("validation") < plan["validation_examples"]
+    nothing = not segments.count("validation") and not segments.count("train")
+    if (nothing or validation_short or segments.exhausted("train")) and differences(
+        {key: plan.get(key) for key in body}, body
+    ):
         aside = root / ".discarded"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
-        for path in (plan_path(root), root / "segments"):
+        for path in (root / "segments", plan_path(root)):
             if path.exists():
                 os.rename(path, aside / path.name)
         shutil.rmtree(aside)
@@ -149,7 +154,9 @@ def compare_plans(root: Path, plan: Mapping[str, Any], body: Mapping[str, Any], 
     """Raise CacheMismatchError unless the plan on disk and this run's agree (the environment too, unless `mixed`)."""
     ours = {key: value for key, value in body.items() if key not in NOT_COMPARED}
     theirs = {key: plan.get(key) for key in ours}
-    different = differences(theirs, ours)
+    different = [
+        text for text in differences(theirs, ours) if not text.startswith("teacher.name:")
+    ]  # its digest decides
     if different:
         raise CacheMismatchError(
             f"{root} was begun with other settings: {'; '.join(different[:6])}. "

@@ -17,7 +17,7 @@ from ..progress import progress_bar
 from ..storage.columns import Column
 from ..storage.folder import PublishedFolder, folder_exists, publish_folder
 from ..storage.layout import ShardRange, segment_path
-from ..storage.markers import marker_members
+from ..storage.markers import marker_members, open_marked
 from .packing import SegmentCursor, held_out, pack_pairs, pack_segments
 
 SEGMENTS_PER_FOLDER = 4096
@@ -124,7 +124,9 @@ class SegmentStore:
     def _discover(self, split: str) -> None:
         folders = self._folders[split]
         while folder_exists(path := segment_path(self._root, split, len(folders)), "marker"):
-            folders.append(PublishedFolder(path, "marker"))
+            stop = PublishedFolder(path, "marker").document.get("stop", 0)
+            place = ShardRange(split, len(folders), self.count(split), stop)
+            folders.append(open_marked(path, place, self._plan["sha256"]))
 
 
 def ragged_columns(name: str, rows: list[np.ndarray], axis: str) -> dict[str, Column]:

@@ -22,7 +22,7 @@ from .segments import ragged_columns
 from .teacher import Teacher
 
 FIDELITY_EXAMPLES = 2
-"""Examples of each shard whose relation KL is measured; logits are measured on every position."""
+"""Examples of each shard, none of them used to fit the codecs, whose relation KL is measured; logits are measured on all."""
 
 
 @dataclass(slots=True)
@@ -50,6 +50,8 @@ class _Parts:
     blocks: dict[str, list[np.ndarray]] = field(default_factory=dict)
     fidelity: dict[str, dict[str, MeanOf]] = field(default_factory=dict)
     loss: MeanOf = field(default_factory=MeanOf)
+    measured: int = 0
+    """Examples whose relations have been measured."""
 
     def add_block(self, name: str, block: Tensor) -> None:
         """Keep integers [rows, tokens] in 16 bits where they fit."""
@@ -67,12 +69,13 @@ class ShardEncoder:
     def __init__(
         self,
         plan: dict[str, Any],
-        calibration_digest: str,
+        calibration: dict[str, Any],
         codecs: Mapping[str, SiteCodec],
         teacher: Teacher,
         source: ExampleSource,
     ) -> None:
-        self._plan, self._parent = plan, calibration_digest
+        self._plan, self._parent = plan, calibration["sha256"]
+        self._fitted = int(calibration["examples"]["step"][1])
         self._codecs = {name: codec.to(teacher.device) for name, codec in codecs.items()}
         self._teacher, self._source = teacher, source
         self.timings = Timings()
@@ -86,13 +89,15 @@ class ShardEncoder:
             batch = run_teacher(self._teacher, examples, sites)
             ran = perf_counter()
             with torch.inference_mode():
-                self._add(parts, batch, examples)
+                self._add(parts, batch, examples, shard)
             self.timings.forward += ran - begun
             self.timings.encode += perf_counter() - ran
         return self._finish(shard, parts)
 
-    def _add(self, parts: _Parts, batch: TeacherBatch, examples: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        measured = max(0, FIDELITY_EXAMPLES - len(parts.examples))
+    def _add(
+        self, parts: _Parts, batch: TeacherBatch, examples: list[tuple[np.ndarray, np.ndarray]], shard: ShardRange
+    ) -> None:
+        measured = self._to_measure(parts, len(examples), shard)
         parts.examples.extend(examples)
         for name, codec in self._codecs.items():
             for column, block in codec.encode(batch.sites[name], batch.valid).items():
@@ -104,8 +109,17 @@ class ShardEncoder:
         if self._plan["signals"]["logits"]:
             self._add_logits(parts, logits)
 
-    def _measure_relations(self, parts: _Parts, batch: TeacherBatch, codec: SiteCodec, examples: int) -> None:
-        for one in list(batch.sample(codec.site).examples())[:examples]:
+    def _to_measure(self, parts: _Parts, count: int, shard: ShardRange) -> list[int]:
+        """Places in a batch of the next examples to measure: no training example that basis or step were fitted on."""
+        first = shard.start + len(parts.examples)
+        free = [place for place in range(count) if shard.split != "train" or first + place >= self._fitted]
+        chosen = free[: FIDELITY_EXAMPLES - parts.measured]
+        parts.measured += len(chosen)
+        return chosen
+
+    def _measure_relations(self, parts: _Parts, batch: TeacherBatch, codec: SiteCodec, places: list[int]) -> None:
+        ones = list(batch.sample(codec.site).examples())
+        for one in (ones[place] for place in places):
             found = relation_kl(codec.site, one, codec.reconstruct(one.tensors), codec.heads, codec.alpha)
             for kind, part in found.items():
                 parts.measure(str(codec.site), kind, part)

@@ -195,7 +195,7 @@ def test_a_dump_and_its_inspection(dump, run, tmp_path):
         ({"batch-size": 0}, "--batch-size must be at least 1"),
         ({"relation-kl": 0}, "--relation-kl must be positive"),
         ({"relation-step": -1}, "--relation-step must be positive"),
-        ({"logit-step": 0}, "--logit-step must be positive"),
+        ({"logit-step": 0}, "--logit-step must lie between"),
         ({"calibration-examples": 2}, "--calibration-examples must be at least 3"),
         ({"examples": 2}, "at least 3"),
         ({"objective": "pairs", "field": "text"}, "needs 2 --field"),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from miniend.errors import ConfigurationError
 from miniend.signals.basis import Moments, code_places, fit_code, join_blocks
 from miniend.signals.site_codec import SiteCodec, column_name, site_codec_from
 from miniend.signals.sites import Site
@@ -36,11 +37,27 @@ def test_moments_are_those_of_all_rows_together():
     assert moments.count == 400
 
 
-def test_the_rank_is_that_of_the_layer_input():
-    """More components than the joint rank would store noise, fewer would lose a direction."""
-    code = fitted(rows_of(rank=5))
-    assert code.rank == 5
-    assert code.synthesis.shape == (5, 18)
+def test_the_joint_rank_is_that_of_the_layer_input_and_the_rest_of_the_basis_stays_silent():
+    """A direction lost would be an error that no step can mend; one too many that speaks would store noise."""
+    rows = rows_of(rank=5)
+    code = fitted(rows)
+    assert code.synthesis.shape == (18, 18)
+    used = code.with_step(1e-3).encode(rows).abs().amax(0)
+    assert (used[:5] > 0).all()
+    assert (used[5:] == 0).all()
+
+
+def test_rows_that_the_fit_has_not_seen_are_represented_too():
+    """A basis of the few rows seen alone would put a floor under the KL that no step could get below."""
+    code = fitted(rows_of(rank=18)[:6]).with_step(1e-3)
+    rows = rows_of(rank=18, seed=1)
+    assert float((code.decode(code.encode(rows)) - rows).abs().max()) < 5e-3
+
+
+def test_coefficients_that_exceed_32_bits_are_refused():
+    """Saturated integers would be written, and decoded to something else, without a sign."""
+    with pytest.raises(ConfigurationError, match="too small"):
+        fitted(rows_of()).with_step(1e-12).encode(rows_of())
 
 
 @pytest.mark.parametrize("step", [1e-3, 0.05, 0.5])
@@ -93,7 +110,8 @@ def test_components_come_strongest_first_with_their_largest_entry_positive():
     rows = rows_of(seed=5)
     code = fitted(rows)
     energy = code.coefficients(rows).var(0)
-    assert (energy.diff() < 0).all()
+    assert (energy[:5].diff() < 0).all()
+    assert float(energy[5:].max()) < 1e-6 * float(energy[4])
     largest = code.synthesis.gather(1, code.synthesis.abs().argmax(1, keepdim=True))
     assert (largest > 0).all()
 

@@ -42,7 +42,7 @@ class Net(nn.Module):
 def steps(net, optimiser, numbers):
     for number in numbers:
         rows = torch.randn(8, 6, generator=torch.Generator().manual_seed(number))
-        set_learning_rate(optimiser, learning_rate_at(number, 6, 0.05, 2, "linear"))
+        set_learning_rate(optimiser, learning_rate_at(number, 6, 0.05, 2, "linear"), number)
         net(rows).square().mean().backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -181,3 +181,25 @@ def test_rates_outside_the_run_are_refused(step, warmup, schedule):
     """A negative rate climbs the loss."""
     with pytest.raises(ValueError):
         learning_rate_at(step, 10, 1.0, warmup, schedule)
+
+
+def test_the_rate_that_adafactor_really_applies_is_returned():
+    """torch caps Adafactor's rate at 1 / sqrt(step); a log of the schedule's own number would not be what happened."""
+    weight = torch.nn.Parameter(torch.ones(4, 4))
+    for name, expected in (("adafactor", 0.01), ("adamw", 0.5)):
+        optimiser = build_optimiser(name, [("weight", weight)], 0.5, 0.0)
+        assert set_learning_rate(optimiser, 0.5, 10_000) == expected
+        assert all(group["lr"] == expected for group in optimiser.param_groups)
+
+
+def test_adafactor_keeps_its_scale_for_gradients_far_below_one():
+    """With torch's default eps the factored second moment of gradients below 3e-4 is wrong, and so is their step."""
+    steps = []
+    for scale in (1.0, 1e-6):
+        weight = torch.nn.Parameter(torch.ones(4, 6))
+        optimiser = build_optimiser("adafactor", [("weight", weight)], 1e-2, 0.0)
+        generator = torch.Generator().manual_seed(0)
+        weight.grad = torch.randn(4, 6, generator=generator) * scale
+        optimiser.step()
+        steps.append(weight.detach() - 1.0)
+    torch.testing.assert_close(steps[0], steps[1], rtol=1e-3, atol=1e-6)

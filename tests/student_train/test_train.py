@@ -191,7 +191,7 @@ def test_running_a_finished_run_again_changes_nothing(span_home, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"size": "2L64H"}, "size: there 2L32H, now 2L64H"),
+        ({"size": "2L64H"}, "student.d_model: there 32, now 64"),
         ({"objective": "implicit"}, "objective: there miniend-e, now implicit"),
         ({"steps": 20}, "steps: there 10, now 20"),
         ({"learning_rate": 1e-2}, "peak_learning_rate: there 0.0003, now 0.01"),
@@ -338,7 +338,7 @@ def test_a_config_file_gives_the_size(span_home, tmp_path):
     assert {key: getattr(config, key) for key in widths} == widths
     widths["d_ff"] = 48
     (tmp_path / "config.json").write_text(json.dumps(widths))
-    with pytest.raises(RunMismatchError, match=r"student: there .*'d_ff': 40"):
+    with pytest.raises(RunMismatchError, match=r"student.d_ff: there 40, now 48"):
         run(span_home, tmp_path / "student", size=str(tmp_path / "config.json"), steps=2)
 
 
