@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-slow lint clean
+.PHONY: install demo test lint clean
 
 install: $(STAMP)
 
@@ -18,10 +18,7 @@ demo: install
 	$(BIN)/miniend demo
 
 test: install lint
-	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -m "not slow" -n 2
-
-test-slow: install
-	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -m slow
+	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -n 2
 
 lint: install
 	$(BIN)/ruff check .

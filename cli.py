@@ -113,6 +113,10 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
             if error.errno not in EXPECTED_ERRNOS:
                 raise
             _stop(f"{error.strerror}: {error.filename or 'while writing'}; mend it and run the same command again", 2)
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":  # torch's; torch is not imported here
+                raise
+            _stop("the GPU is out of memory: lower --batch-size, or raise --accumulate of train-student", 2)
         except KeyboardInterrupt:
             _stop("interrupted; run the same command again to go on", 130)
 

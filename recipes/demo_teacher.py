@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..padding import pad_examples
 from ..progress import progress_bar, quiet_transformers
 from ..student_train.optimisers import build_optimiser, learning_rate_at, set_learning_rate
 from ..student_train.student import build_student, save_student
-from ..teacher_dump.batches import pad_examples
 from ..teacher_dump.corpus import documents, parse_corpus
 from ..teacher_dump.packing import held_out, pack_segments
 from ..teacher_dump.span_corruption import SpanLengths, corrupt, example_rng, lengths, noise_mask
@@ -73,7 +73,9 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
     batches = _corrupted_batches(recipe, tokenizer, described)
     with progress_bar("teacher", recipe.steps, "step") as bar:
         for step in range(1, recipe.steps + 1):
-            inputs, labels, valid = pad_examples(next(batches), described["pad_id"], torch.device("cpu"))
+            examples = next(batches)
+            sources, targets = [pair[0] for pair in examples], [pair[1] for pair in examples]
+            inputs, labels, valid = pad_examples(sources, targets, described["pad_id"])
             loss = model(input_ids=inputs, attention_mask=valid["input"].long(), labels=labels).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -17,13 +17,12 @@ import torch
 from torch import Tensor
 
 from ..cache import Shard, Split
+from ..padding import pad_examples
 from .distillation import Batch
 
 SHUFFLE_EXAMPLES = 1024
 AHEAD = 4
 """Batches that wait ready."""
-
-IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +59,9 @@ class BatchSource:
     def batch(self, places: np.ndarray) -> Batch:
         """The batch of the examples at places [B, 2]."""
         rows = [self._example(int(shard), int(index)) for shard, index in places]
-        inputs = _pad([row["inputs"] for row in rows], self._pad_id)
-        labels = _pad([row["targets"] for row in rows], IGNORED)
-        lengths = torch.tensor([len(row["inputs"]) for row in rows])
-        valid = {"input": torch.arange(inputs.shape[1])[None] < lengths[:, None], "target": labels != IGNORED}
+        inputs, labels, valid = pad_examples(
+            [row["inputs"] for row in rows], [row["targets"] for row in rows], self._pad_id
+        )
         coefficients = {name: _pad_blocks([row[name] for row in rows]) for name, _ in self._columns.coefficients}
         ids, levels = (
             (torch.from_numpy(np.concatenate([row[f"logits.{name}"] for row in rows], axis=1).T.astype(np.int32)))
@@ -71,7 +69,7 @@ class BatchSource:
             else None
             for name in ("ids", "levels")
         )
-        return Batch(inputs.long(), labels.long(), valid, coefficients, ids, levels)
+        return Batch(inputs, labels, valid, coefficients, ids, levels)
 
     def _example(self, shard: int, index: int) -> dict[str, np.ndarray]:
         stored = self._shard(shard)
@@ -97,13 +95,6 @@ def _read(shard: Shard, columns: Columns) -> dict[str, np.ndarray]:
     names += [name for name, _ in columns.coefficients]
     names += ["logits.ids", "logits.levels"] if columns.logits else []
     return {name: shard.folder.column(name) for name in names}
-
-
-def _pad(rows: Sequence[np.ndarray], value: int) -> Tensor:
-    padded = np.full((len(rows), max(len(row) for row in rows)), value, dtype=np.int64)
-    for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
-    return torch.from_numpy(padded)
 
 
 def _pad_blocks(blocks: Sequence[np.ndarray]) -> Tensor:

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from ..errors import TeacherError
+from ..padding import pad_examples
 from ..signals.fidelity import SiteSample
 from ..signals.sites import Site, tapped
 from .examples import ExampleSource
 from .teacher import Teacher
-
-IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +34,13 @@ class TeacherBatch:
         return self.logits[self.valid["target"]], self.labels[self.valid["target"]]
 
 
-def pad_examples(
-    examples: Sequence[tuple[np.ndarray, np.ndarray]], pad_id: int, device: torch.device
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """input_ids [B, n], labels [B, m] (-100 pads) and the valid masks, on the device."""
-    inputs = _pad([example[0] for example in examples], pad_id, device)
-    labels = _pad([example[1] for example in examples], IGNORED, device)
-    lengths = torch.tensor([len(example[0]) for example in examples], device=device)
-    input_valid = torch.arange(inputs.shape[1], device=device)[None, :] < lengths[:, None]
-    return inputs, labels, {"input": input_valid, "target": labels != IGNORED}
-
-
-def _pad(rows: Sequence[np.ndarray], value: int, device: torch.device) -> Tensor:
-    padded = np.full((len(rows), max(len(row) for row in rows)), value, dtype=np.int64)
-    for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
-    return torch.from_numpy(padded).to(device)
-
-
 def run_teacher(
     teacher: Teacher, examples: Sequence[tuple[np.ndarray, np.ndarray]], sites: Sequence[Site]
 ) -> TeacherBatch:
     """One forward in inference mode. Raises TeacherError when logits or factors are not finite (an overflowing dtype)."""
-    inputs, labels, valid = pad_examples(examples, teacher.pad_id, teacher.device)
+    padded = pad_examples([example[0] for example in examples], [example[1] for example in examples], teacher.pad_id)
+    inputs, labels = padded[0].to(teacher.device), padded[1].to(teacher.device)
+    valid = {axis: mask.to(teacher.device) for axis, mask in padded[2].items()}
     with torch.inference_mode(), tapped(teacher.model, sites) as captured:
         logits = teacher.forward(inputs, valid["input"], labels)
         batch = TeacherBatch(inputs, labels, valid, {name: dict(found) for name, found in captured.items()}, logits)

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ConfigurationError, CorpusError
-from .corpus_files import check_ending, describe_file, read_file
+from .corpus_files import Document, check_ending, describe_file, read_file
 from .corpus_hub import HubName, describe_hub, parse_hub_name, pin_hub, read_hub
 
-Document = tuple[str, ...]
 PYTHON_DOCS = "python-docs"
 DOCS_CHARACTERS = 2000
 HUB_PREFIX = "hf:"

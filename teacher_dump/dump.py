@@ -11,11 +11,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..cache import read_codecs
+from ..cache import open_cache, read_codecs
 from ..devices import choose_device
 from ..errors import CacheMismatchError, CorpusError
 from ..pretrained import read_raw_config
 from ..progress import progress_bar
+from ..signals.fidelity import MeanOf
 from ..signals.relations import carries_no_information
 from ..signals.sites import KINDS
 from ..storage.folder import PublishedFolder, folder_exists, publish_folder
@@ -39,6 +40,9 @@ from .tokenizer import TextTokenizer
 
 CLEARLY_BETTER = 0.5
 """Nats by which a teacher should beat the unigram entropy; less suggests a wrong tokenizer, head scale or checkpoint."""
+
+LARGE_TAIL = 0.1
+"""Mean mass outside the top k above which the dump says so."""
 
 Say = Callable[[str], None]
 
@@ -127,6 +131,7 @@ def _dump_shards(
             bar.update(shard.stop - shard.start)
     report = DumpReport(config.cache, missing, perf_counter() - begun, encoder.timings)
     say(_summary(report, total))
+    _say_tail(open_cache(config.cache, allow_unfinished=True).fidelity(), plan, say)
     return report
 
 
@@ -163,6 +168,17 @@ def _summary(report: DumpReport, total: int) -> str:
         f"dumped {report.new_examples} of {total} examples (validation included) in {report.seconds:.1f} s: "
         f"teacher forward {t.forward:.1f} s, encoding {t.encode:.1f} s, waiting for the disk {t.wait:.1f} s"
     )
+
+
+def _say_tail(fidelity: dict[str, dict[str, MeanOf]], plan: dict[str, Any], say: Say) -> None:
+    """A tail is one outcome, within which a student is taught nothing: say so when much of the teacher lies there."""
+    mass = fidelity["logits"]["tail_mass"].mean if "logits" in fidelity else 0.0
+    if mass > LARGE_TAIL:
+        k = plan["signals"]["logits"]["k"]
+        say(
+            f"hint: {mass:.0%} of the teacher's probability lies outside the top {k}, where a student learns the total alone; "
+            "a larger --top-k, in a new cache, would teach it more"
+        )
 
 
 def _say_calibration(calibration: dict[str, Any], plan: dict[str, Any], say: Say) -> None:

@@ -12,7 +12,7 @@ can go on from any cursor, in the middle of a document too, and gives what an un
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError, CorpusError
+from .plain_text import EncodeBatch
 
 EOS_BETWEEN_DOCUMENTS = False
 BATCH = 64
 """Documents per tokenizer call, to keep its threads busy; without influence on the result."""
 
 Ids = npt.NDArray[np.int32]
-EncodeBatch = Callable[[list[str]], list[list[int]]]
 T = TypeVar("T")
 TDocument = TypeVar("TDocument", tuple[int, str], tuple[int, str, str])
 

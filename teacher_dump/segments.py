@@ -18,12 +18,13 @@ from ..storage.columns import Column
 from ..storage.folder import PublishedFolder, folder_exists, publish_folder
 from ..storage.layout import ShardRange, segment_path
 from ..storage.markers import marker_members, open_marked
+from .corpus_files import Document
 from .packing import SegmentCursor, held_out, pack_pairs, pack_segments
+from .plain_text import EncodeBatch
 
 SEGMENTS_PER_FOLDER = 4096
 
-Documents = Callable[[], Iterator[tuple[str, ...]]]
-EncodeBatch = Callable[[list[str]], list[list[int]]]
+Documents = Callable[[], Iterator[Document]]
 Segment = tuple[np.ndarray, ...]
 """(ids,) for span corruption, (inputs, targets) for pairs."""
 

@@ -10,15 +10,16 @@ import pytest
 import miniend
 
 ROOT = Path(miniend.__file__).parent
-LEAVES = {"errors", "progress", "devices"}
+LEAVES = {"errors", "progress", "devices", "padding"}
 SHARED = {"cache", "pretrained", "signals", "storage", *LEAVES}
 STAGES = {"teacher_dump", "student_train", "evaluation"}
 ALLOWED = {
     "errors": set(),
     "progress": set(),
     "devices": {"errors"},
+    "padding": set(),
     "signals": LEAVES,
-    "storage": LEAVES - {"devices"},
+    "storage": LEAVES - {"devices", "padding"},
     "cache": SHARED - {"pretrained"},
     "pretrained": {"signals", *LEAVES},
     **dict.fromkeys(STAGES, SHARED),

@@ -538,3 +538,26 @@ def test_a_card_without_logits_warns_that_the_student_cannot_generate(span_home,
 def test_every_step_reports_more_tokens(finished):
     """The number on the card is the number of tokens that were trained on, padding aside."""
     assert "1,960" in Path(finished, "README.md").read_text()
+
+
+def test_a_finished_run_whose_checkpoints_were_deleted_to_save_space_is_left_alone(span_home, finished, tmp_path):
+    """It would be trained again from nothing, over the model that is there."""
+    output = shutil.copytree(finished, tmp_path / "student")
+    shutil.rmtree(output / "checkpoints")
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    said = []
+    held_out = run(span_home, output, said.append)
+    assert "finished" in said[-1]
+    assert held_out["loss"] == metrics(output)[-1]["held_out.loss"]
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+
+
+def test_the_weights_are_the_last_file_to_appear(span_home, tmp_path, monkeypatch):
+    """They mean that the run is finished; a kill before the tokenizer is there must not pass for it."""
+    from miniend.student_train import student
+
+    moved = []
+    replace = student.os.replace
+    monkeypatch.setattr(student.os, "replace", lambda a, b: (moved.append(Path(b).name), replace(a, b)))
+    run(span_home, tmp_path / "student")
+    assert moved[-1] == "model.safetensors"

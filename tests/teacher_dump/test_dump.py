@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers import T5ForConditionalGeneration
 
 import miniend
-from miniend.errors import CacheMismatchError, CorpusError, TeacherError
+from miniend.errors import CacheMismatchError, ConfigurationError, CorpusError, TeacherError
 from miniend.recipes.inspection import inspect_cache
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
@@ -384,3 +384,26 @@ def test_uniform_relations_are_said_to_carry_no_information(material, tmp_path):
     assert "--relation-temperature calibrated would sharpen them" in said
     relations = inspect_cache(tmp_path / "cache")["relations"]
     assert "query" in relations["encoder.self@0"]["carries_no_information"]
+
+
+def test_a_rank_that_cannot_reach_the_fidelity_is_refused_with_what_to_do(material, tmp_path):
+    """The search for a step would end at one so small that every coefficient saturates: garbage without a sign."""
+    with pytest.raises(ConfigurationError, match=r"no step reaches a relation KL of .* with rank 1 .*--relation-rank"):
+        dump(material, tmp_path / "cache", relation_rank=1, relation_kl=1e-7)
+
+
+def test_top_k_beyond_the_vocabulary_is_planned_as_what_is_stored(material, tmp_path):
+    """A reader that goes by the plan would look for columns, and for a missing tail, that are not there."""
+    cache = miniend.open_cache(dump(material, tmp_path / "cache", top_k=10_000).cache)
+    assert cache.plan.document["signals"]["logits"]["k"] == len(material.tokenizer)
+    assert cache[0].logits.ids.shape[1] == len(material.tokenizer)
+
+
+def test_segments_of_another_plan_are_refused(material, tmp_path):
+    """Sound in themselves, they would be dumped as if they were this corpus."""
+    ours, other = (dump(material, tmp_path / f"{seed}", seed=seed).cache for seed in (0, 1))
+    for name in ("segments/train-000000", "shards"):
+        shutil.rmtree(ours / name)
+    shutil.copytree(other / "segments" / "train-000000", ours / "segments" / "train-000000")
+    with pytest.raises(CacheMismatchError, match="belongs elsewhere"):
+        dump(material, ours, seed=0)
