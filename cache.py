@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from .errors import CacheMismatchError, CacheUnfinishedError
+from .logit_columns import StoredLogits, read_logits
 from .signals.fidelity import MeanOf
-from .signals.logits import decode_top_k, tail_mass
+from .signals.logits import LogitCode, logit_code_from
 from .signals.site_codec import SiteCodec, column_name, site_codec_from
 from .signals.sites import find_site
 from .storage.folder import PublishedFolder, folder_exists
@@ -46,15 +47,26 @@ class Factors:
 
 
 @dataclass(frozen=True, slots=True)
-class TopKLogits:
-    """Next-token distributions of one example; ids descend in probability."""
+class SparseLogits:
+    """Next-token distributions of one example: per target position a head of exact ids and draws from the tail.
 
-    ids: Integers
-    """int32 [targets, k]"""
-    log_probabilities: Floats
-    """float32 [targets, k], natural logarithms under the full-vocabulary normaliser"""
+    Lists lie end to end; those of position i are at starts[i] to starts[i + 1].
+    """
+
+    head_starts: Integers
+    """int64 [targets + 1]"""
+    head_ids: Integers
+    """int32 [head entries], by falling probability within a position"""
+    head_log_probabilities: Floats
+    """float32 [head entries], natural logarithms under the full-vocabulary normaliser"""
     tail_mass: Floats
-    """float32 [targets], probability of everything that is not kept"""
+    """float32 [targets], probability of everything that is not in the head"""
+    draw_starts: Integers
+    """int64 [targets + 1]"""
+    draw_ids: Integers
+    """int32 [draws], a repeat counts twice; none for `top-k`, whose tail is one outcome"""
+    draw_weights: Floats
+    """float32 [draws], the probability that each draw stands for"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,7 @@ class Example:
     """int32 [m], EOS included"""
     relations: Mapping[str, Factors]
     """By full (`encoder.self@11`) or short (`encoder.self`) site name, decoded when asked for."""
-    logits: TopKLogits | None
+    logits: SparseLogits | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,7 @@ class Cache(Sequence[Example]):
         self.calibration = _open(calibration_path(path), "calibration", missing, unfinished=True)
         _require_parent(self.calibration, digest)
         self.codecs = read_codecs(self.calibration)
+        self.logit_code = read_logit_code(self.plan.document, self.calibration)
         self.table = shard_table(
             self.plan.document["validation_examples"],
             [int(extent["examples"]) for extent in self.extents],
@@ -113,6 +126,7 @@ class Cache(Sequence[Example]):
                 "or use what is there with --allow-unfinished"
             )
         self.digest = cache_digest(path, self.table)
+        self._latest: tuple[ShardRange, StoredLogits] | None = None
         self.training = Split(self, "train")
         self.validation = Split(self, "validation")
 
@@ -148,6 +162,13 @@ class Cache(Sequence[Example]):
                 part = shard.folder.document["teacher_cross_entropy"]
                 mean.add(part["total"], part["count"])
         return mean.mean if mean.count else None
+
+    def stored_logits(self, shard: Shard, kind: str) -> StoredLogits:
+        """The integers of a shard's logits; those of the latest shard are kept for its next example."""
+        latest = self._latest
+        if latest is None or latest[0] != shard.place:
+            self._latest = latest = (shard.place, read_logits(shard.folder, kind))
+        return latest[1]
 
     def _open_shards(self) -> list[Shard]:
         shards = []
@@ -222,14 +243,20 @@ def _example(cache: Cache, shard: Shard, index: int) -> Example:
     return Example(ids["input"], ids["target"], relations, _logits(cache, shard, spans["target"]))
 
 
-def _logits(cache: Cache, shard: Shard, span: slice) -> TopKLogits | None:
-    signal = cache.plan.document["signals"]["logits"]
-    if not signal:
+def _logits(cache: Cache, shard: Shard, span: slice) -> SparseLogits | None:
+    if cache.logit_code is None:
         return None
-    ids, levels = (shard.folder.slice(f"logits.{name}", span.start, span.stop).T for name in ("ids", "levels"))
-    rows = cache.plan.document["teacher"]["facts"]["vocab_rows"]
-    log_p = decode_top_k(torch.from_numpy(levels.astype(np.int32)), signal["step"], rows)
-    return TopKLogits(np.ascontiguousarray(ids.astype(np.int32)), log_p.numpy(), tail_mass(log_p).numpy())
+    stored = cache.stored_logits(shard, cache.logit_code.kind)
+    found = cache.logit_code.decode(stored.positions(span.start, span.stop))
+    return SparseLogits(
+        head_starts=stored.head_starts[span.start : span.stop + 1] - stored.head_starts[span.start],
+        head_ids=found.head_ids.numpy().astype(np.int32),
+        head_log_probabilities=found.head_log_p.numpy(),
+        tail_mass=found.tail_mass.numpy(),
+        draw_starts=stored.draw_starts[span.start : span.stop + 1] - stored.draw_starts[span.start],
+        draw_ids=found.draw_ids.numpy().astype(np.int32),
+        draw_weights=found.draw_weight.numpy(),
+    )
 
 
 def open_cache(path: str | Path, allow_unfinished: bool = False) -> Cache:
@@ -245,6 +272,21 @@ def read_codecs(calibration: PublishedFolder) -> dict[str, SiteCodec]:
     """The codecs of a published calibration by full site name, on the CPU."""
     arrays = {name: torch.from_numpy(calibration.column(name)) for name in calibration.columns}
     return {site["site"]: site_codec_from(site, arrays) for site in calibration.document["sites"]}
+
+
+def read_logit_code(plan: Mapping[str, Any], calibration: PublishedFolder) -> LogitCode | None:
+    """The logit code of a plan with its calibration's order of ids, on the CPU; None for a cache without logits."""
+    described = plan["signals"]["logits"]
+    if not described:
+        return None
+    order = torch.from_numpy(calibration.column("logits.order").astype(np.int64))
+    return logit_code_from(described, int(plan["teacher"]["facts"]["vocab_rows"]), order)
+
+
+def read_mean_probability(calibration: PublishedFolder) -> torch.Tensor | None:
+    """The teacher's mean next-token distribution over the calibration examples, float32 [vocab_rows]; None without logits."""
+    name = "logits.mean_probability"
+    return torch.from_numpy(calibration.column(name)) if name in calibration.columns else None
 
 
 def _open(path: Path, kind: str, missing: str, unfinished: bool = False) -> PublishedFolder:

@@ -49,6 +49,8 @@ class Logits(StrEnum):
     """Kinds of cached next-token distributions."""
 
     TOP_K = "top-k"
+    SAMPLED = "sampled"
+    HYBRID = "hybrid"
     NONE = "none"
 
 
@@ -173,8 +175,15 @@ def dump_teacher(
         ),
     ] = Temperature.PUBLISHED,
     logits: Annotated[Logits, Opt(help="Next-token distributions to cache.")] = Logits.TOP_K,
-    top_k: Annotated[int, Opt(help="Entries kept per target position; the rest is one tail.")] = 64,
-    logit_step: Annotated[float, Opt(help="Quantiser step of log-probabilities, in nats.")] = 1 / 32,
+    top_k: Annotated[int, Opt(help="top-k: entries kept per target position; the rest is one tail.")] = 64,
+    top_p: Annotated[float, Opt(help="top-k: probability at which a list may end before k.")] = 1.0,
+    draws: Annotated[
+        int,
+        Opt(
+            help="sampled: draws per position. hybrid: ids above 1/DRAWS are kept, the rest is drawn in such portions."
+        ),
+    ] = 20,
+    logit_step: Annotated[float, Opt(help="Quantiser step of log-probabilities, in nats.")] = 1 / 8,
     calibration_examples: Annotated[int, Opt(help="Training examples that bases and steps are fitted on.")] = 160,
     batch_size: Annotated[int, Opt(help="Examples per teacher forward.")] = 16,
     shard_examples: Annotated[int, Opt(help="Examples per shard, the unit of publishing.")] = 256,
@@ -216,6 +225,8 @@ def dump_teacher(
             relation_temperature=relation_temperature.value,
             logits=logits.value,
             top_k=top_k,
+            top_p=top_p,
+            draws=draws,
             logit_step=logit_step,
             calibration_examples=calibration_examples,
             batch_size=batch_size,

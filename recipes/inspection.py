@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cache import Cache, open_cache
+from ..signals.logit_kl import logit_facts
 from ..signals.relations import carries_no_information
 
 
@@ -73,7 +74,17 @@ def _bytes_per_token(cache: Cache, tokens: dict[str, int]) -> dict[str, Any]:
 def _fidelity(cache: Cache) -> dict[str, Any]:
     means = {site: {kind: part.mean for kind, part in kinds.items()} for site, kinds in cache.fidelity().items()}
     logits = means.pop("logits", None)
-    return {"relation_kl": means, "relation_kl_target": cache.plan.document["signals"]["relation_kl"], "logits": logits}
+    return {
+        "relation_kl": means,
+        "relation_kl_target": cache.plan.document["signals"]["relation_kl"],
+        "logits": logit_facts(logits) if logits else None,
+    }
+
+
+def logit_name(described: dict[str, Any]) -> str:
+    """Kind and size of the cached distributions, for people: `top-64`, `hybrid-20`."""
+    kind = described["kind"]
+    return f"top-{described['k']}" if kind == "top-k" else f"{kind}-{described['draws']}"
 
 
 def _relation(cache: Cache, name: str) -> dict[str, Any]:
@@ -136,6 +147,14 @@ def _signal_lines(facts: dict[str, Any]) -> Iterator[str]:
         kls = "  ".join(f"{kind} {kl:.1e}" for kind, kl in fidelity["relation_kl"].get(name, {}).items())
         yield f"{name:<28} {facts['bytes']['relations'][name]:>14,} {shown:>10}  {kls}"
     if per_token["logits"] is not None and fidelity["logits"]:
-        kl, tail = fidelity["logits"]["kl"], fidelity["logits"]["tail_mass"]
-        name, size = f"logits (top-{facts['logits']['k']})", facts["bytes"]["logits"]
-        yield f"{name:<28} {size:>14,} {per_token['logits']:>10.1f}  {kl:.1e}  (tail mass {tail:.3f})"
+        found, size = fidelity["logits"], facts["bytes"]["logits"]
+        name = f"logits ({logit_name(facts['logits'])})"
+        yield (
+            f"{name:<28} {size:>14,} {per_token['logits']:>10.1f}  {found['kl']:.1e}  "
+            f"kept mass {found['kept_mass']:.3f}, {found['entries']:.1f} entries"
+        )
+        if found["gradient_angle"] is not None:
+            yield (
+                f"{'':<28} {'':>14} {'':>10}  gradient of single positions at the unigram student: "
+                f"angle {found['gradient_angle']:.1f} degrees, norm ratio {found['gradient_norm_ratio']:.3f}"
+            )

@@ -27,10 +27,12 @@ from zarr.storage import LocalStore
 
 from ..errors import CacheDamagedError
 
-AXES = ("input", "target", "example", "token", "basis")
+AXES = ("input", "target", "entry", "example", "token", "basis")
 CODECS = ("pcodec", "zstd")
 CHUNK_ELEMENTS = 131_072
 CHUNK_ROWS = 16
+ENTRY_CHUNK = 4096
+"""Elements per chunk on the axis `entry`, whose columns are laid out so that near elements resemble each other."""
 OFFSET = 128
 """Added (modulo the word) to wide signed integers before the zstd codec: the high bytes of small values become zero."""
 
@@ -93,7 +95,7 @@ def write_column(folder: Path, name: str, column: Column, codec: str) -> None:
         raise ValueError(f"the codec of a column is one of {', '.join(CODECS)}, not {codec!r}")
     values = np.ascontiguousarray(smallest_integer(column.values, codec))
     offset = OFFSET if codec == "zstd" and values.dtype.kind == "i" and values.itemsize > 1 else 0
-    inner = _chunk_shape(values.shape)
+    inner = _chunk_shape(values.shape, ENTRY_CHUNK if column.axis == "entry" else CHUNK_ELEMENTS)
     with _quiet():
         array = zarr.create_array(
             LocalStore(folder / name),
@@ -165,10 +167,10 @@ def _shifted(values: Values, offset: int) -> Values:
     return shifted.view(values.dtype)
 
 
-def _chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Even parts of at most CHUNK_ROWS rows and CHUNK_ELEMENTS elements, so that little of the shard is padding."""
+def _chunk_shape(shape: tuple[int, ...], elements: int) -> tuple[int, ...]:
+    """Even parts of at most CHUNK_ROWS rows and so many elements, so that little of the shard is padding."""
     rows = _even_part(shape[0], CHUNK_ROWS) if len(shape) == 2 else 1
-    return (*(rows,) * (len(shape) - 1), _even_part(shape[-1], CHUNK_ELEMENTS // rows))
+    return (*(rows,) * (len(shape) - 1), _even_part(shape[-1], elements // rows))
 
 
 def _even_part(length: int, largest: int) -> int:

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..signals.logits import decode_top_k, top_k_kl
+from ..signals.logit_kl import sparse_kl
+from ..signals.logits import LogitCode, LogitIntegers
 from ..signals.relations import Relation, relation_kl_sum, relation_rows
 from ..signals.site_codec import SiteCodec, column_name
 from ..signals.sites import Site, tapped
@@ -32,9 +33,8 @@ class Batch:
     """`input` and `target`: boolean [B, length]"""
     coefficients: dict[str, Tensor]
     """By column: integers [B, length, rank]"""
-    logit_ids: Tensor | None
-    """integers [valid target positions, k]"""
-    logit_levels: Tensor | None
+    logits: LogitIntegers | None
+    """of the valid target positions, example by example"""
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -43,8 +43,7 @@ class Batch:
             self.labels.to(device, non_blocking=True),
             {axis: valid.to(device, non_blocking=True) for axis, valid in self.valid.items()},
             {name: block.to(device, non_blocking=True) for name, block in self.coefficients.items()},
-            None if self.logit_ids is None else self.logit_ids.to(device, non_blocking=True),
-            None if self.logit_levels is None else self.logit_levels.to(device, non_blocking=True),
+            None if self.logits is None else self.logits.to(device),
         )
 
 
@@ -70,7 +69,7 @@ class Distillation(nn.Module):
         objective: Objective,
         codecs: Mapping[str, SiteCodec],
         heads: int,
-        logit_step: float,
+        logit_code: LogitCode | None,
         start_id: int,
         pad_id: int,
     ) -> None:
@@ -78,7 +77,7 @@ class Distillation(nn.Module):
         self.student = student
         self.objective, self.heads = objective, heads
         self.codecs = dict(codecs)
-        self._logit_step, self._start_id, self._pad_id = logit_step, start_id, pad_id
+        self._logit_code, self._start_id, self._pad_id = logit_code, start_id, pad_id
         self._sites = {term: student_site(student, codec.site.name) for term, codec in codecs.items()}
         self.parts = tuple(self._parts())
 
@@ -157,10 +156,9 @@ class Distillation(nn.Module):
     def _logit_sums(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
         sums = {}
         if "logits" in self.objective.weights:
-            assert batch.logit_ids is not None
-            assert batch.logit_levels is not None
-            log_p = decode_top_k(batch.logit_levels, self._logit_step, logits.shape[-1])
-            sums["logits"] = top_k_kl(logits, batch.logit_ids, log_p).sum()
+            assert self._logit_code is not None
+            assert batch.logits is not None
+            sums["logits"] = sparse_kl(logits, self._logit_code.decode(batch.logits)).sum()
         if "labels" in self.objective.weights:
             labels = batch.labels[batch.valid["target"]]
             sums["labels"] = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from ..cache import Shard, Split
+from ..logit_columns import StoredLogits, read_logits
 from ..padding import pad_examples
+from ..signals.logits import LogitIntegers, join_integers
 from .distillation import Batch
 
 SHUFFLE_EXAMPLES = 1024
@@ -31,7 +33,16 @@ class Columns:
 
     coefficients: tuple[tuple[str, str], ...]
     """(column, axis)"""
-    logits: bool
+    logits: str | None
+    """Kind of the cached distributions, None where they are not needed"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A shard's columns in memory, as stored integers."""
+
+    columns: dict[str, np.ndarray]
+    logits: StoredLogits | None
 
 
 def epoch_order(sizes: Sequence[int], seed: int, epoch: int) -> np.ndarray:
@@ -53,7 +64,7 @@ class BatchSource:
     def __init__(self, split: Split, columns: Columns, pad_id: int) -> None:
         self._shards, self._columns, self._pad_id = split.shards, columns, pad_id
         self.sizes = [shard.examples for shard in split.shards]
-        self._loaded: OrderedDict[int, dict[str, np.ndarray]] = OrderedDict()
+        self._loaded: OrderedDict[int, _Loaded] = OrderedDict()
         self._room = SHUFFLE_EXAMPLES + 2 * max(self.sizes, default=0)  # a shuffle group and the shard after it
 
     def batch(self, places: np.ndarray) -> Batch:
@@ -63,24 +74,26 @@ class BatchSource:
             [row["inputs"] for row in rows], [row["targets"] for row in rows], self._pad_id
         )
         coefficients = {name: _pad_blocks([row[name] for row in rows]) for name, _ in self._columns.coefficients}
-        ids, levels = (
-            (torch.from_numpy(np.concatenate([row[f"logits.{name}"] for row in rows], axis=1).T.astype(np.int32)))
+        logits = (
+            join_integers([self._logits(int(shard), int(index)) for shard, index in places])
             if self._columns.logits
             else None
-            for name in ("ids", "levels")
         )
-        return Batch(inputs, labels, valid, coefficients, ids, levels)
+        return Batch(inputs, labels, valid, coefficients, logits)
 
     def _example(self, shard: int, index: int) -> dict[str, np.ndarray]:
-        stored = self._shard(shard)
+        stored = self._shard(shard).columns
         spans = {axis: slice(*stored[f"{axis}s.offsets"][index : index + 2].tolist()) for axis in ("input", "target")}
         row = {"inputs": stored["inputs.ids"][spans["input"]], "targets": stored["targets.ids"][spans["target"]]}
         row |= {name: stored[name][:, spans[axis]] for name, axis in self._columns.coefficients}
-        if self._columns.logits:
-            row |= {name: stored[name][:, spans["target"]] for name in ("logits.ids", "logits.levels")}
         return row
 
-    def _shard(self, number: int) -> dict[str, np.ndarray]:
+    def _logits(self, shard: int, index: int) -> LogitIntegers:
+        stored = self._shard(shard)
+        assert stored.logits is not None
+        return stored.logits.positions(*stored.columns["targets.offsets"][index : index + 2].tolist())
+
+    def _shard(self, number: int) -> _Loaded:
         if number in self._loaded:
             self._loaded.move_to_end(number)
         else:
@@ -90,11 +103,11 @@ class BatchSource:
         return self._loaded[number]
 
 
-def _read(shard: Shard, columns: Columns) -> dict[str, np.ndarray]:
+def _read(shard: Shard, columns: Columns) -> _Loaded:
     names = ["inputs.ids", "inputs.offsets", "targets.ids", "targets.offsets"]
     names += [name for name, _ in columns.coefficients]
-    names += ["logits.ids", "logits.levels"] if columns.logits else []
-    return {name: shard.folder.column(name) for name in names}
+    logits = read_logits(shard.folder, columns.logits) if columns.logits else None
+    return _Loaded({name: shard.folder.column(name) for name in names}, logits)
 
 
 def _pad_blocks(blocks: Sequence[np.ndarray]) -> Tensor:

@@ -34,8 +34,8 @@ CROSS_READINGS = {"qk": ("query_key",), "qq_kk_vv": ("query", "key", "value")}
 
 READINGS = {
     "labels": "hard-label cross-entropy, mean over target positions",
-    "logits": "KL(teacher || student) of the cached top-k distribution with its tail as one outcome, temperature 1, mean over "
-    "target positions (equal in gradient to the soft cross-entropy of MiniMA, same author)",
+    "logits": "KL(teacher || student) of the cached distribution (top-k: its tail as one outcome; else in expectation), "
+    "temperature 1, mean over target positions (equal in gradient to the soft cross-entropy of MiniMA, same author)",
     "decoder_self": "mean of the QQ, KK and VV relation KLs of the last decoder self-attention, causal (MiniLMv2 form)",
     "encoder_self": "mean of the QQ, KK and VV relation KLs of the last encoder self-attention (MiniLMv2 form)",
     "cross.qk": "relation KL of the last cross-attention's Q K^T, re-headed: our reading A of the paper's L^CrossAttn",

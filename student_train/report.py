@@ -34,7 +34,7 @@ def card_facts(
         relation_heads=setup.distillation.heads if used else None,
         relation_temperatures={str(codec.site): codec.alpha for codec in used.values()},
         fidelity={
-            site: {kind: part.mean for kind, part in kinds.items() if kind != "tail_mass"}
+            site: {kind: part.mean for kind, part in kinds.items() if site != "logits" or kind == "kl"}
             for site, kinds in setup.cache.fidelity().items()
         },
         steps=steps,

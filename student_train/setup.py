@@ -57,12 +57,12 @@ def set_up(
     student = _make_student(config, cache).to(device)
     heads = _relation_heads(config, codecs, student)
     shared = {"start_id": plan["teacher"]["start_id"], "pad_id": plan["teacher"]["pad_id"]}
-    shared |= {"heads": heads, "logit_step": (plan["signals"]["logits"] or {"step": 1.0})["step"]}
+    shared |= {"heads": heads, "logit_code": cache.logit_code and cache.logit_code.to(device)}
     on_device = {term: codec.to(device) for term, codec in codecs.items()}
     distillation = Distillation(student, objective, on_device, **shared)
     evaluation = Distillation(student, _with_labels(objective), on_device, **shared)
     training, validation = (
-        BatchSource(split, _columns(objective, codecs), shared["pad_id"])
+        BatchSource(split, _columns(objective, codecs, cache), shared["pad_id"])
         for split in (cache.training, cache.validation)
     )
     unreached = _freeze_unreached(distillation, next(in_order(training, min(4, config.batch_size))).to(device))
@@ -108,13 +108,14 @@ def _with_labels(objective: Objective) -> Objective:
     return replace(objective, weights={**objective.weights, "labels": objective.weights.get("labels", 1.0)})
 
 
-def _columns(objective: Objective, codecs: Mapping[str, SiteCodec]) -> Columns:
+def _columns(objective: Objective, codecs: Mapping[str, SiteCodec], cache: Cache) -> Columns:
     used = {}
     for term, codec in codecs.items():
         for column, place in codec.columns().items():
             if any(block in place.blocks for r in objective.relations(term, codec.site) for block in (r.left, r.right)):
                 used[column] = place.axis
-    return Columns(tuple(used.items()), "logits" in objective.weights)
+    wanted = "logits" in objective.weights and cache.logit_code
+    return Columns(tuple(used.items()), wanted.kind if wanted else None)
 
 
 def _freeze_unreached(distillation: Distillation, batch: Batch) -> list[str]:

@@ -14,6 +14,7 @@ import torch
 from ..progress import progress_bar
 from ..signals.calibration import calibrate_site, measured_kl
 from ..signals.fidelity import MeanOf, SiteSample
+from ..signals.logits import rank_order
 from ..signals.relations import default_relation_heads
 from ..signals.site_codec import SiteCodec
 from ..signals.sites import Site, parse_sites
@@ -39,7 +40,7 @@ def calibrate(root: Path, plan: dict[str, Any], teacher: Teacher, source: Exampl
     `examples` is what there is to choose from; at least 3 (basis, step, report).
     """
     parts = _split(min(plan["signals"]["calibration_examples"], examples))
-    samples, cross_entropy = _run(plan, teacher, source, parts)
+    samples, average = _run(plan, teacher, source, parts)
     codecs = {site: _fit(site, samples[str(site)], plan) for site in planned_sites(plan)}
     body = {
         "parent": plan["sha256"],
@@ -49,14 +50,41 @@ def calibrate(root: Path, plan: dict[str, Any], teacher: Teacher, source: Exampl
             str(site): {kind: asdict(part) for kind, part in measured_kl(codec, samples[str(site)]["report"]).items()}
             for site, codec in codecs.items()
         },
-        "teacher": {"cross_entropy": asdict(cross_entropy), **unigram(source, examples)},
+        "teacher": {"cross_entropy": asdict(average.loss), **unigram(source, examples)},
     }
     columns = {
         name: Column(values=tensor.cpu().numpy(), axis="basis")
         for codec in codecs.values()
         for name, tensor in codec.arrays().items()
     }
+    if plan["signals"]["logits"]:
+        columns |= _probability_columns(average.probability(), plan["tokenizer"]["size"])
     publish_folder(calibration_path(root), "calibration", body, columns, codec="zstd")
+
+
+class _Average:
+    """The teacher's loss and mean next-token distribution over batches."""
+
+    def __init__(self, vocab_rows: int) -> None:
+        self.loss = MeanOf()
+        self._total = torch.zeros(vocab_rows, dtype=torch.float64)
+
+    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add logits [positions, vocab_rows] and labels [positions]."""
+        self.loss.add(*cross_entropy_sum(logits, labels))
+        self._total += logits.float().softmax(-1).sum(0, dtype=torch.float64).cpu()
+
+    def probability(self) -> torch.Tensor:
+        """float32 [vocab_rows]."""
+        return (self._total / self.loss.count).float()
+
+
+def _probability_columns(mean: torch.Tensor, allowed: int) -> dict[str, Column]:
+    order = rank_order(mean, allowed)
+    return {
+        "logits.mean_probability": Column(values=mean.numpy(), axis="basis"),
+        "logits.order": Column(values=order.numpy(), axis="basis"),
+    }
 
 
 def _split(count: int) -> dict[str, tuple[int, int]]:
@@ -67,19 +95,19 @@ def _split(count: int) -> dict[str, tuple[int, int]]:
 
 def _run(
     plan: dict[str, Any], teacher: Teacher, source: ExampleSource, parts: dict[str, tuple[int, int]]
-) -> tuple[dict[str, dict[str, list[SiteSample]]], MeanOf]:
+) -> tuple[dict[str, dict[str, list[SiteSample]]], _Average]:
     sites = planned_sites(plan)
     samples: dict[str, dict[str, list[SiteSample]]] = {str(site): {part: [] for part in parts} for site in sites}
-    loss = MeanOf()
+    average = _Average(plan["teacher"]["facts"]["vocab_rows"])
     with progress_bar("calibration", parts["report"][1], "example") as bar:
         for part, (start, stop) in parts.items():
             for examples in batches_of(source, "train", start, stop, plan["batch_size"]):
                 batch = run_teacher(teacher, examples, sites)
-                loss.add(*cross_entropy_sum(*batch.valid_logits()))
+                average.add(*batch.valid_logits())
                 for site in sites:
                     samples[str(site)][part].append(batch.sample(site))
                 bar.update(len(examples))
-    return samples, loss
+    return samples, average
 
 
 def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any]) -> SiteCodec:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from ..signals.logits import LOGIT_KINDS
 from .teacher import DTYPES
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "objective": ("span-corruption", "pairs"),
     "relation_temperature": ("published", "calibrated"),
-    "logits": ("top-k", "none"),
+    "logits": (*LOGIT_KINDS, "none"),
     "codec": ("pcodec", "zstd"),
     "dtype": tuple(DTYPES),
 }
@@ -53,7 +54,12 @@ class DumpConfig:
     relation_temperature: str = "published"
     logits: str = "top-k"
     top_k: int = 64
-    logit_step: float = 1 / 32
+    """Entries kept per target position by `top-k`."""
+    top_p: float = 1.0
+    """Mass at which a `top-k` list may end before k."""
+    draws: int = 20
+    """N of `sampled` and `hybrid`."""
+    logit_step: float = 1 / 8
     """Quantiser step of log-probabilities, in nats."""
     calibration_examples: int = 160
     batch_size: int = 16
@@ -70,7 +76,16 @@ class DumpConfig:
                 raise ConfigurationError(
                     f"{option(name)} {getattr(self, name)!r}: expected one of {', '.join(choices)}"
                 )
-        for name in ("examples", "input_length", "target_length", "passes", "top_k", "batch_size", "shard_examples"):
+        for name in (
+            "examples",
+            "input_length",
+            "target_length",
+            "passes",
+            "top_k",
+            "draws",
+            "batch_size",
+            "shard_examples",
+        ):
             _require(getattr(self, name) >= 1, f"{option(name)} must be at least 1, not {getattr(self, name)}")
         _require(self.validation_examples >= 0, "--validation-examples must not be negative")
         _require(
@@ -83,6 +98,7 @@ class DumpConfig:
         _require(self.relation_kl > 0, "--relation-kl must be positive")
         _require(self.relation_step is None or self.relation_step > 0, "--relation-step must be positive")
         _require(self.relation_rank is None or self.relation_rank >= 1, "--relation-rank must be at least 1")
+        _require(0 < self.top_p <= 1, "--top-p must lie above 0 and be at most 1")
         _require(1e-5 <= self.logit_step <= 1, "--logit-step must lie between 1e-5 and 1 nats")
         _require(self.seed >= 0, "--seed must not be negative")
         _require(0 < self.noise_density < 1, "--noise-density must lie between 0 and 1")

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..cache import open_cache, read_codecs
+from ..cache import open_cache
 from ..devices import choose_device
 from ..errors import CacheMismatchError, CorpusError
 from ..pretrained import read_raw_config
@@ -123,7 +123,7 @@ def _dump_shards(
         shard for shard in table if not folder_exists(shard_path(config.cache, shard.split, shard.number), "marker")
     ]
     total, missing = sum(s.stop - s.start for s in table), sum(s.stop - s.start for s in pending)
-    encoder = ShardEncoder(plan, calibration.document, read_codecs(calibration), teacher, source)
+    encoder = ShardEncoder(plan, calibration, teacher, source)
     publish = partial(_publish, config.cache, plan["codec"])
     begun = perf_counter()
     with progress_bar("dump", total, "example", initial=total - missing) as bar:
@@ -172,12 +172,13 @@ def _summary(report: DumpReport, total: int) -> str:
 
 def _say_tail(fidelity: dict[str, dict[str, MeanOf]], plan: dict[str, Any], say: Say) -> None:
     """A tail is one outcome, within which a student is taught nothing: say so when much of the teacher lies there."""
-    mass = fidelity["logits"]["tail_mass"].mean if "logits" in fidelity else 0.0
+    described = plan["signals"]["logits"]
+    mass = fidelity["logits"]["tail_mass"].mean if described and described["kind"] == "top-k" else 0.0
     if mass > LARGE_TAIL:
-        k = plan["signals"]["logits"]["k"]
+        k = described["k"]
         say(
             f"hint: {mass:.0%} of the teacher's probability lies outside the top {k}, where a student learns the total alone; "
-            "a larger --top-k, in a new cache, would teach it more"
+            "--logits hybrid, in a new cache, teaches it all"
         )
 
 

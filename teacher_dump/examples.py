@@ -9,6 +9,7 @@ from .segments import SegmentStore
 from .span_corruption import corrupt, example_rng, noise_mask
 
 STREAMS = {"train": 0, "validation": 1}
+DRAW_STREAMS = {"train": 2, "validation": 3}
 
 
 class ExampleSource:
@@ -31,3 +32,7 @@ class ExampleSource:
         rng = example_rng(self._plan["seed"], STREAMS[split], index)
         mask = noise_mask(objective["segment_length"], objective["noise"], objective["spans"], rng)
         return corrupt(segment[0], mask, tokenizer["sentinel_ids"], tokenizer["eos_id"])
+
+    def uniforms(self, split: str, index: int, positions: int) -> np.ndarray:
+        """The numbers in [0, 1) that decide what is drawn at each target position, float64 [positions]."""
+        return example_rng(self._plan["seed"], DRAW_STREAMS[split], index).random(positions)

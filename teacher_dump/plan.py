@@ -13,6 +13,7 @@ import torch
 
 from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
+from ..signals.logits import ENTROPY_STEP
 from ..signals.sites import parse_sites
 from ..storage.folder import PublishedFolder, folder_exists, publish_folder
 from ..storage.layout import extent_path, plan_path
@@ -79,7 +80,6 @@ def _signals_body(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> 
     sites = parse_sites(config.signals, teacher.facts.encoder_layers, teacher.facts.decoder_layers)
     if not sites and config.logits == "none":
         raise ConfigurationError("nothing to cache: --signals names no site and --logits is none")
-    k = min(config.top_k, tokenizer_size)
     return {
         "relations": [str(site) for site in sites],
         "relation_kl": config.relation_kl,
@@ -87,7 +87,20 @@ def _signals_body(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> 
         "relation_rank": config.relation_rank,
         "relation_temperature": config.relation_temperature,
         "calibration_examples": config.calibration_examples,
-        "logits": None if config.logits == "none" else {"kind": config.logits, "k": k, "step": config.logit_step},
+        "logits": None if config.logits == "none" else _logits_body(config, tokenizer_size),
+    }
+
+
+def _logits_body(config: DumpConfig, tokenizer_size: int) -> dict[str, Any]:
+    """The description of the logit code; what a kind does not use is neutral."""
+    longest = {"top-k": config.top_k, "sampled": 0, "hybrid": config.draws}[config.logits]
+    return {
+        "kind": config.logits,
+        "k": min(longest, tokenizer_size),
+        "top_p": config.top_p if config.logits == "top-k" else 1.0,
+        "draws": 0 if config.logits == "top-k" else config.draws,
+        "step": config.logit_step,
+        "entropy_step": ENTROPY_STEP,
     }
 
 

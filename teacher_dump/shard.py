@@ -1,6 +1,5 @@
 """One shard: the teacher over its examples, the signals as integers, and the marker's own measurements."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import Any
@@ -9,16 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..cache import read_codecs, read_logit_code, read_mean_probability
+from ..logit_columns import logit_columns
 from ..signals.fidelity import MeanOf, relation_kl
-from ..signals.logits import coarsened_kl, decode_top_k, encode_top_k, tail_mass
+from ..signals.logits import LogitIntegers, join_integers
 from ..signals.site_codec import SiteCodec
 from ..storage.columns import Column
+from ..storage.folder import PublishedFolder
 from ..storage.layout import ShardRange
 from ..storage.markers import marker_members
 from .batches import TeacherBatch, batches_of, run_teacher
-from .calibrate import cross_entropy_sum
 from .examples import ExampleSource
 from .segments import ragged_columns
+from .shard_logits import LogitEncoder, LogitMeasurements
 from .teacher import Teacher
 
 FIDELITY_EXAMPLES = 2
@@ -48,8 +50,9 @@ class _Parts:
 
     examples: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     blocks: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    logits: list[LogitIntegers] = field(default_factory=list)
     fidelity: dict[str, dict[str, MeanOf]] = field(default_factory=dict)
-    loss: MeanOf = field(default_factory=MeanOf)
+    distributions: LogitMeasurements = field(default_factory=LogitMeasurements)
     measured: int = 0
     """Examples whose relations have been measured."""
 
@@ -69,14 +72,15 @@ class ShardEncoder:
     def __init__(
         self,
         plan: dict[str, Any],
-        calibration: dict[str, Any],
-        codecs: Mapping[str, SiteCodec],
+        calibration: PublishedFolder,
         teacher: Teacher,
         source: ExampleSource,
     ) -> None:
-        self._plan, self._parent = plan, calibration["sha256"]
-        self._fitted = int(calibration["examples"]["step"][1])
-        self._codecs = {name: codec.to(teacher.device) for name, codec in codecs.items()}
+        self._plan, self._parent = plan, calibration.digest
+        self._fitted = int(calibration.document["examples"]["step"][1])
+        self._codecs = {name: codec.to(teacher.device) for name, codec in read_codecs(calibration).items()}
+        reference = read_mean_probability(calibration)
+        self._logits = LogitEncoder(read_logit_code(plan, calibration), reference, teacher.device)
         self._teacher, self._source = teacher, source
         self.timings = Timings()
 
@@ -104,10 +108,7 @@ class ShardEncoder:
                 parts.add_block(column, block)
             if measured:
                 self._measure_relations(parts, batch, codec, measured)
-        logits, labels = batch.valid_logits()
-        parts.loss.add(*cross_entropy_sum(logits, labels))
-        if self._plan["signals"]["logits"]:
-            self._add_logits(parts, logits)
+        self._add_logits(parts, batch, shard, measured)
 
     def _to_measure(self, parts: _Parts, count: int, shard: ShardRange) -> list[int]:
         """Places in a batch of the next examples to measure: no training example that basis or step were fitted on."""
@@ -124,33 +125,37 @@ class ShardEncoder:
             for kind, part in found.items():
                 parts.measure(str(codec.site), kind, part)
 
-    def _add_logits(self, parts: _Parts, logits: Tensor) -> None:
-        signal = self._plan["signals"]["logits"]
-        ids, levels = encode_top_k(logits, signal["k"], self._plan["tokenizer"]["size"], signal["step"])
-        log_p = decode_top_k(levels, signal["step"], logits.shape[-1])
-        parts.add_block("logits.ids", ids.T)
-        parts.add_block("logits.levels", levels.T)
-        positions = len(logits)
-        parts.measure("logits", "kl", MeanOf(float(coarsened_kl(logits, ids, log_p).sum()), positions))
-        parts.measure("logits", "tail_mass", MeanOf(float(tail_mass(log_p).sum()), positions))
+    def _add_logits(self, parts: _Parts, batch: TeacherBatch, shard: ShardRange, measured: list[int]) -> None:
+        logits, labels = batch.valid_logits()
+        lengths = batch.valid["target"].sum(-1).tolist()
+        first = shard.start + len(parts.examples) - len(lengths)
+        numbers = [self._source.uniforms(shard.split, first + place, n) for place, n in enumerate(lengths)]
+        chosen = torch.zeros(len(lengths), dtype=torch.bool)
+        chosen[measured] = True
+        compared = chosen.repeat_interleave(torch.tensor(lengths)).to(logits.device)
+        uniforms = torch.from_numpy(np.concatenate(numbers))
+        stored = self._logits.encode(logits, labels, uniforms, compared, parts.distributions)
+        if stored is not None:
+            parts.logits.append(stored.to("cpu"))
 
     def _finish(self, shard: ShardRange, parts: _Parts) -> EncodedShard:
         columns = ragged_columns("inputs", [inputs for inputs, _ in parts.examples], "input")
         columns |= ragged_columns("targets", [targets for _, targets in parts.examples], "target")
         for name, blocks in parts.blocks.items():
             columns[name] = Column(values=np.concatenate(blocks, axis=1), axis=self._axis(name))
+        if parts.logits:
+            columns |= logit_columns(self._plan["signals"]["logits"]["kind"], join_integers(parts.logits))
+            parts.fidelity["logits"] = parts.distributions.fidelity
         body = {
             **marker_members(shard, self._parent),
             "tokens": {axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in ("input", "target")},
             "fidelity": {
                 site: {kind: asdict(part) for kind, part in kinds.items()} for site, kinds in parts.fidelity.items()
             },
-            "teacher_cross_entropy": asdict(parts.loss),
+            "teacher_cross_entropy": asdict(parts.distributions.loss),
         }
         return EncodedShard(columns, body)
 
     def _axis(self, column: str) -> str:
-        if column.startswith("logits."):
-            return "target"
         described = (code for codec in self._codecs.values() for code in codec.description()["codes"].values())
         return next(str(code["axis"]) for code in described if code["column"] == column)

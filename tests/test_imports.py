@@ -11,7 +11,7 @@ import miniend
 
 ROOT = Path(miniend.__file__).parent
 LEAVES = {"errors", "progress", "devices", "padding"}
-SHARED = {"cache", "pretrained", "signals", "storage", *LEAVES}
+SHARED = {"cache", "logit_columns", "pretrained", "signals", "storage", *LEAVES}
 STAGES = {"teacher_dump", "student_train", "evaluation"}
 ALLOWED = {
     "errors": set(),
@@ -20,6 +20,7 @@ ALLOWED = {
     "padding": set(),
     "signals": LEAVES,
     "storage": LEAVES - {"devices", "padding"},
+    "logit_columns": {"signals", "storage", *LEAVES},
     "cache": SHARED - {"pretrained"},
     "pretrained": {"signals", *LEAVES},
     **dict.fromkeys(STAGES, SHARED),
