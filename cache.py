@@ -15,7 +15,7 @@ import torch
 
 from .errors import CacheMismatchError, CacheUnfinishedError
 from .logit_columns import StoredLogits, read_logits
-from .signals.fidelity import MeanOf
+from .signals.fidelity import MeanOf, SpreadOf, spread_from
 from .signals.logits import LogitCode, logit_code_from
 from .signals.site_codec import SiteCodec, column_name, site_codec_from
 from .signals.sites import find_site
@@ -145,13 +145,13 @@ class Cache(Sequence[Example]):
         names = [name for name in self.plan.document["files"] if name.startswith(TOKENIZER_FOLDER)]
         return {name.removeprefix(TOKENIZER_FOLDER): self.plan.file(name) for name in names}
 
-    def fidelity(self) -> dict[str, dict[str, MeanOf]]:
-        """Per site (and `logits`) and kind, the means that the markers hold, added up over all shards."""
-        total: dict[str, dict[str, MeanOf]] = {}
+    def fidelity(self) -> dict[str, dict[str, SpreadOf]]:
+        """Per site (and `logits`) and kind, what the markers hold, added up over all shards; logits have no bins."""
+        total: dict[str, dict[str, SpreadOf]] = {}
         for shard in self.shards:
             for site, kinds in shard.folder.document["fidelity"].items():
                 for kind, part in kinds.items():
-                    total.setdefault(site, {}).setdefault(kind, MeanOf()).add(part["total"], part["count"])
+                    total.setdefault(site, {}).setdefault(kind, SpreadOf()).merge(spread_from(part))
         return total
 
     def teacher_cross_entropy(self, split: str) -> float | None:

@@ -72,10 +72,13 @@ def _bytes_per_token(cache: Cache, tokens: dict[str, int]) -> dict[str, Any]:
 
 
 def _fidelity(cache: Cache) -> dict[str, Any]:
-    means = {site: {kind: part.mean for kind, part in kinds.items()} for site, kinds in cache.fidelity().items()}
-    logits = means.pop("logits", None)
+    measured = cache.fidelity()
+    logits = {kind: part.mean for kind, part in measured.pop("logits", {}).items()}
     return {
-        "relation_kl": means,
+        "relation_kl": {site: {kind: part.mean for kind, part in kinds.items()} for site, kinds in measured.items()},
+        "relation_kl_p99": {
+            site: {kind: part.quantile(0.99) for kind, part in kinds.items()} for site, kinds in measured.items()
+        },
         "relation_kl_target": cache.plan.document["signals"]["relation_kl"],
         "logits": logit_facts(logits) if logits else None,
     }
@@ -128,7 +131,7 @@ def describe(facts: dict[str, Any]) -> Iterator[str]:
     measured = "cross-entropy not measured yet" if loss is None else f"cross-entropy {loss:.3f} nats per target token"
     yield f"teacher {teacher['name']}: {measured}, unigram entropy {teacher['unigram_entropy']:.3f}"
     yield ""
-    yield f"{'signal':<28} {'bytes':>14} {'per token':>10}  mean KL in nats"
+    yield f"{'signal':<28} {'bytes':>14} {'per token':>10}  mean KL in nats (99th percentile of rows)"
     yield from _signal_lines(facts)
     sizes = facts["bytes"]
     for name in ("inputs", "bases", "segments", "total"):
@@ -144,7 +147,9 @@ def _signal_lines(facts: dict[str, Any]) -> Iterator[str]:
     for name, value in per_token["relations"].items():
         parts = value if isinstance(value, dict) else {"": value}
         shown = "+".join(f"{part:.1f}" for part in parts.values())
-        kls = "  ".join(f"{kind} {kl:.1e}" for kind, kl in fidelity["relation_kl"].get(name, {}).items())
+        highest = fidelity["relation_kl_p99"].get(name, {})
+        means = fidelity["relation_kl"].get(name, {})
+        kls = "  ".join(f"{kind} {kl:.1e} ({highest[kind]:.0e})" for kind, kl in means.items())
         yield f"{name:<28} {facts['bytes']['relations'][name]:>14,} {shown:>10}  {kls}"
     if per_token["logits"] is not None and fidelity["logits"]:
         found, size = fidelity["logits"], facts["bytes"]["logits"]

@@ -3,13 +3,15 @@
 Measured one example at a time, so that memory stays at R x L x L.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .relations import Relation, relation_kl_sum, relation_rows, relations_of, relative_entropy
+from .relations import Relation, relation_kl_rows, relation_kl_sum, relation_rows, relations_of, relative_entropy
 from .sites import Site
 
 Tensors = Mapping[str, Tensor]
@@ -47,6 +49,68 @@ class MeanOf:
     def mean(self) -> float:
         """The mean, 0 of nothing."""
         return self.total / self.count if self.count else 0.0
+
+
+BINS_PER_OCTAVE = 4
+"""Bins of a spread: a quantile is right to 9 %."""
+
+_LOWEST_BIN = -32 * BINS_PER_OCTAVE
+
+
+@dataclass(slots=True)
+class SpreadOf(MeanOf):
+    """A mean with a histogram of what it averages, so that quantiles of parts add up as well."""
+
+    bins: dict[int, int] = field(default_factory=dict)
+    """Bin b counts the values from 2^(b/4) to 2^((b+1)/4); the lowest one also all below."""
+
+    def add_values(self, values: Tensor) -> None:
+        """Add values of any shape."""
+        self.add(float(values.sum(dtype=torch.float64)), values.numel())
+        bins = (values.double().clamp_min(1e-30).log2() * BINS_PER_OCTAVE).floor().clamp_min(_LOWEST_BIN).long()
+        numbers, counts = torch.unique(bins, return_counts=True)
+        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+            self.bins[number] = self.bins.get(number, 0) + count
+
+    def merge(self, other: "SpreadOf") -> None:
+        """Add everything that another one holds."""
+        self.add(other.total, other.count)
+        for number, count in other.bins.items():
+            self.bins[number] = self.bins.get(number, 0) + count
+
+    def described(self) -> dict[str, Any]:
+        """For a document: `total`, `count`, and the bins from `first_bin` on as one string, which a marker has room for."""
+        first, last = min(self.bins, default=0), max(self.bins, default=-1)
+        counts = " ".join(str(self.bins.get(number, 0)) for number in range(first, last + 1))
+        return {"total": self.total, "count": self.count, "first_bin": first, "bins": counts}
+
+    def quantile(self, share: float) -> float:
+        """The value below which this share of all values lies, to within a bin; 0 of nothing."""
+        wanted, passed = math.ceil(share * self.count), 0
+        for number in sorted(self.bins):
+            passed += self.bins[number]
+            if passed >= wanted:
+                return math.exp2((number + 0.5) / BINS_PER_OCTAVE)
+        return 0.0
+
+
+def spread_from(described: Mapping[str, Any]) -> SpreadOf:
+    """What `described` wrote; a plain mean has no bins."""
+    counts = str(described.get("bins", "")).split()
+    bins = {int(described["first_bin"]) + place: int(count) for place, count in enumerate(counts)}
+    return SpreadOf(described["total"], described["count"], {number: count for number, count in bins.items() if count})
+
+
+def relation_kl_spread(
+    site: Site, exact: SiteSample, other: Tensors, heads: int, alpha: Mapping[str, float]
+) -> dict[str, SpreadOf]:
+    """Per relation kind, the KLs of `other`'s relations from the exact ones, of all valid rows and heads."""
+    measured = {relation.kind: SpreadOf() for relation in relations_of(site)}
+    for one, cached in zip(exact.examples(), SiteSample(other, exact.valid).examples(), strict=True):
+        for relation in relations_of(site):
+            rows = relation_kl_rows(relation, one.tensors, cached.tensors, one.valid, heads, alpha[relation.kind])
+            measured[relation.kind].add_values(rows)
+    return measured
 
 
 def relation_kl(

@@ -126,6 +126,28 @@ def relation_kl_sum(
     return total
 
 
+def relation_kl_rows(
+    relation: Relation,
+    teacher: Mapping[str, Tensor],
+    student: Mapping[str, Tensor],
+    valid: Mapping[str, Tensor],
+    heads: int,
+    alpha: float,
+) -> Tensor:
+    """Every KL(P_teacher || P_student) of one relation, [valid rows x heads] in no order that matters.
+
+    Arguments as in `relation_kl_sum`, which is what trains; this one holds B x R x L x L numbers.
+    """
+    rows = valid[relation.row_axis]
+    visible = visible_keys(rows, valid[relation.key_axis], relation.causal)
+    log_p, log_q = (
+        relation_log_probabilities(relation_logits(side[relation.left], side[relation.right], heads, alpha), visible)
+        for side in (teacher, student)
+    )
+    kl = (log_p.exp() * (log_p - log_q)).sum(-1)
+    return kl[rows[:, None].expand_as(kl)]
+
+
 def relation_rows(relation: Relation, valid: Mapping[str, Tensor], heads: int, row_step: int = 1) -> int:
     """How many KL divergences `relation_kl_sum` adds: valid rows times heads."""
     return int(valid[relation.row_axis][:, ::row_step].sum()) * heads

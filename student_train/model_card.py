@@ -49,8 +49,10 @@ class ModelCardFacts:
     """None for objectives without relations."""
     relation_temperatures: Mapping[str, Mapping[str, float]]
     """Site -> relation kind -> factor; 1 is the published form."""
-    fidelity: Mapping[str, Mapping[str, float]]
-    """Row -> column -> mean KL in nats between the teacher and what the cache holds of it."""
+    fidelity: Mapping[str, Mapping[str, str]]
+    """Relation -> column -> what the cache's shards measured of it."""
+    logit_fidelity: str
+    """One sentence about the cached next-token distributions, empty where there are none."""
     steps: int
     batch_size: int
     tokens_seen: int
@@ -161,16 +163,18 @@ def _training(facts: ModelCardFacts) -> str:
 
 
 def _fidelity(facts: ModelCardFacts) -> str:
-    if not facts.fidelity:
+    if not facts.fidelity and not facts.logit_fidelity:
         return ""
-    columns = _columns(facts.fidelity)
-    return (
-        "## Fidelity of the cache\n\nMean KL divergence, in nats, from the teacher to what the cache holds of it:\n\n"
-        + _table(("signal", *columns), _rows(facts.fidelity, columns))
-    )
+    text = "## Fidelity of the cache\n"
+    if facts.fidelity:
+        columns = _columns(facts.fidelity)
+        rows = [(name, *(row.get(column, "") for column in columns)) for name, row in facts.fidelity.items()]
+        text += "\nKL divergence, in nats, from the teacher's relations to the cached ones, over rows and heads:\n\n"
+        text += _table(("relation", *columns), rows)
+    return text + (f"\n{facts.logit_fidelity}\n" if facts.logit_fidelity else "")
 
 
-def _columns(table: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _columns(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """All column names, in order of first appearance."""
     return list(dict.fromkeys(column for row in table.values() for column in row))
 

@@ -3,6 +3,9 @@
 from importlib.metadata import version
 from typing import Any
 
+from ..cache import Cache
+from ..signals.logit_kl import logit_facts
+from ..signals.relations import carries_no_information
 from ..signals.site_codec import SiteCodec
 from .model_card import ModelCardFacts, Term
 from .setup import Setup
@@ -33,10 +36,8 @@ def card_facts(
         generates=objective.needs_head,
         relation_heads=setup.distillation.heads if used else None,
         relation_temperatures={str(codec.site): codec.alpha for codec in used.values()},
-        fidelity={
-            site: {kind: part.mean for kind, part in kinds.items() if site != "logits" or kind == "kl"}
-            for site, kinds in setup.cache.fidelity().items()
-        },
+        fidelity=_relation_fidelity(setup.cache),
+        logit_fidelity=_logit_fidelity(setup.cache),
         steps=steps,
         batch_size=config.batch_size,
         tokens_seen=tokens,
@@ -59,6 +60,40 @@ def corpus_line(plan: dict[str, Any]) -> str:
     name = corpus.get("name") or (files[0] + more if files else corpus["kind"])
     lengths = f"{objective['input_length']} input and {objective['target_length']} target tokens"
     return f"{name} ({objective['kind']}, {lengths})"
+
+
+def _relation_fidelity(cache: Cache) -> dict[str, dict[str, str]]:
+    """Every cached relation, used by this run or not."""
+    measured = cache.fidelity()
+    rows = {}
+    for site, codec in cache.codecs.items():
+        for kind, spread in measured.get(site, {}).items():
+            entropy = codec.relative_entropy[kind]
+            empty = " (carries no information)" if carries_no_information(entropy) else ""
+            rows[f"{site} {kind}"] = {
+                "mean": f"{spread.mean:.1e}",
+                "99th percentile": f"{spread.quantile(0.99):.1e}",
+                "teacher's relative entropy": f"{entropy:.3f}{empty}",
+            }
+    return rows
+
+
+def _logit_fidelity(cache: Cache) -> str:
+    measured = cache.fidelity().get("logits")
+    if not measured:
+        return ""
+    facts = logit_facts({kind: part.mean for kind, part in measured.items()})
+    described = cache.plan.document["signals"]["logits"]
+    text = (
+        f"Next-token distributions: `{described['kind']}`, {facts['entries']:.1f} entries per position, {facts['kept_mass']:.3f} "
+        f"of the probability kept exactly, {facts['kl']:.1e} nats lost by rounding it"
+    )
+    if facts["gradient_angle"] is None:
+        return f"{text}."
+    return (
+        f"{text}; gradient of single positions at the logits of a unigram student: {facts['gradient_angle']:.1f} degrees from "
+        f"the full one, norm ratio {facts['gradient_norm_ratio']:.3f} (the errors of draws average out over a batch)."
+    )
 
 
 def _against(codec: SiteCodec | None) -> str:

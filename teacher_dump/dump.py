@@ -16,7 +16,7 @@ from ..devices import choose_device
 from ..errors import CacheMismatchError, CorpusError
 from ..pretrained import read_raw_config
 from ..progress import progress_bar
-from ..signals.fidelity import MeanOf
+from ..signals.fidelity import SpreadOf
 from ..signals.relations import carries_no_information
 from ..signals.sites import KINDS
 from ..storage.folder import PublishedFolder, folder_exists, publish_folder
@@ -170,7 +170,7 @@ def _summary(report: DumpReport, total: int) -> str:
     )
 
 
-def _say_tail(fidelity: dict[str, dict[str, MeanOf]], plan: dict[str, Any], say: Say) -> None:
+def _say_tail(fidelity: dict[str, dict[str, SpreadOf]], plan: dict[str, Any], say: Say) -> None:
     """A tail is one outcome, within which a student is taught nothing: say so when much of the teacher lies there."""
     described = plan["signals"]["logits"]
     mass = fidelity["logits"]["tail_mass"].mean if described and described["kind"] == "top-k" else 0.0

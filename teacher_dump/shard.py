@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..cache import read_codecs, read_logit_code, read_mean_probability
 from ..logit_columns import logit_columns
-from ..signals.fidelity import MeanOf, relation_kl
+from ..signals.fidelity import SpreadOf, relation_kl_spread
 from ..signals.logits import LogitIntegers, join_integers
 from ..signals.site_codec import SiteCodec
 from ..storage.columns import Column
@@ -51,19 +51,25 @@ class _Parts:
     examples: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     blocks: dict[str, list[np.ndarray]] = field(default_factory=dict)
     logits: list[LogitIntegers] = field(default_factory=list)
-    fidelity: dict[str, dict[str, MeanOf]] = field(default_factory=dict)
+    relations: dict[str, dict[str, SpreadOf]] = field(default_factory=dict)
+    """By site and kind: the KLs of what has been measured."""
     distributions: LogitMeasurements = field(default_factory=LogitMeasurements)
     measured: int = 0
     """Examples whose relations have been measured."""
+
+    def fidelity(self) -> dict[str, dict[str, Any]]:
+        """All that was measured, by site or `logits` and by kind, for the marker."""
+        found: dict[str, dict[str, Any]] = {
+            site: {kind: spread.described() for kind, spread in kinds.items()} for site, kinds in self.relations.items()
+        }
+        if self.distributions.fidelity:
+            found["logits"] = {kind: asdict(mean) for kind, mean in self.distributions.fidelity.items()}
+        return found
 
     def add_block(self, name: str, block: Tensor) -> None:
         """Keep integers [rows, tokens] in 16 bits where they fit."""
         narrow = block.to(torch.int16)
         self.blocks.setdefault(name, []).append((narrow if bool((narrow == block).all()) else block).cpu().numpy())
-
-    def measure(self, site: str, kind: str, part: MeanOf) -> None:
-        """Add to the mean of one measurement."""
-        self.fidelity.setdefault(site, {}).setdefault(kind, MeanOf()).add(part.total, part.count)
 
 
 class ShardEncoder:
@@ -121,9 +127,9 @@ class ShardEncoder:
     def _measure_relations(self, parts: _Parts, batch: TeacherBatch, codec: SiteCodec, places: list[int]) -> None:
         ones = list(batch.sample(codec.site).examples())
         for one in (ones[place] for place in places):
-            found = relation_kl(codec.site, one, codec.reconstruct(one.tensors), codec.heads, codec.alpha)
-            for kind, part in found.items():
-                parts.measure(str(codec.site), kind, part)
+            found = relation_kl_spread(codec.site, one, codec.reconstruct(one.tensors), codec.heads, codec.alpha)
+            for kind, spread in found.items():
+                parts.relations.setdefault(str(codec.site), {}).setdefault(kind, SpreadOf()).merge(spread)
 
     def _add_logits(self, parts: _Parts, batch: TeacherBatch, shard: ShardRange, measured: list[int]) -> None:
         logits, labels = batch.valid_logits()
@@ -145,13 +151,10 @@ class ShardEncoder:
             columns[name] = Column(values=np.concatenate(blocks, axis=1), axis=self._axis(name))
         if parts.logits:
             columns |= logit_columns(self._plan["signals"]["logits"]["kind"], join_integers(parts.logits))
-            parts.fidelity["logits"] = parts.distributions.fidelity
         body = {
             **marker_members(shard, self._parent),
             "tokens": {axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in ("input", "target")},
-            "fidelity": {
-                site: {kind: asdict(part) for kind, part in kinds.items()} for site, kinds in parts.fidelity.items()
-            },
+            "fidelity": parts.fidelity(),
             "teacher_cross_entropy": asdict(parts.distributions.loss),
         }
         return EncodedShard(columns, body)

@@ -23,7 +23,11 @@ FACTS = ModelCardFacts(
     generates=True,
     relation_heads=24,
     relation_temperatures={"decoder.self@11": {"query": 6.25, "key": 1.0}},
-    fidelity={"encoder.self@11": {"query": 1e-4, "key": 2e-4}, "decoder.cross@11": {"query_key": 8.5e-4}},
+    fidelity={
+        "encoder.self@11 query": {"mean": "1.0e-04", "99th percentile": "2.0e-03"},
+        "decoder.cross@11 query_key": {"mean": "8.5e-04", "99th percentile": "4.0e-03"},
+    },
+    logit_fidelity="Next-token distributions: `hybrid`, 13.1 entries.",
     steps=10_000,
     batch_size=64,
     tokens_seen=123_456_789,
@@ -51,7 +55,8 @@ def test_the_hub_can_read_the_front_matter():
     "fact",
     [
         "37,123,456 parameters", "24,800,000 without", "google-t5/t5-base", "ab" * 32, "cd" * 32, "python-docs", "`miniend-e`",
-        "| logit | KL | 0.5 |", "Relation heads: 24", "6.25", "0.00085", "10,000", "123,456,789", "adamw", "0.0003, linear",
+        "| logit | KL | 0.5 |", "Relation heads: 24", "6.25", "8.5e-04", "13.1 entries",
+        "10,000", "123,456,789", "adamw", "0.0003, linear",
         "10.5000", "0.7500", "3.2500", "decoder block 5: whole feed-forward", "2.13.0", "2305.12330", "2012.15828",
         "AutoModelForSeq2SeqLM.from_pretrained",
     ],
@@ -80,6 +85,7 @@ def test_tables_keep_their_columns():
 
 def test_what_a_run_does_not_have_is_not_on_its_card():
     """Empty headings and `None` read as missing data."""
-    bare = replace(FACTS, relation_heads=None, relation_temperatures={}, fidelity={}, held_out={}, unreached=())
+    none = {"relation_temperatures": {}, "fidelity": {}, "logit_fidelity": "", "held_out": {}, "unreached": ()}
+    bare = replace(FACTS, relation_heads=None, **none)
     text = model_card(bare)
     assert not any(word in text for word in ("Relation heads", "Fidelity", "cannot reach", "sharpen", "None"))

@@ -1,0 +1,331 @@
+"""Which cached next-token distribution gives a student the gradient that the teacher's whole one gives, at how many bytes?
+
+    python benchmarks/logit_gradients.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--size 2L96H] [--steps 400]
+
+A student is trained with the live teacher under the full KL. At step 100, at half time and at the end the gradient of all its
+parameters over 16,384 target tokens is taken once under the full KL and once under every cached target: the angle between
+the two in degrees and the ratio of their norms are printed, the same draws serving all stages. Bytes are those of the columns
+that a shard of these tokens holds (pcodec, files and metadata included), per target token, and again for sentinels and EOS
+apart from words.
+
+`rs-kd` is the peer's method (Anshumann et al. 2025): independent draws with replacement, at the bytes of its published flat
+packing (ids in ceil(log2 V) bits, counts in 7) and, in brackets, coded as our sets. `renormalised` is a top-k list without tail.
+"""
+
+import argparse
+import math
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from miniend.devices import choose_device
+from miniend.logit_columns import logit_columns
+from miniend.progress import progress_bar
+from miniend.signals.logit_kl import sparse_kl
+from miniend.signals.logits import LogitCode, LogitIntegers, SparseDistributions, join_integers, rank_order
+from miniend.signals.t5 import shift_right
+from miniend.storage.columns import write_column
+from miniend.student_train.optimisers import build_optimiser, learning_rate_at, set_learning_rate
+from miniend.student_train.size import student_config
+from miniend.student_train.student import build_student
+from miniend.teacher_dump.batches import TeacherBatch, batches_of, run_teacher
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.corpus import documents, fingerprint, parse_corpus, pinned
+from miniend.teacher_dump.examples import ExampleSource
+from miniend.teacher_dump.plan import ensure_plan, plan_body
+from miniend.teacher_dump.teacher import Teacher, load_teacher
+from miniend.teacher_dump.tokenizer import TextTokenizer
+
+KINDS = (
+    *(("top-k", k, 0, 1 / 8) for k in (8, 16, 64)),
+    ("top-k", 64, 0, 1 / 32),
+    *(("sampled", 0, n, 1 / 8) for n in (10, 20, 50)),
+    *(("hybrid", n, n, 1 / 8) for n in (5, 10, 20, 30, 50)),
+    ("hybrid", 20, 20, 1 / 32),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row of the table: a name, its bytes, and the loss of student logits given the positions' numbers."""
+
+    name: str
+    bytes: str
+    entries: float
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--corpus", required=True)
+    parser.add_argument("--work", type=Path, required=True, help="directory for the segments")
+    parser.add_argument("--input-length", type=int, default=256)
+    parser.add_argument("--mean-span", type=float, default=3.0)
+    parser.add_argument("--tokens", type=int, default=16384, help="target tokens whose gradients are summed")
+    parser.add_argument("--size", default="2L96H")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=2e-2)
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = parse()
+    device = choose_device(asked.device)
+    print(f"{platform.machine()}, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    teacher, source, plan = prepare(asked, device)
+    per_example = plan["objective"]["target_length"]
+    measured = math.ceil(asked.tokens / per_example)
+    batches = [run_teacher(teacher, e, []) for e in batches_of(source, "validation", 0, measured, asked.batch_size)]
+    targets = build_targets(batches, plan, source)
+    stages = {min(100, asked.steps): "100", asked.steps // 2: "half", asked.steps: "end"}
+    found: dict[str, list[tuple[float, float]]] = {target.name: [] for target in targets}
+    losses = []
+    for step, student in train(asked, teacher, source, plan, set(stages)):
+        loss, measured_stage = measure(student, teacher, batches, targets)
+        losses.append(f"{stages[step]} (step {step}): KL {loss:.3f}")
+        for name, pair in measured_stage.items():
+            found[name].append(pair)
+    print(
+        f"V = {teacher.facts.vocab_rows}, {measured * per_example} target tokens, student {asked.size}; {'; '.join(losses)}"
+    )
+    heads = "  ".join(f"{name:>14}" for name in stages.values())
+    print(
+        f"{'target':<28}{'entries':>8}  {'bytes per token (words | sentinels, EOS)':<42}{heads}   angle in degrees (norm ratio)"
+    )
+    for target in targets:
+        cells = "  ".join(f"{angle:>6.2f} ({ratio:.3f})" for angle, ratio in found[target.name])
+        print(f"{target.name:<28}{target.entries:>8.1f}  {target.bytes:<42}{cells}")
+
+
+def prepare(asked: argparse.Namespace, device: torch.device) -> tuple[Teacher, ExampleSource, dict[str, Any]]:
+    """Teacher, and segments for training and measurement, as a dump makes them."""
+    config = DumpConfig(
+        teacher=asked.teacher,
+        corpus=asked.corpus,
+        cache=asked.work,
+        examples=asked.steps * asked.batch_size,
+        validation_examples=math.ceil(asked.tokens / 32),
+        input_length=asked.input_length,
+        mean_span=asked.mean_span,
+        signals="",
+    )
+    corpus = pinned(parse_corpus(config.corpus, config.field, config.split))
+    tokenizer = TextTokenizer.load(config.teacher)
+    teacher = load_teacher(config.teacher, config.dtype, device)
+    body = plan_body(config, teacher, fingerprint(corpus), tokenizer.describe(True))
+    plan = ensure_plan(config.cache, body, tokenizer.files(), mixed=True).document
+    source = ExampleSource(config.cache, plan)
+    source.segments.ensure(
+        config.validation_examples, config.examples, lambda: documents(corpus), tokenizer.encode_batch
+    )
+    return teacher, source, plan
+
+
+def build_targets(batches: list[TeacherBatch], plan: dict[str, Any], source: ExampleSource) -> list[Target]:
+    """Every row of the table, encoded once."""
+    log_p = torch.cat([batch.valid_logits()[0].float().log_softmax(-1).cpu() for batch in batches])
+    labels = torch.cat([batch.valid_logits()[1].cpu() for batch in batches])
+    # the order of ids must not come from the positions that are measured: a dump takes it from calibration examples
+    order = rank_order(mean_probability(batches, plan, source), plan["tokenizer"]["size"])
+    uniforms = torch.rand(len(log_p), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    special = torch.isin(labels, torch.tensor([*plan["tokenizer"]["sentinel_ids"], plan["tokenizer"]["eos_id"]]))
+    targets = []
+    for kind, k, draws, step in KINDS:
+        code = LogitCode(kind=kind, k=k, top_p=1.0, draws=draws, step=step, vocab_rows=log_p.shape[1], order=order)
+        stored = join_integers([code.encode(p, u) for p, u in zip(log_p.split(512), uniforms.split(512), strict=True)])
+        name = f"{kind} {k if kind == 'top-k' else draws}, step 1/{round(1 / step)}"
+        targets.append(coded(name, code, stored, special))
+        if kind == "top-k" and step == KINDS[0][3]:
+            targets.append(replace_loss(targets[-1], f"renormalised {k}", renormalised(code.decode(stored))))
+    return [*targets, *(independent(n, log_p, order, special) for n in (12, 50))]
+
+
+def mean_probability(batches: list[TeacherBatch], plan: dict[str, Any], source: ExampleSource) -> Tensor:
+    """The labels' unigram frequencies over training segments: what a calibration knows, without the measured positions."""
+    counts = torch.ones(batches[0].logits.shape[-1], dtype=torch.float64) * 1e-3
+    for index in range(min(2000, source.segments.count("train"))):
+        ids = torch.from_numpy(source.example("train", index)[1].astype(np.int64))
+        counts.index_add_(0, ids, torch.ones(len(ids), dtype=torch.float64))
+    return counts / counts.sum()
+
+
+def coded(name: str, code: LogitCode, stored: LogitIntegers, special: Tensor) -> Target:
+    """A target of one of our kinds."""
+    target = code.decode(stored)
+    sizes = [column_bytes(code.kind, select(stored, rows)) for rows in (torch.ones_like(special), ~special, special)]
+    text = f"{sizes[0]:6.2f} ({sizes[1]:6.2f} | {sizes[2]:6.2f})"
+    entries = (len(target.head_ids) + len(target.draw_ids)) / len(special)
+    return Target(name, text, entries, lambda logits, rows: sparse_kl(logits, cut(target, rows)).sum())
+
+
+def select(stored: LogitIntegers, rows: Tensor) -> LogitIntegers:
+    """The integers of some positions."""
+    heads, draws = (rows.repeat_interleave(sizes.long()) for sizes in (stored.head_sizes, stored.draw_sizes))
+    return LogitIntegers(
+        stored.head_sizes[rows],
+        stored.head_codes[heads],
+        stored.head_levels[heads],
+        stored.draw_sizes[rows],
+        stored.draw_ranks[draws],
+        stored.tail_entropies[rows],
+    )
+
+
+def column_bytes(kind: str, stored: LogitIntegers) -> float:
+    """Bytes per position of the columns as they lie on disk."""
+    with TemporaryDirectory() as folder:
+        for name, column in logit_columns(kind, stored).items():
+            write_column(Path(folder), name, column, "pcodec")
+        total = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    return total / max(1, len(stored.head_sizes))
+
+
+def cut(target: SparseDistributions, rows: Tensor) -> SparseDistributions:
+    """The distributions of the consecutive positions `rows`."""
+    first, stop = int(rows[0]), int(rows[-1]) + 1
+    heads = (target.head_position >= first) & (target.head_position < stop)
+    draws = (target.draw_position >= first) & (target.draw_position < stop)
+    return replace(
+        target,
+        head_position=target.head_position[heads] - first,
+        head_ids=target.head_ids[heads],
+        head_log_p=target.head_log_p[heads],
+        tail_mass=target.tail_mass[first:stop],
+        draw_position=target.draw_position[draws] - first,
+        draw_ids=target.draw_ids[draws],
+        draw_weight=target.draw_weight[draws],
+        tail_entropy=target.tail_entropy[first:stop],
+    )
+
+
+def replace_loss(target: Target, name: str, loss: Callable[[Tensor, Tensor], Tensor]) -> Target:
+    return Target(name, target.bytes, target.entries, loss)
+
+
+def renormalised(target: SparseDistributions) -> Callable[[Tensor, Tensor], Tensor]:
+    """The biased loss that forgets the tail and lets the kept probabilities sum to one."""
+
+    def loss(logits: Tensor, rows: Tensor) -> Tensor:
+        here = cut(target, rows)
+        p = here.head_log_p.exp() / (1.0 - here.tail_mass)[here.head_position]
+        log_q = logits.log_softmax(-1)[here.head_position, here.head_ids]
+        return -(p * log_q).sum()
+
+    return loss
+
+
+def independent(draws: int, log_p: Tensor, order: Tensor, special: Tensor) -> Target:
+    """Random-sampling distillation: independent draws with replacement from every position."""
+    generator = torch.Generator().manual_seed(2)
+    ids = torch.cat(
+        [torch.multinomial(part.exp(), draws, replacement=True, generator=generator) for part in log_p.split(512)]
+    )
+    ranks = torch.empty(log_p.shape[1], dtype=torch.int64)
+    ranks[order] = torch.arange(len(order))
+    drawn = ranks[ids].sort(-1).values
+    unique = int((torch.diff(drawn, dim=-1) != 0).sum()) / len(ids) + 1
+    nothing = torch.zeros(len(ids), dtype=torch.int32)
+    full = torch.full_like(nothing, draws)
+    stored = LogitIntegers(nothing, nothing[:0], nothing[:0], full, drawn.flatten().int(), nothing)
+    flat = unique * (math.ceil(math.log2(log_p.shape[1])) + 7) / 8
+    text = f"{flat:6.2f} [as sets {column_bytes('sampled', stored):.2f}]"
+    rows_of = torch.arange(len(ids))[:, None].expand_as(ids)
+
+    def loss(logits: Tensor, rows: Tensor) -> Tensor:
+        at = rows_of[rows] - rows[0]
+        return -logits.log_softmax(-1)[at, ids[rows]].sum() / draws
+
+    return Target(f"rs-kd {draws}", text, unique, loss)
+
+
+def train(
+    asked: argparse.Namespace, teacher: Teacher, source: ExampleSource, plan: dict[str, Any], stages: set[int]
+) -> Iterator[tuple[int, Any]]:
+    """Train with the live teacher under the full KL; yields the student after each of the steps in `stages`."""
+    rows = {"vocab_size": teacher.facts.vocab_rows}
+    student = build_student(student_config(asked.size, plan["teacher"]["config"] | rows), teacher.facts.tied, 0)
+    student.to(teacher.device)
+    optimiser = build_optimiser("adafactor", student.named_parameters(), asked.learning_rate, 0.0)
+    batches = batches_of(source, "train", 0, asked.steps * asked.batch_size, asked.batch_size)
+    with progress_bar("student", asked.steps, "step") as bar:
+        for step, examples in enumerate(batches, start=1):
+            batch = run_teacher(teacher, examples, [])
+            log_p = batch.valid_logits()[0].float().log_softmax(-1).clone()
+            log_q = forward(student, batch, teacher).log_softmax(-1)
+            rate = learning_rate_at(step, asked.steps, asked.learning_rate, max(1, asked.steps // 20), "linear")
+            set_learning_rate(optimiser, rate, step)
+            optimiser.zero_grad()
+            (log_p.exp() * (log_p - log_q)).sum(-1).mean().backward()
+            optimiser.step()
+            bar.update()
+            if step in stages:
+                yield step, student
+
+
+def forward(student: Any, batch: TeacherBatch, teacher: Teacher) -> Tensor:
+    """Student logits of the valid target positions, float32 [positions, vocabulary]."""
+    logits = student(
+        input_ids=batch.input_ids.clone(),
+        attention_mask=batch.valid["input"].long(),
+        decoder_input_ids=shift_right(batch.labels.clone(), teacher.start_id, teacher.pad_id),
+        use_cache=False,
+    ).logits
+    found: Tensor = logits[batch.valid["target"].clone()].float()
+    return found
+
+
+def measure(
+    student: Any, teacher: Teacher, batches: list[TeacherBatch], targets: list[Target]
+) -> tuple[float, dict[str, tuple[float, float]]]:
+    """The student's mean KL, and per target the angle in degrees and the norm ratio of its gradient."""
+    parameters = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    sums = {name: [torch.zeros_like(p) for p in parameters] for name in ("full", *(t.name for t in targets))}
+    first, total = 0, 0.0
+    for batch in batches:
+        logits = forward(student, batch, teacher)
+        rows = torch.arange(first, first + len(logits))
+        first += len(logits)
+        for name, gradient in logit_gradients(logits.detach(), batch, rows, targets):
+            if name == "full":
+                total += gradient[1]
+            found = torch.autograd.grad(logits, parameters, gradient[0], retain_graph=True, allow_unused=True)
+            for kept, new in zip(sums[name], found, strict=True):
+                if new is not None:
+                    kept.add_(new)
+    flat = {name: torch.cat([g.flatten() for g in gradients]).double() for name, gradients in sums.items()}
+    return total / first, {target.name: compare(flat["full"], flat[target.name]) for target in targets}
+
+
+def logit_gradients(
+    logits: Tensor, batch: TeacherBatch, rows: Tensor, targets: list[Target]
+) -> Iterator[tuple[str, tuple[Tensor, float]]]:
+    """Gradient with respect to the logits, and the loss, for the full KL and for every target."""
+    log_p = batch.valid_logits()[0].float().log_softmax(-1).clone()
+    losses: dict[str, Callable[[Tensor], Tensor]] = {
+        "full": lambda z: (log_p.exp() * (log_p - z.log_softmax(-1))).sum(),
+        **{target.name: (lambda z, t=target: t.loss(z, rows)) for target in targets},
+    }
+    for name, loss in losses.items():
+        z = logits.clone().requires_grad_()
+        value = loss(z)
+        (gradient,) = torch.autograd.grad(value, z)
+        yield name, (gradient, float(value.detach()))
+
+
+def compare(full: Tensor, cached: Tensor) -> tuple[float, float]:
+    cosine = float(full @ cached / (full.norm() * cached.norm()))
+    return math.degrees(math.acos(min(1.0, cosine))), float(cached.norm() / full.norm())
+
+
+if __name__ == "__main__":
+    main()
