@@ -142,14 +142,29 @@ def _root(version: Annotated[bool, Opt("--version", help="Print the version and 
 def dump_teacher(
     teacher: Annotated[str, Opt(help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint.")],
     corpus: Annotated[
-        str, Opt(help="python-docs; a file or glob of .txt, .jsonl[.gz] or .parquet; or hf:NAME[:CONFIG][@REVISION].")
+        list[str],
+        Opt(
+            help="python-docs; a file or glob of .txt, .jsonl[.gz] or .parquet; or hf:NAME[:CONFIG][@REVISION], which may also "
+            "be a local folder. Repeatable: several are mixed document by document; one that ends leaves the rest to the others."
+        ),
     ],
     cache: Annotated[Path, Opt(help="Directory of the cache. A dump that is already there is continued.")],
     examples: Annotated[int, Opt(help="Training examples. A larger number in a later run appends.")],
-    field: Annotated[
-        list[str] | None, Opt(help="Field that holds the text (default: text); give it twice for --objective pairs.")
+    teacher_revision: Annotated[str | None, Opt(help="Branch, tag or commit of a hub teacher.")] = None,
+    corpus_weight: Annotated[
+        list[float] | None,
+        Opt(
+            help="Share of documents, relative to the others: one per --corpus in their order, or none for equal shares."
+        ),
     ] = None,
-    split: Annotated[str, Opt(help="Split of an hf: corpus.")] = "train",
+    shuffle_buffer: Annotated[
+        int, Opt(help="Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.")
+    ] = 0,
+    field: Annotated[
+        list[str] | None,
+        Opt(help="Field that holds the text, in every corpus (default: text); give it twice for --objective pairs."),
+    ] = None,
+    split: Annotated[str, Opt(help="Split of the hf: corpora.")] = "train",
     objective: Annotated[
         DataObjective, Opt(help="T5 span corruption of text, or ready-made input/target pairs.")
     ] = DataObjective.SPAN_CORRUPTION,
@@ -192,7 +207,7 @@ def dump_teacher(
     codec: Annotated[
         Codec, Opt(help="pcodec (smaller), or zstd (core Zarr codecs alone, faster to write).")
     ] = Codec.PCODEC,
-    seed: Annotated[int, Opt(help="Seed of corruption and of the choice of held-out documents.")] = 0,
+    seed: Annotated[int, Opt(help="Seed of mixing, shuffling, corruption and the choice of held-out documents.")] = 0,
     mixed_environment: Annotated[
         bool, Opt("--mixed-environment", help="Go on with a cache begun on another machine; not byte-identical then.")
     ] = False,
@@ -206,7 +221,10 @@ def dump_teacher(
     run(
         DumpConfig(
             teacher=teacher,
-            corpus=corpus,
+            teacher_revision=teacher_revision,
+            corpus=tuple(corpus),
+            corpus_weight=tuple(corpus_weight or ()),
+            shuffle_buffer=shuffle_buffer,
             cache=cache,
             examples=examples,
             field=fields,

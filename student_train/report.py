@@ -54,12 +54,17 @@ def card_facts(
 
 def corpus_line(plan: dict[str, Any]) -> str:
     """One phrase for the corpus and the objective of the data."""
-    corpus, objective = plan["corpus"], plan["objective"]
-    files = [file["name"] for file in corpus.get("files", [])]
-    more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
-    name = corpus.get("name") or (files[0] + more if files else corpus["kind"])
+    parts, objective = plan["corpus"]["parts"], plan["objective"]
+    names = [_part_name(part) + (f" (weight {part['weight']:g})" if len(parts) > 1 else "") for part in parts]
     lengths = f"{objective['input_length']} input and {objective['target_length']} target tokens"
-    return f"{name} ({objective['kind']}, {lengths})"
+    return f"{' + '.join(names)} ({objective['kind']}, {lengths})"
+
+
+def _part_name(part: dict[str, Any]) -> str:
+    """A hub name, the first file and how many more, or the kind."""
+    files = [file["name"] for file in part.get("files", [])]
+    more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+    return str(part.get("name") or (files[0] + more if files else part["kind"]))
 
 
 def _relation_fidelity(cache: Cache) -> dict[str, dict[str, str]]:

@@ -22,16 +22,22 @@ class DumpConfig:
 
     teacher: str
     """Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint."""
-    corpus: str
-    """`python-docs`, a file or glob, or `hf:NAME[:CONFIG][@REVISION]`."""
+    corpus: str | tuple[str, ...]
+    """`python-docs`, a file or glob, or `hf:NAME[:CONFIG][@REVISION]`; several are mixed."""
     cache: Path
     """Directory of the cache; a dump that is already there is continued."""
     examples: int
     """Training examples; may grow in a later run."""
+    teacher_revision: str | None = None
+    """Branch, tag or commit of a hub teacher."""
+    corpus_weight: tuple[float, ...] = ()
+    """Share of the documents, one per corpus in their order; none for equal shares."""
+    shuffle_buffer: int = 0
+    """Documents among which the next one is drawn; 0 keeps the order of the corpora."""
     field: tuple[str, ...] = ("text",)
-    """Field of the corpus that holds the text, or the two fields of a pair."""
+    """Field of every corpus that holds the text, or the two fields of a pair."""
     split: str = "train"
-    """Split of an `hf:` corpus."""
+    """Split of the `hf:` corpora."""
     objective: str = "span-corruption"
     input_length: int = 512
     """Input tokens per example, EOS included; the longest for pairs."""
@@ -87,6 +93,8 @@ class DumpConfig:
             "shard_examples",
         ):
             _require(getattr(self, name) >= 1, f"{option(name)} must be at least 1, not {getattr(self, name)}")
+        _require(bool(self.corpora), "--corpus: expected at least one, found none")
+        _require(self.shuffle_buffer >= 0, "--shuffle-buffer must not be negative")
         _require(self.validation_examples >= 0, "--validation-examples must not be negative")
         _require(
             self.examples >= 3, "--examples must be at least 3: calibration needs one each for basis, step and report"
@@ -111,6 +119,11 @@ class DumpConfig:
             self.objective != "pairs" or self.passes == 1,
             "--passes needs fresh corruptions; pairs would only be repeated, so leave it at 1",
         )
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """The names of the corpora, one or several."""
+        return (self.corpus,) if isinstance(self.corpus, str) else self.corpus
 
 
 def option(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The corpus: one name on the command line, and behind it documents in a fixed order.
+"""A corpus: one name on the command line, and behind it documents in a fixed order.
 
     python-docs                     the language reference that every Python carries in pydoc_data.topics
     PATH or glob                    .txt, .jsonl, .jsonl.gz, .parquet; a glob is sorted by name
@@ -6,6 +6,7 @@
 
 A document is a tuple of texts, one per field: ("text",) for denoising, (input field, target field) for pairs. Documents with
 an empty text are dropped before anybody counts them. `fingerprint` says which corpus it was, and is part of a cache's plan.
+`mixture.py` makes one stream of several.
 """
 
 import glob
@@ -28,6 +29,8 @@ HUB_PREFIX = "hf:"
 class Corpus:
     """Where documents come from; made by `parse_corpus`, which has looked that the files are there."""
 
+    name: str
+    """As it was given; for messages only."""
     kind: Literal["python-docs", "files", "hf"]
     fields: tuple[str, ...]
     """One field for text, two for pairs: input and target."""
@@ -43,10 +46,11 @@ def parse_corpus(name: str, fields: tuple[str, ...], split: str = "train") -> Co
         raise ConfigurationError(f"expected one field (text) or two (input, target), found {list(fields)}")
     if name == PYTHON_DOCS:
         _require_text(name, fields)
-        return Corpus(kind="python-docs", fields=fields)
+        return Corpus(name=name, kind="python-docs", fields=fields)
     if name.startswith(HUB_PREFIX):
-        return Corpus(kind="hf", fields=fields, hub=parse_hub_name(name.removeprefix(HUB_PREFIX), split))
-    return Corpus(kind="files", fields=fields, files=_find_files(name, fields))
+        hub = parse_hub_name(name.removeprefix(HUB_PREFIX), split)
+        return Corpus(name=name, kind="hf", fields=fields, hub=hub)
+    return Corpus(name=name, kind="files", fields=fields, files=_find_files(name, fields))
 
 
 def _require_text(name: str, fields: tuple[str, ...]) -> None:
@@ -79,7 +83,7 @@ def pinned(corpus: Corpus) -> Corpus:
 
 def fingerprint(corpus: Corpus) -> dict[str, Any]:
     """What the corpus is, in JSON, without where it lies: reads every local file once for its SHA-256."""
-    described: dict[str, Any] = {"kind": corpus.kind, "fields": list(corpus.fields)}
+    described: dict[str, Any] = {"kind": corpus.kind}
     if corpus.hub is not None:
         return described | describe_hub(corpus.hub)
     if corpus.kind == "files":
@@ -97,7 +101,7 @@ def documents(corpus: Corpus) -> Iterator[Document]:
             yield document
     if empty:
         raise CorpusError(
-            f"the corpus holds no document with text in {' and '.join(corpus.fields)}; give another corpus"
+            f"the corpus {corpus.name} holds no document with text in {' and '.join(corpus.fields)}; give another corpus"
         )
 
 

@@ -107,7 +107,8 @@ def pick_fields(record: Mapping[str, Any], fields: tuple[str, ...], place: str) 
     for field in fields:
         if field not in record:
             raise CorpusError(
-                f"no field {field!r} in {place}; its fields are {', '.join(map(repr, record))}: pass --field"
+                f"no field {field!r} in {place}; its fields are {', '.join(map(repr, record))}: "
+                "pass --field, which holds for every --corpus"
             )
         if not isinstance(record[field], str | None):
             found = type(record[field]).__name__

@@ -14,7 +14,7 @@ from typing import Any
 from ..cache import open_cache
 from ..devices import choose_device
 from ..errors import CacheMismatchError, CorpusError
-from ..pretrained import read_raw_config
+from ..pretrained import pin_revision, read_raw_config
 from ..progress import progress_bar
 from ..signals.fidelity import SpreadOf
 from ..signals.relations import carries_no_information
@@ -31,8 +31,8 @@ from ..storage.layout import (
 )
 from .calibrate import calibrate
 from .config import DumpConfig
-from .corpus import documents, fingerprint, parse_corpus, pinned
 from .examples import ExampleSource
+from .mixture import parse_mixture
 from .plan import ensure_plan, plan_body
 from .shard import EncodedShard, ShardEncoder, Timings
 from .teacher import Teacher, load_teacher
@@ -60,20 +60,21 @@ class DumpReport:
 
 def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
     """Stage one, from a corpus and a teacher to a finished cache; continues whatever is already published."""
-    corpus = pinned(parse_corpus(config.corpus, config.field, config.split))
-    read_raw_config(config.teacher)
-    tokenizer = TextTokenizer.load(config.teacher)
+    mixture = parse_mixture(config).pinned()
+    revision = pin_revision(config.teacher, config.teacher_revision)
+    read_raw_config(config.teacher, revision)
+    tokenizer = TextTokenizer.load(config.teacher, revision)
     sentinels = config.objective == "span-corruption"
     described = tokenizer.describe(sentinels)
-    prints = fingerprint(corpus)
-    teacher = load_teacher(config.teacher, config.dtype, choose_device(config.device))
+    prints = mixture.fingerprint()
+    teacher = load_teacher(config.teacher, config.dtype, choose_device(config.device), revision)
     tokenizer.check_fits(teacher.facts.vocab_rows)
     body = plan_body(config, teacher, prints, described)
     if not folder_exists(plan_path(config.cache), "plan"):
-        next(documents(corpus))  # a wrong field or an empty corpus is refused before a plan holds it
+        mixture.require_documents()  # a wrong field or an empty corpus is refused before a plan holds it
     plan = ensure_plan(config.cache, body, tokenizer.files(), config.mixed_environment).document
     source = ExampleSource(config.cache, plan)
-    _ensure_segments(config, source, lambda: documents(corpus), tokenizer)
+    _ensure_segments(config, source, mixture.documents, tokenizer)
     extents = _ensure_extent(config, plan)
     if not folder_exists(calibration_path(config.cache), "calibration"):
         calibrate(config.cache, plan, teacher, source, config.examples)

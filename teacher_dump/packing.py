@@ -11,7 +11,6 @@ Segment i depends on all documents before it, so every segment comes with the cu
 can go on from any cursor, in the middle of a document too, and gives what an unbroken run gives.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError, CorpusError
 from .plain_text import EncodeBatch
+from .stream_order import seeded_draw
 
 EOS_BETWEEN_DOCUMENTS = False
 BATCH = 64
@@ -34,7 +34,7 @@ TDocument = TypeVar("TDocument", tuple[int, str], tuple[int, str, str])
 
 @dataclass(frozen=True, slots=True)
 class SegmentCursor:
-    """Where the next example begins: a document, counted in corpus order, and a token inside it (two plain numbers).
+    """Where the next example begins: a document, counted in the mixed and shuffled stream, and a token inside it.
 
     The offset may equal the document's length; the example then begins with the next document that has tokens.
     """
@@ -48,8 +48,7 @@ START = SegmentCursor()
 
 def held_out(seed: int, document_index: int, share: float) -> bool:
     """Whether a whole document is kept for validation: true for about `share` of all, by a hash of seed and index."""
-    digest = hashlib.sha256(f"miniend held-out {seed} {document_index}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") < share * 2.0**64
+    return seeded_draw("held-out", seed, document_index) < share * 2.0**64
 
 
 def pack_segments(
@@ -57,7 +56,7 @@ def pack_segments(
 ) -> Iterator[tuple[Ids, SegmentCursor]]:
     """Yield ([length] int32 raw ids, cursor of the following segment); a remainder at the end is dropped.
 
-    `documents` are (index in corpus order, text), indices ascending, already filtered (training or held-out). Those before
+    `documents` are (index in the stream, text), indices ascending, already filtered (training or held-out). Those before
     `start` are skipped without tokenising; the stream must otherwise be the one that the cursor came from.
     """
     if length < 1:

@@ -1,5 +1,6 @@
 """The plan: everything that decides the bytes of a cache, published once by whoever comes first and compared ever after."""
 
+import json
 import os
 import platform
 import shutil
@@ -24,6 +25,8 @@ from .span_corruption import lengths, require_sentinels
 from .teacher import Teacher
 
 NOT_COMPARED = ("environment", "derived")
+NAMES_OF_THE_TEACHER = ("teacher.name:", "teacher.revision:")
+"""Differences that do not count: the digest of its tensors decides."""
 
 
 def plan_body(
@@ -36,6 +39,7 @@ def plan_body(
     return {
         "teacher": {
             "name": teacher.name,
+            "revision": teacher.revision,
             "tensor_digest": teacher.digest,
             "config": {key: value for key, value in teacher.raw_config.items() if not key.startswith("_")},
             "facts": asdict(teacher.facts),
@@ -167,9 +171,7 @@ def compare_plans(root: Path, plan: Mapping[str, Any], body: Mapping[str, Any], 
     """Raise CacheMismatchError unless the plan on disk and this run's agree (the environment too, unless `mixed`)."""
     ours = {key: value for key, value in body.items() if key not in NOT_COMPARED}
     theirs = {key: plan.get(key) for key in ours}
-    different = [
-        text for text in differences(theirs, ours) if not text.startswith("teacher.name:")
-    ]  # its digest decides
+    different = [text for text in differences(theirs, ours) if not text.startswith(NAMES_OF_THE_TEACHER)]
     if different:
         raise CacheMismatchError(
             f"{root} was begun with other settings: {'; '.join(different[:6])}. "
@@ -184,7 +186,7 @@ def compare_plans(root: Path, plan: Mapping[str, Any], body: Mapping[str, Any], 
 
 
 def differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
-    """Leaves in which two JSON values differ, as `path: cache X, now Y`."""
+    """Leaves in which two JSON values differ, as `path: cache X, now Y`; lists of objects are compared one by one."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         keys = sorted({*theirs, *ours})
         return [
@@ -192,7 +194,29 @@ def differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
             for key in keys
             for text in differences(theirs.get(key), ours.get(key), f"{where}.{key}" if where else key)
         ]
+    if theirs != ours and _of_objects(theirs) and _of_objects(ours):
+        return _list_differences(theirs, ours, where)
     return [] if theirs == ours else [f"{where}: cache {_short(theirs)}, now {_short(ours)}"]
+
+
+def _of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
+
+
+def _list_differences(theirs: list[Any], ours: list[Any], where: str) -> list[str]:
+    if len(theirs) != len(ours):
+        return [f"{where}: cache {len(theirs)}, now {len(ours)} of them"]
+    if sorted(map(_canonical, theirs)) == sorted(map(_canonical, ours)):
+        return [f"{where}: the same {len(ours)} in another order"]
+    return [
+        text
+        for number, (their, our) in enumerate(zip(theirs, ours, strict=True), start=1)
+        for text in differences(their, our, f"{where}[{our.get('name', number)}]")
+    ]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _short(value: Any) -> str:

@@ -2,7 +2,8 @@
 
 One sequential pass writes folders `segments/SPLIT-N`; each records the cursor at which the next begins, so a resumed or
 enlarged dump goes on where the last one stopped. The validation segments come first, from whole documents chosen by a hash of
-(seed, document index), until there are enough; held-out documents up to there are never used for training.
+(seed, document index), until there are enough; held-out documents up to there are never used for training. Documents count
+in the mixed and shuffled stream (`mixture.py`), which is read again from its beginning to wherever a cursor stands.
 """
 
 from collections.abc import Callable, Iterator

@@ -26,6 +26,8 @@ class Teacher:
 
     name: str
     """Hub name, or the last part of a local path."""
+    revision: str | None
+    """Commit of a hub checkpoint; None for a local folder."""
     model: Any
     raw_config: dict[str, Any]
     facts: T5Facts
@@ -52,14 +54,14 @@ class Teacher:
         return logits
 
 
-def load_teacher(name: str, dtype: str, device: torch.device) -> Teacher:
-    """Load, check and place a teacher.
+def load_teacher(name: str, dtype: str, device: torch.device, revision: str | None = None) -> Teacher:
+    """Load, check and place a teacher; `revision` as `pin_revision` gave it.
 
     Raises CheckpointError for anything that is not of the family, cannot be read, or lacks weights that the model needs.
     """
     if dtype not in DTYPES:
         raise ConfigurationError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
-    model, raw = load_pretrained(name, DTYPES[dtype])
+    model, raw = load_pretrained(name, DTYPES[dtype], revision)
     restore_head_scale(model, raw)
     model.eval().requires_grad_(False)
     digest = tensor_digest(model.state_dict())
@@ -68,6 +70,7 @@ def load_teacher(name: str, dtype: str, device: torch.device) -> Teacher:
     start = model.config.decoder_start_token_id
     return Teacher(
         name=display_name(name),
+        revision=revision,
         model=model,
         raw_config=raw,
         facts=facts_of(model),

@@ -1,5 +1,7 @@
 """The teacher's tokenizer: loaded, checked against the teacher, described and carried as files inside a cache."""
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -21,9 +23,9 @@ class TextTokenizer:
         """list of texts -> list of ids, without special ids."""
 
     @classmethod
-    def load(cls, path_or_name: str | Path) -> "TextTokenizer":
-        """From a folder or hub name."""
-        return cls(load_tokenizer(path_or_name))
+    def load(cls, path_or_name: str | Path, revision: str | None = None) -> "TextTokenizer":
+        """From a folder, or a hub name at a revision."""
+        return cls(load_tokenizer(path_or_name, revision))
 
     def check_fits(self, vocab_rows: int) -> None:
         """Raises TeacherError when a teacher with that many vocabulary rows cannot use it."""
@@ -34,8 +36,9 @@ class TextTokenizer:
         return tokenizer_files(self.tokenizer)
 
     def describe(self, sentinels: bool) -> dict[str, Any]:
-        """Its size and the ids of its special tokens, in JSON; only pairs may do without sentinels."""
+        """Its size, the ids of its special tokens and its digest, in JSON; only pairs may do without sentinels."""
         return {
+            "digest": tokenizer_digest(self.tokenizer),
             "size": len(self.tokenizer),
             "eos_id": self.tokenizer.eos_token_id,
             "pad_id": self.tokenizer.pad_token_id,
@@ -43,12 +46,12 @@ class TextTokenizer:
         }
 
 
-def load_tokenizer(path_or_name: str | Path) -> Any:
-    """The fast tokenizer of a folder or hub name. Raises TeacherError where there is none."""
+def load_tokenizer(path_or_name: str | Path, revision: str | None = None) -> Any:
+    """The fast tokenizer of a folder, or of a hub name at a revision. Raises TeacherError where there is none."""
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path_or_name))
+        tokenizer = AutoTokenizer.from_pretrained(str(path_or_name), revision=revision or "main")
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise TeacherError(
@@ -89,6 +92,12 @@ def sentinel_ids(tokenizer: Any) -> list[int]:
     raise TeacherError(
         "the tokenizer has no sentinels: expected <extra_id_0>, <extra_id_1>, ... each as one id; use T5's tokenizer"
     )
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """SHA-256 of all that decides which ids a text becomes: vocabulary, scores, normalizer, added tokens."""
+    described = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:

@@ -18,7 +18,8 @@ from support.tiny_tokenizer import build_tiny_tokenizer
 
 OPTIONS = {
     "dump-teacher": """
-        --teacher --corpus --cache --examples --field --split --objective --input-length --target-length --noise-density
+        --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
+        --objective --input-length --target-length --noise-density
         --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
         --relation-temperature --logits --top-k --logit-step --calibration-examples --batch-size --shard-examples --dtype
         --device --codec --seed --mixed-environment
@@ -147,8 +148,9 @@ def test_the_defaults_of_the_command_line_are_those_of_the_library():
 
     of_library = {f.name: f.default for f in fields(DumpConfig) if f.default is not MISSING}
     of_command = {parameter.name: parameter.default for parameter in commands()["dump-teacher"].params}
-    assert of_command.pop("field") in (None, [], ())
-    of_library.pop("field")
+    for several in ("field", "corpus_weight"):
+        assert of_command.pop(several) in (None, [], ())
+        of_library.pop(several)
     assert {name: of_command[name] for name in of_library} == of_library
     assert set(of_command) - set(of_library) == {"teacher", "corpus", "cache", "examples"}
 
@@ -177,6 +179,10 @@ def test_a_dump_and_its_inspection(dump, run, tmp_path):
         ({"corpus": "nowhere.jsonl"}, "no file matches the corpus 'nowhere.jsonl'"),
         ({"corpus": "*.nothing"}, "no file matches the corpus"),
         ({"corpus": "/"}, "a folder is given as a glob"),
+        ({"corpus": "hf:name@"}, "expected hf:NAME[:CONFIG][@REVISION]"),
+        ({"corpus-weight": 0}, "expected one positive --corpus-weight for each of 1 --corpus"),
+        ({"shuffle-buffer": -1}, "--shuffle-buffer must not be negative"),
+        ({"teacher-revision": "v1"}, "leave --teacher-revision out"),
         ({"field": "body"}, "no field 'body'"),
         ({"examples": 100_000, "validation-examples": 0}, "too short: it holds"),
         ({"validation-examples": 5000}, "held-out documents fill"),
@@ -209,6 +215,31 @@ def test_a_dump_and_its_inspection(dump, run, tmp_path):
 def test_a_wrong_setting_is_one_clear_line(dump, changed, named):
     """A traceback tells a user that the software is broken, and hides which of the settings is."""
     assert_refused(dump(**changed), named)
+
+
+def test_two_weighted_shuffled_corpora_are_dumped_and_held_to(dump, run, material, tmp_path):
+    """Repeated options in the order of the shell; going on with other weights, order or buffer is refused by name."""
+    other = write_texts(tmp_path / "other.jsonl", material.texts[::-1])
+    settings = {"teacher": material.teacher, "cache": tmp_path / "cache", **DUMP, "signals": ""}
+    always = [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+    def mixed(*corpora, weights=(3, 1), buffer=8):
+        repeated = [part for corpus in corpora for part in ("--corpus", corpus)]
+        repeated += [part for weight in weights for part in ("--corpus-weight", weight)]
+        return run("dump-teacher", *always, *repeated, "--shuffle-buffer", buffer)
+
+    assert mixed(material.corpus, other).status == 0
+    parts = json.loads(run("inspect", tmp_path / "cache", "--json").out)["corpus"]["parts"]
+    assert [(part["files"][0]["name"], part["weight"]) for part in parts] == [
+        ("corpus.jsonl", 3.0),
+        ("other.jsonl", 1.0),
+    ]
+    assert "were already there" in mixed(material.corpus, other).out
+    assert_refused(mixed(material.corpus, other, weights=(2, 1)), "corpus.parts[1].weight: cache 3.0, now 2.0")
+    assert_refused(mixed(other, material.corpus, weights=(1, 3)), "corpus.parts: the same 2 in another order")
+    assert_refused(mixed(material.corpus, other, buffer=9), "corpus.shuffle_buffer: cache 8, now 9")
+    assert_refused(mixed(material.corpus, other, weights=(1,)), "each of 2 --corpus", "found 1")
+    assert_refused(mixed(material.corpus, material.corpus), "its documents would come twice")
 
 
 def test_an_empty_corpus_is_one_clear_line(dump, tmp_path):

@@ -153,7 +153,6 @@ def test_the_fingerprint_of_files_is_their_content_and_not_their_place(tmp_path)
     assert here == there == json.loads(json.dumps(here))
     assert here == {
         "kind": "files",
-        "fields": ["text"],
         "files": [{"name": "c.jsonl", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}],
     }
     (tmp_path / "there" / "c.jsonl").write_bytes(content.replace(b"one", b"ONE"))
@@ -163,5 +162,5 @@ def test_the_fingerprint_of_files_is_their_content_and_not_their_place(tmp_path)
 def test_the_fingerprint_of_the_python_docs_is_that_of_their_text():
     """Python versions carry different texts under one name."""
     text = "\0".join(text for (text,) in read("python-docs"))
-    expected = {"kind": "python-docs", "fields": ["text"], "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    expected = {"kind": "python-docs", "sha256": hashlib.sha256(text.encode()).hexdigest()}
     assert fingerprint(parse_corpus("python-docs", ("text",))) == expected

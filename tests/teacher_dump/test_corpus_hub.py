@@ -66,7 +66,6 @@ def test_a_missing_network_becomes_a_corpus_error_and_the_revision_stays(monkeyp
     described = fingerprint(corpus)
     assert described == {
         "kind": "hf",
-        "fields": ["text"],
         "name": "owner/name",
         "config": "part",
         "revision": "v1.0",

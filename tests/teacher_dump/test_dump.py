@@ -26,6 +26,7 @@ from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from miniend.teacher_dump.packing import held_out
 from miniend.teacher_dump.plain_text import plain_text_encoder
+from support.spans import restored
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
 
@@ -205,7 +206,7 @@ def test_another_teacher_under_the_same_name_is_refused(material, finished, tmp_
 def test_another_corpus_under_the_same_name_is_refused(material, finished, tmp_path):
     """Segments already published would be of the old text and later ones of the new."""
     other = write_texts(tmp_path / "corpus.jsonl", [material.texts[0].upper(), *material.texts[1:]])
-    with pytest.raises(CacheMismatchError, match=r"corpus\.files: cache .*, now "):
+    with pytest.raises(CacheMismatchError, match=r"corpus\.parts\[1\]\.files\[corpus\.jsonl\]\.sha256: cache .*, now "):
         dump(material, finished, corpus=str(other))
 
 
@@ -258,21 +259,11 @@ def test_a_second_pass_corrupts_the_same_segments_afresh(material, tmp_path):
     assert differing > 0.8 * held
 
 
-def restored(example, sentinels):
-    """The segment behind an example: the targets' spans put back in the place of the input's sentinels."""
-    spans, current = {}, None
-    for token in example.labels[:-1].tolist():
-        if token in sentinels:
-            current = spans.setdefault(token, [])
-        else:
-            current.append(token)
-    return [t for token in example.input_ids[:-1].tolist() for t in spans.get(token, [token])]
-
-
 def test_training_examples_hold_no_text_of_held_out_documents(material, finished):
     """A validation loss on text that the student has trained on measures memory."""
     document = json.loads((finished / "plan" / "plan.json").read_text())
-    assert document["corpus"]["files"][0]["sha256"] == hashlib.sha256(material.corpus.read_bytes()).hexdigest()
+    [file] = document["corpus"]["parts"][0]["files"]
+    assert file["sha256"] == hashlib.sha256(material.corpus.read_bytes()).hexdigest()
     share = document["derived"]["validation_share"]
     encode = plain_text_encoder(material.tokenizer)
     kept, held = [], []

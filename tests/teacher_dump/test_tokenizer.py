@@ -11,6 +11,7 @@ from miniend.teacher_dump.tokenizer import (
     check_fits,
     load_tokenizer,
     sentinel_ids,
+    tokenizer_digest,
     tokenizer_files,
     tokenizer_from_files,
 )
@@ -197,6 +198,7 @@ def test_the_description_is_what_a_plan_records(tmp_path):
     """The dump takes EOS and sentinels from here and nowhere else."""
     build_tiny_tokenizer(TEXTS, 200, sentinels=8, folder=tmp_path)
     described = TextTokenizer.load(tmp_path).describe(sentinels=True)
+    assert described.pop("digest") == tokenizer_digest(load_tokenizer(tmp_path))
     assert described == {"size": 200, "eos_id": 1, "pad_id": 0, "sentinel_ids": list(range(199, 191, -1))}
 
 
