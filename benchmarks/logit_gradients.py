@@ -37,8 +37,8 @@ from miniend.student_train.size import student_config
 from miniend.student_train.student import build_student
 from miniend.teacher_dump.batches import TeacherBatch, batches_of, run_teacher
 from miniend.teacher_dump.config import DumpConfig
-from miniend.teacher_dump.corpus import documents, fingerprint, parse_corpus, pinned
 from miniend.teacher_dump.examples import ExampleSource
+from miniend.teacher_dump.mixture import parse_mixture
 from miniend.teacher_dump.plan import ensure_plan, plan_body
 from miniend.teacher_dump.teacher import Teacher, load_teacher
 from miniend.teacher_dump.tokenizer import TextTokenizer
@@ -119,15 +119,13 @@ def prepare(asked: argparse.Namespace, device: torch.device) -> tuple[Teacher, E
         mean_span=asked.mean_span,
         signals="",
     )
-    corpus = pinned(parse_corpus(config.corpus, config.field, config.split))
+    mixture = parse_mixture(config).pinned()
     tokenizer = TextTokenizer.load(config.teacher)
     teacher = load_teacher(config.teacher, config.dtype, device)
-    body = plan_body(config, teacher, fingerprint(corpus), tokenizer.describe(True))
+    body = plan_body(config, teacher, mixture.fingerprint(), tokenizer.describe(True))
     plan = ensure_plan(config.cache, body, tokenizer.files(), mixed=True).document
     source = ExampleSource(config.cache, plan)
-    source.segments.ensure(
-        config.validation_examples, config.examples, lambda: documents(corpus), tokenizer.encode_batch
-    )
+    source.segments.ensure(config.validation_examples, config.examples, mixture.documents, tokenizer.encode_batch)
     return teacher, source, plan
 
 

@@ -1,0 +1,133 @@
+"""What a dump costs over the bare teacher: shard loop / forward to logits over the same batches, and the one-off costs.
+
+    python benchmarks/dump_ratio.py --tokenizer DIR --corpus 'FILES*.jsonl.gz' --work DIR [--shape base] [--input-length 512]
+
+The teacher has random weights in the shape of T5-base (or -small, 60 M parameters), for time does not ask what they mean. After
+plan, segments and calibration a cache is grown by one shard at a time (three sites and logits, codecs, integrity and writing
+included); each time the bare forward over the same examples is run beside it, in turns. Printed are the median and the range
+of the ratios, and what segments, calibration and fidelity cost once.
+"""
+
+import argparse
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+from miniend.devices import choose_device
+from miniend.padding import pad_examples
+from miniend.storage.folder import PublishedFolder
+from miniend.storage.layout import plan_path
+from miniend.teacher_dump.batches import batches_of
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.dump import dump_teacher
+from miniend.teacher_dump.examples import ExampleSource
+from miniend.teacher_dump.teacher import Teacher, load_teacher
+
+SHAPES = {
+    "base": {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12},
+    "small": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
+}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of a T5 tokenizer")
+    parser.add_argument("--corpus", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--shape", choices=SHAPES, default="base")
+    parser.add_argument("--input-length", type=int, default=512)
+    parser.add_argument("--logits", default="top-k")
+    parser.add_argument("--shard-examples", type=int, default=16)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--calibration-examples", type=int, default=16)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = parse()
+    device = choose_device(asked.device)
+    print(f"{platform.machine()}, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    config = DumpConfig(
+        teacher=str(random_teacher(asked)),
+        corpus=asked.corpus,
+        cache=asked.work / "cache",
+        examples=asked.shard_examples,
+        validation_examples=0,
+        input_length=asked.input_length,
+        logits=asked.logits,
+        calibration_examples=min(asked.calibration_examples, asked.shard_examples),
+        batch_size=asked.batch_size,
+        shard_examples=asked.shard_examples,
+        dtype=asked.dtype,
+        device=asked.device,
+    )
+    begun = perf_counter()
+    first = dump_teacher(config)
+    print(f"loading, plan, segments, calibration: {perf_counter() - begun - first.seconds:.1f} s")
+    teacher = load_teacher(config.teacher, asked.dtype, device)
+    source = ExampleSource(config.cache, PublishedFolder(plan_path(config.cache), "plan").document)
+    ratios = list(pairs(asked, config, teacher, source))
+    print(
+        f"T5-{asked.shape}, L={asked.input_length}, three sites and {asked.logits}: shard loop / bare forward "
+        f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} pairs of {asked.shard_examples} examples)"
+    )
+
+
+def random_teacher(asked: argparse.Namespace) -> Path:
+    """A teacher of the shape with random weights, saved once, with the tokenizer beside it."""
+    folder: Path = asked.work / f"teacher-{asked.shape}"
+    if not (folder / "config.json").exists():
+        torch.manual_seed(0)
+        config = T5Config(
+            vocab_size=32128, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, **SHAPES[asked.shape]
+        )
+        shutil.copytree(asked.tokenizer, folder)
+        T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def pairs(asked: argparse.Namespace, config: DumpConfig, teacher: Teacher, source: ExampleSource) -> Iterator[float]:
+    """One ratio per shard: the dump's own loop and the bare forward over its examples, in turns."""
+    for number in range(1, asked.pairs + 1):
+        start, stop = number * asked.shard_examples, (number + 1) * asked.shard_examples
+        if number % 2:
+            bare = bare_seconds(teacher, source, config, start, stop) if number > 1 else None
+        report = dump_teacher(replace(config, examples=stop), say=lambda _line: None)
+        source = ExampleSource(config.cache, PublishedFolder(plan_path(config.cache), "plan").document)
+        if not number % 2 or bare is None:
+            bare = bare_seconds(teacher, source, config, start, stop)
+        t = report.timings
+        print(
+            f"  pair {number}: loop {report.seconds:.2f} s (forward {t.forward:.2f}, encoding {t.encode:.2f}, "
+            f"waiting {t.wait:.2f}), bare {bare:.2f} s: {report.seconds / bare:.3f}"
+        )
+        yield report.seconds / bare
+
+
+def bare_seconds(teacher: Teacher, source: ExampleSource, config: DumpConfig, start: int, stop: int) -> float:
+    """Seconds of the forward to logits alone over examples [start, stop), in the dump's own batches."""
+    batches = []
+    for examples in batches_of(source, "train", start, stop, config.batch_size):
+        inputs, labels, valid = pad_examples([e[0] for e in examples], [e[1] for e in examples], teacher.pad_id)
+        batches.append((inputs.to(teacher.device), valid["input"].to(teacher.device), labels.to(teacher.device)))
+    begun = perf_counter()
+    with torch.inference_mode():
+        for batch in batches:
+            teacher.forward(*batch)
+    if teacher.device.type == "cuda":
+        torch.cuda.synchronize()
+    return perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()
