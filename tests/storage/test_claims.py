@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from miniend.storage.claims import Claims
@@ -91,6 +92,7 @@ def test_many_that_take_and_release_never_hold_together(tmp_path):
                     with lock:
                         inside[0] += 1
                         worst[0] = max(worst[0], inside[0])
+                    time.sleep(0.0002)
                     with lock:
                         inside[0] -= 1
                     claims.release("shard")
