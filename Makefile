@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-slow lint clean
 
 install: $(STAMP)
 
@@ -19,6 +19,9 @@ demo: install
 
 test: install lint
 	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -n 2
+
+test-slow: install
+	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -n 2 -m slow
 
 lint: install
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ from .storage.layout import (
     shard_table,
 )
 from .storage.markers import open_marked
+from .storage.positions import parse_ranges, positions_text
 
 TOKENIZER_FOLDER = "tokenizer/"
 
@@ -100,14 +101,24 @@ class Shard:
         return dict(self.folder.document["tokens"])
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a cache was opened. Published folders never change, so opening this part again gives the same examples."""
+
+    extents: int
+    """How many of the extents."""
+    shards: str
+    """Positions in the shard table, as `storage/positions.py` writes them."""
+
+
 class Cache(Sequence[Example]):
     """A finished cache (or, where allowed, what is published of one): the training examples; `validation` holds the rest."""
 
-    def __init__(self, path: Path, allow_unfinished: bool = False) -> None:
+    def __init__(self, path: Path, allow_unfinished: bool = False, part: Part | None = None) -> None:
         self.path = path
         self.plan = _open(plan_path(path), "plan", f"{path} is no MiniEnD cache: it has no plan")
         digest = self.plan.digest
-        self.extents = read_extents(path, digest)
+        self.extents = read_extents(path, digest)[: part.extents if part else None]
         missing = f"{path} is unfinished: it has no calibration yet; run dump-teacher again"
         self.calibration = _open(calibration_path(path), "calibration", missing, unfinished=True)
         _require_parent(self.calibration, digest)
@@ -118,14 +129,17 @@ class Cache(Sequence[Example]):
             [int(extent["examples"]) for extent in self.extents],
             self.plan.document["shard_examples"],
         )
-        self.shards = self._open_shards()
-        self.complete = len(self.shards) == len(self.table)
+        wanted = _positions(part, len(self.table))
+        opened = self._open_shards(wanted)
+        self.shards = list(opened.values())
+        self.part = Part(len(self.extents), positions_text(opened))
+        self.complete = len(self.shards) == len(wanted)
         if not self.complete and not allow_unfinished:
             raise CacheUnfinishedError(
-                f"{path} is unfinished: {len(self.shards)} of {len(self.table)} shards are published; run dump-teacher again, "
+                f"{path} is unfinished: {len(self.shards)} of {len(wanted)} shards are published; run dump-teacher again, "
                 "or use what is there with --allow-unfinished"
             )
-        self.digest = cache_digest(path, self.table)
+        self.digest = cache_digest(path, [shard.place for shard in self.shards], len(self.extents))
         self._latest: tuple[ShardRange, StoredLogits] | None = None
         self.training = Split(self, "train")
         self.validation = Split(self, "validation")
@@ -170,12 +184,14 @@ class Cache(Sequence[Example]):
             self._latest = latest = (shard.place, read_logits(shard.folder, kind))
         return latest[1]
 
-    def _open_shards(self) -> list[Shard]:
-        shards = []
-        for place in self.table:
+    def _open_shards(self, wanted: Sequence[int]) -> dict[int, Shard]:
+        """Those of the wanted positions that are published."""
+        shards = {}
+        for position in wanted:
+            place = self.table[position]
             path = shard_path(self.path, place.split, place.number)
             if folder_exists(path, "marker"):
-                shards.append(Shard(place, open_marked(path, place, self.calibration.digest)))
+                shards[position] = Shard(place, open_marked(path, place, self.calibration.digest))
         return shards
 
 
@@ -259,13 +275,13 @@ def _logits(cache: Cache, shard: Shard, span: slice) -> SparseLogits | None:
     )
 
 
-def open_cache(path: str | Path, allow_unfinished: bool = False) -> Cache:
-    """Open a cache for reading.
+def open_cache(path: str | Path, allow_unfinished: bool = False, part: Part | None = None) -> Cache:
+    """Open a cache for reading, all of it or the `part` that was opened before, however much it has grown since.
 
     Raises CacheMismatchError where there is none or its format is newer, CacheDamagedError where a document was changed,
     CacheUnfinishedError where shards are missing (unless `allow_unfinished`, which takes what is published).
     """
-    return Cache(Path(path), allow_unfinished)
+    return Cache(Path(path), allow_unfinished, part)
 
 
 def read_codecs(calibration: PublishedFolder) -> dict[str, SiteCodec]:
@@ -287,6 +303,12 @@ def read_mean_probability(calibration: PublishedFolder) -> torch.Tensor | None:
     """The teacher's mean next-token distribution over the calibration examples, float32 [vocab_rows]; None without logits."""
     name = "logits.mean_probability"
     return torch.from_numpy(calibration.column(name)) if name in calibration.columns else None
+
+
+def _positions(part: Part | None, count: int) -> list[int]:
+    """Those of a table of `count` shards that belong to the part."""
+    ranges = parse_ranges(part.shards) if part else [range(count)]
+    return [position for position in range(count) if any(position in within for within in ranges)]
 
 
 def _open(path: Path, kind: str, missing: str, unfinished: bool = False) -> PublishedFolder:

@@ -207,12 +207,29 @@ def dump_teacher(
     codec: Annotated[
         Codec, Opt(help="pcodec (smaller), or zstd (core Zarr codecs alone, faster to write).")
     ] = Codec.PCODEC,
+    threads: Annotated[
+        int | None,
+        Opt(
+            help="CPU threads, part of what decides the bytes: by default the plan's own, or the machine's cores, at most 8, "
+            "for a new one; OMP_NUM_THREADS is not asked."
+        ),
+    ] = None,
+    shards: Annotated[
+        str | None,
+        Opt(
+            help="Dump only these positions of the shard table (validation first, then training): A:B, the end excluded; "
+            "A: and :B too, and several with commas."
+        ),
+    ] = None,
     seed: Annotated[int, Opt(help="Seed of mixing, shuffling, corruption and the choice of held-out documents.")] = 0,
     mixed_environment: Annotated[
         bool, Opt("--mixed-environment", help="Go on with a cache begun on another machine; not byte-identical then.")
     ] = False,
 ) -> None:
-    """Stage one: run the teacher over a corpus once and cache its signals. Run it again to resume or to grow."""
+    """Stage one: run the teacher over a corpus once and cache its signals. Run it again to resume or to grow.
+
+    Several processes may write one cache at once: the same command many times over, under torchrun, or each with its --shards.
+    """
     from .teacher_dump.config import DumpConfig
     from .teacher_dump.dump import dump_teacher as run
 
@@ -252,6 +269,8 @@ def dump_teacher(
             dtype=dtype.value,
             device=device,
             codec=codec.value,
+            threads=threads,
+            shards=shards,
             seed=seed,
             mixed_environment=mixed_environment,
         ),
@@ -327,7 +346,8 @@ def train_student(
     eval_every: Annotated[int, Opt(help="Steps between evaluations on the held-out examples.")] = 500,
     seed: Annotated[int, Opt(help="Seed of the student's weights and of the order of examples.")] = 0,
     allow_unfinished: Annotated[
-        bool, Opt("--allow-unfinished", help="Train on what an unfinished dump has published so far.")
+        bool,
+        Opt("--allow-unfinished", help="Train on what an unfinished dump has published so far; resumed, on the same."),
     ] = False,
 ) -> None:
     """Stage two: train a student from a cache, without the teacher. Run it again to resume."""

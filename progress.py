@@ -8,15 +8,15 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress_bar(description: str, total: int | None, unit: str, initial: int = 0) -> Any:
-    """A tqdm bar on standard error; disabled where standard error is not a terminal."""
+def progress_bar(description: str, total: int | None, unit: str, initial: int = 0, shown: bool = True) -> Any:
+    """A tqdm bar on standard error; disabled where it is not to be shown or standard error is not a terminal."""
     return tqdm(
         total=total,
         initial=initial,
         desc=description,
         unit=unit,
         dynamic_ncols=True,
-        disable=not sys.stderr.isatty(),
+        disable=not (shown and sys.stderr.isatty()),
         file=sys.stderr,
     )
 

@@ -18,7 +18,7 @@ from .documents import document_digest, seal, unseal
 from .publish import publish, remove_abandoned, staging
 from .reading import PublishedFolder, check_name, check_path, document_name, folder_exists
 
-__all__ = ["PublishedFolder", "folder_exists", "publish_folder"]
+__all__ = ["PublishedFolder", "folder_exists", "publish_folder", "publish_or_accept"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -53,6 +53,26 @@ def publish_folder(
         if publish(staged, target):
             return document_digest(unseal(document, kind, str(target)))
         return _digest_of_equal(target, staged, kind)
+
+
+def publish_or_accept(
+    target: Path,
+    kind: str,
+    body: dict[str, Any],
+    columns: Mapping[str, Column] = NOTHING,
+    files: Mapping[str, bytes] = NOTHING,
+    codec: str = "pcodec",
+) -> PublishedFolder:
+    """Publish like `publish_folder`, but where another writer came first, take that one's folder, whatever it holds.
+
+    The caller checks what it holds. Raises as `publish_folder` does for everything else.
+    """
+    try:
+        publish_folder(target, kind, body, columns, files, codec)
+    except CacheMismatchError:
+        if not folder_exists(target, kind):
+            raise
+    return PublishedFolder(target, kind)
 
 
 def _check_arguments(

@@ -91,13 +91,13 @@ def read_extents(root: Path, plan_digest: str) -> list[dict[str, Any]]:
     return documents
 
 
-def cache_digest(root: Path, table: Sequence[ShardRange]) -> str:
+def cache_digest(root: Path, table: Sequence[ShardRange], extents: int | None = None) -> str:
     """SHA-256 over the digests, a line each, of plan, extents, calibration and the shards of `table` in its order.
 
-    What is not published yet is skipped, so the digest changes until the dump is complete.
+    What is not published yet is skipped, so the digest changes until the dump is complete. `extents` takes only the first.
     """
     plan = PublishedFolder(plan_path(root), "plan").digest
-    digests = [plan, *(extent["sha256"] for extent in read_extents(root, plan))]
+    digests = [plan, *(extent["sha256"] for extent in read_extents(root, plan)[:extents])]
     if folder_exists(calibration_path(root), "calibration"):
         digests.append(PublishedFolder(calibration_path(root), "calibration").digest)
     for shard in table:

@@ -67,6 +67,18 @@ def remove_abandoned(parent: Path) -> list[Path]:
     return [parent / name for name in sorted(names) if _remove_if_abandoned(parent / name)]
 
 
+def lock_file(path: Path) -> int | None:
+    """A descriptor of `path`, created if need be, that holds its lock (flock).
+
+    None while another one holds it, or has just released and removed it: then try again.
+    """
+    lock = _take_lock(path)
+    if lock is None or _is_same_file(lock, path):
+        return lock
+    os.close(lock)
+    return None
+
+
 def _locked_name(target: Path) -> tuple[Path, int]:
     """A staging path that nobody else uses and the descriptor that holds its lock.
 
@@ -74,11 +86,9 @@ def _locked_name(target: Path) -> tuple[Path, int]:
     """
     while True:
         folder = target.parent / f"{STAGING_PREFIX}{target.name}-{os.getpid()}-{secrets.token_hex(8)}"
-        lock = _take_lock(_lock_path(folder))
-        if lock is not None and _is_same_file(lock, _lock_path(folder)):
-            return folder, lock
+        lock = lock_file(_lock_path(folder))
         if lock is not None:
-            os.close(lock)
+            return folder, lock
 
 
 def _remove_if_abandoned(folder: Path) -> bool:

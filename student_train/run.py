@@ -1,14 +1,16 @@
 """A run directory: which run it holds, whether it is finished, and from where it goes on.
 
-`run.json` states everything that decides the weights. A directory that holds another run, or something else, is refused.
+`run.json` states everything that decides the weights, the part of the cache that was there when the run began included: a
+resumed run takes that part again, though the dump has gone on. A directory that holds another run, or something else, is refused.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..cache import Cache
+from ..cache import Cache, Part
 from ..errors import RunMismatchError
 from .checkpoint import write_durably
 from .config import TrainConfig
@@ -71,6 +73,18 @@ def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str,
     write_durably(path, (json.dumps(ours, indent=1, sort_keys=True) + "\n").encode())
 
 
+def part_taken(output: Path) -> Part | None:
+    """The part of the cache with which the run in this directory began; None where there is no run yet."""
+    if not (output / RUN_FILE).exists():
+        return None
+    found = _read(output / RUN_FILE).get("cache_part")
+    if not isinstance(found, dict) or set(found) != {"extents", "shards"}:
+        raise RunMismatchError(
+            f"{output / RUN_FILE} names no part of a cache; remove the directory or use another --output"
+        )
+    return Part(int(found["extents"]), str(found["shards"]))
+
+
 def is_finished(output: Path) -> bool:
     """Whether the run has written its model, which it does last."""
     return (output / "model.safetensors").exists()
@@ -78,7 +92,8 @@ def is_finished(output: Path) -> bool:
 
 def _identity(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: getattr(config, name) for name in IDENTITY}
-    settings |= {"cache_digest": cache.digest} | {f"student.{name}": student_config[name] for name in SHAPE}
+    settings |= {"cache_part": asdict(cache.part), "cache_digest": cache.digest}
+    settings |= {f"student.{name}": student_config[name] for name in SHAPE}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
 

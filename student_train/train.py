@@ -30,7 +30,7 @@ from .optimisers import (
     set_learning_rate,
 )
 from .report import card_facts
-from .run import CHECKPOINTS, claim_output, is_finished
+from .run import CHECKPOINTS, claim_output, is_finished, part_taken
 from .setup import Say, Setup, set_up
 from .student import save_student
 
@@ -48,9 +48,10 @@ class Progress:
 def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
     """Stage two: train one student from a cache and write it to `config.output`; returns its held-out losses in nats.
 
-    Running it again continues from the latest checkpoint; a finished run is left alone.
+    Running it again continues from the latest checkpoint, with the shards that were published when the run began; a finished
+    run is left alone.
     """
-    cache = open_cache(config.cache, config.allow_unfinished)
+    cache = open_cache(config.cache, config.allow_unfinished, part_taken(config.output))
     if not len(cache.training):
         raise ConfigurationError(f"{config.cache} has no training examples published yet; run dump-teacher again")
     objective = build_objective(config.objective, config.logits, config.cross_relation, config.weight)

@@ -19,7 +19,7 @@ from ..signals.relations import default_relation_heads
 from ..signals.site_codec import SiteCodec
 from ..signals.sites import Site, parse_sites
 from ..storage.columns import Column
-from ..storage.folder import publish_folder
+from ..storage.folder import publish_or_accept
 from ..storage.layout import calibration_path
 from .batches import batches_of, run_teacher
 from .examples import ExampleSource
@@ -59,7 +59,7 @@ def calibrate(root: Path, plan: dict[str, Any], teacher: Teacher, source: Exampl
     }
     if plan["signals"]["logits"]:
         columns |= _probability_columns(average.probability(), plan["tokenizer"]["size"])
-    publish_folder(calibration_path(root), "calibration", body, columns, codec="zstd")
+    publish_or_accept(calibration_path(root), "calibration", body, columns, codec="zstd")
 
 
 class _Average:

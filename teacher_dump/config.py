@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..signals.logits import LOGIT_KINDS
+from ..storage.positions import parse_ranges
 from .teacher import DTYPES
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -72,6 +73,10 @@ class DumpConfig:
     shard_examples: int = 256
     dtype: str = "float32"
     device: str = "auto"
+    threads: int | None = None
+    """CPU threads of the forward, part of the plan; the plan's own, or for a new one `default_threads()`, unless given."""
+    shards: str | None = None
+    """Positions in the shard table to dump, `A:B` with commas; all by default."""
     codec: str = "pcodec"
     mixed_environment: bool = False
     """Go on with a cache that another machine or other library versions began; byte identity is then not promised."""
@@ -103,6 +108,9 @@ class DumpConfig:
             self.calibration_examples >= 3,
             "--calibration-examples must be at least 3: basis, step and report need one each",
         )
+        _require(self.threads is None or self.threads >= 1, f"--threads must be at least 1, not {self.threads}")
+        if self.shards is not None:
+            parse_ranges(self.shards)
         _require(self.relation_kl > 0, "--relation-kl must be positive")
         _require(self.relation_step is None or self.relation_step > 0, "--relation-step must be positive")
         _require(self.relation_rank is None or self.relation_rank >= 1, "--relation-rank must be at least 1")

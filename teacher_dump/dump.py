@@ -1,48 +1,47 @@
 """`miniend dump-teacher`: plan, segments, extent, calibration, shards, each published once and skipped when it is there.
 
-The writer works in a thread of its own, one shard behind the teacher.
+Any number of processes may do this to one cache: whoever comes first prepares it while the others wait, then all share the
+shards (storage/claims.py).
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from ..cache import open_cache
-from ..devices import choose_device
-from ..errors import CacheMismatchError, CorpusError
+from ..errors import CorpusError
 from ..pretrained import pin_revision, read_raw_config
 from ..progress import progress_bar
 from ..signals.fidelity import SpreadOf
 from ..signals.relations import carries_no_information
 from ..signals.sites import KINDS
-from ..storage.folder import PublishedFolder, folder_exists, publish_folder
-from ..storage.layout import (
-    ShardRange,
-    calibration_path,
-    extent_path,
-    plan_path,
-    read_extents,
-    shard_path,
-    shard_table,
-)
+from ..storage.claims import Claims
+from ..storage.folder import PublishedFolder, folder_exists
+from ..storage.layout import ShardRange, calibration_path, plan_path, shard_table
+from ..storage.positions import positions_in, positions_text
 from .calibrate import calibrate
 from .config import DumpConfig
 from .examples import ExampleSource
+from .extents import ensure_extent, planned_totals
 from .mixture import parse_mixture
-from .plan import ensure_plan, plan_body
-from .shard import EncodedShard, ShardEncoder, Timings
+from .plan import ensure_plan, plan_body, require_free
+from .segments import Documents
+from .shard import ShardEncoder, Timings
+from .shard_loop import examples_in, is_published, make_shards
 from .teacher import Teacher, load_teacher
 from .tokenizer import TextTokenizer
+from .worker import Worker
 
 CLEARLY_BETTER = 0.5
 """Nats by which a teacher should beat the unigram entropy; less suggests a wrong tokenizer, head scale or checkpoint."""
 
 LARGE_TAIL = 0.1
 """Mean mass outside the top k above which the dump says so."""
+
+PREPARATION = "preparation"
+"""Name of the claim on everything before the shards."""
 
 Say = Callable[[str], None]
 
@@ -53,13 +52,22 @@ class DumpReport:
 
     cache: Path
     new_examples: int
+    """Published since it began, by itself or another worker."""
+    own_examples: int
+    """Those that it encoded itself."""
     seconds: float
     """Of the shard loop alone."""
     timings: Timings
 
 
 def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
-    """Stage one, from a corpus and a teacher to a finished cache; continues whatever is already published."""
+    """Stage one, from a corpus and a teacher to a finished cache; continues whatever is already published.
+
+    Under torchrun, one of several ranks, of which only the first says anything. Returns when all shards that were asked for
+    are there, whoever made them.
+    """
+    worker = Worker.from_environment()
+    say = say if worker.leads else _silent
     mixture = parse_mixture(config).pinned()
     revision = pin_revision(config.teacher, config.teacher_revision)
     read_raw_config(config.teacher, revision)
@@ -67,23 +75,49 @@ def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
     sentinels = config.objective == "span-corruption"
     described = tokenizer.describe(sentinels)
     prints = mixture.fingerprint()
-    teacher = load_teacher(config.teacher, config.dtype, choose_device(config.device), revision)
+    teacher = load_teacher(config.teacher, config.dtype, worker.device(config.device), revision)
     tokenizer.check_fits(teacher.facts.vocab_rows)
     body = plan_body(config, teacher, prints, described)
     if not folder_exists(plan_path(config.cache), "plan"):
+        require_free(config.cache)
         mixture.require_documents()  # a wrong field or an empty corpus is refused before a plan holds it
-    plan = ensure_plan(config.cache, body, tokenizer.files(), config.mixed_environment).document
+    with Claims(config.cache) as claims:
+        claims.wait(PREPARATION, lambda: say(f"waiting for another worker to prepare {config.cache}"))
+        plan, source, table = _prepare(config, body, teacher, tokenizer, mixture.documents)
+        claims.release(PREPARATION)
+        calibration = PublishedFolder(calibration_path(config.cache), "calibration")
+        _say_calibration(calibration.document, plan, say)
+        encoder = ShardEncoder(plan, calibration, teacher, source)
+        report = _dump_shards(config, table, plan["codec"], encoder, claims, worker)
+    if worker.leads:
+        say(_summary(report, config, table))
+        _say_tail(open_cache(config.cache, allow_unfinished=True).fidelity(), plan, say)
+    return report
+
+
+def _prepare(
+    config: DumpConfig, body: dict[str, Any], teacher: Teacher, tokenizer: TextTokenizer, corpus: Documents
+) -> tuple[dict[str, Any], ExampleSource, list[ShardRange]]:
+    """Everything before the shards, where it is not published yet: the plan, the source of examples, the shard table."""
+    plan = ensure_plan(config, body, tokenizer.files()).document
+    _chosen(config, _table(plan, planned_totals(config, plan)))  # refused before the corpus is read
     source = ExampleSource(config.cache, plan)
-    _ensure_segments(config, source, mixture.documents, tokenizer)
-    extents = _ensure_extent(config, plan)
+    _ensure_segments(config, source, corpus, tokenizer)
+    table = _table(plan, ensure_extent(config, plan))
     if not folder_exists(calibration_path(config.cache), "calibration"):
         calibrate(config.cache, plan, teacher, source, config.examples)
-    calibration = PublishedFolder(calibration_path(config.cache), "calibration")
-    _say_calibration(calibration.document, plan, say)
-    return _dump_shards(config, plan, extents, calibration, teacher, source, say)
+    return plan, source, table
 
 
-def _ensure_segments(config: DumpConfig, source: ExampleSource, corpus: Any, tokenizer: TextTokenizer) -> None:
+def _table(plan: dict[str, Any], totals: list[int]) -> list[ShardRange]:
+    return shard_table(plan["validation_examples"], totals, plan["shard_examples"])
+
+
+def _silent(_line: str) -> None:
+    """What a rank other than the first says."""
+
+
+def _ensure_segments(config: DumpConfig, source: ExampleSource, corpus: Documents, tokenizer: TextTokenizer) -> None:
     segments = source.segments
     segments.ensure(config.validation_examples, config.examples, corpus, tokenizer.encode_batch)
     available = segments.count("train") * config.passes
@@ -95,79 +129,46 @@ def _ensure_segments(config: DumpConfig, source: ExampleSource, corpus: Any, tok
         )
 
 
-def _ensure_extent(config: DumpConfig, plan: dict[str, Any]) -> list[int]:
-    """The totals planned so far, with this run's appended when it is larger. Shrinking is refused."""
-    extents = read_extents(config.cache, plan["sha256"])
-    planned = int(extents[-1]["examples"]) if extents else 0
-    if config.examples < planned:
-        raise CacheMismatchError(
-            f"{config.cache} already plans {planned} examples; --examples {config.examples} would shrink it, it can only grow"
-        )
-    if config.examples > planned:
-        parent = extents[-1]["sha256"] if extents else plan["sha256"]
-        body = {"parent": parent, "examples": config.examples, "shard_examples": config.shard_examples}
-        publish_folder(extent_path(config.cache, len(extents)), "extent", body)
-    return [int(extent["examples"]) for extent in read_extents(config.cache, plan["sha256"])]
+def _chosen(config: DumpConfig, table: list[ShardRange]) -> list[ShardRange]:
+    """The shards that `--shards` names, or all. Raises ConfigurationError where it names none of the table."""
+    return table if config.shards is None else [table[place] for place in positions_in(config.shards, len(table))]
 
 
 def _dump_shards(
-    config: DumpConfig,
-    plan: dict[str, Any],
-    extents: list[int],
-    calibration: PublishedFolder,
-    teacher: Teacher,
-    source: ExampleSource,
-    say: Say,
+    config: DumpConfig, table: list[ShardRange], codec: str, encoder: ShardEncoder, claims: Claims, worker: Worker
 ) -> DumpReport:
-    table = shard_table(plan["validation_examples"], extents, plan["shard_examples"])
-    pending = [
-        shard for shard in table if not folder_exists(shard_path(config.cache, shard.split, shard.number), "marker")
-    ]
-    total, missing = sum(s.stop - s.start for s in table), sum(s.stop - s.start for s in pending)
-    encoder = ShardEncoder(plan, calibration, teacher, source)
-    publish = partial(_publish, config.cache, plan["codec"])
+    root, chosen = config.cache, _chosen(config, table)
+    pending = worker.in_order([shard for shard in chosen if not is_published(root, shard)])
+    total, missing = examples_in(chosen), examples_in(pending)
     begun = perf_counter()
-    with progress_bar("dump", total, "example", initial=total - missing) as bar:
-        for shard in _written_behind(pending, encoder, publish):
-            bar.update(shard.stop - shard.start)
-    report = DumpReport(config.cache, missing, perf_counter() - begun, encoder.timings)
-    say(_summary(report, total))
-    _say_tail(open_cache(config.cache, allow_unfinished=True).fidelity(), plan, say)
-    return report
+    with progress_bar("dump", total, "example", initial=total - missing, shown=worker.leads) as bar:
+
+        def progress() -> None:
+            if not bar.disable:
+                bar.update(total - examples_in([s for s in pending if not is_published(root, s)]) - bar.n)
+
+        own = make_shards(root, codec, pending, encoder, claims, progress)
+        progress()
+    return DumpReport(root, missing, own, perf_counter() - begun, encoder.timings)
 
 
-def _written_behind(
-    pending: list[ShardRange], encoder: ShardEncoder, publish: Callable[[ShardRange, EncodedShard], None]
-) -> Iterator[ShardRange]:
-    """Encode shard after shard while the one before is written; yields a shard once it has been encoded.
-
-    At most one shard waits in memory; a failed write surfaces at the next shard or at the end.
-    """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
-        writing: Future[None] | None = None
-        for shard in pending:
-            encoded = encoder.encode(shard)
-            waiting = perf_counter()
-            if writing is not None:
-                writing.result()
-            encoder.timings.wait += perf_counter() - waiting
-            writing = writer.submit(publish, shard, encoded)
-            yield shard
-        if writing is not None:
-            writing.result()
-
-
-def _publish(root: Path, codec: str, shard: ShardRange, encoded: EncodedShard) -> None:
-    publish_folder(shard_path(root, shard.split, shard.number), "marker", encoded.body, encoded.columns, codec=codec)
-
-
-def _summary(report: DumpReport, total: int) -> str:
+def _summary(report: DumpReport, config: DumpConfig, table: list[ShardRange]) -> str:
+    """What was done, what for, and what the cache still misses."""
+    left = [place for place, shard in enumerate(table) if not is_published(report.cache, shard)]
+    total = examples_in(_chosen(config, table))
+    asked = f"shards {config.shards} of {report.cache} are" if config.shards else f"{report.cache} is"
+    misses = (
+        f"; the cache still misses {len(left)} of {len(table)} shards: --shards {positions_text(left)}" if left else ""
+    )
+    if config.shards and not left:
+        misses = "; the cache is complete"
     if not report.new_examples:
-        return f"{report.cache} is complete: all {total} examples (validation included) were already there"
+        return f"{asked} complete: all {total} examples (validation included) were already there{misses}"
     t = report.timings
+    own = f", {report.own_examples} of them by this worker" if report.own_examples < report.new_examples else ""
     return (
-        f"dumped {report.new_examples} of {total} examples (validation included) in {report.seconds:.1f} s: "
-        f"teacher forward {t.forward:.1f} s, encoding {t.encode:.1f} s, waiting for the disk {t.wait:.1f} s"
+        f"dumped {report.new_examples} of {total} examples (validation included){own} in {report.seconds:.1f} s: "
+        f"teacher forward {t.forward:.1f} s, encoding {t.encode:.1f} s, waiting for the disk {t.wait:.1f} s{misses}"
     )
 
 

@@ -16,7 +16,7 @@ from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
 from ..signals.logits import ENTROPY_STEP
 from ..signals.sites import parse_sites
-from ..storage.folder import PublishedFolder, folder_exists, publish_folder
+from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
 from .config import DumpConfig, option
 from .packing import EOS_BETWEEN_DOCUMENTS
@@ -27,6 +27,8 @@ from .teacher import Teacher
 NOT_COMPARED = ("environment", "derived")
 NAMES_OF_THE_TEACHER = ("teacher.name:", "teacher.revision:")
 """Differences that do not count: the digest of its tensors decides."""
+MOST_THREADS = 8
+"""Default threads of a dump at most, since several workers may share a machine."""
 
 
 def plan_body(
@@ -56,7 +58,7 @@ def plan_body(
         "shard_examples": config.shard_examples,
         "codec": config.codec,
         "signals": _signals_body(config, teacher, tokenizer["size"]),
-        "environment": numeric_environment(teacher.device),
+        "environment": numeric_environment(teacher.device, config.threads or default_threads()),
         "derived": {"validation_share": validation_share(config.validation_examples, config.examples, config.passes)},
     }
 
@@ -113,45 +115,50 @@ def validation_share(validation_examples: int, examples: int, passes: int) -> fl
     return round(min(0.5, 1.5 * validation_examples / (validation_examples + examples / passes)), 6)
 
 
-def numeric_environment(device: torch.device) -> dict[str, Any]:
+def default_threads() -> int:
+    """Threads of a new plan: of the machine, not of how the process was started (torchrun exports OMP_NUM_THREADS=1), since
+    sums over another number of threads may differ in their last bits."""
+    return min(MOST_THREADS, os.cpu_count() or 1)
+
+
+def numeric_environment(device: torch.device, threads: int) -> dict[str, Any]:
     """What besides the plan may change a shard's bytes: device, processor, threads and library versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     packages = ("torch", "transformers", "tokenizers", "numpy", "zarr", "numcodecs", "pcodec")
     return {
         "device": f"{device.type}: {name}",
         "cpu": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "versions": {package: version(package) for package in packages},
     }
 
 
-def ensure_plan(root: Path, body: dict[str, Any], tokenizer_files: Mapping[str, bytes], mixed: bool) -> PublishedFolder:
+def ensure_plan(config: DumpConfig, body: dict[str, Any], tokenizer_files: Mapping[str, bytes]) -> PublishedFolder:
     """Publish the plan, or check that the one already there is the same; set the thread count that it asks for.
 
     A plan whose corpus turned out too short has promised nothing and is replaced by one that differs.
     Raises CacheMismatchError that names every setting that differs. `examples` is no part of the plan and may grow.
     """
-    path = plan_path(root)
+    root, path = config.cache, plan_path(config.cache)
     files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()}
     if folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent"):
-        _discard_other_plan(root, body)
-    if not folder_exists(path, "plan"):
-        _require_free(root)
-        publish_folder(path, "plan", body, files=files)
-    plan = PublishedFolder(path, "plan")
-    torch.set_num_threads(plan.document["environment"]["threads"])
-    compare_plans(root, plan.document, body | {"environment": numeric_environment_like(plan.document, body)}, mixed)
+        _discard_other_plan(root, body, config.threads)
+    there = folder_exists(path, "plan")
+    plan = PublishedFolder(path, "plan") if there else publish_or_accept(path, "plan", body, files=files)
+    threads = config.threads or plan.document["environment"]["threads"]
+    compare_plans(root, plan.document, _with_threads(body, threads), config.mixed_environment)
+    torch.set_num_threads(threads)
     return plan
 
 
-def _discard_other_plan(root: Path, body: Mapping[str, Any]) -> None:
+def _discard_other_plan(root: Path, body: Mapping[str, Any], threads: int | None) -> None:
     """Remove a plan that differs from this run's and cannot be fulfilled, or has no segments yet; each part by a rename."""
     plan = PublishedFolder(plan_path(root), "plan").document
     segments = SegmentStore(root, plan)
     validation_short = segments.exhausted("validation") and segments.count("validation") < plan["validation_examples"]
     nothing = not segments.count("validation") and not segments.count("train")
     if (nothing or validation_short or segments.exhausted("train")) and differences(
-        {key: plan.get(key) for key in body}, body
+        {key: plan.get(key) for key in body}, _with_threads(body, threads or plan["environment"]["threads"])
     ):
         aside = root / ".discarded"
         shutil.rmtree(aside, ignore_errors=True)
@@ -162,9 +169,9 @@ def _discard_other_plan(root: Path, body: Mapping[str, Any]) -> None:
         shutil.rmtree(aside)
 
 
-def numeric_environment_like(plan: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
-    """This run's environment with the plan's thread count, which the run has just taken over."""
-    return {**body["environment"], "threads": plan["environment"]["threads"]}
+def _with_threads(body: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    """A plan's body with another thread count."""
+    return {**body, "environment": {**body["environment"], "threads": threads}}
 
 
 def compare_plans(root: Path, plan: Mapping[str, Any], body: Mapping[str, Any], mixed: bool) -> None:
@@ -224,12 +231,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _require_free(root: Path) -> None:
-    """A directory that holds something else is not written into."""
+def require_free(root: Path) -> None:
+    """Raise CacheMismatchError for a directory that holds something else, which is not written into."""
     if root.exists() and not root.is_dir():
         raise CacheMismatchError(f"{root} is a file; expected a directory for the cache")
     strangers = [name for name in os.listdir(root) if not name.startswith(".")] if root.exists() else []
-    if strangers:
+    if strangers and not folder_exists(plan_path(root), "plan"):  # which another worker may just have published
         raise CacheMismatchError(
             f"{root} holds no cache but other files ({', '.join(sorted(strangers)[:3])}); name an empty directory"
         )

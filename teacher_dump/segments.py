@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import CorpusError
 from ..progress import progress_bar
 from ..storage.columns import Column
-from ..storage.folder import PublishedFolder, folder_exists, publish_folder
+from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import ShardRange, segment_path
 from ..storage.markers import marker_members, open_marked
 from .corpus_files import Document
@@ -71,9 +71,7 @@ class SegmentStore:
     def _extend(self, split: str, wanted: int, documents: Documents, encode: EncodeBatch) -> None:
         if self.count(split) >= wanted or self.exhausted(split):
             return
-        cursor = SegmentCursor(document=0, offset=0)
-        if self._folders[split]:
-            cursor = SegmentCursor(**self._folders[split][-1].document["next"])
+        cursor = self._next(split)
         packed = self._pack(split, documents, encode, cursor)
         with progress_bar(f"segments ({split})", wanted, "segment", initial=self.count(split)) as bar:
             while self.count(split) < wanted and not self.exhausted(split):
@@ -81,7 +79,15 @@ class SegmentStore:
                 batch = list(islice(packed, asked))
                 self._publish(split, batch, cursor, exhausted=len(batch) < asked)
                 cursor = batch[-1][1] if batch else cursor
+                if cursor != self._next(split):  # another worker, who planned other examples, published other folders
+                    cursor = self._next(split)
+                    packed = self._pack(split, documents, encode, cursor)
                 bar.update(len(batch))
+
+    def _next(self, split: str) -> SegmentCursor:
+        """Where in the corpus the next folder begins."""
+        folders = self._folders[split]
+        return SegmentCursor(**folders[-1].document["next"]) if folders else SegmentCursor(document=0, offset=0)
 
     def _pack(
         self, split: str, documents: Documents, encode: EncodeBatch, start: SegmentCursor
@@ -120,7 +126,7 @@ class SegmentStore:
         columns: dict[str, Column] = {}
         for part, name in enumerate(names):
             columns |= ragged_columns(name, [segment[part] for segment, _ in batch], "token")
-        publish_folder(segment_path(self._root, split, number), "marker", body, columns, codec=self._plan["codec"])
+        publish_or_accept(segment_path(self._root, split, number), "marker", body, columns, codec=self._plan["codec"])
         self._discover(split)
 
     def _discover(self, split: str) -> None:

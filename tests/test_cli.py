@@ -22,7 +22,7 @@ OPTIONS = {
         --objective --input-length --target-length --noise-density
         --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
         --relation-temperature --logits --top-k --logit-step --calibration-examples --batch-size --shard-examples --dtype
-        --device --codec --seed --mixed-environment
+        --device --codec --threads --shards --seed --mixed-environment
     """,
     "train-student": """
         --cache --output --size --objective --logits --no-logits --cross-relation --relation-heads --weight --steps
@@ -41,6 +41,7 @@ DUMP = {
     "batch-size": 4,
     "top-k": 8,
     "device": "cpu",
+    "threads": 1,
 }
 
 

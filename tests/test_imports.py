@@ -27,6 +27,7 @@ ALLOWED = {
     "recipes": SHARED | STAGES,
     "cli": SHARED | STAGES | {"recipes", "__init__"},
     "__init__": {"errors", "cache"},
+    "__main__": {"cli"},
 }
 """Room -> the other rooms that it may import."""
 FORBIDDEN_LIBRARIES = {

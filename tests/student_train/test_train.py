@@ -28,7 +28,9 @@ from miniend.signals.t5 import is_tied
 from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
-from support.tiny_cache import PAIRS, build_tiny_cache
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.dump import dump_teacher
+from support.tiny_cache import DUMP, PAIRS, build_tiny_cache
 
 TIMING = {"tokens_per_second", "step_seconds", "data_wait_seconds"}
 RUN = {
@@ -438,6 +440,65 @@ def test_an_unfinished_cache_is_refused_unless_allowed(own_span_cache, tmp_path)
         shutil.rmtree(path)
     with pytest.raises(ConfigurationError, match="no training examples published yet"):
         run(own_span_cache, tmp_path / "other", allow_unfinished=True)
+
+
+def test_a_run_begun_on_a_growing_dump_goes_on_with_the_shards_that_it_began_with(span_home, tmp_path, monkeypatch):
+    """The order of examples follows from the shards: with more of them a resumed run would be another, or be refused."""
+    cache, aside = shutil.copytree(span_home / "cache", tmp_path / "cache"), tmp_path / "aside"
+    aside.mkdir()
+    later = ["train-000001", "validation-000000"]
+    for name in later:
+        (cache / "shards" / name).rename(aside / name)
+    unbroken, stopped = tmp_path / "unbroken", tmp_path / "stopped"
+    run(cache, unbroken, allow_unfinished=True)
+    with monkeypatch.context() as patched:
+        step, left = train.train_step, iter(range(6))
+
+        def step_or_stop(*arguments):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return step(*arguments)
+
+        patched.setattr(train, "train_step", step_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(cache, stopped, allow_unfinished=True)
+    (aside / later[0]).rename(cache / "shards" / later[0])
+    (aside / later[1]).rename(cache / "shards" / later[1])
+    grow(span_home, cache, examples=30)
+    assert len(miniend.open_cache(cache)) == 30
+    run(cache, stopped)
+    assert same_weights(unbroken, stopped)
+    assert metrics(stopped) == metrics(unbroken)
+    assert (stopped / "README.md").read_text() == (unbroken / "README.md").read_text()
+    fresh = tmp_path / "fresh"
+    run(cache, fresh)
+    assert not same_weights(unbroken, fresh), "a new run takes all that is there by now"
+
+
+def grow(home, cache, examples):
+    """More examples into a copy of the cache of `home`."""
+    settings = {**DUMP, "teacher": str(home / "teacher"), "corpus": str(home / "corpus.jsonl"), "examples": examples}
+    dump_teacher(DumpConfig(cache=cache, **settings), say=lambda _line: None)
+
+
+def test_a_run_whose_shards_are_no_longer_there_is_refused(own_span_cache, tmp_path):
+    """What it began with is what its card names; on the rest it would be another run."""
+    run(own_span_cache, tmp_path / "student")
+    shutil.rmtree(own_span_cache / "shards" / "train-000001")
+    with pytest.raises(CacheUnfinishedError):
+        run(own_span_cache, tmp_path / "student")
+    with pytest.raises(RunMismatchError, match=r"cache_part: there .*0:4.*, now .*0:2,3:4"):
+        run(own_span_cache, tmp_path / "student", allow_unfinished=True)
+
+
+def test_a_run_file_that_names_no_part_of_a_cache_is_refused(span_home, finished, tmp_path):
+    """Opening all of the cache instead would go on with other examples."""
+    output = shutil.copytree(finished, tmp_path / "student")
+    found = json.loads((output / "run.json").read_text())
+    del found["cache_part"]
+    (output / "run.json").write_text(json.dumps(found))
+    with pytest.raises(RunMismatchError, match="names no part of a cache"):
+        run(span_home, output)
 
 
 def test_a_cache_that_lacks_a_signal_is_refused_before_anything_is_written(span_home, tmp_path):

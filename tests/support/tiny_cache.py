@@ -20,6 +20,7 @@ DUMP = {
     "batch_size": 8,
     "codec": "zstd",
     "device": "cpu",
+    "threads": 1,
 }
 PAIRS = {"objective": "pairs", "field": ("source", "target"), "input_length": 24, "target_length": 14}
 """Ragged examples: inputs of 4 to 24 tokens, targets of 2 to 14."""

@@ -39,6 +39,7 @@ SETTINGS = {
     "batch_size": 3,
     "top_k": 8,
     "device": "cpu",
+    "threads": 1,
 }
 RUN = """
 import json, sys

@@ -1,0 +1,63 @@
+"""Claims: who of several workers makes what, so that they share the work of one cache and do none of it twice.
+
+A claim is a lock (flock) on `CACHE/.claim-NAME`, which the kernel drops when its holder dies however it dies; so nobody ever
+waits for the dead, and what they left undone is claimed by the next. Claims save work and decide nothing: publishing is
+exclusive without them, and workers that do not see each other's locks only make the same bytes twice.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from time import sleep
+from types import TracebackType
+from typing import Self
+
+from .publish import LOCK_SUFFIX, lock_file
+
+CLAIM_PREFIX = ".claim-"
+POLL_SECONDS = 0.2
+
+
+class Claims:
+    """The claims of one worker on parts of one cache; a context at whose end all are released."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._held: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self._root.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self._held):
+            self.release(name)
+        for path in self._root.glob(CLAIM_PREFIX + "*" + LOCK_SUFFIX):
+            if (lock := lock_file(path)) is not None:  # left by a worker that was killed
+                path.unlink(missing_ok=True)
+                os.close(lock)
+
+    def take(self, name: str) -> bool:
+        """Claim `name`; False while another worker, or this one, holds it."""
+        lock = lock_file(self._path(name))
+        if lock is not None:
+            self._held[name] = lock
+        return lock is not None
+
+    def wait(self, name: str, waiting: Callable[[], None]) -> None:
+        """Claim `name`, after its holder has released it or died; calls `waiting` once where that takes time."""
+        if self.take(name):
+            return
+        waiting()
+        while not self.take(name):
+            sleep(POLL_SECONDS)
+
+    def release(self, name: str) -> None:
+        """Give up a claim that this worker holds."""
+        self._path(name).unlink(missing_ok=True)
+        os.close(self._held.pop(name))
+
+    def _path(self, name: str) -> Path:
+        return self._root / (CLAIM_PREFIX + name + LOCK_SUFFIX)
