@@ -3,7 +3,7 @@
     python benchmarks/dump_ratio.py --tokenizer DIR --corpus 'FILES*.jsonl.gz' --work DIR [--shape base] [--input-length 512]
 
 The teacher has random weights in the shape of T5-base (or -small, 60 M parameters), for time does not ask what they mean. After
-plan, segments and calibration a cache is grown by one shard at a time (three sites and logits, codecs, integrity and writing
+plan, segments and calibration the shards are dumped one at a time (three sites and logits, codecs, integrity and writing
 included); each time the bare forward over the same examples is run beside it, in turns. Printed are the median and the range
 of the ratios, and what segments, calibration and fidelity cost once.
 """
@@ -61,7 +61,7 @@ def main() -> None:
         teacher=str(random_teacher(asked)),
         corpus=asked.corpus,
         cache=asked.work / "cache",
-        examples=asked.shard_examples,
+        examples=asked.shard_examples * (asked.pairs + 1),
         validation_examples=0,
         input_length=asked.input_length,
         logits=asked.logits,
@@ -70,6 +70,7 @@ def main() -> None:
         shard_examples=asked.shard_examples,
         dtype=asked.dtype,
         device=asked.device,
+        shards="0:1",
     )
     begun = perf_counter()
     first = dump_teacher(config)
@@ -99,13 +100,11 @@ def random_teacher(asked: argparse.Namespace) -> Path:
 def pairs(asked: argparse.Namespace, config: DumpConfig, teacher: Teacher, source: ExampleSource) -> Iterator[float]:
     """One ratio per shard: the dump's own loop and the bare forward over its examples, in turns."""
     for number in range(1, asked.pairs + 1):
-        start, stop = number * asked.shard_examples, (number + 1) * asked.shard_examples
-        if number % 2:
-            bare = bare_seconds(teacher, source, config, start, stop) if number > 1 else None
-        report = dump_teacher(replace(config, examples=stop), say=lambda _line: None)
-        source = ExampleSource(config.cache, PublishedFolder(plan_path(config.cache), "plan").document)
-        if not number % 2 or bare is None:
-            bare = bare_seconds(teacher, source, config, start, stop)
+        start = number * asked.shard_examples
+        part = (start, start + asked.shard_examples)
+        bare = bare_seconds(teacher, source, config, *part) if number % 2 else 0.0
+        report = dump_teacher(replace(config, shards=f"{number}:{number + 1}"), say=lambda _line: None)
+        bare = bare or bare_seconds(teacher, source, config, *part)
         t = report.timings
         print(
             f"  pair {number}: loop {report.seconds:.2f} s (forward {t.forward:.2f}, encoding {t.encode:.2f}, "
