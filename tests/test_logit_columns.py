@@ -49,7 +49,9 @@ def test_what_was_encoded_is_read_back(kind, codec, tmp_path):
     found = read_logits(published(tmp_path / "shard", kind, stored, codec), kind)
     assert same(found.positions(0, 30), stored)
     parts = [found.positions(start, stop) for start, stop in ((0, 1), (1, 1), (1, 12), (12, 29), (29, 30))]
-    assert all(getattr(part, name).dtype == torch.int32 for part in parts for name in LogitIntegers.__dataclass_fields__)
+    assert all(
+        getattr(part, name).dtype == torch.int32 for part in parts for name in LogitIntegers.__dataclass_fields__
+    )
     assert same(join_integers(parts), stored)
 
 

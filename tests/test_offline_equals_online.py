@@ -2,7 +2,8 @@
 
 The other side is written here from the papers' definitions, with plain transformers forwards and hooks: it imports neither
 the package's signals nor its losses, and its optimiser is torch's own. Shared are the student's first weights, the order
-of the examples and, for draws, the random numbers and the order of ids. The cache is ragged, so that masks matter, and its relation temperatures are calibrated, so that they do.
+of the examples and, for draws, the random numbers and the order of ids. The cache is ragged, so that masks matter, and its
+relation temperatures are calibrated, so that they do.
 """
 
 import ast
@@ -110,7 +111,8 @@ def fresh_student(cache):
 def online(home, run, steps=STEPS, alpha=None, causal=True, padding=True, draw_seed=0):
     """Train the same student beside the live teacher; returns the losses and the student.
 
-    `alpha` other than None, `causal=False`, `padding=False` and another `draw_seed` are the mistakes that the comparison has to find.
+    `alpha` other than None, `causal=False`, `padding=False` and another `draw_seed` are the mistakes that
+    the comparison has to find.
     """
     cache = miniend.open_cache(home / cache_of(run))
     teacher = AutoModelForSeq2SeqLM.from_pretrained(home / "teacher").eval()

@@ -86,7 +86,9 @@ def check_logits(index, folder, marker, plan, calibration, span):
     levels = lists_by_place(columns["head.levels"], columns["head.sizes"])
     draws = lists_of_sets(columns["draw.gaps"], columns["draw.sizes"])
     rows = plan["teacher"]["facts"]["vocab_rows"]
-    found = [head_of(*of_position, settings["step"], rows) for of_position in zip(codes[span], levels[span], strict=True)]
+    found = [
+        head_of(*of_position, settings["step"], rows) for of_position in zip(codes[span], levels[span], strict=True)
+    ]
     weights = [
         [max(m, 1 / settings["draws"]) / len(drawn)] * len(drawn)
         for (_, _, m), drawn in zip(found, draws[span], strict=True)

@@ -79,7 +79,9 @@ def test_kept_entries_and_tail_are_the_teachers_within_a_step(k, scale):
 
 def test_the_whole_vocabulary_leaves_no_tail():
     """A tail of rounding errors would pull the student's mass to where there is none."""
-    found = cached(teacher(), code(k=1000))
+    stored = code(k=1000).encode(teacher(), uniforms(40))
+    assert not stored.head_levels.reshape(40, 50)[:, 0].any(), "the level of a tail that is not there is 0"
+    found = code(k=1000).decode(stored)
     assert not found.tail_mass.any()
     for ids, log_p in heads(found):
         assert sorted(ids.tolist()) == list(range(50))
@@ -210,6 +212,13 @@ def test_a_hybrid_head_may_be_empty():
     empty = cached(flat.expand(3, -1), code(**KINDS["hybrid"]))
     assert len(empty.head_ids) == 0
     assert torch.bincount(empty.draw_position).tolist() == [20] * 3
+
+
+def test_an_id_of_exactly_one_nth_is_kept():
+    """The bound belongs to the head; in the tail it would be drawn every time, for more bytes."""
+    sure = torch.full((1, 50), float("-inf")).index_fill(1, torch.tensor([7]), 0.0)
+    found = cached(sure, code(kind="hybrid", k=1, draws=1))
+    assert (found.head_ids.tolist(), len(found.draw_ids)) == ([7], 0)
 
 
 @pytest.mark.parametrize("name", ["sampled", "hybrid"])

@@ -12,7 +12,9 @@ SETS = st.lists(st.lists(st.integers(0, 60), max_size=8).map(sorted), max_size=1
 
 def laid(lists, dtype=np.int64):
     """End to end, and the sizes in a small type, as they come from a column."""
-    return np.array([value for part in lists for value in part], dtype), np.array([len(part) for part in lists], np.uint8)
+    return np.array([value for part in lists for value in part], dtype), np.array(
+        [len(part) for part in lists], np.uint8
+    )
 
 
 def test_lists_begin_where_the_one_before_ends():

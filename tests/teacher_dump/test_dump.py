@@ -92,9 +92,7 @@ def contents(root):
 
 def same_logits(one, other):
     """Whether two examples have the same distributions to the last bit."""
-    return all(
-        np.array_equal(getattr(one.logits, f.name), getattr(other.logits, f.name)) for f in fields(one.logits)
-    )
+    return all(np.array_equal(getattr(one.logits, f.name), getattr(other.logits, f.name)) for f in fields(one.logits))
 
 
 def examples_of(cache):
