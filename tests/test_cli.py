@@ -21,8 +21,8 @@ OPTIONS = {
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
         --objective --input-length --target-length --noise-density
         --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
-        --relation-temperature --logits --top-k --logit-step --calibration-examples --batch-size --shard-examples --dtype
-        --device --codec --threads --shards --seed --mixed-environment
+        --relation-temperature --logits --top-k --top-p --draws --logit-step --calibration-examples --batch-size
+        --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment
     """,
     "train-student": """
         --cache --output --size --objective --logits --no-logits --cross-relation --relation-heads --weight --steps
@@ -203,6 +203,10 @@ def test_a_dump_and_its_inspection(dump, run, tmp_path):
         ({"relation-kl": 0}, "--relation-kl must be positive"),
         ({"relation-step": -1}, "--relation-step must be positive"),
         ({"logit-step": 0}, "--logit-step must lie between"),
+        ({"logit-step": 1.5}, "--logit-step must lie between"),
+        ({"draws": 0}, "--draws must be at least 1, not 0"),
+        ({"top-p": 0}, "--top-p must lie above 0"),
+        ({"top-p": 1.01}, "--top-p must lie above 0 and be at most 1"),
         ({"calibration-examples": 2}, "--calibration-examples must be at least 3"),
         ({"examples": 2}, "at least 3"),
         ({"objective": "pairs", "field": "text"}, "needs 2 --field"),

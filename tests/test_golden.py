@@ -24,14 +24,14 @@ def test_a_golden_cache_decodes_to_what_it_decoded_to_when_it_was_made(version):
         example = cache[int(index)]
         if rest in ("input_ids", "labels"):
             np.testing.assert_array_equal(getattr(example, rest), expected[name])
-        elif rest in ("ids", "log_p"):
-            found = example.logits.ids if rest == "ids" else example.logits.log_probabilities
+        elif rest.startswith("logits."):
+            found = getattr(example.logits, rest.removeprefix("logits."))
             np.testing.assert_allclose(found, expected[name], rtol=0, atol=1e-5)
         else:
             site, _, kind = rest.rpartition(".")
             np.testing.assert_allclose(getattr(example.relations[site], kind), expected[name], rtol=0, atol=1e-5)
         checked += 1
-    assert checked == 2 * (4 + 3 * 3)
+    assert checked == 2 * (2 + 7 + 3 * 3)
 
 
 def test_no_golden_cache_is_missing():

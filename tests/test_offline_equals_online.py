@@ -1,8 +1,9 @@
 """Training from a cache follows, step by step, training beside the live teacher.
 
 The other side is written here from the papers' definitions, with plain transformers forwards and hooks: it imports neither
-the package's signals nor its losses, and its optimiser is torch's own. Shared are the student's first weights and the order
-of the examples. The cache is ragged, so that masks matter, and its relation temperatures are calibrated, so that they do.
+the package's signals nor its losses, and its optimiser is torch's own. Shared are the student's first weights, the order
+of the examples and, for draws, the random numbers and the order of ids. The cache is ragged, so that masks matter, and its
+relation temperatures are calibrated, so that they do.
 """
 
 import ast
@@ -22,9 +23,11 @@ from miniend.student_train.loader import epoch_order
 from miniend.student_train.size import student_config
 from miniend.student_train.student import build_student
 from miniend.student_train.train import train_student
+from miniend.teacher_dump.span_corruption import example_rng
 from support.tiny_cache import LOSSLESS, PAIRS, build_tiny_cache
 
 STEPS, BATCH, HEADS, SIZE = 50, 4, 8, "2L32H"
+DRAWS = 60
 LEARNING_RATE, WARMUP, WEIGHT_DECAY, CLIP = 1e-3, 5, 0.01, 1.0
 WITHIN = 1e-3
 SELF = ("query", "key", "value")
@@ -37,6 +40,7 @@ TERMS = {
     "miniend-e": ("logits", "decoder.self", "encoder.self"),
 }
 RUNS = {
+    "logits hybrid": {"objective": "logits"},
     "scratch": {"objective": "scratch"},
     "logits": {"objective": "logits"},
     "minilm": {"objective": "minilm"},
@@ -65,7 +69,14 @@ def home(one_thread, tmp_path_factory):
     folder = tmp_path_factory.mktemp("online")
     settings = {**PAIRS, **LOSSLESS, "validation_examples": 0, "relation_temperature": "calibrated", "sharpen": 1.0}
     build_tiny_cache(folder, tied=False, v11=True, d_kv=12, **settings)
+    hybrid = {"logits": "hybrid", "draws": DRAWS, "signals": "", "cache": folder / "hybrid", **settings}
+    build_tiny_cache(folder, teacher=folder / "teacher", **hybrid)
     return folder
+
+
+def cache_of(run):
+    """The folder of the cache that a run is made from."""
+    return "hybrid" if "hybrid" in run else "cache"
 
 
 def offline(home, run):
@@ -75,7 +86,7 @@ def offline(home, run):
         optimiser = {"learning_rate": LEARNING_RATE, "warmup_steps": WARMUP, "weight_decay": WEIGHT_DECAY, "clip": CLIP}
         train_student(
             TrainConfig(
-                cache=home / "cache",
+                cache=home / cache_of(run),
                 output=output,
                 size=SIZE,
                 steps=STEPS,
@@ -97,12 +108,13 @@ def fresh_student(cache):
     return build_student(student_config(SIZE, cache.plan.document["teacher"]["config"]), tied=False, seed=0)
 
 
-def online(home, run, steps=STEPS, alpha=None, causal=True, padding=True):
+def online(home, run, steps=STEPS, alpha=None, causal=True, padding=True, draw_seed=0):
     """Train the same student beside the live teacher; returns the losses and the student.
 
-    `alpha` other than None, `causal=False` and `padding=False` are the mistakes that the comparison has to find.
+    `alpha` other than None, `causal=False`, `padding=False` and another `draw_seed` are the mistakes that
+    the comparison has to find.
     """
-    cache = miniend.open_cache(home / "cache")
+    cache = miniend.open_cache(home / cache_of(run))
     teacher = AutoModelForSeq2SeqLM.from_pretrained(home / "teacher").eval()
     student = fresh_student(cache)
     adam = torch.optim.AdamW(
@@ -113,11 +125,13 @@ def online(home, run, steps=STEPS, alpha=None, causal=True, padding=True):
         lr=LEARNING_RATE,
     )
     losses = []
-    for step, examples in zip(range(1, steps + 1), batches(cache), strict=False):
+    for step, numbers in zip(range(1, steps + 1), batches(cache), strict=False):
+        examples = [cache[number] for number in numbers]
         temperatures = {name: dict(codec.alpha) for name, codec in cache.codecs.items()}
         if alpha is not None:
             temperatures = {name: dict.fromkeys(found, alpha) for name, found in temperatures.items()}
-        loss = naive_loss(teacher, student, examples, RUNS[run], temperatures, causal, padding)
+        draws = Draws(cache, numbers, draw_seed) if "hybrid" in run else None
+        loss = naive_loss(teacher, student, examples, RUNS[run], temperatures, causal, padding, draws)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for p in student.parameters() if p.grad is not None], CLIP)
         adam.param_groups[0]["lr"] = adam.param_groups[1]["lr"] = LEARNING_RATE * (
@@ -130,19 +144,46 @@ def online(home, run, steps=STEPS, alpha=None, causal=True, padding=True):
 
 
 def batches(cache):
-    """Lists of examples in the loader's order, endless."""
+    """Lists of numbers of examples in the loader's order, endless."""
     sizes = [shard.examples for shard in cache.training.shards]
     starts = np.cumsum([0, *sizes])
     waiting, epoch = [], 0
     while True:
         while len(waiting) < BATCH:
-            waiting += [cache[int(starts[shard] + index)] for shard, index in epoch_order(sizes, 0, epoch)]
+            waiting += [int(starts[shard] + index) for shard, index in epoch_order(sizes, 0, epoch)]
             epoch += 1
         yield waiting[:BATCH]
         waiting = waiting[BATCH:]
 
 
-def naive_loss(teacher, student, examples, settings, temperatures, causal, padding):
+class Draws:
+    """The hybrid distributions of some examples, drawn beside the live teacher with the cache's own numbers."""
+
+    def __init__(self, cache, numbers, seed):
+        lengths = [len(cache[number].labels) for number in numbers]
+        found = [example_rng(seed, 2, number).random(n) for number, n in zip(numbers, lengths, strict=True)]
+        self.uniforms = np.concatenate(found)
+        self.order = torch.from_numpy(cache.calibration.column("logits.order").astype(np.int64))
+
+    def loss(self, log_p, log_q):
+        """The mean over positions of head terms, the tail's entropy in eighths of a nat, and draws."""
+        total = 0.0
+        for p, q, number in zip(log_p, log_q, self.uniforms, strict=True):
+            head = p.exp() >= 1 / DRAWS
+            rest = torch.where(head, 0.0, p.exp())
+            m = float(rest.sum())
+            entropy = round(-float((rest * p).sum()) * 8) / 8
+            total += (p.exp() * (p - q))[head].sum() - entropy
+            size = round(DRAWS * m) if DRAWS * m >= 1 else int(number < DRAWS * m)
+            offset = number if DRAWS * m >= 1 else number / (DRAWS * m)
+            steps = rest[self.order].cumsum(0)
+            for draw in range(size):
+                place = int((steps <= (draw + offset) / size * float(steps[-1])).sum())
+                total -= max(m, 1 / DRAWS) / size * q[self.order[place]]
+        return total / len(log_p)
+
+
+def naive_loss(teacher, student, examples, settings, temperatures, causal, padding, draws):
     """The sum of the objective's terms in float64, from two whole forwards."""
     inputs, input_valid = padded([example.input_ids for example in examples])
     labels, target_valid = padded([example.labels for example in examples])
@@ -158,7 +199,10 @@ def naive_loss(teacher, student, examples, settings, temperatures, causal, paddi
             total += -log_q.gather(-1, labels[..., None])[..., 0][target_valid].mean()
         elif term == "logits":
             log_p, log_q = (side["logits"].double().log_softmax(-1)[target_valid] for side in (theirs, ours))
-            total += 0.0 if settings.get("logits") is False else (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+            if draws:
+                total += draws.loss(log_p, log_q)
+            elif settings.get("logits") is not False:
+                total += (log_p.exp() * (log_p - log_q)).sum(-1).mean()
         else:
             valid = {"encoder": input_valid, "decoder": target_valid}
             alpha = next(found for name, found in temperatures.items() if name.startswith(term))
@@ -239,7 +283,7 @@ def test_a_student_of_the_cache_follows_the_student_of_the_live_teacher(home, ru
     losses, student = online(home, run)
     assert furthest(lines, losses) < WITHIN
     assert losses[-1] < 0.95 * losses[0], "a loss that hardly moves would make the comparison empty"
-    start = fresh_student(miniend.open_cache(home / "cache")).state_dict()
+    start = fresh_student(miniend.open_cache(home / cache_of(run))).state_dict()
     for name, ours in student.state_dict().items():
         moved = (ours - start[name]).norm()
         assert (weights.get(name, ours) - ours).norm() <= 0.02 * moved + 1e-7, name
@@ -250,12 +294,13 @@ MISTAKES = {
     "temperature of the encoder": ("e without logits", {"alpha": 1.0}),
     "no causal mask": ("minilm", {"causal": False}),
     "padding is seen by cross-attention": ("d by qk without logits", {"padding": False}),
+    "other draws": ("logits hybrid", {"draw_seed": 1}),
     "padding is seen by the encoder": ("e without logits", {"padding": False}),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_comparison_finds_a_wrong_temperature_or_mask(home, mistake):
+def test_the_comparison_finds_a_wrong_temperature_mask_or_draw(home, mistake):
     """A comparison that nothing can fail proves nothing."""
     run, wrong = MISTAKES[mistake]
     lines, _ = offline(home, run)

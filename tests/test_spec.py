@@ -60,7 +60,7 @@ def test_a_reader_written_from_the_specification_alone_rebuilds_every_signal():
             ids = read_column(folder, marker, f"{axis}s.ids")[spans[axis]]
             np.testing.assert_array_equal(ids, EXPECTED[f"{index}.{name}"])
         check_relations(index, folder, marker, calibration, spans)
-        check_logits(index, folder, marker, plan, spans["target"])
+        check_logits(index, folder, marker, plan, calibration, spans["target"])
 
 
 def check_relations(index, folder, marker, calibration, spans):
@@ -76,16 +76,75 @@ def check_relations(index, folder, marker, calibration, spans):
                 np.testing.assert_allclose(values, EXPECTED[f"{index}.{site['site']}.{block}"], rtol=0, atol=1e-4)
 
 
-def check_logits(index, folder, marker, plan, span):
-    ids, levels = (read_column(folder, marker, f"logits.{name}")[:, span] for name in ("ids", "levels"))
-    step = plan["signals"]["logits"]["step"]
-    levels = levels.astype(np.int64)
-    x = np.zeros(levels.shape)
-    x[1:] = -step * levels[1:].cumsum(0)
-    tail = -step * levels[0]
-    z = np.logaddexp.reduce(np.vstack([x, tail[None]]), axis=0)
-    np.testing.assert_array_equal(ids.T, EXPECTED[f"{index}.ids"])
-    np.testing.assert_allclose((x - z).T, EXPECTED[f"{index}.log_p"], rtol=0, atol=1e-5)
+def check_logits(index, folder, marker, plan, calibration, span):
+    settings = plan["signals"]["logits"]
+    assert settings["kind"] == "hybrid"
+    order = read_column(CACHE / "calibration", calibration, "logits.order").astype(np.int64)
+    names = ("head.sizes", "head.codes", "head.levels", "draw.sizes", "draw.gaps", "tail_entropies")
+    columns = {name: read_column(folder, marker, f"logits.{name}").astype(np.int64) for name in names}
+    codes = lists_by_place(columns["head.codes"], columns["head.sizes"])
+    levels = lists_by_place(columns["head.levels"], columns["head.sizes"])
+    draws = lists_of_sets(columns["draw.gaps"], columns["draw.sizes"])
+    rows = plan["teacher"]["facts"]["vocab_rows"]
+    found = [
+        head_of(*of_position, settings["step"], rows) for of_position in zip(codes[span], levels[span], strict=True)
+    ]
+    weights = [
+        [max(m, 1 / settings["draws"]) / len(drawn)] * len(drawn)
+        for (_, _, m), drawn in zip(found, draws[span], strict=True)
+    ]
+    check = {
+        "head_starts": np.cumsum([0, *(len(ranks) for ranks, _, _ in found)]),
+        "head_ids": [order[rank] for ranks, _, _ in found for rank in ranks],
+        "head_log_probabilities": [log_p for _, head, _ in found for log_p in head],
+        "tail_mass": [m for _, _, m in found],
+        "draw_starts": np.cumsum([0, *map(len, draws[span])]),
+        "draw_ids": [order[rank] for drawn in draws[span] for rank in drawn],
+        "draw_weights": [weight for of_position in weights for weight in of_position],
+    }
+    assert any(len(ranks) > 1 for ranks, _, _ in found)
+    assert any(len(drawn) > 1 for drawn in draws[span])
+    for name, values in check.items():
+        np.testing.assert_allclose(EXPECTED[f"{index}.logits.{name}"], values, rtol=0, atol=1e-5)
+    assert 0 <= columns["tail_entropies"].max() * settings["entropy_step"] <= np.log(rows) + 1
+
+
+def lists_by_place(stored, sizes):
+    """The first entries of all lists, then the second of those that have two, and so on."""
+    lists, begun = [[] for _ in sizes], 0
+    for place in range(max(sizes)):
+        for number, size in enumerate(sizes):
+            if size > place:
+                lists[number].append(int(stored[begun]))
+                begun += 1
+    assert begun == len(stored)
+    return lists
+
+
+def lists_of_sets(stored, sizes):
+    """Gaps by how many entries are still to come, the most first; within a group by the entry before, then by position."""
+    lists, begun = [[] for _ in sizes], 0
+    for left in range(max(sizes), 0, -1):
+        group = [number for number, size in enumerate(sizes) if size >= left]
+        before = {number: lists[number][-1] if lists[number] else 0 for number in group}
+        for number in sorted(group, key=lambda number: (before[number], number)):
+            lists[number].append(before[number] + int(stored[begun]))
+            begun += 1
+    assert begun == len(stored)
+    return lists
+
+
+def head_of(codes, levels, step, rows):
+    """Ranks, log-probabilities and the mass of everything else."""
+    if not codes:
+        return [], [], 1.0
+    ranks, x = [codes[0]], [0.0]
+    for code, level in zip(codes[1:], levels[1:], strict=True):
+        ranks.append(code + ranks[-1] if level == 0 else code)
+        x.append(x[-1] - step * level)
+    outcomes = x if len(codes) == rows else [*x, -step * levels[0]]
+    z = np.logaddexp.reduce(outcomes)
+    return ranks, [value - z for value in x], 0.0 if len(codes) == rows else np.exp(outcomes[-1] - z)
 
 
 def test_this_reader_uses_none_of_our_code():

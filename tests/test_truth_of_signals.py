@@ -189,9 +189,13 @@ def assert_same_factors(example, truth):
 
 def assert_same_distribution(example, log_p):
     """Every kept log-probability, and the tail, are those of the full softmax."""
-    expected = np.take_along_axis(log_p, example.logits.ids.astype(np.int64), axis=1)
-    assert np.abs(example.logits.log_probabilities - expected).max() < 1e-3
-    assert np.abs(example.logits.tail_mass - (1 - np.exp(expected).sum(1))).max() < 1e-3
+    logits = example.logits
+    position = np.repeat(np.arange(len(log_p)), np.diff(logits.head_starts))
+    expected = log_p[position, logits.head_ids]
+    assert np.abs(logits.head_log_probabilities - expected).max() < 1e-3
+    kept = np.bincount(position, np.exp(expected), minlength=len(log_p))
+    assert np.abs(logits.tail_mass - (1 - kept)).max() < 1e-3
+    assert len(logits.draw_ids) == 0
 
 
 def test_this_file_uses_none_of_the_mathematics_that_it_tests():
@@ -211,9 +215,41 @@ def test_a_near_lossless_cache_holds_what_plain_transformers_computes(family):
     for example in [*cache[:3], cache[-1], *cache.validation[:2]]:
         truth, log_p = plain_forward(model, example)
         assert_same_factors(example, truth)
-        assert example.logits.ids.shape == (len(example.labels), entries)
-        assert np.array_equal(np.sort(example.logits.ids, axis=1)[0], np.arange(entries))
+        assert example.logits.head_starts.tolist() == [entries * i for i in range(len(example.labels) + 1)]
+        assert np.array_equal(np.sort(example.logits.head_ids[:entries]), np.arange(entries))
         assert_same_distribution(example, log_p)
+
+
+def test_a_hybrid_cache_holds_every_likely_id_and_draws_that_average_to_the_rest(family):
+    """Heads of one position beside draws of another, or weights that are not the tail's, would still train."""
+    draws = 150  # random teachers are flat: about half of the ids are likelier than this
+    settings = {**LOSSLESS, "examples": 24, "logits": "hybrid", "draws": draws, "signals": ""}
+    cache = dump(family.material, family.folder, f"hybrid{family.number}", **settings)
+    model = plain_model(family.folder)
+    entries = len(family.material.tokenizer)
+    expected, found, variance = np.zeros(entries), np.zeros(entries), np.zeros(entries)
+    for example in cache:
+        _, log_p = plain_forward(model, example)
+        logits, p = example.logits, np.exp(log_p)
+        position = np.repeat(np.arange(len(p)), np.diff(logits.head_starts))
+        likely = p[:, :entries] >= (1 + 1e-4) / draws
+        likely[position, logits.head_ids] = False
+        assert not likely.any()
+        assert (p[position, logits.head_ids] >= (1 - 1e-4) / draws).all()
+        assert np.abs(logits.head_log_probabilities - log_p[position, logits.head_ids]).max() < 1e-3
+        p[position, logits.head_ids] = 0
+        mass = p.sum(1)
+        assert np.abs(logits.tail_mass - mass).max() < 1e-3
+        counts = np.diff(logits.draw_starts)
+        assert (np.abs(counts - draws * mass) <= np.where(mass < 1 / draws, 1, 0.55)).all()
+        drawn = np.repeat(np.arange(len(p)), counts)
+        assert np.allclose(logits.draw_weights, np.maximum(mass, 1 / draws)[drawn] / counts[drawn], atol=1e-4)
+        p = p[:, :entries] * (mass / p[:, :entries].sum(1).clip(1e-30))[:, None]
+        expected += p.sum(0)
+        found += np.bincount(logits.draw_ids, logits.draw_weights, minlength=entries)
+        variance += (p / draws).sum(0)
+    assert (np.abs(found - expected) <= 5 * np.sqrt(variance) + 1.5 / draws).all()
+    assert found.sum() == pytest.approx(expected.sum(), rel=0.05)
 
 
 def test_the_default_cache_meets_its_fidelity_on_examples_that_it_was_not_fitted_on(family):

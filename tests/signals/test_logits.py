@@ -1,178 +1,310 @@
-"""Top-k distributions: what is stored sums to one, decodes within its step, and gives the KL and gradient of the formula."""
+"""Cached next-token distributions: what is stored decodes within its step, in the promised order, for every kind."""
 
 import math
+from dataclasses import fields
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniend.signals.logits import coarsened_kl, decode_top_k, encode_top_k, tail_mass, top_k_kl
+from miniend.signals.logit_kl import coarsened_kl
+from miniend.signals.logits import (
+    ENTROPY_STEP,
+    LogitCode,
+    join_integers,
+    logit_code_from,
+    rank_order,
+)
 
 STEP = 1 / 32
+KINDS = {
+    "top-k": {"k": 8},
+    "top-k by top-p": {"k": 30, "top_p": 0.7},
+    "sampled": {"kind": "sampled", "k": 0, "draws": 20},
+    "hybrid": {"kind": "hybrid", "k": 20, "draws": 20},
+}
+EACH = pytest.mark.parametrize("name", KINDS)
 
 
-def teacher_logits(positions=40, rows=50, scale=3.0, seed=0):
-    return scale * torch.randn(positions, rows, generator=torch.Generator().manual_seed(seed))
+def teacher(positions=40, rows=50, scale=3.0, seed=0):
+    """Log-probabilities [positions, rows], float32."""
+    logits = scale * torch.randn(positions, rows, generator=torch.Generator().manual_seed(seed))
+    return logits.log_softmax(-1)
 
 
-def cached(logits, k, allowed=None, step=STEP):
-    ids, levels = encode_top_k(logits, k, allowed or logits.shape[-1], step)
-    return ids, decode_top_k(levels, step, logits.shape[-1])
+def code(rows=50, allowed=None, step=STEP, kind="top-k", k=8, top_p=1.0, draws=0):
+    """A code whose ranks are no order that an id could be mistaken for."""
+    order = torch.randperm(allowed or rows, generator=torch.Generator().manual_seed(7))
+    k = min(k, allowed or rows)
+    return LogitCode(kind=kind, k=k, top_p=top_p, draws=draws, step=step, vocab_rows=rows, order=order)
 
 
-def naive_kl(student, ids, log_p):
-    """Sum over kept entries and tail, one position after the other, float64."""
-    found = []
-    for logits, kept, log_kept in zip(student.double().numpy(), ids.numpy(), log_p.double().numpy(), strict=True):
-        q = np.exp(logits - logits.max())
-        q /= q.sum()
-        p = np.exp(log_kept)
-        kl = float((p * (log_kept - np.log(q[kept]))).sum())
-        m = 1 - p.sum()
-        others = np.delete(q, kept).sum()
-        found.append(kl + (m * math.log(m / others) if len(kept) < len(q) and m > 0 else 0.0))
-    return np.array(found)
+def uniforms(positions, seed=0):
+    return torch.rand(positions, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def cached(log_p, coder):
+    return coder.decode(coder.encode(log_p, uniforms(len(log_p))))
+
+
+def heads(found):
+    """Ids and log-probabilities of every head, position after position."""
+    at = [found.head_position == position for position in range(len(found.tail_mass))]
+    return [(found.head_ids[rows], found.head_log_p[rows]) for rows in at]
+
+
+def same(one, other):
+    return all(torch.equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
 
 
 @pytest.mark.parametrize("k", [1, 2, 8, 49])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
 def test_kept_entries_and_tail_are_the_teachers_within_a_step(k, scale):
     """Probabilities renormalised over the kept ones are biased, and look just as well."""
-    logits = teacher_logits(scale=scale)
-    ids, log_p = cached(logits, k)
-    exact = logits.double().log_softmax(-1)
-    kept = exact.gather(-1, ids.long())
-    assert float((log_p - kept).abs().max()) <= STEP
-    tail = 1 - kept.exp().sum(-1)
-    assert torch.allclose(tail_mass(log_p).double(), tail, rtol=2 * STEP, atol=1e-6)
-    assert torch.equal(ids.long(), exact.float().topk(k).indices)
-    assert float((log_p.exp().sum(-1) + tail_mass(log_p) - 1).abs().max()) < 1e-6
+    log_p = teacher(scale=scale)
+    found = cached(log_p, code(k=k))
+    exact = log_p.double()
+    for position, (ids, stored) in enumerate(heads(found)):
+        assert len(ids) == len(set(ids.tolist())) == k
+        kept = exact[position, ids]
+        assert float((stored - kept).abs().max()) <= STEP
+        assert torch.allclose(kept.sort().values, exact[position].topk(k).values.sort().values)
+        tail, mass = float(1 - kept.exp().sum()), float(found.tail_mass[position])
+        assert mass == pytest.approx(tail, rel=2 * STEP, abs=1e-6)
+        assert float(stored.exp().sum()) + mass == pytest.approx(1, abs=1e-6)
+    assert found.one_tail
+    assert len(found.draw_ids) == len(found.draw_weight) == 0
 
 
 def test_the_whole_vocabulary_leaves_no_tail():
     """A tail of rounding errors would pull the student's mass to where there is none."""
-    logits = teacher_logits()
-    _, log_p = cached(logits, 1000)
-    assert log_p.shape == (40, 50)
-    assert float((log_p.exp().sum(-1) - 1).abs().max()) < 1e-5
+    stored = code(k=1000).encode(teacher(), uniforms(40))
+    assert not stored.head_levels.reshape(40, 50)[:, 0].any(), "the level of a tail that is not there is 0"
+    found = code(k=1000).decode(stored)
+    assert not found.tail_mass.any()
+    for ids, log_p in heads(found):
+        assert sorted(ids.tolist()) == list(range(50))
+        assert float(log_p.exp().sum()) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("tail", [1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
 @pytest.mark.parametrize("k", [1, 4])
 def test_a_confident_head_keeps_its_small_tail(tail, k):
     """1 minus rounded probabilities is rounding noise; the student would be taught a tail a thousand times off."""
+    head = torch.tensor([0.97, 0.02, 0.009, 0.001], dtype=torch.float64)[:k]
     p = torch.full((1, 50), tail / (50 - k), dtype=torch.float64)
-    p[0, :k] = (
-        (1 - tail) * torch.tensor([0.97, 0.02, 0.009, 0.001])[:k] / torch.tensor([0.97, 0.02, 0.009, 0.001])[:k].sum()
-    )
-    _, log_p = cached(p.log().float(), k)
-    assert math.log(float(tail_mass(log_p)) / tail) == pytest.approx(0, abs=STEP + 0.12 * (tail < 5e-6))
+    p[0, :k] = (1 - tail) * head / head.sum()
+    found = cached(p.log().float(), code(k=k))
+    assert math.log(float(found.tail_mass) / tail) == pytest.approx(0, abs=STEP + 0.12 * (tail < 5e-6))
 
 
-def test_ids_are_never_at_or_above_the_tokenizers_length():
+@EACH
+def test_ids_are_never_at_or_above_the_tokenizers_length(name):
     """T5's head has 28 rows that no tokenizer names; a student must not be taught to say them."""
-    logits = teacher_logits(rows=50)
-    logits[:, 44:] += 12.0
-    ids, log_p = cached(logits, 64, allowed=44)
-    assert ids.shape == (40, 44)
-    assert int(ids.max()) < 44
-    exact = logits.double().log_softmax(-1)
-    assert torch.allclose(tail_mass(log_p).double(), exact[:, 44:].exp().sum(-1), rtol=STEP)
-    assert float((log_p - exact.gather(-1, ids.long())).abs().max()) <= STEP
+    log_p = (teacher() + 4.0 * (torch.arange(50) >= 44)).log_softmax(-1)
+    found = cached(log_p, code(allowed=44, **KINDS[name]))
+    assert all(int(ids.max()) < 44 for ids in (found.head_ids, found.draw_ids) if len(ids))
+    kept = torch.zeros(40).index_add(0, found.head_position, log_p[found.head_position, found.head_ids].exp())
+    assert torch.allclose(found.tail_mass, 1 - kept, rtol=2 * STEP, atol=1e-6)
+    full = cached(log_p, code(allowed=44, k=64))
+    assert torch.allclose(full.tail_mass, log_p[:, 44:].exp().sum(-1), rtol=STEP), "their mass stays in the tail"
 
 
 def test_levels_are_small_and_only_the_first_may_be_negative():
     """The codec and the narrowing to 16 bits count on it."""
-    _, levels = encode_top_k(teacher_logits(scale=6.0), 16, 50, STEP)
-    assert levels.dtype == torch.int32
-    assert int(levels[:, 1:].min()) >= 0
-    flat = encode_top_k(torch.zeros(1, 50), 2, 50, STEP)[1]
-    assert int(flat[0, 0]) < 0
+    stored = code(k=16).encode(teacher(scale=6.0), uniforms(40))
+    assert all(getattr(stored, f.name).dtype == torch.int32 for f in fields(stored))
+    levels = stored.head_levels.reshape(40, 16)
+    assert 0 <= int(levels[:, 1:].min()) <= int(levels[:, 1:].max()) < 2000
+    assert int(stored.head_codes.min()) >= 0
+    flat = code(k=2).encode(torch.zeros(1, 50).log_softmax(-1), uniforms(1))
+    assert int(flat.head_levels[0]) == round(math.log(1 / 48) / STEP) < 0
 
 
 def test_a_finer_step_gives_a_finer_distribution():
     """A step that is ignored on one side would pass every loose comparison."""
-    logits = teacher_logits()
-    errors = [float(coarsened_kl(logits, *cached(logits, 8, step=step)).mean()) for step in (0.5, 0.1, 0.02)]
+    log_p = teacher()
+    errors = [float(coarsened_kl(log_p, cached(log_p, code(step=step))).mean()) for step in (0.5, 0.1, 0.02)]
     assert errors[0] > 5 * errors[1] > 25 * errors[2] > 0
 
 
-@pytest.mark.parametrize("k", [1, 8, 50])
-def test_the_kl_is_that_of_the_formula(k):
-    """The loss of every objective with logits."""
-    logits, student = teacher_logits(), teacher_logits(seed=1)
-    ids, log_p = cached(logits, k)
-    assert top_k_kl(student, ids, log_p).double().numpy() == pytest.approx(
-        naive_kl(student, ids, log_p), rel=1e-4, abs=1e-5
+@pytest.mark.parametrize("step", [1.0, 1 / 8, 1e-4])
+@pytest.mark.parametrize("name", ["top-k", "top-k by top-p", "hybrid"])
+def test_entries_fall_in_probability_and_equal_ones_ascend_in_rank(name, step):
+    """The ranks of equal entries are stored as differences, which must not be negative."""
+    coder = code(step=step, **KINDS[name])
+    ranks = torch.empty_like(coder.order)
+    ranks[coder.order] = torch.arange(50)
+    tied = 0
+    for ids, log_p in heads(cached(teacher(scale=1.5), coder)):
+        assert (torch.diff(log_p) <= 0).all()
+        equal = torch.diff(log_p) == 0
+        assert (torch.diff(ranks[ids])[equal] > 0).all()
+        tied += int(equal.sum())
+    assert tied > 0 or step < 1
+
+
+def test_a_small_head_is_stored_as_written_out_by_hand():
+    """Encoder and decoder that share a mistake agree with each other."""
+    p = torch.tensor([[0.05, 0.4, 0.1, 0.4, 0.05]])
+    coder = LogitCode(
+        kind="top-k", k=3, top_p=1.0, draws=0, step=0.5, vocab_rows=5, order=torch.tensor([3, 2, 1, 0, 4])
     )
+    stored = coder.encode(p.log(), uniforms(1))
+    assert stored.head_sizes.tolist() == [3]
+    assert stored.head_codes.tolist() == [0, 2, 1], "id 3 has rank 0, id 1 rank 0 + 2, id 2 begins anew with rank 1"
+    assert stored.head_levels.tolist() == [round(math.log(0.4 / 0.1) / 0.5), 0, round(math.log(0.4 / 0.1) / 0.5)]
+    found = coder.decode(stored)
+    assert found.head_ids.tolist() == [3, 1, 2]
+    z = math.log(2 + 2 * math.exp(-1.5))
+    assert found.head_log_p.tolist() == pytest.approx([-z, -z, -1.5 - z], abs=1e-6)
+    assert float(found.tail_mass) == pytest.approx(math.exp(-1.5 - z), abs=1e-6)
 
 
-def test_over_the_whole_vocabulary_it_is_the_full_kl():
-    """The coarsening must have no term of its own left."""
-    logits, student = teacher_logits(), teacher_logits(seed=1)
-    p, q = logits.double().log_softmax(-1), student.double().log_softmax(-1)
-    full = (p.exp() * (p - q)).sum(-1)
-    assert torch.allclose(top_k_kl(student, *cached(logits, 50, step=1e-4)).double(), full, rtol=1e-3)
+@settings(max_examples=80)
+@given(
+    seed=st.integers(0, 10_000),
+    name=st.sampled_from(sorted(KINDS)),
+    scale=st.floats(0.0, 6.0),
+    step=st.sampled_from([1e-4, 1 / 8, 1.0]),
+    grid=st.sampled_from([0.0, 0.5, 2.0]),
+)
+def test_the_ids_of_a_head_come_back_exactly(seed, name, scale, step, grid):
+    """Ids pass through ranks, groups and differences; one off by one is another word."""
+    logits = teacher(6, scale=scale, seed=seed)
+    log_p = ((logits / grid).round() * grid if grid else logits).log_softmax(-1)
+    settings_ = KINDS[name]
+    found = cached(log_p, code(step=step, **settings_))
+    for position, (ids, stored) in enumerate(heads(found)):
+        p = log_p[position].exp()
+        if settings_.get("kind", "top-k") == "top-k":
+            falling = p.sort(descending=True).values
+            size = min(settings_["k"], int((falling.cumsum(0) < settings_.get("top_p", 2.0)).sum()) + 1)
+            assert torch.equal(p[ids].sort(descending=True).values, falling[:size])
+        else:
+            expected = (p >= 1 / 20).nonzero()[:, 0].tolist() if name == "hybrid" else []
+            assert sorted(ids.tolist()) == expected
+        assert len(set(ids.tolist())) == len(ids)
+        assert torch.allclose(stored, log_p[position, ids], atol=step + 1e-4)
 
 
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10_000), k=st.integers(1, 50), scale=st.floats(0.0, 6.0))
-def test_coarsening_is_a_lower_bound_and_never_negative(seed, k, scale):
-    """A negative loss would reward the student for moving away."""
-    logits, student = teacher_logits(4, scale=scale, seed=seed), teacher_logits(4, seed=seed + 1)
-    kl = top_k_kl(student, *cached(logits, k))
-    p, q = logits.double().log_softmax(-1), student.double().log_softmax(-1)
-    full = (p.exp() * (p - q)).sum(-1)
-    assert float(kl.min()) >= -1e-5
-    assert (kl.double() <= full + 2 * STEP * (1 + full)).all()
+def test_top_p_ends_a_list_where_the_mass_is_reached():
+    """One entry too few keeps less than was asked for; one too many is paid for at every position."""
+    p = torch.tensor([[0.5, 0.25, 0.125, 0.0625, 0.0625], [0.96, 0.01, 0.01, 0.01, 0.01]])
+    for top_p, sizes in ((0.5, [1, 1]), (0.51, [2, 1]), (0.75, [2, 1]), (0.9, [4, 1]), (0.99, [4, 4]), (1.0, [4, 4])):
+        stored = code(rows=5, k=4, top_p=top_p).encode(p.log(), uniforms(2))
+        assert stored.head_sizes.tolist() == sizes, top_p
 
 
-@pytest.mark.parametrize("k", [1, 8, 50])
-def test_it_is_zero_for_a_student_that_has_the_stored_distribution(k):
-    """Otherwise the optimum lies elsewhere than at the teacher."""
-    logits = teacher_logits()
-    ids, log_p = cached(logits, k)
-    student = (tail_mass(log_p) / max(1, 50 - k)).log()[:, None].expand(-1, 50).clone()
-    student = student.scatter(-1, ids.long(), log_p).requires_grad_()
-    kl = top_k_kl(student, ids, log_p)
-    kl.sum().backward()
-    assert float(kl.detach().abs().max()) < 1e-5
-    assert float(student.grad.abs().max()) < 1e-5
+def test_a_hybrid_head_may_be_empty():
+    """Where no id reaches 1/N there is nothing to keep exactly, and such positions stand between others."""
+    flat = torch.zeros(1, 50).log_softmax(-1)
+    log_p = torch.cat([flat, teacher(1), flat, flat, teacher(1, seed=1), flat])
+    found = cached(log_p, code(**KINDS["hybrid"]))
+    sizes = [len(ids) for ids, _ in heads(found)]
+    assert [sizes[i] for i in (0, 2, 3, 5)] == [0] * 4
+    assert min(sizes[1], sizes[4]) > 0
+    assert found.tail_mass[[0, 2, 3, 5]].tolist() == [1.0] * 4
+    for position in (1, 4):
+        ids, stored = heads(found)[position]
+        assert torch.allclose(stored, log_p[position, ids], atol=STEP)
+    empty = cached(flat.expand(3, -1), code(**KINDS["hybrid"]))
+    assert len(empty.head_ids) == 0
+    assert torch.bincount(empty.draw_position).tolist() == [20] * 3
 
 
-@pytest.mark.parametrize("k", [1, 8, 50])
-def test_the_gradient_is_that_of_the_formula(k):
-    """q - p on the kept ids and q (1 - m / q_m) off them."""
-    student = teacher_logits(seed=1).requires_grad_()
-    ids, log_p = cached(teacher_logits(), k)
-    top_k_kl(student, ids, log_p).sum().backward()
-    q = student.detach().double().softmax(-1)
-    m = tail_mass(log_p).double()[:, None] if k < 50 else torch.zeros(40, 1, dtype=torch.float64)
-    off = q.scatter(-1, ids.long(), 0.0)
-    expected = off * (1 - m / off.sum(-1, keepdim=True).clamp_min(1e-300))
-    kept = q.gather(-1, ids.long()) - log_p.double().exp()
-    expected = expected.scatter(-1, ids.long(), kept)
-    assert torch.allclose(student.grad.double(), expected, atol=1e-5)
+def test_an_id_of_exactly_one_nth_is_kept():
+    """The bound belongs to the head; in the tail it would be drawn every time, for more bytes."""
+    sure = torch.full((1, 50), float("-inf")).index_fill(1, torch.tensor([7]), 0.0)
+    found = cached(sure, code(kind="hybrid", k=1, draws=1))
+    assert (found.head_ids.tolist(), len(found.draw_ids)) == ([7], 0)
 
 
-def test_a_position_without_tail_has_a_finite_gradient():
-    """0 log 0 inside `where` gives NaN gradients for the whole batch."""
-    student = teacher_logits(1, seed=1).requires_grad_()
-    log_p = torch.tensor([[0.0, -80.0]])
-    kl = top_k_kl(student, torch.tensor([[3, 5]]), log_p)
-    kl.sum().backward()
-    assert torch.isfinite(kl).all()
-    assert torch.isfinite(student.grad).all()
+@pytest.mark.parametrize("name", ["sampled", "hybrid"])
+def test_draws_come_from_the_tail_and_stand_for_its_mass(name):
+    """A draw that is also in the head counts twice; weights that do not sum to the mass bias every gradient."""
+    log_p = teacher(scale=2.0)
+    coder = code(**KINDS[name])
+    stored = coder.encode(log_p, uniforms(40))
+    found = coder.decode(stored)
+    in_head = set(zip(found.head_position.tolist(), found.head_ids.tolist(), strict=True))
+    drawn = list(zip(found.draw_position.tolist(), found.draw_ids.tolist(), strict=True))
+    assert not in_head & set(drawn)
+    assert (torch.diff(found.draw_position) >= 0).all()
+    rank_falls = torch.diff(stored.draw_ranks) < 0
+    assert (torch.diff(found.draw_position)[rank_falls] > 0).all(), "ranks ascend within a position"
+    sizes = torch.bincount(found.draw_position, minlength=40)
+    total = torch.zeros(40).index_add(0, found.draw_position, found.draw_weight)
+    expected = torch.where(sizes > 0, found.tail_mass.clamp_min(1 / 20), 0.0)
+    assert torch.allclose(total, expected)
+    assert not found.one_tail
+    if name == "sampled":
+        assert sizes.tolist() == [20] * 40
+        assert torch.allclose(found.draw_weight, torch.tensor(1 / 20))
 
 
-def test_what_rounding_costs_is_the_kl_of_the_coarsening():
-    """The number that `inspect` prints as the fidelity of logits."""
-    logits = teacher_logits()
-    ids, log_p = cached(logits, 8)
-    p = logits.double().log_softmax(-1).gather(-1, ids.long())
-    m, stored = 1 - p.exp().sum(-1), 1 - log_p.double().exp().sum(-1)
-    expected = (p.exp() * (p - log_p)).sum(-1) + m * (m / stored).log()
-    assert torch.allclose(coarsened_kl(logits, ids, log_p).double(), expected, atol=1e-6)
-    assert float(expected.max()) < STEP**2
+@pytest.mark.parametrize("name", ["sampled", "hybrid"])
+def test_the_tail_entropy_is_that_of_everything_outside_the_head(name):
+    """It makes the logged loss a KL; over the whole vocabulary it would count the head twice."""
+    log_p = teacher(scale=2.0)
+    found = cached(log_p, code(**KINDS[name]))
+    for position, (ids, _) in enumerate(heads(found)):
+        rest = log_p[position].double().clone()
+        rest[ids] = -1e9
+        expected = float(-(rest.exp() * rest).sum())
+        assert float(found.tail_entropy[position]) == pytest.approx(expected, abs=ENTROPY_STEP / 2 + 1e-5)
+
+
+@EACH
+@settings(max_examples=10)
+@given(seed=st.integers(0, 10_000), scale=st.floats(0.0, 5.0), grid=st.sampled_from([0.0, 1.0]))
+def test_positions_encoded_together_or_alone_give_the_same_integers(name, seed, scale, grid):
+    """A cache must not depend on which examples shared a batch."""
+    logits = teacher(9, scale=scale, seed=seed)
+    log_p = ((logits / grid).round() * grid if grid else logits).log_softmax(-1)
+    coder, numbers = code(**KINDS[name]), uniforms(9, seed)
+    together = coder.encode(log_p, numbers)
+    alone = join_integers([coder.encode(log_p[i : i + 1], numbers[i : i + 1]) for i in range(9)])
+    assert same(together, alone)
+    assert same(together, coder.encode(log_p, numbers)), "nor on when"
+
+
+@EACH
+def test_decoding_positions_together_or_alone_gives_the_same_distributions(name):
+    """Lists lie end to end; a sum that runs over into the next position is wrong from the second one on."""
+    log_p, coder = teacher(9, scale=1.5), code(**KINDS[name])
+    together = cached(log_p, coder)
+    numbers = uniforms(9)
+    for position in range(9):
+        one = coder.decode(coder.encode(log_p[position][None], numbers[position][None]))
+        at, drawn = together.head_position == position, together.draw_position == position
+        assert torch.equal(one.head_ids, together.head_ids[at])
+        assert torch.allclose(one.head_log_p, together.head_log_p[at], atol=1e-6)
+        assert torch.equal(one.draw_ids, together.draw_ids[drawn])
+        assert torch.allclose(one.draw_weight, together.draw_weight[drawn])
+        assert torch.allclose(one.tail_mass[0], together.tail_mass[position])
+
+
+@EACH
+def test_no_positions_at_all_are_no_error(name):
+    """An accumulation step may be cut so that nothing is left."""
+    found = cached(torch.zeros(0, 50), code(**KINDS[name]))
+    assert [len(part) for part in (found.head_ids, found.draw_ids, found.tail_mass)] == [0, 0, 0]
+
+
+def test_ranks_are_by_falling_mean_probability_and_the_smaller_id_among_equals():
+    """An order that depended on the machine's sort would be another cache on another machine."""
+    mean = torch.tensor([0.1, 0.3, 0.1, 0.3, 0.05, 0.15])
+    assert rank_order(mean, 6).tolist() == [1, 3, 5, 0, 2, 4]
+    assert rank_order(mean, 4).tolist() == [1, 3, 0, 2]
+
+
+def test_a_code_is_rebuilt_from_its_description():
+    """A plan's numbers may come back from JSON as other types."""
+    described = {"kind": "hybrid", "k": 20, "top_p": 1, "draws": 20, "step": 0.125, "entropy_step": 0.125}
+    found = logit_code_from(described, 50, torch.arange(44, dtype=torch.int32))
+    assert (found.kind, found.k, found.top_p, found.draws, found.step, found.vocab_rows) == (
+        "hybrid", 20, 1.0, 20, 0.125, 50,
+    )  # fmt: skip
+    assert found.order.dtype == torch.int64

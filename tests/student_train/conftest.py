@@ -51,6 +51,18 @@ def lossless_home(one_thread, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def logit_caches(ragged_home, tmp_path_factory):
+    """By kind, caches of ragged pairs that hold distributions alone, of the ragged cache's teacher."""
+    folder = tmp_path_factory.mktemp("kinds")
+    settings = {**PAIRS, "teacher": ragged_home / "teacher", "signals": "", "validation_examples": 0}
+    paths = [
+        build_tiny_cache(folder, **settings, logits=kind, cache=folder / kind)
+        for kind in ("top-k", "sampled", "hybrid")
+    ]
+    return {path.name: miniend.open_cache(path) for path in paths}
+
+
+@pytest.fixture(scope="session")
 def ragged(ragged_home):
     return miniend.open_cache(ragged_home / "cache")
 

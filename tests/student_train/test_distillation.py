@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def naive_terms(student, examples, objective, cache):
         if "labels" in totals:
             totals["labels"] += list(-log_q[torch.arange(len(labels)), labels])
         if "logits" in totals:
-            totals["logits"] += [naive_top_k(q, example.logits, i) for i, q in enumerate(log_q)]
+            totals["logits"] += [naive_sparse(q, example.logits, i) for i, q in enumerate(log_q)]
         for term in totals:
             if term in SITE_OF:
                 theirs = example.relations[SITE_OF[term]]
@@ -114,15 +114,22 @@ def naive_forward(student, example):
     return found
 
 
-def naive_top_k(log_q, stored, position):
-    """KL of k kept outcomes and the tail as one more, for one position."""
-    ids = torch.from_numpy(stored.ids[position].astype(np.int64))
-    log_p = torch.from_numpy(stored.log_probabilities[position]).double()
+def naive_sparse(log_q, stored, position):
+    """KL of the kept outcomes and the tail as one more, for one position; with draws, these instead of the tail.
+
+    Of the tail's own entropy, which has no gradient, only what is added to the loss is missing then.
+    """
+    head, draw = (slice(*starts[position : position + 2]) for starts in (stored.head_starts, stored.draw_starts))
+    ids = torch.from_numpy(stored.head_ids[head].astype(np.int64))
+    log_p = torch.from_numpy(stored.head_log_probabilities[head]).double()
+    kl = (log_p.exp() * (log_p - log_q[ids])).sum()
+    if len(stored.draw_ids):
+        weights = torch.from_numpy(stored.draw_weights[draw]).double()
+        return kl - (weights * log_q[stored.draw_ids[draw].astype(np.int64)]).sum()
     others = torch.ones(len(log_q), dtype=torch.bool)
     others[ids] = False
     m = 1.0 - log_p.exp().sum()
-    tail = m * (m.log() - log_q[others].exp().sum().log()) if others.any() else 0.0
-    return (log_p.exp() * (log_p - log_q[ids])).sum() + tail
+    return kl + (m * (m.log() - log_q[others].exp().sum().log()) if others.any() else 0.0)
 
 
 def naive_relation(theirs, ours, left, right, causal, alpha):
@@ -174,6 +181,28 @@ def test_every_term_and_its_gradient_are_those_of_the_definition(ragged, name):
         else:
             difference = (gradient.double() - expected[parameter]).norm()
             assert difference <= 1e-3 * expected[parameter].norm() + 1e-6 * scale, parameter
+
+
+@pytest.mark.parametrize("kind", ["top-k", "sampled", "hybrid"])
+def test_every_kind_of_distribution_reaches_the_student(logit_caches, kind):
+    """Between column, batch, decoder and loss a position's list must stay beside its own logits."""
+    cache, numbers = logit_caches[kind], [3, 0, 12, 17, 21]
+    setup = prepare(cache, "logits", seed=1)
+    batch = examples_of(setup, numbers)
+    found = setup.distillation(batch)["logits"]
+    (found / setup.distillation.counts(batch)["logits"]).backward()
+    exact = copy.deepcopy(setup.student).double()
+    exact.zero_grad()
+    loss = naive_terms(exact, [cache[i] for i in numbers], setup.objective, cache)["logits"]
+    loss.backward()
+    entropy = cache.logit_code.decode(batch.logits).tail_entropy.sum()
+    assert float(found.detach() + entropy) == pytest.approx(
+        float(loss) * setup.distillation.counts(batch)["logits"], rel=2e-5
+    )
+    expected = gradients(exact)
+    for parameter, gradient in gradients(setup.student).items():
+        difference = (gradient.double() - expected[parameter]).norm()
+        assert difference <= 1e-3 * expected[parameter].norm() + 1e-7, parameter
 
 
 @pytest.mark.parametrize("term", ["labels", "logits", "decoder_self", "encoder_self", "cross"])
@@ -409,6 +438,6 @@ def test_a_batch_keeps_its_parts_when_it_is_moved(ragged):
     batch = examples_of(prepare(ragged, "d by qk"), [0, 1])
     moved = batch.to(torch.device("meta"))
     tensors = [moved.input_ids, moved.labels, *moved.valid.values(), *moved.coefficients.values()]
-    tensors += [moved.logit_ids, moved.logit_levels]
+    tensors += [getattr(moved.logits, field.name) for field in fields(moved.logits)]
     assert all(tensor.device.type == "meta" for tensor in tensors)
     assert set(moved.coefficients) == set(batch.coefficients)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import fields
 from itertools import islice
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniend.errors import CacheDamagedError
-from miniend.signals.logits import decode_top_k
+from miniend.signals.logits import LogitIntegers, join_integers
 from miniend.student_train import loader
 from miniend.student_train.loader import Ahead, BatchSource, Columns, epoch_order, in_order, shuffled
 
@@ -23,7 +24,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 def columns(ragged):
     """All columns of the cache."""
     places = {name: place.axis for codec in ragged.codecs.values() for name, place in codec.columns().items()}
-    return Columns(tuple(places.items()), True)
+    return Columns(tuple(places.items()), ragged.logit_code.kind)
 
 
 @pytest.fixture
@@ -35,10 +36,15 @@ def pairs(order):
     return [tuple(map(int, place)) for place in order]
 
 
+def logit_tensors(logits):
+    """The six tensors of stored distributions."""
+    return [getattr(logits, field.name) for field in fields(LogitIntegers)]
+
+
 def same(one, other):
     """Whether two batches hold the same integers of the same types."""
     tensors = [
-        [b.input_ids, b.labels, b.logit_ids, b.logit_levels, *b.valid.values(), *b.coefficients.values()]
+        [b.input_ids, b.labels, *logit_tensors(b.logits), *b.valid.values(), *b.coefficients.values()]
         for b in (one, other)
     ]
     return all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(*tensors, strict=True))
@@ -109,13 +115,15 @@ def test_micro_batches_cut_the_same_stream(source):
     """Accumulation must not change which examples a step sees."""
     whole = next(shuffled(source, 6, seed=0, start=2))
     parts = list(islice(shuffled(source, 2, seed=0, start=6), 3))
-    assert torch.equal(torch.cat([part.logit_ids for part in parts]), whole.logit_ids)
+    joined = join_integers([part.logits for part in parts])
+    for ours, theirs in zip(logit_tensors(joined), logit_tensors(whole.logits), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_a_batch_holds_exactly_the_integers_of_the_cache(ragged, source):
     """Signals of one example beside the ids of another are learnt without complaint."""
     batch = source.batch(np.array([[1, 3], [0, 0], [2, 1], [0, 9]]))
-    numbers, row = [13, 0, 21, 9], 0
+    numbers = [13, 0, 21, 9]
     for place, number in enumerate(numbers):
         example = ragged[number]
         n, m = len(example.input_ids), len(example.labels)
@@ -127,13 +135,47 @@ def test_a_batch_holds_exactly_the_integers_of_the_cache(ragged, source):
             for kind in ("query", "key", "value"):
                 expected = getattr(example.relations[str(codec.site)], kind)
                 assert torch.allclose(decoded[kind][: len(expected)], torch.from_numpy(expected), atol=1e-5)
-        assert np.array_equal(batch.logit_ids[row : row + m].numpy(), example.logits.ids)
-        step = ragged.plan.document["signals"]["logits"]["step"]
-        rows = ragged.plan.document["teacher"]["facts"]["vocab_rows"]
-        log_p = decode_top_k(batch.logit_levels[row : row + m], step, rows)
-        assert np.allclose(log_p.numpy(), example.logits.log_probabilities, atol=1e-6)
-        row += m
-    assert row == len(batch.logit_ids) == int(batch.valid["target"].sum())
+    assert sum(len(ragged[number].labels) for number in numbers) == int(batch.valid["target"].sum())
+
+
+def test_a_batch_holds_the_distributions_of_its_examples_in_order(logit_caches):
+    """Lists have lengths of their own, so that one entry too many shifts all that follow."""
+    for kind, cache in logit_caches.items():
+        source = BatchSource(cache.training, Columns((), kind), 0)
+        batch = source.batch(np.array([[1, 3], [0, 0], [2, 1], [0, 9]]))
+        found = cache.logit_code.decode(batch.logits)
+        position = 0
+        for number in (13, 0, 21, 9):
+            example = cache[number]
+            for place in range(len(example.labels)):
+                ids, log_p, draws, weights = distribution(example.logits, place)
+                head, drawn = found.head_position == position, found.draw_position == position
+                assert np.array_equal(found.head_ids[head], ids), kind
+                assert np.allclose(found.head_log_p[head], log_p, atol=1e-6)
+                assert np.array_equal(found.draw_ids[drawn], draws)
+                assert np.allclose(found.draw_weight[drawn], weights, atol=1e-6)
+                assert float(found.tail_mass[position]) == pytest.approx(float(example.logits.tail_mass[place]))
+                position += 1
+        assert position == len(found.tail_mass) == int(batch.valid["target"].sum())
+        assert (len(found.head_ids) > 0) == (kind != "sampled")
+        assert (len(found.draw_ids) > 0) == (kind != "top-k")
+
+
+def distribution(logits, position):
+    """Head ids, their log-probabilities, draws and their weights of one target position of an example."""
+    head, draw = (slice(*starts[position : position + 2]) for starts in (logits.head_starts, logits.draw_starts))
+    return logits.head_ids[head], logits.head_log_probabilities[head], logits.draw_ids[draw], logits.draw_weights[draw]
+
+
+def test_shuffled_micro_batches_of_every_kind_cut_the_same_stream(logit_caches):
+    """Accumulation must not change what a step learns, whatever the lengths of the lists."""
+    for kind, cache in logit_caches.items():
+        source = BatchSource(cache.training, Columns((), kind), 0)
+        whole = next(shuffled(source, 6, seed=0, start=2))
+        parts = list(islice(shuffled(source, 2, seed=0, start=6), 3))
+        joined = join_integers([part.logits for part in parts])
+        for ours, theirs in zip(logit_tensors(joined), logit_tensors(whole.logits), strict=True):
+            assert torch.equal(ours, theirs), kind
 
 
 def test_stored_integers_arrive_unchanged(ragged, source):
@@ -168,8 +210,8 @@ def test_ragged_pairs_are_padded_on_the_right_and_marked(ragged, source):
 
 def test_only_the_columns_of_the_objective_are_read(ragged):
     """A student pays, in bytes and in memory, for its own objective alone."""
-    batch = BatchSource(ragged.training, Columns((), False), 0).batch(np.array([[0, 0]]))
-    assert (batch.coefficients, batch.logit_ids, batch.logit_levels) == ({}, None, None)
+    batch = BatchSource(ragged.training, Columns((), None), 0).batch(np.array([[0, 0]]))
+    assert (batch.coefficients, batch.logits) == ({}, None)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 100])

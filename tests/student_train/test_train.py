@@ -529,7 +529,7 @@ def test_four_micro_batches_are_one_batch(ragged_home, tmp_path):
 
 @pytest.mark.parametrize("shard", ["train-000000", "train-000002"])
 @pytest.mark.parametrize(
-    "column", ["inputs.ids", "targets.offsets", "logits.levels", "relations.encoder.self@1.query_key_value"]
+    "column", ["inputs.ids", "targets.offsets", "logits.head.levels", "relations.encoder.self@1.query_key_value"]
 )
 def test_a_flipped_byte_is_refused_before_it_is_trained_on(own_span_cache, tmp_path, column, shard):
     """One wrong id or level among millions: no loss curve shows it."""

@@ -1,0 +1,114 @@
+"""The logits of a shard as columns: whatever was encoded is read back, any slice of it, for every kind."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miniend.logit_columns import COLUMNS, logit_columns, read_logits
+from miniend.signals.logits import LogitCode, LogitIntegers, join_integers
+from miniend.storage.folder import PublishedFolder, publish_folder
+
+KINDS = {
+    "top-k": {"k": 8, "draws": 0},
+    "sampled": {"k": 0, "draws": 20},
+    "hybrid": {"k": 20, "draws": 20},
+}
+EACH = pytest.mark.parametrize("kind", KINDS)
+
+
+def encoded(kind, positions=30, rows=300):
+    """Flat and confident positions in turns, so that lists of all lengths stand beside each other."""
+    generator = torch.Generator().manual_seed(0)
+    scale = torch.linspace(0, 9, positions)[torch.randperm(positions, generator=generator), None]
+    log_p = (scale * torch.randn(positions, rows, generator=generator)).log_softmax(-1)
+    order = torch.randperm(rows, generator=generator)
+    code = LogitCode(kind=kind, top_p=1.0, step=1 / 8, vocab_rows=rows, order=order, **KINDS[kind])
+    return code.encode(log_p, torch.rand(positions, generator=generator, dtype=torch.float64))
+
+
+def published(folder, kind, stored, codec="pcodec"):
+    body = {"tokens": {"target": len(stored.head_sizes)}}
+    publish_folder(folder, "marker", body, logit_columns(kind, stored), codec=codec)
+    return PublishedFolder(folder, "marker")
+
+
+def same(found, expected):
+    names = LogitIntegers.__dataclass_fields__
+    return all(torch.equal(getattr(found, n), getattr(expected, n).int()) for n in names)
+
+
+@EACH
+@pytest.mark.parametrize("codec", ["pcodec", "zstd"])
+def test_what_was_encoded_is_read_back(kind, codec, tmp_path):
+    """Layouts, gaps and small types lie between; each of them returns plausible integers when it is wrong."""
+    stored = encoded(kind)
+    found = read_logits(published(tmp_path / "shard", kind, stored, codec), kind)
+    assert same(found.positions(0, 30), stored)
+    parts = [found.positions(start, stop) for start, stop in ((0, 1), (1, 1), (1, 12), (12, 29), (29, 30))]
+    assert all(
+        getattr(part, name).dtype == torch.int32 for part in parts for name in LogitIntegers.__dataclass_fields__
+    )
+    assert same(join_integers(parts), stored)
+
+
+@EACH
+def test_a_kind_has_its_columns_and_no_others(kind, tmp_path):
+    """A column of zeros would cost bytes and mean nothing."""
+    columns = logit_columns(kind, encoded(kind))
+    assert set(columns) == set(COLUMNS[kind])
+    per_position = {"logits.head.sizes", "logits.draw.sizes", "logits.tail_entropies"}
+    for name, column in columns.items():
+        assert column.axis == ("target" if name in per_position else "entry")
+    gaps = columns.get("logits.draw.gaps")
+    assert gaps is None or gaps.values.min() >= 0
+
+
+LISTS = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.integers(0, 400), st.integers(-90, 900)), max_size=4),
+        st.lists(st.integers(0, 400), max_size=5).map(sorted),
+        st.integers(0, 70),
+    ),
+    max_size=8,
+)
+
+
+@given(LISTS, st.data())
+@settings(max_examples=25)
+def test_any_lists_come_back_from_any_slice(tmp_path_factory, lists, data):
+    """Positions without head, without draws, without either: all of them occur."""
+
+    def tensor(values):
+        return torch.tensor(list(values), dtype=torch.int32)
+
+    stored = LogitIntegers(
+        tensor(len(head) for head, _, _ in lists),
+        tensor(code for head, _, _ in lists for code, _ in head),
+        tensor(level for head, _, _ in lists for _, level in head),
+        tensor(len(draws) for _, draws, _ in lists),
+        tensor(rank for _, draws, _ in lists for rank in draws),
+        tensor(entropy for _, _, entropy in lists),
+    )
+    found = read_logits(published(tmp_path_factory.mktemp("any") / "shard", "hybrid", stored), "hybrid")
+    start = data.draw(st.integers(0, len(lists)))
+    stop = data.draw(st.integers(start, len(lists)))
+    part = found.positions(start, stop)
+    assert part.head_codes.tolist() == [code for head, _, _ in lists[start:stop] for code, _ in head]
+    assert part.head_levels.tolist() == [level for head, _, _ in lists[start:stop] for _, level in head]
+    assert part.draw_ranks.tolist() == [rank for _, draws, _ in lists[start:stop] for rank in draws]
+    assert part.tail_entropies.tolist() == [entropy for _, _, entropy in lists[start:stop]]
+    assert part.head_sizes.tolist() == [len(head) for head, _, _ in lists[start:stop]]
+    assert part.draw_sizes.tolist() == [len(draws) for _, draws, _ in lists[start:stop]]
+
+
+def test_near_entries_share_small_chunks(tmp_path):
+    """Entries are ordered by resemblance; chunks of a whole shard would code them by one model."""
+    stored = encoded("sampled", positions=500)
+    folder = published(tmp_path / "shard", "sampled", stored).path
+    metadata = json.loads((folder / "logits.draw.gaps" / "zarr.json").read_text())
+    inner = next(codec for codec in metadata["codecs"] if codec["name"] == "sharding_indexed")
+    assert inner["configuration"]["chunk_shape"] == [int(np.ceil(10_000 / 3))], "10,000 in three even parts"
