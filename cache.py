@@ -230,8 +230,10 @@ class Split(Sequence[Example]):
 class _Relations(Mapping[str, Factors]):
     """Decodes a site's factors of one example on demand."""
 
-    def __init__(self, cache: Cache, folder: PublishedFolder, spans: dict[str, slice]) -> None:
-        self._cache, self._folder, self._spans = cache, folder, spans
+    def __init__(
+        self, cache: Cache, folder: PublishedFolder, spans: dict[str, slice], tokens: dict[str, torch.Tensor]
+    ) -> None:
+        self._cache, self._folder, self._spans, self._tokens = cache, folder, spans, tokens
 
     def __getitem__(self, name: str) -> Factors:
         codec = self._cache.codecs[find_site(name, list(self._cache.codecs))]
@@ -240,7 +242,7 @@ class _Relations(Mapping[str, Factors]):
             column, span = column_name(codec.site, place), self._spans[place.axis]
             stored = self._folder.slice(column, span.start, span.stop).T
             coefficients[column] = torch.from_numpy(stored.astype(np.int32))
-        return Factors(**{kind: tensor.numpy() for kind, tensor in codec.decode(coefficients).items()})
+        return Factors(**{kind: tensor.numpy() for kind, tensor in codec.decode(coefficients, self._tokens).items()})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._cache.codecs)
@@ -255,7 +257,10 @@ def _example(cache: Cache, shard: Shard, index: int) -> Example:
         offsets = shard.folder.column(f"{axis}s.offsets")
         spans[axis] = slice(int(offsets[index]), int(offsets[index + 1]))
         ids[axis] = shard.folder.slice(f"{axis}s.ids", spans[axis].start, spans[axis].stop).astype(np.int32)
-    relations = _Relations(cache, shard.folder, spans)
+    start_id = cache.plan.document["teacher"]["start_id"]
+    given = {"input": ids["input"], "target": np.concatenate([[start_id], ids["target"][:-1]])}
+    tokens = {axis: torch.from_numpy(values) for axis, values in given.items()}
+    relations = _Relations(cache, shard.folder, spans, tokens)
     return Example(ids["input"], ids["target"], relations, _logits(cache, shard, spans["target"]))
 
 

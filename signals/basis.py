@@ -5,13 +5,14 @@ rank of at most d_model. A basis fitted on all three, one uniform step for all o
 it cost a tenth of the factors in bfloat16 at the same relation KL; components weaker than the step vanish (reverse
 water-filling, Cover & Thomas, section 10.3.3), which beats cutting the rank.
 
-The rows' blocks are weighted before the fit, so that the same quantisation error in any block costs the same relation KL:
+What a token's id says of its row need not be stored: a row is coded as its difference from the mean row of its token.
+The basis is orthonormal in the metric in which errors cost relation KL (`sensitivity.py`), M = L L^T:
 
-    encode   C = round( ((X - mean) * weight) E^T / step )          integers [tokens, rank]
-    decode   X = (C * step) B + mean                                 B = E / weight, float32 [rank, width]
+    encode   C = quantise( (X - mean) A - token_mean, step )         integers [tokens, rank]          A = L E^T
+    decode   X = (C * step + token_mean) B + mean                    float32 [tokens, width]          B = E L^-1
 
-with E the orthonormal eigenvectors of the weighted covariance, computed in float64 on the CPU, strongest first, each with its
-largest entry positive, so that a calibration is reproducible.
+with E the orthonormal eigenvectors of the covariance of what remains (`fit.py`), strongest first, and `quantise` rounding
+with a dead zone (`quantiser.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigurationError
+from .quantiser import quantise
 from .sites import KINDS, Site
 
 
@@ -50,34 +52,47 @@ class RelationCode:
     """float32 [width]"""
     synthesis: Tensor
     """float32 [rank, width]: B above."""
-    weight: Tensor
-    """float32 [width]: the block weights of the fit, needed to encode alone."""
+    analysis: Tensor
+    """float32 [width, rank]: A above, needed to encode alone."""
+    spread: Tensor
+    """float32 [rank]: standard deviation of each component, needed to encode alone."""
+    token_ids: Tensor
+    """int32 [known], ascending: the tokens that have a mean of their own."""
+    token_means: Tensor
+    """float32 [known, rank]: in the basis, relative to `mean`; every other token's is zero."""
 
     @property
     def rank(self) -> int:
         """Number of components."""
         return self.synthesis.shape[0]
 
-    def coefficients(self, rows: Tensor) -> Tensor:
-        """Unrounded coefficients in units of the step, float32 [..., rank], for rows [..., width]."""
-        analysis = (self.synthesis * self.weight.square()).T / self.step
-        return (rows.float() - self.mean) @ analysis
+    def expected(self, tokens: Tensor) -> Tensor:
+        """Means float32 [..., rank] of token ids [...]."""
+        if not len(self.token_ids):
+            return self.token_means.new_zeros(*tokens.shape, self.rank)
+        ids = tokens.to(self.token_ids.dtype).contiguous()
+        place = torch.searchsorted(self.token_ids, ids).clamp_max(len(self.token_ids) - 1)
+        return self.token_means[place] * (self.token_ids[place] == ids)[..., None]
 
-    def encode(self, rows: Tensor) -> Tensor:
+    def coefficients(self, rows: Tensor, tokens: Tensor) -> Tensor:
+        """Unquantised coefficients, float32 [..., rank], for rows [..., width] of tokens [...]."""
+        return (rows.float() - self.mean) @ self.analysis - self.expected(tokens)
+
+    def encode(self, rows: Tensor, tokens: Tensor) -> Tensor:
         """Integer coefficients, int32 [..., rank], on the device of the rows.
 
         Raises ConfigurationError where the step is so small that they do not fit.
         """
-        coefficients = self.coefficients(rows).round()
-        if bool((coefficients.abs() >= 2.0**31).any()):
+        integers = quantise(self.coefficients(rows, tokens), self.step, self.spread)
+        if bool((integers.abs() >= 2.0**31).any()):
             raise ConfigurationError(
                 f"a step of {self.step:g} is too small: coefficients exceed 32 bits; use a larger one"
             )
-        return coefficients.to(torch.int32)
+        return integers.to(torch.int32)
 
-    def decode(self, coefficients: Tensor) -> Tensor:
-        """Rows, float32 [..., width]."""
-        return coefficients.to(torch.float32) @ (self.synthesis * self.step) + self.mean
+    def decode(self, integers: Tensor, tokens: Tensor) -> Tensor:
+        """Rows, float32 [..., width], of integers [..., rank] and token ids [...]."""
+        return (integers.to(torch.float32) * self.step + self.expected(tokens)) @ self.synthesis + self.mean
 
     def split(self, rows: Tensor) -> dict[str, Tensor]:
         """The blocks of rows [..., width] by name, each [..., inner]."""
@@ -85,7 +100,13 @@ class RelationCode:
 
     def truncated(self, rank: int) -> "RelationCode":
         """The same code with its strongest `rank` components alone."""
-        return replace(self, synthesis=self.synthesis[:rank].contiguous())
+        return replace(
+            self,
+            synthesis=self.synthesis[:rank].contiguous(),
+            analysis=self.analysis[:, :rank].contiguous(),
+            spread=self.spread[:rank].contiguous(),
+            token_means=self.token_means[:, :rank].contiguous(),
+        )
 
     def with_step(self, step: float) -> "RelationCode":
         """The same basis with another quantiser step."""
@@ -93,56 +114,13 @@ class RelationCode:
 
     def to(self, device: torch.device | str) -> "RelationCode":
         """The same code with its tensors on a device."""
-        return replace(
-            self, mean=self.mean.to(device), synthesis=self.synthesis.to(device), weight=self.weight.to(device)
-        )
+        return replace(self, **{name: getattr(self, name).to(device) for name in ARRAYS})
+
+
+ARRAYS = ("mean", "synthesis", "analysis", "spread", "token_ids", "token_means")
+"""The tensors of a code."""
 
 
 def join_blocks(tensors: Mapping[str, Tensor], blocks: Sequence[str]) -> Tensor:
     """Rows [..., width] of a code from a site's `query`, `key`, `value` tensors."""
     return torch.cat([tensors[block] for block in blocks], dim=-1)
-
-
-class Moments:
-    """Running count, sum and second moment of rows [tokens, width], float64 on the CPU."""
-
-    def __init__(self, width: int) -> None:
-        self.count = 0
-        self.total = torch.zeros(width, dtype=torch.float64)
-        self.square = torch.zeros(width, width, dtype=torch.float64)
-
-    def add(self, rows: Tensor) -> None:
-        """Add rows [tokens, width]; padding must have been removed."""
-        rows = rows.to("cpu", torch.float64)
-        self.count += rows.shape[0]
-        self.total += rows.sum(0)
-        self.square += rows.T @ rows
-
-    def mean(self) -> Tensor:
-        """float64 [width]."""
-        return self.total / self.count
-
-    def covariance(self) -> Tensor:
-        """float64 [width, width]."""
-        mean = self.mean()
-        return self.square / self.count - torch.outer(mean, mean)
-
-
-def fit_code(moments: Moments, blocks: tuple[str, ...], block_weights: Mapping[str, float]) -> RelationCode:
-    """The joint basis of the rows seen, complete (rank = width) and with step 1.
-
-    Directions that the rows seen do not use come last; they serve rows that do, where few were seen, and are trimmed else.
-    """
-    weights = [float(block_weights[block]) for block in blocks]
-    weight = torch.tensor(weights, dtype=torch.float64).repeat_interleave(moments.total.numel() // len(blocks))
-    covariance = moments.covariance() * torch.outer(weight, weight)
-    vectors = torch.linalg.eigh(covariance).eigenvectors.flip(1).T
-    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
-    basis = vectors * largest.sign()
-    return RelationCode(
-        blocks=blocks,
-        step=1.0,
-        mean=moments.mean().float(),
-        synthesis=(basis / weight).float().contiguous(),
-        weight=weight.float(),
-    )

@@ -1,4 +1,4 @@
-"""Fitting a site's codec on calibration examples: relation temperatures, block weights, joint basis, quantiser step.
+"""Fitting a site's codec on calibration examples: relation temperatures, sensitivities, joint basis, quantiser step.
 
 Three disjoint sets of examples: the basis comes from A, the step from B, and what is reported from C (`relation_kl` on C).
 """
@@ -10,22 +10,20 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigurationError
-from .basis import Moments, RelationCode, code_places, fit_code, join_blocks
-from .fidelity import MeanOf, SiteSample, head_sample, mean_relative_entropy, relation_kl, root_mean_square, worst_share
+from .basis import CodePlace, RelationCode, code_places, join_blocks
+from .fidelity import MeanOf, SiteSample, head_sample, mean_relative_entropy, relation_kl, worst_share
+from .fit import Moments, fit_code
 from .relations import Relation, relations_of
+from .sensitivity import sensitivity
 from .site_codec import SiteCodec
-from .sites import KINDS, Site
+from .sites import Site
 
 TARGET_ENTROPY = 0.8
 """Relative entropy to which `calibrated` relation temperatures sharpen a relation."""
 STEP_MARGIN = 1.1
 """The step is chosen on B so that its KL stays this factor under the target, to meet it on other examples."""
-WEIGHT_FLOOR = 0.05
-"""Least block weight relative to the greatest: a block whose relation is uniform is still kept in outline."""
 _PROBE_EXAMPLES = 4
-_PROBE_NOISE = 0.1
-_ROUNDING = 1e-7
-"""KL in nats that float32 makes of nothing; a block that costs less is one that costs nothing."""
+_SENSITIVITY_EXAMPLES = 32
 _FINEST = 2.0**-20
 """Least step that is tried, relative to the spread of the coefficients, which then still fit float32 and int32."""
 _SEARCH_ROWS = 48
@@ -51,12 +49,12 @@ def calibrate_site(
     relations = relations_of(site)
     published = {r.kind: mean_relative_entropy(r, probe, heads, 1.0) for r in relations}
     alpha = {r.kind: _sharpening(r, probe, heads, published[r.kind], temperature) for r in relations}
-    weights = block_weights(site, probe, heads, alpha)
+    metric = sensitivity(site, head_sample(basis_samples, _SENSITIVITY_EXAMPLES), heads, alpha)
     codec = SiteCodec(
         site=site,
         inner=basis_samples[0].tensors["query"].shape[-1],
         heads=heads,
-        codes=_fit_codes(site, basis_samples, weights),
+        codes=_fit_codes(site, basis_samples, metric),
         alpha=alpha,
         relative_entropy={r.kind: mean_relative_entropy(r, probe, heads, alpha[r.kind]) for r in relations},
         published_entropy=published,
@@ -94,33 +92,14 @@ def _sharpening(
     return float(f"{math.exp((low + high) / 2):.6g}")
 
 
-def block_weights(site: Site, probe: Sequence[SiteSample], heads: int, alpha: Mapping[str, float]) -> dict[str, float]:
-    """Weights of Q, K and V, the greatest 1: square roots of the KL that a unit of white noise in the block costs.
-
-    Measured with noise of a tenth of the block's own root mean square, summed over the relations that the block is part of.
-    """
-    generator = torch.Generator().manual_seed(0)
-    sensitivity = dict.fromkeys(KINDS, 0.0)
-    for sample in probe:
-        for kind in KINDS:
-            axis = site.query_axis if kind == "query" else site.key_axis
-            sigma = _PROBE_NOISE * root_mean_square(sample.tensors[kind], sample.valid[axis])
-            noise = torch.randn(sample.tensors[kind].shape, generator=generator).to(sample.tensors[kind].device)
-            noisy = {**sample.tensors, kind: sample.tensors[kind].float() + sigma * noise}
-            kl = relation_kl(site, sample, noisy, heads, alpha, _SEARCH_ROWS)
-            sensitivity[kind] += sum(max(0.0, part.mean - _ROUNDING) for part in kl.values()) / sigma**2
-    greatest = max(sensitivity.values()) or 1.0
-    return {kind: max(WEIGHT_FLOOR, math.sqrt(value / greatest)) for kind, value in sensitivity.items()}
-
-
-def _fit_codes(site: Site, samples: Sequence[SiteSample], weights: Mapping[str, float]) -> dict[str, RelationCode]:
+def _fit_codes(site: Site, samples: Sequence[SiteSample], metric: Mapping[str, Tensor]) -> dict[str, RelationCode]:
     codes = {}
     for place in code_places(site):
         width = sum(samples[0].tensors[block].shape[-1] for block in place.blocks)
         moments = Moments(width)
         for sample in samples:
-            moments.add(join_blocks(sample.tensors, place.blocks)[sample.valid[place.axis]])
-        codes[place.name] = fit_code(moments, place.blocks, weights).to(samples[0].tensors["query"].device)
+            moments.add(*_rows(place, sample))
+        codes[place.name] = fit_code(moments, place.blocks, metric).to(samples[0].tensors["query"].device)
     return codes
 
 
@@ -128,7 +107,7 @@ def measured_kl(codec: SiteCodec, samples: Sequence[SiteSample], rows: int | Non
     """Mean relation KL per kind of what the codec gives back, over samples; `rows` as in `relation_kl`."""
     total = {relation.kind: MeanOf() for relation in relations_of(codec.site)}
     for sample in samples:
-        found = relation_kl(codec.site, sample, codec.reconstruct(sample.tensors), codec.heads, codec.alpha, rows)
+        found = relation_kl(codec.site, sample, codec.reconstruct(sample), codec.heads, codec.alpha, rows)
         for kind, part in found.items():
             total[kind].add(part.total, part.count)
     return total
@@ -141,9 +120,7 @@ def search_step(codec: SiteCodec, samples: Sequence[SiteSample], target_kl: floa
     it safe where it does not.
     """
     wanted = 1.0 / STEP_MARGIN
-    spread = math.sqrt(
-        max(float(code.coefficients(_rows(codec, name, samples[0])).var()) for name, code in codec.codes.items())
-    )
+    spread = max(float(code.spread.max()) for code in codec.codes.values())
     low, high, step = 0.0, math.inf, max(spread, 1e-6)
     floor = step * _FINEST
     for _ in range(30):
@@ -170,17 +147,22 @@ def _next_step(step: float, overshoot: float, low: float, high: float) -> float:
     return math.sqrt(low * high) if low and high < math.inf else guess
 
 
-def _rows(codec: SiteCodec, place_name: str, sample: SiteSample) -> Tensor:
-    place = next(place for place in codec.places() if place.name == place_name)
-    return join_blocks(sample.tensors, place.blocks)[sample.valid[place.axis]]
+def _rows(place: CodePlace, sample: SiteSample) -> tuple[Tensor, Tensor]:
+    """Valid rows [tokens, width] of a code and their token ids [tokens]."""
+    valid = sample.valid[place.axis]
+    return join_blocks(sample.tensors, place.blocks)[valid], sample.tokens[place.axis][valid]
 
 
 def trim_rank(codec: SiteCodec, samples: Sequence[SiteSample]) -> SiteCodec:
-    """Drop the trailing components whose coefficients round to zero on every sample (at least one component stays)."""
+    """Drop the trailing components that say nothing on any sample (at least one component stays).
+
+    A component whose integers are all zero still says what its tokens' means do, and costs next to nothing.
+    """
     codes = {}
     for place in codec.places():
         code = codec.codes[place.name]
-        peak = torch.stack([code.encode(_rows(codec, place.name, s)).abs().amax(0) for s in samples]).amax(0)
-        used = peak.nonzero().flatten()
+        peaks = [code.encode(*_rows(place, sample)).abs().amax(0) for sample in samples]
+        means = code.token_means.abs() > code.step / 2
+        used = torch.stack([*(peak > 0 for peak in peaks), means.any(0)]).any(0).nonzero().flatten()
         codes[place.name] = code.truncated(int(used[-1]) + 1 if len(used) else 1)
     return codec.replaced(codes)

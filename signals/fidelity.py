@@ -19,17 +19,21 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class SiteSample:
-    """Q, K, V of one site for a few examples, [B, length, inner] each, with the valid tokens [B, length] of both axes."""
+    """Q, K, V of one site for a few examples, [B, length, inner] each, with what lies on both token axes, [B, length]."""
 
     tensors: Tensors
     valid: Tensors
+    tokens: Tensors
+    """Ids by axis: what the encoder and the decoder were given there."""
+
+    def _parts(self) -> tuple[Tensors, ...]:
+        return self.tensors, self.valid, self.tokens
 
     def examples(self) -> Iterator["SiteSample"]:
         """One example at a time."""
         for index in range(next(iter(self.tensors.values())).shape[0]):
             yield SiteSample(
-                {name: tensor[index : index + 1] for name, tensor in self.tensors.items()},
-                {name: tensor[index : index + 1] for name, tensor in self.valid.items()},
+                *({name: tensor[index : index + 1] for name, tensor in part.items()} for part in self._parts())
             )
 
 
@@ -106,7 +110,7 @@ def relation_kl_spread(
 ) -> dict[str, SpreadOf]:
     """Per relation kind, the KLs of `other`'s relations from the exact ones, of all valid rows and heads."""
     measured = {relation.kind: SpreadOf() for relation in relations_of(site)}
-    for one, cached in zip(exact.examples(), SiteSample(other, exact.valid).examples(), strict=True):
+    for one, cached in zip(exact.examples(), SiteSample(other, exact.valid, exact.tokens).examples(), strict=True):
         for relation in relations_of(site):
             rows = relation_kl_rows(relation, one.tensors, cached.tensors, one.valid, heads, alpha[relation.kind])
             measured[relation.kind].add_values(rows)
@@ -121,7 +125,7 @@ def relation_kl(
     `rows` takes about that many evenly spaced rows per example instead of all, for estimates.
     """
     measured = {relation.kind: MeanOf() for relation in relations_of(site)}
-    pairs = zip(exact.examples(), SiteSample(other, exact.valid).examples(), strict=True)
+    pairs = zip(exact.examples(), SiteSample(other, exact.valid, exact.tokens).examples(), strict=True)
     for one, cached in pairs:
         for relation in relations_of(site):
             step = row_step(relation, one, rows)
@@ -165,8 +169,3 @@ def head_sample(samples: Sequence[SiteSample], examples: int) -> list[SiteSample
     """The first few examples of a list of samples, one per entry."""
     taken = [one for sample in samples for one in sample.examples()]
     return taken[:examples]
-
-
-def root_mean_square(tensor: Tensor, valid: Tensor) -> float:
-    """Root mean square of a tensor [B, length, inner] over valid tokens."""
-    return float(tensor[valid].float().square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny))

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .basis import CodePlace, RelationCode, code_places, join_blocks
+from .basis import ARRAYS, CodePlace, RelationCode, code_places, join_blocks
+from .fidelity import SiteSample
 from .sites import Site
-
-ARRAYS = ("mean", "synthesis", "weight")
 
 
 def column_name(site: Site, place: CodePlace) -> str:
@@ -46,28 +45,29 @@ class SiteCodec:
         """The code places of the site by column name."""
         return {column_name(self.site, place): place for place in self.places()}
 
-    def encode(self, tensors: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Coefficients by column name, int32 [rank, valid tokens], for `query`, `key`, `value` [B, length, inner]."""
+    def encode(self, sample: SiteSample) -> dict[str, Tensor]:
+        """Coefficients by column name, int32 [rank, valid tokens]."""
         columns = {}
         for place in self.places():
-            rows = join_blocks(tensors, place.blocks)[valid[place.axis]]
-            columns[column_name(self.site, place)] = self.codes[place.name].encode(rows).T
+            rows = join_blocks(sample.tensors, place.blocks)
+            valid, tokens = sample.valid[place.axis], sample.tokens[place.axis]
+            columns[column_name(self.site, place)] = self.codes[place.name].encode(rows[valid], tokens[valid]).T
         return columns
 
-    def decode(self, coefficients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`query`, `key`, `value`, float32 [..., inner], from integers [..., rank] by column name."""
+    def decode(self, coefficients: Mapping[str, Tensor], tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`query`, `key`, `value`, float32 [..., inner], from integers [..., rank] by column name and ids [...] by axis."""
         tensors: dict[str, Tensor] = {}
         for place in self.places():
             code = self.codes[place.name]
-            tensors |= code.split(code.decode(coefficients[column_name(self.site, place)]))
+            tensors |= code.split(code.decode(coefficients[column_name(self.site, place)], tokens[place.axis]))
         return tensors
 
-    def reconstruct(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def reconstruct(self, sample: SiteSample) -> dict[str, Tensor]:
         """What a student will see of `query`, `key`, `value` [B, length, inner]: decode(encode(...)), padding included."""
         out: dict[str, Tensor] = {}
         for place in self.places():
-            code = self.codes[place.name]
-            out |= code.split(code.decode(code.encode(join_blocks(tensors, place.blocks))))
+            code, tokens = self.codes[place.name], sample.tokens[place.axis]
+            out |= code.split(code.decode(code.encode(join_blocks(sample.tensors, place.blocks), tokens), tokens))
         return out
 
     def to(self, device: torch.device | str) -> "SiteCodec":
@@ -108,7 +108,7 @@ class SiteCodec:
         }
 
     def arrays(self) -> dict[str, Tensor]:
-        """The float32 arrays of the codes by name, e.g. `encoder.self@11.query_key_value.synthesis`."""
+        """The arrays of the codes by name, e.g. `encoder.self@11.query_key_value.synthesis`."""
         return {
             f"{self.site}.{place}.{name}": getattr(code, name) for place, code in self.codes.items() for name in ARRAYS
         }
@@ -122,7 +122,7 @@ def site_codec_from(description: Mapping[str, Any], arrays: Mapping[str, Tensor]
         place.name: RelationCode(
             blocks=place.blocks,
             step=float(description["codes"][place.name]["step"]),
-            **{array: arrays[f"{site}.{place.name}.{array}"] for array in ARRAYS},
+            **{array: _as_used(arrays[f"{site}.{place.name}.{array}"]) for array in ARRAYS},
         )
         for place in code_places(site)
     }
@@ -135,3 +135,8 @@ def site_codec_from(description: Mapping[str, Any], arrays: Mapping[str, Tensor]
         relative_entropy=dict(description["relative_entropy"]),
         published_entropy=dict(description["published_entropy"]),
     )
+
+
+def _as_used(array: Tensor) -> Tensor:
+    """float32 or int32: a column may store integers in a smaller type."""
+    return array if array.dtype == torch.float32 else array.to(torch.int32)

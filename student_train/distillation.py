@@ -142,10 +142,11 @@ class Distillation(nn.Module):
 
     def _relation_sums(self, batch: Batch, captured: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
         sums = {}
+        tokens = {"input": batch.input_ids, "target": shift_right(batch.labels, self._start_id, self._pad_id)}
         for term, codec in self.codecs.items():
             with torch.no_grad():
                 names = [column_name(codec.site, place) for place in codec.places()]
-                teacher = codec.decode({name: batch.coefficients[name] for name in names})
+                teacher = codec.decode({name: batch.coefficients[name] for name in names}, tokens)
             student = captured[str(self._sites[term])]
             for relation in self.objective.relations(term, codec.site):
                 alpha = codec.alpha[relation.kind]

@@ -11,6 +11,7 @@ from ..errors import TeacherError
 from ..padding import pad_examples
 from ..signals.fidelity import SiteSample
 from ..signals.sites import Site, tapped
+from ..signals.t5 import shift_right
 from .examples import ExampleSource
 from .teacher import Teacher
 
@@ -22,12 +23,14 @@ class TeacherBatch:
     input_ids: Tensor
     labels: Tensor
     valid: dict[str, Tensor]
+    tokens: dict[str, Tensor]
+    """`input` and `target`: ids [B, length] that encoder and decoder were given"""
     sites: dict[str, dict[str, Tensor]]
     logits: Tensor
 
     def sample(self, site: Site) -> SiteSample:
         """Q, K, V of one site, for calibration and fidelity."""
-        return SiteSample(self.sites[str(site)], self.valid)
+        return SiteSample(self.sites[str(site)], self.valid, self.tokens)
 
     def valid_logits(self) -> tuple[Tensor, Tensor]:
         """Logits [positions, vocabulary] and labels [positions] of the valid target positions, example by example."""
@@ -43,7 +46,9 @@ def run_teacher(
     valid = {axis: mask.to(teacher.device) for axis, mask in padded[2].items()}
     with torch.inference_mode(), tapped(teacher.model, sites) as captured:
         logits = teacher.forward(inputs, valid["input"], labels)
-        batch = TeacherBatch(inputs, labels, valid, {name: dict(found) for name, found in captured.items()}, logits)
+        tokens = {"input": inputs, "target": shift_right(labels, teacher.start_id, teacher.pad_id)}
+        found = {name: dict(tensors) for name, tensors in captured.items()}
+        batch = TeacherBatch(inputs, labels, valid, tokens, found, logits)
         _require_finite(batch)
     return batch
 

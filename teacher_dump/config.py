@@ -55,7 +55,7 @@ class DumpConfig:
     relation_kl: float = 1e-3
     """Mean KL in nats between the teacher's relations and the cached ones."""
     relation_step: float | None = None
-    """Fixed quantiser step instead of a target KL, in units of the most sensitive of Q, K and V."""
+    """Fixed quantiser step instead of a target KL, in units of the direction of Q, K and V in which errors cost most KL."""
     relation_rank: int | None = None
     """Most components per code."""
     relation_temperature: str = "published"

@@ -109,8 +109,8 @@ class ShardEncoder:
     ) -> None:
         measured = self._to_measure(parts, len(examples), shard)
         parts.examples.extend(examples)
-        for name, codec in self._codecs.items():
-            for column, block in codec.encode(batch.sites[name], batch.valid).items():
+        for codec in self._codecs.values():
+            for column, block in codec.encode(batch.sample(codec.site)).items():
                 parts.add_block(column, block)
             if measured:
                 self._measure_relations(parts, batch, codec, measured)
@@ -127,7 +127,7 @@ class ShardEncoder:
     def _measure_relations(self, parts: _Parts, batch: TeacherBatch, codec: SiteCodec, places: list[int]) -> None:
         ones = list(batch.sample(codec.site).examples())
         for one in (ones[place] for place in places):
-            found = relation_kl_spread(codec.site, one, codec.reconstruct(one.tensors), codec.heads, codec.alpha)
+            found = relation_kl_spread(codec.site, one, codec.reconstruct(one), codec.heads, codec.alpha)
             for kind, spread in found.items():
                 parts.relations.setdefault(str(codec.site), {}).setdefault(kind, SpreadOf()).merge(spread)
 

@@ -53,25 +53,29 @@ def test_a_reader_written_from_the_specification_alone_rebuilds_every_signal():
     for index in (0, 6):
         folder, marker, place = shard_of(index, plan)
         assert marker["parent"] == calibration["sha256"]
-        spans = {}
+        spans, given = {}, {}
         for axis, name in (("input", "input_ids"), ("target", "labels")):
             offsets = read_column(folder, marker, f"{axis}s.offsets")
             spans[axis] = slice(int(offsets[place]), int(offsets[place + 1]))
-            ids = read_column(folder, marker, f"{axis}s.ids")[spans[axis]]
+            ids = read_column(folder, marker, f"{axis}s.ids")[spans[axis]].astype(np.int64)
+            given[axis] = ids if axis == "input" else np.append(plan["teacher"]["start_id"], ids[:-1])
             np.testing.assert_array_equal(ids, EXPECTED[f"{index}.{name}"])
-        check_relations(index, folder, marker, calibration, spans)
+        check_relations(index, folder, marker, calibration, spans, given)
         check_logits(index, folder, marker, plan, calibration, spans["target"])
 
 
-def check_relations(index, folder, marker, calibration, spans):
+def check_relations(index, folder, marker, calibration, spans, given):
     for site in calibration["sites"]:
         for place, code in site["codes"].items():
             name = f"{site['site']}.{place}"
-            synthesis, mean = (
-                read_column(CACHE / "calibration", calibration, f"{name}.{part}") for part in ("synthesis", "mean")
+            synthesis, mean, token_ids, token_means = (
+                read_column(CACHE / "calibration", calibration, f"{name}.{part}")
+                for part in ("synthesis", "mean", "token_ids", "token_means")
             )
+            table = dict(zip(token_ids.tolist(), token_means.astype(np.float64), strict=True))
+            m = np.stack([table.get(token, np.zeros(len(synthesis))) for token in given[code["axis"]].tolist()])
             c = read_column(folder, marker, code["column"])[:, spans[code["axis"]]].astype(np.float64)
-            rows = c.T @ (synthesis.astype(np.float64) * code["step"]) + mean
+            rows = (c.T * code["step"] + m) @ synthesis.astype(np.float64) + mean
             for block, values in zip(code["blocks"], np.split(rows, len(code["blocks"]), axis=1), strict=True):
                 np.testing.assert_allclose(values, EXPECTED[f"{index}.{site['site']}.{block}"], rtol=0, atol=1e-4)
 

@@ -1,6 +1,7 @@
 """Calibration: the step meets its target, temperatures reach 0.8, weights follow sensitivity, and all of it repeats."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,8 +10,6 @@ from miniend.errors import ConfigurationError
 from miniend.signals.basis import join_blocks
 from miniend.signals.calibration import (
     STEP_MARGIN,
-    WEIGHT_FLOOR,
-    block_weights,
     calibrate_site,
     measured_kl,
     search_step,
@@ -40,7 +39,8 @@ def samples(site, batches, seed=0, scale=2.0, inner=16, padded=True):
             axis: torch.tensor([length, length - 3 * padded, length - 7 * padded]) for axis, length in LENGTHS.items()
         }
         valid = {axis: torch.arange(LENGTHS[axis])[None] < kept[axis][:, None] for axis in LENGTHS}
-        found.append(SiteSample(tensors, valid))
+        tokens = {axis: torch.randint(9, valid[axis].shape, generator=generator) for axis in LENGTHS}
+        found.append(SiteSample(tensors, valid, tokens))
     return found
 
 
@@ -112,33 +112,6 @@ def test_published_relations_keep_a_factor_of_one():
     assert set(calibrated(SITES[2], scale=0.3).alpha.values()) == {1.0}
 
 
-def test_a_block_whose_relation_is_uniform_weighs_little_and_is_kept():
-    """Equal weights would spend most bits on what costs nothing; a weight of zero would lose the block."""
-    site = SITES[0]
-    probe = samples(site, 2)
-    for sample in probe:
-        sample.tensors["value"].mul_(0.02)
-    weights = block_weights(site, probe, 8, dict.fromkeys(("query", "key", "value"), 1.0))
-    assert max(weights.values()) == 1.0
-    assert WEIGHT_FLOOR <= weights["value"] < 0.1
-    assert min(weights["query"], weights["key"]) > 0.3
-
-
-@pytest.mark.parametrize("factor", [1e-3, 1e-4, 1e-6, 0.0])
-def test_rounding_noise_is_not_taken_for_sensitivity(factor):
-    """Divided by the square of a tiny block's noise, float32's last digit made the block that matters least the greatest."""
-    site = SITES[0]
-    probe = samples(site, 2)
-    for sample in probe:
-        sample.tensors["value"].mul_(factor)
-    alpha = dict.fromkeys(("query", "key", "value"), 1.0)
-    assert block_weights(site, probe, 8, alpha)["value"] == WEIGHT_FLOOR
-    for sample in probe:
-        for tensor in sample.tensors.values():
-            tensor.mul_(0.0)
-    assert len(set(block_weights(site, probe, 8, alpha).values())) == 1
-
-
 def test_a_rank_is_kept_to_and_a_fixed_step_is_taken_as_it_is():
     """What was asked for must not be searched for."""
     codec = calibrated(SITES[0], step=0.01, rank=3)
@@ -150,16 +123,22 @@ def test_components_that_always_round_to_zero_are_left_out():
     site = SITES[0]
     codec, given = calibrated(site, step=0.01), samples(site, 2, 7)
     [code] = codec.codes.values()
-    rows = [join_blocks(sample.tensors, code.blocks)[sample.valid["input"]] for sample in given]
-    peaks = code.with_step(1.0).coefficients(torch.cat(rows)).abs().amax(0)
-    coarse = codec.replaced({name: code.with_step(2.01 * float(peaks[4:].max())) for name, code in codec.codes.items()})
+    valid = [sample.valid["input"] for sample in given]
+    rows = [join_blocks(sample.tensors, code.blocks)[kept] for sample, kept in zip(given, valid, strict=True)]
+    tokens = [sample.tokens["input"][kept] for sample, kept in zip(given, valid, strict=True)]
+    peaks = code.coefficients(torch.cat(rows), torch.cat(tokens)).abs().amax(0)
+    step, silent = 2.01 * float(peaks[4:].max()), torch.zeros_like(code.token_means)
+    coarse = codec.replaced({"query_key_value": replace(code.with_step(step), token_means=silent)})
     trimmed = trim_rank(coarse, given)
     assert 1 <= trimmed.codes["query_key_value"].rank <= 4 < coarse.codes["query_key_value"].rank
     for sample in given:
-        one, two = coarse.reconstruct(sample.tensors), trimmed.reconstruct(sample.tensors)
+        one, two = coarse.reconstruct(sample), trimmed.reconstruct(sample)
         for kind in one:
             valid = sample.valid["input"]
             assert torch.allclose(one[kind][valid], two[kind][valid], atol=1e-4)
+    silent[2, 6] = 0.51 * step
+    speaking = codec.replaced({"query_key_value": replace(code.with_step(step), token_means=silent)})
+    assert trim_rank(speaking, given).codes["query_key_value"].rank == 7
     everything = trim_rank(codec.replaced({n: c.with_step(1e6) for n, c in codec.codes.items()}), given)
     assert everything.codes["query_key_value"].rank == 1
 
@@ -174,17 +153,16 @@ def test_the_search_ends_where_no_step_is_too_large():
     """A uniform relation meets any target at any step: the search must not run for ever, nor give infinity."""
     site = SITES[0]
     codec = calibrated(site, step=0.1)
-    still = [SiteSample({kind: 1e-6 * t for kind, t in s.tensors.items()}, s.valid) for s in samples(site, 2)]
+    still = [SiteSample({kind: 1e-6 * t for kind, t in s.tensors.items()}, s.valid, s.tokens) for s in samples(site, 2)]
     zero = codec.replaced(
-        {n: c.__class__(**{**_fields(c), "mean": torch.zeros_like(c.mean)}) for n, c in codec.codes.items()}
+        {
+            n: replace(c, mean=torch.zeros_like(c.mean), token_means=torch.zeros_like(c.token_means))
+            for n, c in codec.codes.items()
+        }
     )
     step = search_step(zero, still, TARGET)
     assert math.isfinite(step)
     assert step > 0
-
-
-def _fields(code):
-    return {name: getattr(code, name) for name in ("blocks", "step", "mean", "synthesis", "weight")}
 
 
 @pytest.mark.parametrize(
