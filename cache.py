@@ -13,11 +13,12 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from .errors import CacheMismatchError, CacheUnfinishedError
+from .errors import CacheDamagedError, CacheMismatchError, CacheUnfinishedError
 from .signals.fidelity import MeanOf
 from .signals.logits import decode_top_k, tail_mass
 from .signals.site_codec import SiteCodec, column_name, site_codec_from
 from .signals.sites import find_site
+from .storage.contents import check_calibration, check_shard, check_values
 from .storage.folder import PublishedFolder, folder_exists
 from .storage.layout import (
     ShardRange,
@@ -29,6 +30,7 @@ from .storage.layout import (
     shard_table,
 )
 from .storage.markers import open_marked
+from .storage.members import check_form
 from .storage.positions import parse_ranges, positions_text
 
 TOKENIZER_FOLDER = "tokenizer/"
@@ -77,6 +79,8 @@ class Shard:
 
     place: ShardRange
     folder: PublishedFolder
+    ids: int
+    """Every token id is below."""
 
     @property
     def examples(self) -> int:
@@ -87,6 +91,18 @@ class Shard:
     def tokens(self) -> dict[str, int]:
         """Number of tokens on the axes `input` and `target`."""
         return dict(self.folder.document["tokens"])
+
+    def column(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+        """A whole column, [n] or [rows, n]. Raises CacheDamagedError for offsets or ids that no example can have."""
+        return self._checked(name, self.folder.column(name))
+
+    def slice(self, name: str, start: int, stop: int) -> np.ndarray[Any, np.dtype[Any]]:
+        """Elements start to stop of the last axis of a column that holds no offsets, checked in the same way."""
+        return self._checked(name, self.folder.slice(name, start, stop))
+
+    def _checked(self, name: str, values: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+        check_values(self.folder, name, values, self.ids)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +121,15 @@ class Cache(Sequence[Example]):
     def __init__(self, path: Path, allow_unfinished: bool = False, part: Part | None = None) -> None:
         self.path = path
         self.plan = _open(plan_path(path), "plan", f"{path} is no MiniEnD cache: it has no plan")
+        check_form(self.plan.document, "plan", str(self.plan.path))
         digest = self.plan.digest
         self.extents = read_extents(path, digest)[: part.extents if part else None]
+        if any(extent["shard_examples"] != self.plan.document["shard_examples"] for extent in self.extents):
+            raise CacheDamagedError(f"{path} is damaged: its extents cut other shards than its plan. Restore both")
         missing = f"{path} is unfinished: it has no calibration yet; run dump-teacher again"
         self.calibration = _open(calibration_path(path), "calibration", missing, unfinished=True)
         _require_parent(self.calibration, digest)
+        check_calibration(self.calibration, self.plan.document)
         self.codecs = read_codecs(self.calibration)
         self.table = shard_table(
             self.plan.document["validation_examples"],
@@ -170,7 +190,9 @@ class Cache(Sequence[Example]):
             place = self.table[position]
             path = shard_path(self.path, place.split, place.number)
             if folder_exists(path, "marker"):
-                shards[position] = Shard(place, open_marked(path, place, self.calibration.digest))
+                folder = open_marked(path, place, self.calibration.digest)
+                check_shard(folder, self.plan.document, self.calibration.document)
+                shards[position] = Shard(place, folder, self.plan.document["tokenizer"]["size"])
         return shards
 
 
@@ -231,9 +253,9 @@ class _Relations(Mapping[str, Factors]):
 def _example(cache: Cache, shard: Shard, index: int) -> Example:
     ids, spans = {}, {}
     for axis in ("input", "target"):
-        offsets = shard.folder.column(f"{axis}s.offsets")
+        offsets = shard.column(f"{axis}s.offsets")
         spans[axis] = slice(int(offsets[index]), int(offsets[index + 1]))
-        ids[axis] = shard.folder.slice(f"{axis}s.ids", spans[axis].start, spans[axis].stop).astype(np.int32)
+        ids[axis] = shard.slice(f"{axis}s.ids", spans[axis].start, spans[axis].stop).astype(np.int32)
     relations = _Relations(cache, shard.folder, spans)
     return Example(ids["input"], ids["target"], relations, _logits(cache, shard, spans["target"]))
 
@@ -242,7 +264,7 @@ def _logits(cache: Cache, shard: Shard, span: slice) -> TopKLogits | None:
     signal = cache.plan.document["signals"]["logits"]
     if not signal:
         return None
-    ids, levels = (shard.folder.slice(f"logits.{name}", span.start, span.stop).T for name in ("ids", "levels"))
+    ids, levels = (shard.slice(f"logits.{name}", span.start, span.stop).T for name in ("ids", "levels"))
     rows = cache.plan.document["teacher"]["facts"]["vocab_rows"]
     log_p = decode_top_k(torch.from_numpy(levels.astype(np.int32)), signal["step"], rows)
     return TopKLogits(np.ascontiguousarray(ids.astype(np.int32)), log_p.numpy(), tail_mass(log_p).numpy())

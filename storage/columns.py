@@ -26,25 +26,11 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from ..errors import CacheDamagedError
+from .metadata import CHUNK_ELEMENTS, OFFSET, PCODEC
 
 AXES = ("input", "target", "example", "token", "basis")
 CODECS = ("pcodec", "zstd")
-CHUNK_ELEMENTS = 131_072
 CHUNK_ROWS = 16
-OFFSET = 128
-"""Added (modulo the word) to wide signed integers before the zstd codec: the high bytes of small values become zero."""
-
-_PCODEC = {
-    "name": "numcodecs.pcodec",
-    "configuration": {
-        "level": 8,
-        "mode_spec": "auto",
-        "delta_spec": "auto",
-        "paging_spec": "equal_pages_up_to",
-        "delta_encoding_order": None,
-        "equal_pages_up_to": 262_144,
-    },
-}
 _opening = threading.Lock()
 
 Values = np.ndarray[Any, np.dtype[Any]]
@@ -178,7 +164,7 @@ def _even_part(length: int, largest: int) -> int:
 def _codec_arguments(codec: str, itemsize: int) -> dict[str, Any]:
     """Serializer and compressor for `zarr.create_array`; "zstd" is made of codecs of the Zarr v3 core alone."""
     if codec == "pcodec":
-        return {"serializer": _PCODEC, "compressors": None}
+        return {"serializer": PCODEC, "compressors": None}
     return {"compressors": BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=itemsize, blocksize=0)}
 
 

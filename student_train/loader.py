@@ -94,7 +94,7 @@ def _read(shard: Shard, columns: Columns) -> dict[str, np.ndarray]:
     names = ["inputs.ids", "inputs.offsets", "targets.ids", "targets.offsets"]
     names += [name for name, _ in columns.coefficients]
     names += ["logits.ids", "logits.levels"] if columns.logits else []
-    return {name: shard.folder.column(name) for name in names}
+    return {name: shard.column(name) for name in names}
 
 
 def _pad_blocks(blocks: Sequence[np.ndarray]) -> Tensor:
