@@ -13,12 +13,13 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from .errors import CacheMismatchError, CacheUnfinishedError
+from .errors import CacheDamagedError, CacheMismatchError, CacheUnfinishedError
 from .logit_columns import StoredLogits, read_logits
 from .signals.fidelity import MeanOf, SpreadOf, spread_from
 from .signals.logits import LogitCode, logit_code_from
 from .signals.site_codec import SiteCodec, column_name, site_codec_from
 from .signals.sites import find_site
+from .storage.contents import check_calibration, check_shard, check_values
 from .storage.folder import PublishedFolder, folder_exists
 from .storage.layout import (
     ShardRange,
@@ -30,6 +31,7 @@ from .storage.layout import (
     shard_table,
 )
 from .storage.markers import open_marked
+from .storage.members import check_form
 from .storage.positions import parse_ranges, positions_text
 
 TOKENIZER_FOLDER = "tokenizer/"
@@ -89,6 +91,8 @@ class Shard:
 
     place: ShardRange
     folder: PublishedFolder
+    ids: int
+    """Every token id is below."""
 
     @property
     def examples(self) -> int:
@@ -99,6 +103,18 @@ class Shard:
     def tokens(self) -> dict[str, int]:
         """Number of tokens on the axes `input` and `target`."""
         return dict(self.folder.document["tokens"])
+
+    def column(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+        """A whole column, [n] or [rows, n]. Raises CacheDamagedError for offsets or ids that no example can have."""
+        return self._checked(name, self.folder.column(name))
+
+    def slice(self, name: str, start: int, stop: int) -> np.ndarray[Any, np.dtype[Any]]:
+        """Elements start to stop of the last axis of a column that holds no offsets, checked in the same way."""
+        return self._checked(name, self.folder.slice(name, start, stop))
+
+    def _checked(self, name: str, values: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+        check_values(self.folder, name, values, self.ids)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +133,15 @@ class Cache(Sequence[Example]):
     def __init__(self, path: Path, allow_unfinished: bool = False, part: Part | None = None) -> None:
         self.path = path
         self.plan = _open(plan_path(path), "plan", f"{path} is no MiniEnD cache: it has no plan")
+        check_form(self.plan.document, "plan", str(self.plan.path))
         digest = self.plan.digest
         self.extents = read_extents(path, digest)[: part.extents if part else None]
+        if any(extent["shard_examples"] != self.plan.document["shard_examples"] for extent in self.extents):
+            raise CacheDamagedError(f"{path} is damaged: its extents cut other shards than its plan. Restore both")
         missing = f"{path} is unfinished: it has no calibration yet; run dump-teacher again"
         self.calibration = _open(calibration_path(path), "calibration", missing, unfinished=True)
         _require_parent(self.calibration, digest)
+        check_calibration(self.calibration, self.plan.document)
         self.codecs = read_codecs(self.calibration)
         self.logit_code = read_logit_code(self.plan.document, self.calibration)
         self.table = shard_table(
@@ -177,11 +197,11 @@ class Cache(Sequence[Example]):
                 mean.add(part["total"], part["count"])
         return mean.mean if mean.count else None
 
-    def stored_logits(self, shard: Shard, kind: str) -> StoredLogits:
+    def stored_logits(self, shard: Shard, code: LogitCode) -> StoredLogits:
         """The integers of a shard's logits; those of the latest shard are kept for its next example."""
         latest = self._latest
         if latest is None or latest[0] != shard.place:
-            self._latest = latest = (shard.place, read_logits(shard.folder, kind))
+            self._latest = latest = (shard.place, read_logits(shard.folder, code.kind, len(code.order)))
         return latest[1]
 
     def _open_shards(self, wanted: Sequence[int]) -> dict[int, Shard]:
@@ -191,7 +211,9 @@ class Cache(Sequence[Example]):
             place = self.table[position]
             path = shard_path(self.path, place.split, place.number)
             if folder_exists(path, "marker"):
-                shards[position] = Shard(place, open_marked(path, place, self.calibration.digest))
+                folder = open_marked(path, place, self.calibration.digest)
+                check_shard(folder, self.plan.document, self.calibration.document)
+                shards[position] = Shard(place, folder, self.plan.document["tokenizer"]["size"])
         return shards
 
 
@@ -254,9 +276,9 @@ class _Relations(Mapping[str, Factors]):
 def _example(cache: Cache, shard: Shard, index: int) -> Example:
     ids, spans = {}, {}
     for axis in ("input", "target"):
-        offsets = shard.folder.column(f"{axis}s.offsets")
+        offsets = shard.column(f"{axis}s.offsets")
         spans[axis] = slice(int(offsets[index]), int(offsets[index + 1]))
-        ids[axis] = shard.folder.slice(f"{axis}s.ids", spans[axis].start, spans[axis].stop).astype(np.int32)
+        ids[axis] = shard.slice(f"{axis}s.ids", spans[axis].start, spans[axis].stop).astype(np.int32)
     start_id = cache.plan.document["teacher"]["start_id"]
     given = {"input": ids["input"], "target": np.concatenate([[start_id], ids["target"][:-1]])}
     tokens = {axis: torch.from_numpy(values) for axis, values in given.items()}
@@ -267,7 +289,7 @@ def _example(cache: Cache, shard: Shard, index: int) -> Example:
 def _logits(cache: Cache, shard: Shard, span: slice) -> SparseLogits | None:
     if cache.logit_code is None:
         return None
-    stored = cache.stored_logits(shard, cache.logit_code.kind)
+    stored = cache.stored_logits(shard, cache.logit_code)
     found = cache.logit_code.decode(stored.positions(span.start, span.stop))
     return SparseLogits(
         head_starts=stored.head_starts[span.start : span.stop + 1] - stored.head_starts[span.start],
@@ -301,6 +323,8 @@ def read_logit_code(plan: Mapping[str, Any], calibration: PublishedFolder) -> Lo
     if not described:
         return None
     order = torch.from_numpy(calibration.column("logits.order").astype(np.int64))
+    if not torch.equal(order.sort().values, torch.arange(len(order))):
+        raise CacheDamagedError(f"{calibration.path} is damaged: logits.order is no order of {len(order):,} ids")
     return logit_code_from(described, int(plan["teacher"]["facts"]["vocab_rows"]), order)
 
 

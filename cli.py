@@ -4,7 +4,7 @@ import errno
 import json
 from collections.abc import Callable
 from enum import StrEnum
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -400,6 +400,49 @@ def inspect(
     lines = [json.dumps(facts, indent=2)] if as_json else describe(facts)
     for line in lines:
         typer.echo(line)
+
+
+@app.command()
+@plainly
+def verify(
+    directory: Annotated[Path, typer.Argument(help="Directory of a cache, finished or not.")],
+    as_json: Annotated[bool, Opt("--json", help="Print one JSON object.")] = False,
+    repair: Annotated[
+        bool,
+        Opt(
+            "--repair",
+            help="First dump again what is damaged or missing, and remove unlisted files inside of published folders.",
+        ),
+    ] = False,
+    teacher: Annotated[str | None, Opt(help="For --repair: the teacher of the dump; the plan must know it.")] = None,
+    corpus: Annotated[
+        list[str] | None,
+        Opt(help="For --repair: the corpus of the dump; several in their order. The plan must know it."),
+    ] = None,
+    device: Annotated[str, Opt(help="For --repair: auto, cpu, cuda or cuda:N.")] = "auto",
+    mixed_environment: Annotated[
+        bool, Opt("--mixed-environment", help="For --repair: accept another environment, and the values it gives.")
+    ] = False,
+) -> None:
+    """Check every byte of a cache. Exit status 0: sound, as far as it is dumped; 1: damaged; 2: an error, such as no cache."""
+    from .recipes.verify import describe, verify_cache
+
+    if repair:
+        from .recipes.repair import RepairConfig, repair_cache
+
+        config = RepairConfig(
+            cache=directory,
+            teacher=teacher,
+            corpus=tuple(corpus or ()),
+            device=device,
+            mixed_environment=mixed_environment,
+        )
+        repair_cache(config, say=partial(typer.echo, err=as_json))
+    report = verify_cache(directory)
+    for line in [json.dumps(report.as_json(), indent=2)] if as_json else describe(report, directory):
+        typer.echo(line)
+    if not report.sound:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,20 +5,17 @@ Both directions stand here, because the dump, an opened cache and the training l
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
-from .signals.logits import LogitIntegers
+from .errors import CacheDamagedError
+from .signals.logits import LogitIntegers, head_ranks
 from .storage.columns import Column
+from .storage.contents import LOGIT_COLUMNS
 from .storage.folder import PublishedFolder
 from .storage.lists import by_place, from_places, from_set_gaps, set_gaps, starts_of
-
-HEAD_COLUMNS = ("logits.head.sizes", "logits.head.codes", "logits.head.levels")
-DRAW_COLUMNS = ("logits.draw.sizes", "logits.draw.gaps", "logits.tail_entropies")
-COLUMNS = {"top-k": HEAD_COLUMNS, "sampled": DRAW_COLUMNS, "hybrid": HEAD_COLUMNS + DRAW_COLUMNS}
-"""Columns by kind."""
 
 Integers = np.ndarray[Any, np.dtype[Any]]
 
@@ -56,32 +53,56 @@ def logit_columns(kind: str, stored: LogitIntegers) -> dict[str, Column]:
     """The columns of a shard's positions by name."""
     found = {field.name: getattr(stored, field.name).cpu().numpy() for field in fields(stored)}
     heads, draws = found["head_sizes"], found["draw_sizes"]
-    make: dict[str, Callable[[], tuple[Integers, str]]] = {
-        "logits.head.sizes": lambda: (heads, "target"),
-        "logits.head.codes": lambda: (by_place(found["head_codes"], heads), "entry"),
-        "logits.head.levels": lambda: (by_place(found["head_levels"], heads), "entry"),
-        "logits.draw.sizes": lambda: (draws, "target"),
-        "logits.draw.gaps": lambda: (set_gaps(found["draw_ranks"], draws), "entry"),
-        "logits.tail_entropies": lambda: (found["tail_entropies"], "target"),
+    make: dict[str, Callable[[], Integers]] = {
+        "logits.head.sizes": lambda: heads,
+        "logits.head.codes": lambda: by_place(found["head_codes"], heads),
+        "logits.head.levels": lambda: by_place(found["head_levels"], heads),
+        "logits.draw.sizes": lambda: draws,
+        "logits.draw.gaps": lambda: set_gaps(found["draw_ranks"], draws),
+        "logits.tail_entropies": lambda: found["tail_entropies"],
     }
-    built = {name: make[name]() for name in COLUMNS[kind]}
-    return {name: Column(values=values, axis=axis) for name, (values, axis) in built.items()}
+    return {name: Column(values=make[name](), axis=axis) for name, axis in LOGIT_COLUMNS[kind].items()}
 
 
-def read_logits(folder: PublishedFolder, kind: str) -> StoredLogits:
-    """The logits of a published shard. Raises CacheDamagedError when its files are not the published ones."""
-    column = {name: folder.column(name) for name in COLUMNS[kind]}
+def read_logits(folder: PublishedFolder, kind: str, ids: int) -> StoredLogits:
+    """The logits of a published shard whose ranks lie below `ids`.
+
+    Raises CacheDamagedError when its files are not the published ones, or hold lists that no distribution can have.
+    """
+    column = {name: folder.column(name) for name in LOGIT_COLUMNS[kind]}
     nothing = np.zeros(folder.document["tokens"]["target"], np.int32)
     heads = column.get("logits.head.sizes", nothing)
     draws = column.get("logits.draw.sizes", nothing)
-    none = nothing[:0]
-    return StoredLogits(
+    codes, levels, gaps = (
+        column.get(f"logits.{name}", nothing[:0]) for name in ("head.codes", "head.levels", "draw.gaps")
+    )
+    _check_sizes(folder, heads, len(codes), len(levels))
+    _check_sizes(folder, draws, len(gaps))
+    stored = StoredLogits(
         head_sizes=heads,
-        head_codes=from_places(column.get("logits.head.codes", none), heads),
-        head_levels=from_places(column.get("logits.head.levels", none), heads),
+        head_codes=from_places(codes, heads),
+        head_levels=from_places(levels, heads),
         draw_sizes=draws,
-        draw_ranks=from_set_gaps(column.get("logits.draw.gaps", none), draws),
+        draw_ranks=from_set_gaps(gaps, draws),
         tail_entropies=column.get("logits.tail_entropies", nothing),
         head_starts=starts_of(heads),
         draw_starts=starts_of(draws),
     )
+    _check_ranks(folder, head_ranks(stored.positions(0, len(heads))).numpy(), ids)
+    _check_ranks(folder, stored.draw_ranks, ids)
+    return stored
+
+
+def _check_sizes(folder: PublishedFolder, sizes: Integers, *entries: int) -> None:
+    total = int(sizes.sum(dtype=np.int64))
+    if (sizes.size and int(sizes.min()) < 0) or any(total != count for count in entries):
+        _damaged(folder, f"the sizes of its lists should be those of {entries[0]:,} entries, they add up to {total:,}")
+
+
+def _check_ranks(folder: PublishedFolder, ranks: Integers, ids: int) -> None:
+    if ranks.size and not (int(ranks.min()) >= 0 and int(ranks.max()) < ids):
+        _damaged(folder, f"the ranks of its ids should lie between 0 and {ids - 1:,}")
+
+
+def _damaged(folder: PublishedFolder, what: str) -> NoReturn:
+    raise CacheDamagedError(f"the logits of {folder.path} are damaged: {what}. Restore the folder, or dump it again")

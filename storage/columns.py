@@ -26,26 +26,13 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from ..errors import CacheDamagedError
+from .metadata import OFFSET, PCODEC
 
 AXES = ("input", "target", "entry", "example", "token", "basis")
 CODECS = ("pcodec", "zstd")
-CHUNK_ELEMENTS = 65_536
+COLUMN_CHUNK = 65_536
 ENTRY_CHUNK = 4096
 """Elements per chunk on the axis `entry`, whose columns are laid out so that near elements resemble each other."""
-OFFSET = 128
-"""Added (modulo the word) to wide signed integers before the zstd codec: the high bytes of small values become zero."""
-
-_PCODEC = {
-    "name": "numcodecs.pcodec",
-    "configuration": {
-        "level": 8,
-        "mode_spec": "auto",
-        "delta_spec": "auto",
-        "paging_spec": "equal_pages_up_to",
-        "delta_encoding_order": None,
-        "equal_pages_up_to": 262_144,
-    },
-}
 _opening = threading.Lock()
 
 Values = np.ndarray[Any, np.dtype[Any]]
@@ -94,7 +81,7 @@ def write_column(folder: Path, name: str, column: Column, codec: str) -> None:
         raise ValueError(f"the codec of a column is one of {', '.join(CODECS)}, not {codec!r}")
     values = np.ascontiguousarray(smallest_integer(column.values, codec))
     offset = OFFSET if codec == "zstd" and values.dtype.kind == "i" and values.itemsize > 1 else 0
-    inner = _chunk_shape(values.shape, ENTRY_CHUNK if column.axis == "entry" else CHUNK_ELEMENTS)
+    inner = _chunk_shape(values.shape, ENTRY_CHUNK if column.axis == "entry" else COLUMN_CHUNK)
     with _quiet():
         array = zarr.create_array(
             LocalStore(folder / name),
@@ -175,7 +162,7 @@ def _chunk_shape(shape: tuple[int, ...], elements: int) -> tuple[int, ...]:
 def _codec_arguments(codec: str, itemsize: int) -> dict[str, Any]:
     """Serializer and compressor for `zarr.create_array`; "zstd" is made of codecs of the Zarr v3 core alone."""
     if codec == "pcodec":
-        return {"serializer": _PCODEC, "compressors": None}
+        return {"serializer": PCODEC, "compressors": None}
     return {"compressors": BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=itemsize, blocksize=0)}
 
 

@@ -5,7 +5,7 @@ back and compared before anybody can see it, since a codec that returns wrong va
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +18,7 @@ from .documents import document_digest, seal, unseal
 from .publish import publish, remove_abandoned, staging
 from .reading import PublishedFolder, check_name, check_path, document_name, folder_exists
 
-__all__ = ["PublishedFolder", "folder_exists", "publish_folder", "publish_or_accept"]
+__all__ = ["PublishedFolder", "folder_exists", "publish_folder", "publish_or_accept", "same_content"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -134,7 +134,7 @@ def _digest_of_equal(target: Path, staged: Path, kind: str) -> str:
     Compressed bytes may differ, because another version of a codec library wrote them; the values may not.
     """
     standing, ours = PublishedFolder(target, kind), PublishedFolder(staged, kind)
-    if standing.digest != ours.digest and not _same_content(standing, ours):
+    if standing.digest != ours.digest and not same_content(standing, ours, ours.columns):
         raise CacheMismatchError(
             f"{target} exists already and holds something else (digest {standing.digest[:12]}, ours {ours.digest[:12]}): "
             "use another cache directory, or remove that folder if it is not wanted"
@@ -142,11 +142,11 @@ def _digest_of_equal(target: Path, staged: Path, kind: str) -> str:
     return standing.digest
 
 
-def _same_content(one: PublishedFolder, other: PublishedFolder) -> bool:
-    """Whether body, raw files and decoded columns agree."""
+def same_content(one: PublishedFolder, other: PublishedFolder, columns: Iterable[str]) -> bool:
+    """Whether bodies, raw files and the forms of all columns agree, and the values of these columns."""
     if _comparable(one) != _comparable(other):
         return False
-    return all(one.column(name).tobytes() == other.column(name).tobytes() for name in one.columns)
+    return all(one.column(name).tobytes() == other.column(name).tobytes() for name in columns)
 
 
 def _comparable(folder: PublishedFolder) -> dict[str, Any]:

@@ -7,13 +7,17 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ..errors import CacheDamagedError, CacheMismatchError
 from .folder import PublishedFolder, folder_exists
+from .members import check_form
 
 SPLITS = ("validation", "train")
+MAXIMUM_SHARDS = 1_000_000
+"""A cache of more is refused: the table of its shards is held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,12 @@ def shard_table(validation_examples: int, extents: Sequence[int], shard_examples
     """All shards of a cache, validation first, in the order in which its digest takes them.
 
     `extents` are the growing totals of training examples. Each extent is cut anew from the total before it, so that an
-    extent that ends within a shard leaves a short one which later extents never touch.
+    extent that ends within a shard leaves a short one which later extents never touch. Raises CacheDamagedError for more than
+    MAXIMUM_SHARDS.
     """
+    counts = [validation_examples, *(stop - start for start, stop in pairwise([0, *extents]))]
+    if (shards := sum(-(-count // shard_examples) for count in counts)) > MAXIMUM_SHARDS:
+        raise CacheDamagedError(f"plan and extents ask for {shards:,} shards, a cache has at most {MAXIMUM_SHARDS:,}")
     table = _cut("validation", 0, 0, validation_examples, shard_examples)
     number, start = 0, 0
     for total in extents:
@@ -86,7 +94,7 @@ def read_extents(root: Path, plan_digest: str) -> list[dict[str, Any]]:
     documents: list[dict[str, Any]] = []
     for number in numbers:
         folder = PublishedFolder(extent_path(root, number), "extent")
-        _check_extent(folder, documents[-1] if documents else None, plan_digest)
+        check_extent(folder, documents[-1] if documents else None, plan_digest)
         documents.append(folder.document)
     return documents
 
@@ -120,19 +128,16 @@ def _extent_numbers(root: Path) -> list[int]:
     return sorted(int(name) for name in names if re.fullmatch("[0-9]{6,}", name))
 
 
-def _check_extent(folder: PublishedFolder, previous: dict[str, Any] | None, plan_digest: str) -> None:
-    """Hold one extent against the one before it: parent, growth, shard size."""
+def check_extent(folder: PublishedFolder, previous: dict[str, Any] | None, plan_digest: str) -> None:
+    """Hold one extent against the one before it: CacheMismatchError for another parent, CacheDamagedError for the rest."""
     document, parent = folder.document, previous["sha256"] if previous else plan_digest
+    check_form(document, "extent", str(folder.path))
     if document.get("parent") != parent:
         raise CacheMismatchError(
             f"{folder.path} belongs elsewhere: expected parent {parent}, found {document.get('parent')}. "
             "Put the right folder back"
         )
-    examples, size = document.get("examples"), document.get("shard_examples")
-    if type(examples) is not int or type(size) is not int or size < 1:
-        raise CacheDamagedError(
-            f'{folder.path}: "examples" and "shard_examples" should be positive, found {examples}, {size}'
-        )
+    examples, size = document["examples"], document["shard_examples"]
     if examples <= (previous["examples"] if previous else 0):
         raise CacheDamagedError(f"{folder.path}: its {examples} examples should be more than the extent before it has")
     if previous and size != previous["shard_examples"]:

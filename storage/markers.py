@@ -26,10 +26,15 @@ def open_marked(path: Path, place: ShardRange, parent: str) -> PublishedFolder:
     whose document was changed.
     """
     folder = PublishedFolder(path, "marker")
+    check_place(folder, place, parent)
+    return folder
+
+
+def check_place(folder: PublishedFolder, place: ShardRange, parent: str) -> None:
+    """Raise CacheMismatchError unless the marker names this place and this parent."""
     for key, expected in marker_members(place, parent).items():
         if folder.document.get(key) != expected:
             raise CacheMismatchError(
-                f"{path} belongs elsewhere: expected {key} {expected}, found {folder.document.get(key)}. "
-                "Put the right folder back, or remove it and run dump-teacher again"
+                f"{folder.path} belongs elsewhere: expected {key} {expected}, found {folder.document.get(key)}. "
+                "Put the right folder back, or let `miniend verify --repair` dump it again"
             )
-    return folder

@@ -7,6 +7,7 @@ own objective alone; and always before it is decoded, so that no decoder meets b
 import hashlib
 import os
 import re
+import stat
 import threading
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ import zarr
 from ..errors import CacheDamagedError, MiniEndError
 from .columns import AXES, Values, open_column, read_part
 from .documents import KINDS, MAXIMUM_BYTES, document_digest, unseal
+from .metadata import DTYPES, LARGEST, check_index, check_metadata
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")
 
@@ -44,11 +46,11 @@ class PublishedFolder:
     def column(self, name: str) -> Values:
         """A whole column, [n] or [rows, n]. Raises CacheDamagedError when its files are not the published ones."""
         array = self._array(name)
-        return read_part(array, 0, array.shape[-1])
+        return self._decoded(name, array, 0, array.shape[-1])
 
     def slice(self, name: str, start: int, stop: int) -> Values:
         """Elements start to stop of a column's last axis; IndexError outside of it."""
-        return read_part(self._array(name), start, stop)
+        return self._decoded(name, self._array(name), start, stop)
 
     def file(self, name: str) -> bytes:
         """A listed file's bytes. Raises CacheDamagedError when they are not the published ones."""
@@ -56,14 +58,19 @@ class PublishedFolder:
         return self._checked_bytes(name)
 
     def verify(self) -> list[str]:
-        """Read everything again; a sentence for each thing that is not as published, so an empty list is a sound folder."""
+        """`damage` and a sentence for each thing that is not listed; an empty list is a sound folder."""
+        name = document_name(self.kind)
+        return self.damage() + [f"{path} is not listed in {name}: remove it" for path in self.unlisted()]
+
+    def damage(self) -> list[str]:
+        """Read and decode everything again; a sentence for each thing that is not as published."""
         problems = [*self._problem(self._check_document)]
         for name in sorted(self.document["files"]):
             problems += self._problem(self._checked_bytes, name)
         if not problems:
             for name in sorted(self.columns):
-                problems += self._problem(self._open, name)
-        return problems + self._unlisted()
+                problems += self._problem(self.column, name)
+        return problems
 
     def _array(self, name: str) -> zarr.Array[Any]:
         """The opened array of a column whose files have all been found sound."""
@@ -78,16 +85,29 @@ class PublishedFolder:
             return self._arrays[name]
 
     def _open(self, name: str) -> zarr.Array[Any]:
-        """The array of a column, whose metadata must say what the document says."""
-        info = self.columns[name]
+        """The array of a column, whose metadata must be of the format's own form and say what the document says."""
+        files = {path: entry["bytes"] for path, entry in self.document["files"].items() if path.startswith(f"{name}/")}
+        sizes = {path.removeprefix(f"{name}/"): size for path, size in files.items()}
+        if sum(files.values()) != self.columns[name]["bytes"]:
+            self._damaged(document_name(self.kind), f"the bytes of the column {name} are not those of its files")
+        metadata = f"{name}/zarr.json"
         try:
-            array = open_column(self.path, name)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            self._damaged(f"{name}/zarr.json", f"it cannot be opened ({error})")
-        found = (array.dtype.name, list(array.shape))
-        if found != (info["dtype"], info["shape"]):
-            self._damaged(f"{name}/zarr.json", f"expected {info['dtype']} {info['shape']}, found {found[0]} {found[1]}")
-        return array
+            form = check_metadata(self._read(metadata, files[metadata]), self.columns[name], sizes)
+        except ValueError as error:
+            self._damaged(metadata, str(error))
+        if form.data:
+            try:
+                check_index(self.path / name / form.data, form)
+            except ValueError as error:
+                self._damaged(f"{name}/{form.data}", str(error))
+        return open_column(self.path, name)
+
+    def _decoded(self, name: str, array: zarr.Array[Any], start: int, stop: int) -> Values:
+        """Part of a column. Its bytes are the published ones; that they decode is another matter, with a wrong writer."""
+        try:
+            return read_part(array, start, stop)
+        except (ValueError, TypeError, RuntimeError) as error:
+            self._damaged(name, f"it does not decode ({error})")
 
     def _checked_bytes(self, name: str) -> bytes:
         """A listed file's bytes once their length and SHA-256 are those of the document."""
@@ -100,12 +120,15 @@ class PublishedFolder:
     def _read(self, name: str, length: int) -> bytes:
         """The bytes of a file that must have this length and be no symbolic link, nor lie behind one."""
         path = self.path / name
-        if any((self.path / part).is_symlink() for part in [name, *map(str, PurePosixPath(name).parents)][:-1]):
+        parts = [name, *map(str, PurePosixPath(name).parents)]  # the last of which is ".", the folder itself
+        if any((self.path / part).is_symlink() for part in parts):
             self._damaged(name, "it is or lies behind a symbolic link")
         try:
-            found = os.stat(path).st_size
-            if found != length:
-                self._damaged(name, f"expected {length:,} bytes, found {found:,}")
+            found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode):
+                self._damaged(name, "it is no regular file")
+            if found.st_size != length:
+                self._damaged(name, f"expected {length:,} bytes, found {found.st_size:,}")
             return path.read_bytes()
         except CacheDamagedError:
             raise
@@ -115,8 +138,10 @@ class PublishedFolder:
     def _read_document(self) -> dict[str, Any]:
         """The unsealed document, with the members "files" and "columns" checked for their form."""
         path = self.path / document_name(self.kind)
-        if path.is_symlink():
-            self._damaged(path.name, "it is a symbolic link")
+        if self.path.is_symlink() or path.is_symlink():
+            self._damaged(path.name, "it is or lies behind a symbolic link")
+        if path.exists() and not path.is_file():
+            self._damaged(path.name, "it is no regular file")
         try:
             with path.open("rb") as stream:
                 data = stream.read(MAXIMUM_BYTES + 1)
@@ -142,14 +167,14 @@ class PublishedFolder:
             return [str(error)]
         return []
 
-    def _unlisted(self) -> list[str]:
-        """A sentence for each file, link or empty folder that the document does not account for."""
+    def unlisted(self) -> list[Path]:
+        """Each file, link or empty folder that the document does not account for."""
         listed = {*self.document["files"], document_name(self.kind)}
         folders = {str(parent) for name in listed for parent in PurePosixPath(name).parents}
         folders |= set(self.columns)
         found = sorted(self.path.rglob("*"))
         return [
-            f"{path} is not listed in {document_name(self.kind)}: remove it"
+            path
             for path in found
             if path.relative_to(self.path).as_posix() not in (folders if path.is_dir() else listed)
         ]
@@ -157,7 +182,7 @@ class PublishedFolder:
     def _damaged(self, name: str, what: str) -> NoReturn:
         raise CacheDamagedError(
             f"{self.path / name} is damaged: {what}. This folder must be dumped again "
-            "(remove this folder and run dump-teacher again)"
+            "(`miniend verify --repair`, or remove it and run dump-teacher again)"
         )
 
 
@@ -194,6 +219,7 @@ def _check_members(document: dict[str, Any], own_name: str) -> None:
     for name, info in document["columns"].items():
         check_name(name)
         numbers = [info["bytes"], *info["shape"]]
-        sound = info["axis"] in AXES and type(info["dtype"]) is str and f"{name}/zarr.json" in document["files"]
-        if not sound or any(type(number) is not int or number < 0 for number in numbers):
+        sound = info["axis"] in AXES and info["dtype"] in DTYPES and f"{name}/zarr.json" in document["files"]
+        sound = sound and len(info["shape"]) in (1, 2)
+        if not sound or any(type(number) is not int or not 0 <= number <= LARGEST for number in numbers):
             raise ValueError(f"the entry of the column {name!r}")

@@ -33,8 +33,8 @@ class Columns:
 
     coefficients: tuple[tuple[str, str], ...]
     """(column, axis)"""
-    logits: str | None
-    """Kind of the cached distributions, None where they are not needed"""
+    logits: tuple[str, int] | None
+    """Kind of the cached distributions and number of ids that they can name; None where they are not needed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ class BatchSource:
 def _read(shard: Shard, columns: Columns) -> _Loaded:
     names = ["inputs.ids", "inputs.offsets", "targets.ids", "targets.offsets"]
     names += [name for name, _ in columns.coefficients]
-    logits = read_logits(shard.folder, columns.logits) if columns.logits else None
-    return _Loaded({name: shard.folder.column(name) for name in names}, logits)
+    logits = read_logits(shard.folder, *columns.logits) if columns.logits else None
+    return _Loaded({name: shard.column(name) for name in names}, logits)
 
 
 def _pad_blocks(blocks: Sequence[np.ndarray]) -> Tensor:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..signals.logits import LOGIT_KINDS
+from ..storage.layout import MAXIMUM_SHARDS
 from ..storage.positions import parse_ranges
 from .teacher import DTYPES
 
@@ -101,6 +102,10 @@ class DumpConfig:
         _require(bool(self.corpora), "--corpus: expected at least one, found none")
         _require(self.shuffle_buffer >= 0, "--shuffle-buffer must not be negative")
         _require(self.validation_examples >= 0, "--validation-examples must not be negative")
+        shards = (self.examples + self.validation_examples) // self.shard_examples
+        _require(
+            shards < MAXIMUM_SHARDS, f"--shard-examples is too small: {shards:,} shards, at most {MAXIMUM_SHARDS:,}"
+        )
         _require(
             self.examples >= 3, "--examples must be at least 3: calibration needs one each for basis, step and report"
         )

@@ -39,16 +39,7 @@ def plan_body(
 ) -> dict[str, Any]:
     """The plan of a dump, resolved: what two runs must agree on to write one cache."""
     return {
-        "teacher": {
-            "name": teacher.name,
-            "revision": teacher.revision,
-            "tensor_digest": teacher.digest,
-            "config": {key: value for key, value in teacher.raw_config.items() if not key.startswith("_")},
-            "facts": asdict(teacher.facts),
-            "start_id": teacher.start_id,
-            "pad_id": teacher.pad_id,
-            "dtype": config.dtype,
-        },
+        "teacher": teacher_body(teacher, config.dtype),
         "tokenizer": dict(tokenizer),
         "corpus": dict(corpus),
         "objective": objective_body(config, len(tokenizer["sentinel_ids"])),
@@ -60,6 +51,20 @@ def plan_body(
         "signals": _signals_body(config, teacher, tokenizer["size"]),
         "environment": numeric_environment(teacher.device, config.threads or default_threads()),
         "derived": {"validation_share": validation_share(config.validation_examples, config.examples, config.passes)},
+    }
+
+
+def teacher_body(teacher: Teacher, dtype: str) -> dict[str, Any]:
+    """Which teacher it is, and what a reader of the cache must know of it."""
+    return {
+        "name": teacher.name,
+        "revision": teacher.revision,
+        "tensor_digest": teacher.digest,
+        "config": {key: value for key, value in teacher.raw_config.items() if not key.startswith("_")},
+        "facts": asdict(teacher.facts),
+        "start_id": teacher.start_id,
+        "pad_id": teacher.pad_id,
+        "dtype": dtype,
     }
 
 

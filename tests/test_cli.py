@@ -30,6 +30,7 @@ OPTIONS = {
         --init --init-from-teacher --log-every --save-every --eval-every --seed --allow-unfinished
     """,
     "inspect": "directory --json",
+    "verify": "directory --json --repair --teacher --corpus --device --mixed-environment",
     "demo": "--output",
 }
 DUMP = {

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniend.logit_columns import COLUMNS, logit_columns, read_logits
+from miniend.logit_columns import logit_columns, read_logits
 from miniend.signals.logits import LogitCode, LogitIntegers, join_integers
+from miniend.storage.contents import LOGIT_COLUMNS
 from miniend.storage.folder import PublishedFolder, publish_folder
 
 KINDS = {
@@ -17,6 +18,7 @@ KINDS = {
     "sampled": {"k": 0, "draws": 20},
     "hybrid": {"k": 20, "draws": 20},
 }
+IDS = 300
 EACH = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -46,7 +48,7 @@ def same(found, expected):
 def test_what_was_encoded_is_read_back(kind, codec, tmp_path):
     """Layouts, gaps and small types lie between; each of them returns plausible integers when it is wrong."""
     stored = encoded(kind)
-    found = read_logits(published(tmp_path / "shard", kind, stored, codec), kind)
+    found = read_logits(published(tmp_path / "shard", kind, stored, codec), kind, IDS)
     assert same(found.positions(0, 30), stored)
     parts = [found.positions(start, stop) for start, stop in ((0, 1), (1, 1), (1, 12), (12, 29), (29, 30))]
     assert all(
@@ -59,7 +61,7 @@ def test_what_was_encoded_is_read_back(kind, codec, tmp_path):
 def test_a_kind_has_its_columns_and_no_others(kind, tmp_path):
     """A column of zeros would cost bytes and mean nothing."""
     columns = logit_columns(kind, encoded(kind))
-    assert set(columns) == set(COLUMNS[kind])
+    assert set(columns) == set(LOGIT_COLUMNS[kind])
     per_position = {"logits.head.sizes", "logits.draw.sizes", "logits.tail_entropies"}
     for name, column in columns.items():
         assert column.axis == ("target" if name in per_position else "entry")
@@ -93,7 +95,7 @@ def test_any_lists_come_back_from_any_slice(tmp_path_factory, lists, data):
         tensor(rank for _, draws, _ in lists for rank in draws),
         tensor(entropy for _, _, entropy in lists),
     )
-    found = read_logits(published(tmp_path_factory.mktemp("any") / "shard", "hybrid", stored), "hybrid")
+    found = read_logits(published(tmp_path_factory.mktemp("any") / "shard", "hybrid", stored), "hybrid", IDS)
     start = data.draw(st.integers(0, len(lists)))
     stop = data.draw(st.integers(start, len(lists)))
     part = found.positions(start, stop)

@@ -126,7 +126,7 @@ def test_extents_of_unequal_shard_sizes_and_without_numbers_are_refused(tmp_path
     with pytest.raises(CacheDamagedError, match="expected 4 examples a shard, found 5"):
         read_extents(tmp_path / "a", "p")
     publish_folder(extent_path(tmp_path / "b", 0), "extent", {"parent": "p", "examples": "5"})
-    with pytest.raises(CacheDamagedError, match="should be positive"):
+    with pytest.raises(CacheDamagedError, match="member examples should be an integer"):
         read_extents(tmp_path / "b", "p")
 
 

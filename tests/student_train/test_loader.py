@@ -24,7 +24,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 def columns(ragged):
     """All columns of the cache."""
     places = {name: place.axis for codec in ragged.codecs.values() for name, place in codec.columns().items()}
-    return Columns(tuple(places.items()), ragged.logit_code.kind)
+    return Columns(tuple(places.items()), (ragged.logit_code.kind, len(ragged.logit_code.order)))
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_batch_holds_exactly_the_integers_of_the_cache(ragged, source):
 def test_a_batch_holds_the_distributions_of_its_examples_in_order(logit_caches):
     """Lists have lengths of their own, so that one entry too many shifts all that follow."""
     for kind, cache in logit_caches.items():
-        source = BatchSource(cache.training, Columns((), kind), 0)
+        source = BatchSource(cache.training, Columns((), (kind, len(cache.logit_code.order))), 0)
         batch = source.batch(np.array([[1, 3], [0, 0], [2, 1], [0, 9]]))
         found = cache.logit_code.decode(batch.logits)
         position = 0
@@ -172,7 +172,7 @@ def distribution(logits, position):
 def test_shuffled_micro_batches_of_every_kind_cut_the_same_stream(logit_caches):
     """Accumulation must not change what a step learns, whatever the lengths of the lists."""
     for kind, cache in logit_caches.items():
-        source = BatchSource(cache.training, Columns((), kind), 0)
+        source = BatchSource(cache.training, Columns((), (kind, len(cache.logit_code.order))), 0)
         whole = next(shuffled(source, 6, seed=0, start=2))
         parts = list(islice(shuffled(source, 2, seed=0, start=6), 3))
         joined = join_integers([part.logits for part in parts])
