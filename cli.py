@@ -392,10 +392,17 @@ def train_student(
 def inspect(
     directory: Annotated[Path, typer.Argument(help="Directory of a cache, finished or not.")],
     as_json: Annotated[bool, Opt("--json", help="Print one JSON object.")] = False,
+    plot: Annotated[
+        Path | None, Opt(help="Draw sizes, spectra and fidelity into this .png, .svg or .pdf as well.")
+    ] = None,
 ) -> None:
     """Show what is in a cache, how large it is and how faithful."""
     from .recipes.inspection import describe, inspect_cache
 
+    if plot is not None:
+        from .recipes.inspection_plot import plot_cache
+
+        plot_cache(directory, plot)
     facts = inspect_cache(directory)
     lines = [json.dumps(facts, indent=2)] if as_json else describe(facts)
     for line in lines:

@@ -169,8 +169,8 @@ def _result(
 def _draw(result: DemoResult, places: _Places, say: Say) -> None:
     try:
         from .demo_picture import draw
-    except ImportError:
-        say("no picture: matplotlib is not installed (pip install 'miniend[plot]')")
+    except ConfigurationError as error:
+        say(f"no picture: {error}")
         return
     picture = draw(result, places.root / "demo.png")
     say(f"picture: {picture}")

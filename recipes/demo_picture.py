@@ -4,25 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
-
 from .demo_report import DemoResult, StudentResult
+from .picture import BLUE, ORANGE, RAW, SKY, new_figure, save
 
-COLOURS = ("#1b6ca8", "#59a5d8", "#d1495b")
+COLOURS = (BLUE, SKY, ORANGE)
 
 
 def draw(result: DemoResult, path: Path) -> Path:
     """Write the PNG and return its path."""
-    figure, (losses, sizes) = plt.subplots(1, 2, figsize=(11.5, 4.4), layout="constrained")
+    figure = new_figure(11.5, 4.4)
+    losses, sizes = figure.subplots(1, 2)
     _draw_losses(losses, result)
     _draw_sizes(sizes, result)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
-    return path
+    return save(figure, path)
 
 
 def _draw_losses(axes: Any, result: DemoResult) -> None:
@@ -47,7 +41,7 @@ def _draw_sizes(axes: Any, result: DemoResult) -> None:
     found = result.sizes()
     places = range(len(found))
     raw, cached = ([pair[which] / 1e6 for pair in found.values()] for which in (0, 1))
-    axes.barh([p + 0.2 for p in places], raw, height=0.38, color="0.75", label="raw (bfloat16)")
+    axes.barh([p + 0.2 for p in places], raw, height=0.38, color=RAW, label="raw (bfloat16)")
     axes.barh([p - 0.2 for p in places], cached, height=0.38, color=COLOURS[0], label="cached")
     for place, (before, after) in zip(places, found.values(), strict=True):
         axes.text(

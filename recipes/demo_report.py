@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..teacher_dump.dump import DumpReport
+from .raw_sizes import raw_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,9 @@ class DemoResult:
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(bytes raw, bytes cached) by signal; raw is Q, K, V and full logits in bfloat16."""
-        teacher, tokens, stored = self.facts["teacher"], self.facts["tokens"], self.facts["bytes"]
-        inner = teacher["heads"] * teacher["d_kv"]
-        found = {}
-        for site, cached in stored["relations"].items():
-            axes = {"encoder.self": (0, 3), "decoder.self": (3, 0), "decoder.cross": (1, 2)}[site.partition("@")[0]]
-            found[site] = (2 * inner * (axes[0] * tokens["target"] + axes[1] * tokens["input"]), cached)
-        found["logits"] = (2 * teacher["vocab_rows"] * tokens["target"], stored["logits"])
-        return found
+        stored = self.facts["bytes"]
+        cached = {**stored["relations"], "logits": stored["logits"]}
+        return {name: (raw, cached[name]) for name, raw in raw_bytes(self.facts).items()}
 
 
 def report_lines(result: DemoResult) -> Iterator[str]:
@@ -78,9 +74,7 @@ def _size_lines(result: DemoResult) -> Iterator[str]:
         if name == "logits":
             measured = f"{result.facts['fidelity']['logits']['kl']:.1e}"
         else:
-            measured = "  ".join(
-                f"{kind} {kls[name][kind]:.1e}" for kind in ("query", "key", "value", "query_key") if kind in kls[name]
-            )
+            measured = "  ".join(f"{kind} {kl:.1e}" for kind, kl in kls[name].items())
         yield f"{name:<18}{raw:>14,}{cached:>14,}{raw / cached:>8.1f}x   {measured}"
     yield "raw: Q, K, V and the full next-token distribution in bfloat16"
 

@@ -1,19 +1,25 @@
 """What is in a cache, how large and how faithful: `miniend inspect`, as one JSON object and as a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..cache import Cache, open_cache
 from ..signals.logit_kl import logit_facts
 from ..signals.relations import carries_no_information
+from .raw_sizes import one_or_by_place, raw_bytes_per_token
+
+T = TypeVar("T")
+
+_ORDER = ("query", "key", "value", "query_key")
 
 
 def inspect_cache(path: Path) -> dict[str, Any]:
     """One JSON object about a cache, finished or not.
 
-    Byte counts are those of files on disk; `bytes_per_token` divides whole columns by the valid tokens of their axis. Fidelity
-    is the mean KL in nats over what the shards measured while the teacher was at hand.
+    Byte counts are those of files on disk; `bytes_per_token` divides whole columns by the valid tokens of their axis, and
+    `raw_bytes_per_token` is the same of Q, K, V and full distributions in bfloat16. Fidelity is the mean KL in nats over what
+    the shards measured while the teacher was at hand; its target is None where the step was given instead.
     """
     cache = open_cache(path, allow_unfinished=True)
     plan = cache.plan.document
@@ -28,6 +34,7 @@ def inspect_cache(path: Path) -> dict[str, Any]:
         "tokens": tokens,
         "bytes": _bytes(cache),
         "bytes_per_token": _bytes_per_token(cache, tokens),
+        "raw_bytes_per_token": raw_bytes_per_token(cache),
         "fidelity": _fidelity(cache),
         "relations": {name: _relation(cache, name) for name in cache.codecs},
         "teacher": _teacher(cache),
@@ -66,22 +73,34 @@ def _bytes_per_token(cache: Cache, tokens: dict[str, int]) -> dict[str, Any]:
             place.name: _column_bytes(cache, column) / max(1, tokens[place.axis])
             for column, place in codec.columns().items()
         }
-        relations[name] = found if len(found) > 1 else next(iter(found.values()))
+        relations[name] = one_or_by_place(found)
     logits = _column_bytes(cache, "logits.") / max(1, tokens["target"])
-    return {"logits": logits if cache.plan.document["signals"]["logits"] else None, "relations": relations}
+    return {"logits": logits if cache.logit_code else None, "relations": relations}
 
 
 def _fidelity(cache: Cache) -> dict[str, Any]:
-    measured = cache.fidelity()
-    logits = {kind: part.mean for kind, part in measured.pop("logits", {}).items()}
+    found = cache.fidelity()
+    measured = {site: in_order(found[site]) for site in cache.codecs if site in found}
+    logits = {kind: part.mean for kind, part in found.get("logits", {}).items()}
+    signals = cache.plan.document["signals"]
     return {
         "relation_kl": {site: {kind: part.mean for kind, part in kinds.items()} for site, kinds in measured.items()},
         "relation_kl_p99": {
             site: {kind: part.quantile(0.99) for kind, part in kinds.items()} for site, kinds in measured.items()
         },
-        "relation_kl_target": cache.plan.document["signals"]["relation_kl"],
+        "relation_kl_target": signals["relation_kl"] if signals["relation_step"] is None else None,
         "logits": logit_facts(logits) if logits else None,
     }
+
+
+def in_order(kinds: Mapping[str, T]) -> dict[str, T]:
+    """The same with the relation kinds in the order of Q, K, V; documents have them by the alphabet."""
+    return dict(sorted(kinds.items(), key=lambda item: _ORDER.index(item[0]) if item[0] in _ORDER else len(_ORDER)))
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 example`, `2,000 examples`."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def logit_name(described: dict[str, Any]) -> str:
@@ -96,11 +115,12 @@ def _relation(cache: Cache, name: str) -> dict[str, Any]:
         "relation_heads": codec.heads,
         "inner": codec.inner,
         "rank": {place: code.rank for place, code in codec.codes.items()},
+        "axis": {place.name: place.axis for place in codec.places()},
         "step": {place: code.step for place, code in codec.codes.items()},
-        "alpha": codec.alpha,
-        "relative_entropy": codec.relative_entropy,
+        "alpha": in_order(codec.alpha),
+        "relative_entropy": in_order(codec.relative_entropy),
         "carries_no_information": [
-            kind for kind, value in codec.relative_entropy.items() if carries_no_information(value)
+            kind for kind, value in in_order(codec.relative_entropy).items() if carries_no_information(value)
         ],
     }
 
@@ -121,11 +141,11 @@ def _teacher(cache: Cache) -> dict[str, Any]:
 def describe(facts: dict[str, Any]) -> Iterator[str]:
     """The lines that `miniend inspect` prints."""
     teacher, tokens = facts["teacher"], facts["tokens"]
-    state = "complete" if facts["complete"] else f"unfinished ({facts['planned_examples']} examples planned)"
+    state = "complete" if facts["complete"] else f"unfinished ({counted(facts['planned_examples'], 'example')} planned)"
     yield f"cache {facts['digest'][:16]}  format {facts['format_version']}  {state}"
     yield (
-        f"{facts['examples']} training and {facts['validation_examples']} validation examples, "
-        f"{tokens['input']:,} input and {tokens['target']:,} target tokens"
+        f"{facts['examples']:,} training and {counted(facts['validation_examples'], 'validation example')}, "
+        f"{tokens['input']:,} input and {counted(tokens['target'], 'target token')}"
     )
     loss = teacher["cross_entropy"]
     measured = "cross-entropy not measured yet" if loss is None else f"cross-entropy {loss:.3f} nats per target token"

@@ -29,7 +29,7 @@ OPTIONS = {
         --batch-size --accumulate --optimizer --learning-rate --warmup-steps --schedule --weight-decay --clip --bf16 --device
         --init --init-from-teacher --log-every --save-every --eval-every --seed --allow-unfinished
     """,
-    "inspect": "directory --json",
+    "inspect": "directory --json --plot",
     "verify": "directory --json --repair --teacher --corpus --device --mixed-environment",
     "demo": "--output",
 }
