@@ -10,7 +10,7 @@ import pytest
 import miniend
 
 ROOT = Path(miniend.__file__).parent
-LEAVES = {"errors", "progress", "devices", "padding"}
+LEAVES = {"errors", "progress", "devices", "padding", "stopping"}
 SHARED = {"cache", "pretrained", "signals", "storage", *LEAVES}
 STAGES = {"teacher_dump", "student_train", "evaluation"}
 ALLOWED = {
@@ -18,8 +18,9 @@ ALLOWED = {
     "progress": set(),
     "devices": {"errors"},
     "padding": set(),
+    "stopping": set(),
     "signals": LEAVES,
-    "storage": LEAVES - {"devices", "padding"},
+    "storage": LEAVES - {"devices", "padding", "stopping"},
     "cache": SHARED - {"pretrained"},
     "pretrained": {"signals", *LEAVES},
     **dict.fromkeys(STAGES, SHARED),
@@ -44,6 +45,7 @@ FORBIDDEN_LIBRARIES = {
         "json",
     },
     "errors": {"torch", "transformers", "numpy", "zarr"},
+    "stopping": {"torch", "transformers", "numpy", "zarr"},
     "cli": {"numpy", "torch", "transformers", "zarr"},
 }
 FILE_CALLS = {"open", "load", "save", "read_text", "write_text", "read_bytes", "write_bytes", "fromfile", "tofile"}
