@@ -51,14 +51,44 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, after[number])
 
 
+class _HeldBack:
+    """What the main thread is inside of, and the signal that waits for its end."""
+
+    depth = 0
+    waiting: type[KeyboardInterrupt] | None = None
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Inside, a signal waits for the end of the block; for work of a moment that must not be left halfway.
+
+    Zarr's calls are such: an event loop in another thread would go on with what the interrupted one cleans up. Does nothing
+    outside the main thread, which alone is interrupted.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    _HeldBack.depth += 1
+    try:
+        yield
+    finally:
+        _HeldBack.depth -= 1
+        if not _HeldBack.depth and (waiting := _HeldBack.waiting):
+            _HeldBack.waiting = None
+            raise waiting
+
+
 def _raising() -> Callable[[int, FrameType | None], None]:
-    """A handler that raises, but not again for a repeated signal."""
+    """A handler that raises, now or at the end of what is held back, but not again for a repeated signal."""
     last = -REPEATED
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal last
         previous, last = last, monotonic()
-        if last - previous >= REPEATED:
+        if last - previous < REPEATED:
+            return
+        if not _HeldBack.depth:
             raise EXCEPTIONS[signal.Signals(number)]
+        _HeldBack.waiting = EXCEPTIONS[signal.Signals(number)]
 
     return handle

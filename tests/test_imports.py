@@ -20,7 +20,7 @@ ALLOWED = {
     "padding": set(),
     "stopping": set(),
     "signals": LEAVES,
-    "storage": LEAVES - {"devices", "padding", "stopping"},
+    "storage": LEAVES - {"devices", "padding"},
     "cache": SHARED - {"pretrained"},
     "pretrained": {"signals", *LEAVES},
     **dict.fromkeys(STAGES, SHARED),

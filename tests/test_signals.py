@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from miniend import cli
+from miniend.stopping import Terminated, held_back, stoppable
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from support.fork_server import SMALL, differences, whole_or_absent
@@ -117,3 +118,24 @@ def test_the_handler_of_sigterm_is_put_back():
     cli.plainly(lambda: seen.append(signal.getsignal(signal.SIGTERM)))()
     assert seen[0] is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_waits_for_what_must_not_be_left_halfway():
+    """Zarr's loop goes on writing in its own thread, into the folder that the interrupted writer has just removed."""
+    before = {number: signal.getsignal(number) for number in ENDS}
+    seen = []
+
+    def terminated_while_writing():
+        with stoppable():
+            with held_back(), held_back():
+                os.kill(os.getpid(), signal.SIGTERM)
+                seen.append("written")
+            seen.append("interrupted too late")
+
+    try:
+        with pytest.raises(Terminated):
+            terminated_while_writing()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert seen == ["written"]

@@ -205,7 +205,7 @@ def _serve(settings):
     teacher = dump.load_teacher(settings["teacher"], "float32", dump.choose_device("cpu"))
     tokenizer = TextTokenizer.load(settings["teacher"])
     dump.load_teacher = lambda *_arguments: teacher
-    dump.TextTokenizer.load = staticmethod(lambda _name: tokenizer)
+    dump.TextTokenizer.load = staticmethod(lambda *_arguments: tokenizer)
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
