@@ -68,13 +68,17 @@ def wait_for(process, cache, pattern):
     assert process.poll() is None, process.communicate()
 
 
-def end(process, cache, number, gaps):
-    """Send the signal, again after each gap in seconds, and see the process end as it should."""
+def stop(process, number, gaps):
+    """Send the signal, again after each gap in seconds."""
     process.send_signal(number)
     for gap in gaps:
         time.sleep(gap)
         if process.poll() is None:
             process.send_signal(number)
+
+
+def see_end(process, number, gaps):
+    """The process ends with its line and its status."""
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == ENDS[number], (number, gaps)
 
@@ -85,8 +89,9 @@ def test_an_interrupted_and_a_terminated_dump_end_with_a_line_and_go_on(settings
     processes = {name: start(settings, tmp_path / name) for name in cases}
     for name, (number, gaps) in cases.items():
         wait_for(processes[name], tmp_path / name, "shards/validation-000000")
-        end(processes[name], tmp_path / name, number, gaps)
-    for name in cases:
+        stop(processes[name], number, gaps)
+    for name, case in cases.items():
+        see_end(processes[name], *case)
         assert list((tmp_path / name).rglob(".*")) == []
         assert not list((tmp_path / name).glob("shards/train-000023"))
         assert whole_or_absent(tmp_path / name, unbroken) == []
@@ -106,7 +111,9 @@ def test_a_signal_at_any_stage_ends_the_dump_in_order(settings, unbroken, tmp_pa
         process = start(settings, cache)
         wait_for(process, cache, stage)
         time.sleep(chance.uniform(0, 0.1))
-        end(process, cache, number, [chance.uniform(0, 0.05) for _ in range(attempt)])
+        gaps = [chance.uniform(0, 0.05) for _ in range(attempt)]
+        stop(process, number, gaps)
+        see_end(process, number, gaps)
         assert whole_or_absent(cache, unbroken) == []
         assert differences(dump(settings, cache), unbroken) == []
 

@@ -95,7 +95,7 @@ def leave_another_plan(server, unbroken, cache):
     """A cache in which a run with another seed died as soon as its plan was published."""
     first = next(number for number, line in enumerate(unbroken[1]) if line.startswith("mkdir segments"))
     assert server.run(cache, settings={"seed": 1}, fault=("die", first))[0] == DIED
-    assert [path.name for path in cache.iterdir()] == ["plan"]
+    assert [path.name for path in cache.glob("[!.]*")] == ["plan"]
 
 
 def test_two_runs_that_replace_an_unkept_plan_at_once_both_end_well(server, unbroken, raced, tmp_path):
