@@ -12,6 +12,7 @@ import typer
 
 from . import __version__
 from .errors import MiniEndError
+from .stopping import Terminated, stoppable
 
 app = typer.Typer(
     name="miniend",
@@ -26,9 +27,10 @@ Opt = typer.Option
 
 EXPECTED_ERRNOS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
+    errno.EIO,
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
 )
-"""Of the system's own errors, those that a user can mend: a full disk, a quota, a path that may not or cannot be written."""
+"""Of the system's own errors, those that a user can mend: a full or failing disk, a path that cannot be written."""
 
 
 class DataObjective(StrEnum):
@@ -103,12 +105,13 @@ class Schedule(StrEnum):
 
 
 def plainly(command: Callable[..., None]) -> Callable[..., None]:
-    """Errors of ours become a line on standard error and exit status 2, an interrupt status 130; no traceback."""
+    """Errors of ours become a line on standard error and exit status 2, an interrupt 130, SIGTERM 143; no traceback."""
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
         try:
-            command(*args, **options)
+            with stoppable():
+                command(*args, **options)
         except MiniEndError as error:
             _stop(str(error), 2)
         except OSError as error:
@@ -119,8 +122,10 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
             if type(error).__name__ != "OutOfMemoryError":  # torch's; torch is not imported here
                 raise
             _stop("the GPU is out of memory: lower --batch-size, or raise --accumulate of train-student", 2)
-        except KeyboardInterrupt:
-            _stop("interrupted; run the same command again to go on", 130)
+        except KeyboardInterrupt as stopped:
+            terminated = isinstance(stopped, Terminated)
+            word, status = ("terminated", 143) if terminated else ("interrupted", 130)
+            _stop(f"{word}; run the same command again to go on", status)
 
     return run
 

@@ -7,6 +7,7 @@ exclusive without them, and workers that do not see each other's locks only make
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from time import sleep
 from types import TracebackType
@@ -32,12 +33,15 @@ class Claims:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in list(self._held):
-            self.release(name)
+        with ExitStack() as stack:
+            for name in list(self._held):
+                stack.callback(self.release, name)
         for path in self._root.glob(CLAIM_PREFIX + "*" + LOCK_SUFFIX):
             if (lock := lock_file(path)) is not None:  # left by a worker that was killed
-                path.unlink(missing_ok=True)
-                os.close(lock)
+                try:
+                    path.unlink(missing_ok=True)
+                finally:
+                    os.close(lock)
 
     def take(self, name: str) -> bool:
         """Claim `name`; False while another worker, or this one, holds it."""
@@ -56,8 +60,11 @@ class Claims:
 
     def release(self, name: str) -> None:
         """Give up a claim that this worker holds."""
-        self._path(name).unlink(missing_ok=True)
-        os.close(self._held.pop(name))
+        lock = self._held.pop(name)
+        try:
+            self._path(name).unlink(missing_ok=True)
+        finally:
+            os.close(lock)
 
     def _path(self, name: str) -> Path:
         return self._root / (CLAIM_PREFIX + name + LOCK_SUFFIX)

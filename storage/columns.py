@@ -26,6 +26,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from ..errors import CacheDamagedError
+from ..stopping import held_back
 from .metadata import OFFSET, PCODEC
 
 AXES = ("input", "target", "entry", "example", "token", "basis")
@@ -115,6 +116,7 @@ class _StrictStore(LocalStore):
         return found
 
 
+@held_back()
 def open_column(folder: Path, name: str) -> zarr.Array[Any]:
     """The opened array `folder/name`, for `read_part`. Raises FileNotFoundError where there is none."""
     with _quiet():
@@ -132,6 +134,7 @@ def read_slice(folder: Path, name: str, start: int, stop: int) -> Values:
     return read_part(open_column(folder, name), start, stop)
 
 
+@held_back()
 def read_part(array: zarr.Array[Any], start: int, stop: int) -> Values:
     """`read_slice` of an opened array. Raises IndexError outside 0 <= start <= stop <= n: numpy would return less."""
     if not 0 <= start <= stop <= array.shape[-1]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CacheMismatchError, MiniEndError
+from ..stopping import held_back
 from .columns import Column, Values, open_column, read_column, write_column
 from .documents import document_digest, seal, unseal
 from .publish import publish, remove_abandoned, staging
@@ -23,6 +24,7 @@ __all__ = ["PublishedFolder", "folder_exists", "publish_folder", "publish_or_acc
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+@held_back()
 def publish_folder(
     target: Path,
     kind: str,

@@ -64,6 +64,11 @@ def shard_path(root: Path, split: str, n: int) -> Path:
     return root / "shards" / f"{split}-{n:06d}"
 
 
+def parents(root: Path) -> tuple[Path, ...]:
+    """The directories that published folders lie in, and so what their writers may have left behind."""
+    return (root, *(root / name for name in ("segments", "extents", "shards")))
+
+
 def shard_table(validation_examples: int, extents: Sequence[int], shard_examples: int) -> list[ShardRange]:
     """All shards of a cache, validation first, in the order in which its digest takes them.
 

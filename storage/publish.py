@@ -34,9 +34,11 @@ def staging(target: Path) -> Iterator[Path]:
             folder.mkdir()
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            _lock_path(folder).unlink(missing_ok=True)
-            os.close(lock)
+            try:
+                shutil.rmtree(folder, ignore_errors=True)
+                _lock_path(folder).unlink(missing_ok=True)
+            finally:
+                os.close(lock)
 
 
 def publish(staged: Path, target: Path) -> bool:
@@ -64,7 +66,8 @@ def remove_abandoned(parent: Path) -> list[Path]:
     if not parent.is_dir():
         return []
     names = {path.name.removesuffix(LOCK_SUFFIX) for path in parent.glob(STAGING_PREFIX + "*")}
-    return [parent / name for name in sorted(names) if _remove_if_abandoned(parent / name)]
+    with _full_disk_named(parent):
+        return [parent / name for name in sorted(names) if _remove_if_abandoned(parent / name)]
 
 
 def lock_file(path: Path) -> int | None:

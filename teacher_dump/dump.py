@@ -19,8 +19,9 @@ from ..signals.relations import carries_no_information
 from ..signals.sites import KINDS
 from ..storage.claims import Claims
 from ..storage.folder import PublishedFolder, folder_exists
-from ..storage.layout import ShardRange, calibration_path, plan_path, shard_table
+from ..storage.layout import ShardRange, calibration_path, parents, plan_path, shard_table
 from ..storage.positions import positions_in, positions_text
+from ..storage.publish import remove_abandoned
 from .calibrate import calibrate
 from .config import DumpConfig
 from .examples import ExampleSource
@@ -100,6 +101,8 @@ def _prepare(
 ) -> tuple[dict[str, Any], ExampleSource, list[ShardRange]]:
     """Everything before the shards, where it is not published yet: the plan, the source of examples, the shard table."""
     plan = ensure_plan(config, body, tokenizer.files()).document
+    for parent in parents(config.cache):
+        remove_abandoned(parent)
     _chosen(config, _table(plan, planned_totals(config, plan)))  # refused before the corpus is read
     source = ExampleSource(config.cache, plan)
     _ensure_segments(config, source, corpus, tokenizer)

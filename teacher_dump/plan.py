@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from ..signals.logits import ENTROPY_STEP
 from ..signals.sites import parse_sites
 from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
+from ..storage.publish import staging
 from .config import DumpConfig, option
 from .packing import EOS_BETWEEN_DOCUMENTS
 from .segments import SegmentStore
@@ -165,13 +165,10 @@ def _discard_other_plan(root: Path, body: Mapping[str, Any], threads: int | None
     if (nothing or validation_short or segments.exhausted("train")) and differences(
         {key: plan.get(key) for key in body}, _with_threads(body, threads or plan["environment"]["threads"])
     ):
-        aside = root / ".discarded"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        for path in (root / "segments", plan_path(root)):
-            if path.exists():
-                os.rename(path, aside / path.name)
-        shutil.rmtree(aside)
+        with staging(root / "discarded") as aside:
+            for path in (root / "segments", plan_path(root)):
+                if path.exists():
+                    os.rename(path, aside / path.name)
 
 
 def _with_threads(body: Mapping[str, Any], threads: int) -> dict[str, Any]:

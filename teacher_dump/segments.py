@@ -126,8 +126,10 @@ class SegmentStore:
         columns: dict[str, Column] = {}
         for part, name in enumerate(names):
             columns |= ragged_columns(name, [segment[part] for segment, _ in batch], "token")
-        publish_or_accept(segment_path(self._root, split, number), "marker", body, columns, codec=self._plan["codec"])
-        self._discover(split)
+        path = segment_path(self._root, split, number)
+        publish_or_accept(path, "marker", body, columns, codec=self._plan["codec"])
+        # this one alone, where a race may have published more: those are what we shall pack next
+        self._folders[split].append(open_marked(path, place, self._plan["sha256"]))
 
     def _discover(self, split: str) -> None:
         folders = self._folders[split]

@@ -10,7 +10,7 @@ import pytest
 import miniend
 
 ROOT = Path(miniend.__file__).parent
-LEAVES = {"errors", "progress", "devices", "padding"}
+LEAVES = {"errors", "progress", "devices", "padding", "stopping"}
 SHARED = {"cache", "logit_columns", "pretrained", "signals", "storage", *LEAVES}
 STAGES = {"teacher_dump", "student_train", "evaluation"}
 ALLOWED = {
@@ -18,6 +18,7 @@ ALLOWED = {
     "progress": set(),
     "devices": {"errors"},
     "padding": set(),
+    "stopping": set(),
     "signals": LEAVES,
     "storage": LEAVES - {"devices", "padding"},
     "logit_columns": {"signals", "storage", *LEAVES},
@@ -45,6 +46,7 @@ FORBIDDEN_LIBRARIES = {
         "json",
     },
     "errors": {"torch", "transformers", "numpy", "zarr"},
+    "stopping": {"torch", "transformers", "numpy", "zarr"},
     "cli": {"numpy", "torch", "transformers", "zarr"},
 }
 FILE_CALLS = {"open", "load", "save", "read_text", "write_text", "read_bytes", "write_bytes", "fromfile", "tofile"}

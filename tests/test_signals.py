@@ -1,0 +1,148 @@
+"""SIGINT and SIGTERM: a real process ends with one line, leaves nothing half-written, and the next run goes on."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from miniend import cli
+from miniend.stopping import Terminated, held_back, stoppable
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.dump import dump_teacher
+from support.fork_server import SMALL, differences, whole_or_absent
+from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
+from support.tiny_tokenizer import build_tiny_tokenizer
+
+ENDS = {
+    signal.SIGINT: (130, "miniend: interrupted; run the same command again to go on\n"),
+    signal.SIGTERM: (143, "miniend: terminated; run the same command again to go on\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """Settings of a dump of many small shards."""
+    root = tmp_path_factory.mktemp("signals")
+    texts = tiny_texts(40, words=30)
+    tokenizer = build_tiny_tokenizer(texts, 60, sentinels=8)
+    teacher = build_tiny_t5(root / "teacher", tokenizer, layers=(1, 1), d_model=8, heads=2, d_kv=8)
+    corpus = write_texts(root / "corpus.jsonl", texts)
+    return {
+        **SMALL,
+        "examples": 24,
+        "validation_examples": 4,
+        "shard_examples": 1,
+        "teacher": str(teacher),
+        "corpus": str(corpus),
+    }
+
+
+def dump(settings, cache):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda descriptor: None)
+        dump_teacher(DumpConfig(**settings, cache=cache), say=lambda line: None)
+    return cache
+
+
+@pytest.fixture(scope="module")
+def unbroken(settings, tmp_path_factory):
+    return dump(settings, tmp_path_factory.mktemp("unbroken") / "cache")
+
+
+def start(settings, cache):
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings, "cache": cache}.items()]
+    command = [Path(sys.executable).with_name("miniend"), "dump-teacher", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process, cache, pattern):
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline and not list(cache.glob(pattern)):
+        time.sleep(0.002)
+    assert process.poll() is None, process.communicate()
+
+
+def stop(process, number, gaps):
+    """Send the signal, again after each gap in seconds."""
+    process.send_signal(number)
+    for gap in gaps:
+        time.sleep(gap)
+        if process.poll() is None:
+            process.send_signal(number)
+
+
+def see_end(process, number, gaps):
+    """The process ends with its line and its status."""
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == ENDS[number], (number, gaps)
+
+
+def test_an_interrupted_and_a_terminated_dump_end_with_a_line_and_go_on(settings, unbroken, tmp_path):
+    """Cheap machines send SIGTERM before they go: a traceback, a hang or half a shard would each cost the cache."""
+    cases = {"once": (signal.SIGINT, ()), "twice": (signal.SIGTERM, (0.02, 0.001))}
+    processes = {name: start(settings, tmp_path / name) for name in cases}
+    for name, (number, gaps) in cases.items():
+        wait_for(processes[name], tmp_path / name, "shards/validation-000000")
+        stop(processes[name], number, gaps)
+    for name, case in cases.items():
+        see_end(processes[name], *case)
+        assert list((tmp_path / name).rglob(".*")) == []
+        assert not list((tmp_path / name).glob("shards/train-000023"))
+        assert whole_or_absent(tmp_path / name, unbroken) == []
+        assert differences(dump(settings, tmp_path / name), unbroken) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ENDS)
+@pytest.mark.parametrize(
+    "stage", ["plan", "segments/.staging-*", "calibration", "shards/validation-*", "shards/train-000007"]
+)
+def test_a_signal_at_any_stage_ends_the_dump_in_order(settings, unbroken, tmp_path, number, stage):
+    """Stages that the main thread writes itself, and second and third signals while the first is being obeyed."""
+    chance = random.Random(f"{number} {stage}")
+    for attempt in range(3):
+        cache = tmp_path / str(attempt)
+        process = start(settings, cache)
+        wait_for(process, cache, stage)
+        time.sleep(chance.uniform(0, 0.1))
+        gaps = [chance.uniform(0, 0.05) for _ in range(attempt)]
+        stop(process, number, gaps)
+        see_end(process, number, gaps)
+        assert whole_or_absent(cache, unbroken) == []
+        assert differences(dump(settings, cache), unbroken) == []
+
+
+def test_the_handler_of_sigterm_is_put_back():
+    """A library that keeps a signal for itself breaks whatever program calls it."""
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+    cli.plainly(lambda: seen.append(signal.getsignal(signal.SIGTERM)))()
+    assert seen[0] is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_waits_for_what_must_not_be_left_halfway():
+    """Zarr's loop goes on writing in its own thread, into the folder that the interrupted writer has just removed."""
+    before = {number: signal.getsignal(number) for number in ENDS}
+    seen = []
+
+    def terminated_while_writing():
+        with stoppable():
+            with held_back(), held_back():
+                os.kill(os.getpid(), signal.SIGTERM)
+                seen.append("written")
+            seen.append("interrupted too late")
+
+    try:
+        with pytest.raises(Terminated):
+            terminated_while_writing()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert seen == ["written"]
