@@ -103,7 +103,7 @@ def test_opening_fetches_documents_and_training_the_columns_of_its_objective(buc
     config = TrainConfig(
         cache=url,
         output=tmp_path / "student",
-        size="1L16H",
+        size="1L32H",
         objective="logits",
         steps=3,
         batch_size=8,
@@ -148,7 +148,7 @@ def test_a_mirror_of_an_earlier_cache_at_the_same_url_is_seen_through(bucket, ho
     other = miniend.open_cache(url)
     assert other.plan.document["seed"] == 1
     assert other[0].labels.tolist() != miniend.open_cache(home / "cache")[0].labels.tolist()
-    assert dump_to(bucket, home, seed=1)[-1].endswith("already there")
+    assert "already there" in " ".join(dump_to(bucket, home, seed=1))
 
 
 def test_other_settings_are_refused_and_a_plan_that_promised_nothing_is_replaced(bucket, home):
