@@ -8,6 +8,7 @@ by cutting the last line off, without a JSON library that prints numbers as Pyth
 import hashlib
 import json
 from json.encoder import encode_basestring
+from math import isfinite
 from typing import Any, NoReturn
 
 from ..errors import CacheDamagedError, CacheMismatchError
@@ -118,6 +119,8 @@ def _text(value: Any, indent: str) -> str:
     if kind is str:
         return encode_basestring(value)
     if kind is int:
+        return repr(value)
+    if kind is float and isfinite(value):
         return repr(value)
     if not value or kind not in (dict, list):
         return json.dumps(value, allow_nan=False)
