@@ -7,7 +7,6 @@ markers) and checks that they belong together; a column's bytes are checked agai
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -27,11 +26,12 @@ from .storage.layout import (
     calibration_path,
     plan_path,
     read_extents,
-    shard_path,
     shard_table,
+    shards_path,
 )
-from .storage.markers import open_marked
+from .storage.markers import open_published
 from .storage.members import check_form
+from .storage.place import Place, Where, place_of
 from .storage.positions import parse_ranges, positions_text
 
 TOKENIZER_FOLDER = "tokenizer/"
@@ -130,7 +130,7 @@ class Part:
 class Cache(Sequence[Example]):
     """A finished cache (or, where allowed, what is published of one): the training examples; `validation` holds the rest."""
 
-    def __init__(self, path: Path, allow_unfinished: bool = False, part: Part | None = None) -> None:
+    def __init__(self, path: Place, allow_unfinished: bool = False, part: Part | None = None) -> None:
         self.path = path
         self.plan = _open(plan_path(path), "plan", f"{path} is no MiniEnD cache: it has no plan")
         check_form(self.plan.document, "plan", str(self.plan.path))
@@ -159,7 +159,7 @@ class Cache(Sequence[Example]):
                 f"{path} is unfinished: {len(self.shards)} of {len(wanted)} shards are published; run dump-teacher again, "
                 "or use what is there with --allow-unfinished"
             )
-        self.digest = cache_digest(path, [shard.place for shard in self.shards], len(self.extents))
+        self.digest = cache_digest(self._digests())
         self._latest: tuple[ShardRange, StoredLogits] | None = None
         self.training = Split(self, "train")
         self.validation = Split(self, "validation")
@@ -206,15 +206,17 @@ class Cache(Sequence[Example]):
 
     def _open_shards(self, wanted: Sequence[int]) -> dict[int, Shard]:
         """Those of the wanted positions that are published."""
-        shards = {}
-        for position in wanted:
-            place = self.table[position]
-            path = shard_path(self.path, place.split, place.number)
-            if folder_exists(path, "marker"):
-                folder = open_marked(path, place, self.calibration.digest)
-                check_shard(folder, self.plan.document, self.calibration.document)
-                shards[position] = Shard(place, folder, self.plan.document["tokenizer"]["size"])
-        return shards
+        positions = {self.table[position]: position for position in wanted}
+        found = open_published(shards_path(self.path), list(positions), self.calibration.digest)
+        for _, folder in found:
+            check_shard(folder, self.plan.document, self.calibration.document)
+        ids = self.plan.document["tokenizer"]["size"]
+        return {positions[place]: Shard(place, folder, ids) for place, folder in found}
+
+    def _digests(self) -> list[str]:
+        extents = [str(extent["sha256"]) for extent in self.extents]
+        shards = [shard.folder.digest for shard in self.shards]
+        return [self.plan.digest, *extents, self.calibration.digest, *shards]
 
 
 class Split(Sequence[Example]):
@@ -302,13 +304,16 @@ def _logits(cache: Cache, shard: Shard, span: slice) -> SparseLogits | None:
     )
 
 
-def open_cache(path: str | Path, allow_unfinished: bool = False, part: Part | None = None) -> Cache:
+def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = None) -> Cache:
     """Open a cache for reading, all of it or the `part` that was opened before, however much it has grown since.
 
-    Raises CacheMismatchError where there is none or its format is newer, CacheDamagedError where a document was changed,
+    `path` is a local directory, or an s3://, gs:// or az:// URL.
+
+    Raises ConfigurationError for a URL that cannot be used, ObjectStoreError for a store that does not answer,
+    CacheMismatchError where there is no cache or its format is newer, CacheDamagedError where a document was changed,
     CacheUnfinishedError where shards are missing (unless `allow_unfinished`, which takes what is published).
     """
-    return Cache(Path(path), allow_unfinished, part)
+    return Cache(place_of(path), allow_unfinished, part)
 
 
 def read_codecs(calibration: PublishedFolder) -> dict[str, SiteCodec]:
@@ -340,7 +345,7 @@ def _positions(part: Part | None, count: int) -> list[int]:
     return [position for position in range(count) if any(position in within for within in ranges)]
 
 
-def _open(path: Path, kind: str, missing: str, unfinished: bool = False) -> PublishedFolder:
+def _open(path: Place, kind: str, missing: str, unfinished: bool = False) -> PublishedFolder:
     if not folder_exists(path, kind):
         raise CacheUnfinishedError(missing) if unfinished else CacheMismatchError(missing)
     return PublishedFolder(path, kind)

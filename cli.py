@@ -153,7 +153,10 @@ def dump_teacher(
             "be a local folder. Repeatable: several are mixed document by document; one that ends leaves the rest to the others."
         ),
     ],
-    cache: Annotated[Path, Opt(help="Directory of the cache. A dump that is already there is continued.")],
+    cache: Annotated[
+        str,
+        Opt(help="Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is continued."),
+    ],
     examples: Annotated[int, Opt(help="Training examples. A larger number in a later run appends.")],
     teacher_revision: Annotated[str | None, Opt(help="Branch, tag or commit of a hub teacher.")] = None,
     corpus_weight: Annotated[
@@ -295,7 +298,7 @@ OBJECTIVE_HELP = (
 @app.command("train-student")
 @plainly
 def train_student(
-    cache: Annotated[Path, Opt(help="Cache that dump-teacher wrote.")],
+    cache: Annotated[str, Opt(help="Directory or URL of a cache that dump-teacher wrote.")],
     output: Annotated[
         Path, Opt(help="Hugging Face model directory to write. A run that is already there is continued.")
     ],
@@ -395,7 +398,7 @@ def train_student(
 @app.command()
 @plainly
 def inspect(
-    directory: Annotated[Path, typer.Argument(help="Directory of a cache, finished or not.")],
+    directory: Annotated[str, typer.Argument(help="Directory or URL of a cache, finished or not.")],
     as_json: Annotated[bool, Opt("--json", help="Print one JSON object.")] = False,
     plot: Annotated[
         Path | None, Opt(help="Draw sizes, spectra and fidelity into this .png, .svg or .pdf as well.")
@@ -417,7 +420,7 @@ def inspect(
 @app.command()
 @plainly
 def verify(
-    directory: Annotated[Path, typer.Argument(help="Directory of a cache, finished or not.")],
+    directory: Annotated[str, typer.Argument(help="Directory or URL of a cache, finished or not.")],
     as_json: Annotated[bool, Opt("--json", help="Print one JSON object.")] = False,
     repair: Annotated[
         bool,
@@ -443,7 +446,7 @@ def verify(
         from .recipes.repair import RepairConfig, repair_cache
 
         config = RepairConfig(
-            cache=directory,
+            cache=Path(directory),
             teacher=teacher,
             corpus=tuple(corpus or ()),
             device=device,

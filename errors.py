@@ -7,6 +7,7 @@
      ├─ TeacherError         (ValueError)         the teacher's tokenizer or its answers cannot be used
      ├─ CacheMismatchError   (ValueError)         the cache holds something else than what was asked for
      ├─ CacheDamagedError    (OSError)            bytes on disk are not the bytes that were published
+     ├─ ObjectStoreError     (OSError)            the object store cannot be reached, or refuses
      ├─ CacheUnfinishedError (RuntimeError)       the dump has not published everything that it planned
      ├─ RunMismatchError     (ValueError)         the output directory holds another training run
      └─ TrainingError        (RuntimeError)       the training cannot go on (a loss that is not finite, ...)
@@ -41,6 +42,10 @@ class CacheMismatchError(MiniEndError, ValueError):
 
 class CacheDamagedError(MiniEndError, OSError):
     """Bytes on disk are not the bytes that were published."""
+
+
+class ObjectStoreError(MiniEndError, OSError):
+    """The object store cannot be reached, or refuses what was asked of it."""
 
 
 class CacheUnfinishedError(MiniEndError, RuntimeError):

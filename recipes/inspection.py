@@ -1,12 +1,14 @@
 """What is in a cache, how large and how faithful: `miniend inspect`, as one JSON object and as a table."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..cache import Cache, open_cache
 from ..signals.logit_kl import logit_facts
 from ..signals.relations import carries_no_information
+from ..storage.folder import PublishedFolder, folder_exists
+from ..storage.layout import extent_path
+from ..storage.place import Where
 from .raw_sizes import one_or_by_place, raw_bytes_per_token
 
 T = TypeVar("T")
@@ -14,12 +16,13 @@ T = TypeVar("T")
 _ORDER = ("query", "key", "value", "query_key")
 
 
-def inspect_cache(path: Path) -> dict[str, Any]:
+def inspect_cache(path: Where) -> dict[str, Any]:
     """One JSON object about a cache, finished or not.
 
-    Byte counts are those of files on disk; `bytes_per_token` divides whole columns by the valid tokens of their axis, and
-    `raw_bytes_per_token` is the same of Q, K, V and full distributions in bfloat16. Fidelity is the mean KL in nats over what
-    the shards measured while the teacher was at hand; its target is None where the step was given instead.
+    Byte counts are those of the published files, documents included; `bytes_per_token` divides whole columns by the valid
+    tokens of their axis, and `raw_bytes_per_token` is the same of Q, K, V and full distributions in bfloat16. Fidelity is the
+    mean KL in nats over what the shards measured while the teacher was at hand; its target is None where the step was given
+    instead.
     """
     cache = open_cache(path, allow_unfinished=True)
     plan = cache.plan.document
@@ -55,15 +58,25 @@ def _column_bytes(cache: Cache, start: str) -> int:
 
 
 def _bytes(cache: Cache) -> dict[str, Any]:
-    total = sum(path.stat().st_size for path in cache.path.rglob("*") if path.is_file())
+    segments = _segment_bytes(cache)
+    extents = [PublishedFolder(extent_path(cache.path, number), "extent") for number in range(len(cache.extents))]
+    folders = [cache.plan, *extents, cache.calibration, *(shard.folder for shard in cache.shards)]
     return {
-        "total": total,
+        "total": segments + sum(folder.total_bytes for folder in folders),
         "inputs": _column_bytes(cache, "inputs.") + _column_bytes(cache, "targets."),
         "logits": _column_bytes(cache, "logits."),
         "bases": sum(cache.calibration.column_bytes(name) for name in cache.calibration.columns),
         "relations": {name: _column_bytes(cache, f"relations.{name}.") for name in cache.codecs},
-        "segments": sum(path.stat().st_size for path in (cache.path / "segments").rglob("*") if path.is_file()),
+        "segments": segments,
     }
+
+
+def _segment_bytes(cache: Cache) -> int:
+    folder = cache.path / "segments"
+    names = [name for name in folder.names() if not name.startswith(".")]
+    return sum(
+        PublishedFolder(folder / name, "marker").total_bytes for name in names if folder_exists(folder / name, "marker")
+    )
 
 
 def _bytes_per_token(cache: Cache, tokens: dict[str, int]) -> dict[str, Any]:

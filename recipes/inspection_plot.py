@@ -5,6 +5,7 @@ from typing import Any
 
 from ..cache import open_cache
 from ..errors import CacheUnfinishedError, ConfigurationError
+from ..storage.place import Where
 from .inspection import counted, inspect_cache
 from .inspection_panels import draw_fidelity, draw_sizes, draw_spectrum, fidelity_rows, megabytes, size_rows
 from .logit_panels import draw_gradient, draw_mass
@@ -18,7 +19,7 @@ WIDTH, ROW, LEAST = 12.5, 0.3, 3.9
 """Inches: of the figure, of a row of a panel, and of the lowest panel."""
 
 
-def plot_cache(cache: Path, picture: Path) -> Path:
+def plot_cache(cache: Where, picture: Path) -> Path:
     """Draw a cache, finished or not, into a .png, .svg or .pdf and return its path.
 
     Raises ConfigurationError for another ending, CacheUnfinishedError where nothing is published to draw, and what

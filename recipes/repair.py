@@ -20,6 +20,7 @@ from ..progress import progress_bar
 from ..storage.aside import compared, discard, put_back, set_aside
 from ..storage.folder import PublishedFolder, publish_folder
 from ..storage.layout import calibration_path, plan_path, read_extents, shard_path, shard_table
+from ..storage.place import place_of
 from ..storage.reading import document_name
 from ..storage.survey import SINGLE, survey
 from ..teacher_dump.calibrate import calibrate
@@ -75,6 +76,11 @@ def repair_cache(config: RepairConfig, say: Say) -> Repair:
     Raises CacheDamagedError for a damaged plan and for extents that nothing proves, ConfigurationError without the teacher or
     the corpus where they are needed, CacheMismatchError where they are not those of the plan, or give other values.
     """
+    if place_of(config.cache).bucket is not None:
+        raise ConfigurationError(
+            f"{config.cache}: repair works on a local directory: copy the cache there, repair it and copy back what it names, or "
+            "remove the damaged folders from the store and run dump-teacher again"
+        )
     report, done = verify_cache(config.cache), Repair()
     plan = _sound_plan(config.cache, report)
     before = _fingerprints(config.cache, report)
@@ -232,7 +238,7 @@ class _Redo:
             calibrate(self._root, self._plan, teacher, source, total)
             if not pinned_by or PublishedFolder(calibration_path(self._root), "calibration").digest in pinned_by:
                 return
-            discard(calibration_path(self._root))
+            discard(calibration_path(self._root).local)
         raise CacheMismatchError(
             f"{calibration_path(self._root)} came out other than the shards say it was ({', '.join(sorted(pinned_by))}), so it "
             "stays as it was: restore it from a copy, or repair it in the environment of the dump"

@@ -24,10 +24,10 @@ def repair_extents(root: Path, plan: dict[str, Any], numbers: list[int]) -> None
     the damaged document itself, says it was. Raises CacheDamagedError where nothing proves one.
     """
     for number in sorted(numbers):
-        path = extent_path(root, number)
+        path = extent_path(root, number).local
         parent = PublishedFolder(extent_path(root, number - 1), "extent").digest if number else plan["sha256"]
-        proofs = claimed_digests(path, "extent") | set(_parent_of(extent_path(root, number + 1)))
-        totals = chain({*_ends(root), *_numbers_in(path / "extent.json")}, _below(extent_path(root, number + 1)))
+        proofs = claimed_digests(path, "extent") | set(_parent_of(extent_path(root, number + 1).local))
+        totals = chain({*_ends(root), *_numbers_in(path / "extent.json")}, _below(extent_path(root, number + 1).local))
         bodies = ({"parent": parent, "examples": n, "shard_examples": plan["shard_examples"]} for n in totals)
         body = next((body for body in bodies if _digest(body) in proofs), None)
         if body is None:

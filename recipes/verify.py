@@ -6,7 +6,6 @@ folder's own seal is checked all the same. Names that begin with a dot are no pa
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..errors import CacheDamagedError, CacheMismatchError, MiniEndError
@@ -17,6 +16,7 @@ from ..storage.folder import PublishedFolder
 from ..storage.layout import SPLITS, ShardRange, check_extent, shard_table
 from ..storage.markers import check_place
 from ..storage.members import check_form
+from ..storage.place import Place, Where, place_of
 from ..storage.survey import Survey, numbered, survey
 
 NAMED = 1000
@@ -55,8 +55,9 @@ class Report:
         return {"sound": self.sound, **{name: getattr(self, name) for name in members}, "shards": list(self.shards)}
 
 
-def verify_cache(root: Path) -> Report:
-    """Read all of a cache. Raises CacheMismatchError where there is none."""
+def verify_cache(where: Where) -> Report:
+    """Read all of a cache, from an object store whatever its mirror has. Raises CacheMismatchError where there is none."""
+    root = place_of(where)
     found = survey(root)
     if not found.folders:
         raise CacheMismatchError(f"{root} is no MiniEnD cache: it has no plan")
@@ -67,7 +68,7 @@ def verify_cache(root: Path) -> Report:
 class _Verifier:
     """One pass over a cache: plan, extents, calibration, segments, shards, each with what is sound of those before."""
 
-    def __init__(self, root: Path, found: Survey, bar: Any) -> None:
+    def __init__(self, root: Place, found: Survey, bar: Any) -> None:
         self.report = Report(unlisted=list(found.strangers), leftovers=list(found.leftovers))
         self._root, self._found, self._bar = root, found, bar
         self._plan = self._read("plan", lambda folder: check_form(folder.document, "plan", str(folder.path)))
@@ -87,8 +88,8 @@ class _Verifier:
         except MiniEndError as error:
             self._damage(name, error)
             return None
-        self.report.bytes += sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
-        self.report.unlisted += [path.relative_to(self._root).as_posix() for path in folder.unlisted()]
+        self.report.bytes += folder.document_bytes + sum(entry["bytes"] for entry in folder.document["files"].values())
+        self.report.unlisted += [f"{name}/{path}" for path in folder.unlisted()]
         for sentence in folder.damage():
             self._damage(name, sentence)
         try:
@@ -215,7 +216,7 @@ class _Verifier:
 
     def _check_values(self, folder: PublishedFolder) -> None:
         """Offsets and ids, where the files are the published ones: damage to these has been told already."""
-        if self._plan is None or str(folder.path.relative_to(self._root)) in self.report.damaged:
+        if self._plan is None or self._name(folder) in self.report.damaged:
             return
         for name in folder.columns:
             if name.endswith((".offsets", ".ids")):
@@ -223,8 +224,11 @@ class _Verifier:
 
     def _check_logits(self, folder: PublishedFolder) -> None:
         signal = self._plan.document["signals"]["logits"] if self._plan else None
-        if self._plan and signal and str(folder.path.relative_to(self._root)) not in self.report.damaged:
+        if self._plan and signal and self._name(folder) not in self.report.damaged:
             read_logits(folder, signal["kind"], self._plan.document["tokenizer"]["size"])
+
+    def _name(self, folder: PublishedFolder) -> str:
+        return str(folder.path).removeprefix(f"{self._root}/")
 
     def _names(self, group: str) -> list[str]:
         return [name for name in self._found.folders if name.startswith(f"{group}/")]
@@ -243,7 +247,7 @@ def _counted(numbers: list[int]) -> list[int]:
     return counted
 
 
-def describe(report: Report, root: Path) -> Iterator[str]:
+def describe(report: Report, root: Where) -> Iterator[str]:
     """The lines that `miniend verify` prints: one for each damaged folder and unlisted thing, then a summary."""
     for name, sentences in report.damaged.items():
         yield f"{name}: {'; '.join(sentences)}"

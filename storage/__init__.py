@@ -1,1 +1,1 @@
-"""The cache on disk: documents, arrays, integer codecs, integrity. Uses numpy and zarr, no torch; SPEC.md is the format."""
+"""The cache on disk or in an object store: documents, arrays, codecs, integrity. Uses numpy and zarr, no torch; see SPEC.md."""

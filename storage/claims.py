@@ -2,7 +2,8 @@
 
 A claim is a lock (flock) on `CACHE/.claim-NAME`, which the kernel drops when its holder dies however it dies; so nobody ever
 waits for the dead, and what they left undone is claimed by the next. Claims save work and decide nothing: publishing is
-exclusive without them, and workers that do not see each other's locks only make the same bytes twice.
+exclusive without them, and workers that do not see each other's locks only make the same bytes twice. For a cache in an object
+store the locks lie in its mirror, so that workers of other machines do not see them: give each machine shards of its own.
 """
 
 import os
@@ -13,6 +14,7 @@ from time import sleep
 from types import TracebackType
 from typing import Self
 
+from .place import Where, place_of
 from .publish import LOCK_SUFFIX, lock_file
 
 CLAIM_PREFIX = ".claim-"
@@ -22,8 +24,8 @@ POLL_SECONDS = 0.2
 class Claims:
     """The claims of one worker on parts of one cache; a context at whose end all are released."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Where) -> None:
+        self._root = place_of(root).local
         self._held: dict[str, int] = {}
 
     def __enter__(self) -> Self:

@@ -7,6 +7,8 @@ by cutting the last line off, without a JSON library that prints numbers as Pyth
 
 import hashlib
 import json
+from json.encoder import encode_basestring
+from math import isfinite
 from typing import Any, NoReturn
 
 from ..errors import CacheDamagedError, CacheMismatchError
@@ -31,9 +33,7 @@ def canonical_json(value: Any) -> bytes:
         value = json.loads(json.dumps(value, allow_nan=False))
     except RecursionError as error:
         raise ValueError("the value is nested too deeply for a document") from error
-    _check_depth(value)
-    text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=2, sort_keys=True)
-    return text.encode() + b"\n"
+    return _canonical(value)
 
 
 def seal(kind: str, body: dict[str, Any]) -> bytes:
@@ -60,7 +60,7 @@ def unseal(data: bytes, kind: str, where: str) -> dict[str, Any]:
     _check_version(document.get("version"), where)
     body = {key: value for key, value in document.items() if key != "sha256"}
     try:
-        sound = data == _with_digest(canonical_json(body))
+        sound = data == _with_digest(_canonical(body))
     except (ValueError, TypeError):
         sound = False
     if not sound:
@@ -108,19 +108,29 @@ def _check_version(version: Any, where: str) -> None:
         )
 
 
-def _check_depth(value: Any) -> None:
-    """Raise ValueError where objects and lists lie more than MAXIMUM_DEPTH deep; no recursion of its own."""
-    level = [value]
-    for _ in range(MAXIMUM_DEPTH):
-        level = [item for holder in level for item in _items(holder)]
-    if level:
+def _canonical(value: Any) -> bytes:
+    """`canonical_json` of what a JSON parser gave back; raises ValueError for NaN, infinities, surrogates and deep nesting."""
+    return (_text(value, "\n") + "\n").encode()
+
+
+def _text(value: Any, indent: str) -> str:
+    """Canonical text, lines beginning with `indent`: what `json.dumps` writes with an indent, in half the time."""
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is int:
+        return repr(value)
+    if kind is float and isfinite(value):
+        return repr(value)
+    if not value or kind not in (dict, list):
+        return json.dumps(value, allow_nan=False)
+    if len(indent) >= 2 * MAXIMUM_DEPTH - 1:
         raise ValueError(f"a document is nested at most {MAXIMUM_DEPTH} deep")
-
-
-def _items(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+    inner = indent + "  "
+    if kind is dict:
+        members = [f"{inner}{encode_basestring(key)}: {_text(value[key], inner)}" for key in sorted(value)]
+        return f"{{{','.join(members)}{indent}}}"
+    return f"[{','.join([inner + _text(item, inner) for item in value])}{indent}]"
 
 
 def _short(value: Any) -> str:

@@ -16,8 +16,10 @@ from ..errors import CacheMismatchError, MiniEndError
 from ..stopping import held_back
 from .columns import Column, Values, open_column, read_column, write_column
 from .documents import document_digest, seal, unseal
+from .place import Place, Where, place_of
 from .publish import publish, remove_abandoned, staging
 from .reading import PublishedFolder, check_name, check_path, document_name, folder_exists
+from .upload import publish_remotely
 
 __all__ = ["PublishedFolder", "folder_exists", "publish_folder", "publish_or_accept", "same_content"]
 
@@ -26,7 +28,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @held_back()
 def publish_folder(
-    target: Path,
+    target: Where,
     kind: str,
     body: dict[str, Any],
     columns: Mapping[str, Column] = NOTHING,
@@ -36,13 +38,15 @@ def publish_folder(
     """Write a folder of this kind and publish it as `target`; returns the digest of its document.
 
     `body` holds the document's own members, `files` raw bytes by relative path. Equal arguments give equal bytes. When
-    `target` exists with the same content, it stays and its digest is returned.
+    `target` exists with the same content, it stays and its digest is returned. For an object store the folder is built
+    beside its place in the mirror, and uploaded from there.
     Raises CacheMismatchError when it exists with another content, CacheDamagedError when its document is damaged,
     MiniEndError when the disk is full or a column does not read back, ValueError for names that cannot be used.
     """
     _check_arguments(kind, body, columns, files)
-    remove_abandoned(target.parent)
-    with staging(target) as staged:
+    place = place_of(target)
+    remove_abandoned(place.local.parent)
+    with staging(place.local) as staged:
         for name in sorted(columns):
             write_column(staged, name, columns[name], codec)
             _check_written(columns[name].values, read_column(staged, name), name)
@@ -52,13 +56,20 @@ def publish_folder(
             path.write_bytes(data)
         document = seal(kind, {**body, **_inventory(staged, columns)})
         (staged / document_name(kind)).write_bytes(document)
-        if publish(staged, target):
-            return document_digest(unseal(document, kind, str(target)))
-        return _digest_of_equal(target, staged, kind)
+        if _publish(staged, place, kind):
+            return document_digest(unseal(document, kind, str(place)))
+        return _digest_of_equal(place, staged, kind)
+
+
+def _publish(staged: Path, target: Place, kind: str) -> bool:
+    """Make the staged folder the published one; False when one stands there already."""
+    if target.bucket is None:
+        return publish(staged, target.local)
+    return publish_remotely(staged, target, document_name(kind))
 
 
 def publish_or_accept(
-    target: Path,
+    target: Where,
     kind: str,
     body: dict[str, Any],
     columns: Mapping[str, Column] = NOTHING,
@@ -130,12 +141,12 @@ def _inventory(staged: Path, columns: Mapping[str, Column]) -> dict[str, Any]:
     return {"files": files, "columns": described}
 
 
-def _digest_of_equal(target: Path, staged: Path, kind: str) -> str:
+def _digest_of_equal(target: Place, staged: Path, kind: str) -> str:
     """The digest of the folder that stands at `target`, which must hold what `staged` holds.
 
     Compressed bytes may differ, because another version of a codec library wrote them; the values may not.
     """
-    standing, ours = PublishedFolder(target, kind), PublishedFolder(staged, kind)
+    standing, ours = PublishedFolder(target, kind, fresh=True), PublishedFolder(staged, kind)
     if standing.digest != ours.digest and not same_content(standing, ours, ours.columns):
         raise CacheMismatchError(
             f"{target} exists already and holds something else (digest {standing.digest[:12]}, ours {ours.digest[:12]}): "

@@ -5,7 +5,7 @@ plan <- extents (each refers to the one before) and plan <- calibration <- shard
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import CacheDamagedError, CacheMismatchError
 from .folder import PublishedFolder, folder_exists
 from .members import check_form
+from .place import Place, Where, place_of
 
 SPLITS = ("validation", "train")
 MAXIMUM_SHARDS = 1_000_000
@@ -39,34 +40,40 @@ class ShardRange:
         return f"{self.split}-{self.number:06d}"
 
 
-def plan_path(root: Path) -> Path:
+def plan_path(root: Where) -> Place:
     """What decides the bytes of everything else; kind plan."""
-    return root / "plan"
+    return place_of(root) / "plan"
 
 
-def calibration_path(root: Path) -> Path:
+def calibration_path(root: Where) -> Place:
     """Bases, steps and temperatures; kind calibration, parent the plan."""
-    return root / "calibration"
+    return place_of(root) / "calibration"
 
 
-def extent_path(root: Path, n: int) -> Path:
+def extent_path(root: Where, n: int) -> Place:
     """The n-th statement of how many training examples are planned; kind extent, parent the plan or extent n - 1."""
-    return root / "extents" / f"{n:06d}"
+    return place_of(root) / "extents" / f"{n:06d}"
 
 
-def segment_path(root: Path, split: str, n: int) -> Path:
+def segment_path(root: Where, split: str, n: int) -> Place:
     """Raw ids of one shard; kind marker, parent the plan."""
-    return root / "segments" / f"{split}-{n:06d}"
+    return place_of(root) / "segments" / f"{split}-{n:06d}"
 
 
-def shard_path(root: Path, split: str, n: int) -> Path:
+def shards_path(root: Where) -> Place:
+    """The folder of all shards."""
+    return place_of(root) / "shards"
+
+
+def shard_path(root: Where, split: str, n: int) -> Place:
     """Signals of one shard; kind marker, parent the calibration."""
-    return root / "shards" / f"{split}-{n:06d}"
+    return shards_path(root) / f"{split}-{n:06d}"
 
 
-def parents(root: Path) -> tuple[Path, ...]:
-    """The directories that published folders lie in, and so what their writers may have left behind."""
-    return (root, *(root / name for name in ("segments", "extents", "shards")))
+def parents(root: Where) -> tuple[Path, ...]:
+    """The directories that published folders (or their mirrors) lie in, and so what their writers may have left behind."""
+    place = place_of(root)
+    return (place.local, *(place.local / name for name in ("segments", "extents", "shards")))
 
 
 def shard_table(validation_examples: int, extents: Sequence[int], shard_examples: int) -> list[ShardRange]:
@@ -87,7 +94,7 @@ def shard_table(validation_examples: int, extents: Sequence[int], shard_examples
     return table
 
 
-def read_extents(root: Path, plan_digest: str) -> list[dict[str, Any]]:
+def read_extents(root: Where, plan_digest: str) -> list[dict[str, Any]]:
     """The documents of all extents, in order; empty before the first.
 
     Raises CacheDamagedError for a missing extent or totals that do not grow, CacheMismatchError for a broken chain.
@@ -104,19 +111,11 @@ def read_extents(root: Path, plan_digest: str) -> list[dict[str, Any]]:
     return documents
 
 
-def cache_digest(root: Path, table: Sequence[ShardRange], extents: int | None = None) -> str:
-    """SHA-256 over the digests, a line each, of plan, extents, calibration and the shards of `table` in its order.
+def cache_digest(digests: Iterable[str]) -> str:
+    """SHA-256 over the digests, a line each, of plan, extents, calibration and the shards in the order of their table.
 
-    What is not published yet is skipped, so the digest changes until the dump is complete. `extents` takes only the first.
+    What is not published yet is skipped by the caller, so the digest changes until the dump is complete.
     """
-    plan = PublishedFolder(plan_path(root), "plan").digest
-    digests = [plan, *(extent["sha256"] for extent in read_extents(root, plan)[:extents])]
-    if folder_exists(calibration_path(root), "calibration"):
-        digests.append(PublishedFolder(calibration_path(root), "calibration").digest)
-    for shard in table:
-        path = shard_path(root, shard.split, shard.number)
-        if folder_exists(path, "marker"):
-            digests.append(PublishedFolder(path, "marker").digest)
     return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
 
 
@@ -126,11 +125,16 @@ def _cut(split: str, number: int, start: int, stop: int, size: int) -> list[Shar
     return [ShardRange(split, number + k, first, min(first + size, stop)) for k, first in enumerate(starts)]
 
 
-def _extent_numbers(root: Path) -> list[int]:
-    """The numbers of the published extents, ascending; staging folders and strangers are passed over."""
-    folder = root / "extents"
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return sorted(int(name) for name in names if re.fullmatch("[0-9]{6,}", name))
+def _extent_numbers(root: Where) -> list[int]:
+    """The numbers of the published extents, ascending; staging folders and strangers are passed over.
+
+    The last folder of an object store may lack its document: a writer died, or is at work.
+    """
+    folder = place_of(root) / "extents"
+    numbers = sorted(int(name) for name in folder.names() if re.fullmatch("[0-9]{6,}", name))
+    if folder.bucket is not None and numbers and not folder_exists(extent_path(root, numbers[-1]), "extent"):
+        return numbers[:-1]
+    return numbers
 
 
 def check_extent(folder: PublishedFolder, previous: dict[str, Any] | None, plan_digest: str) -> None:

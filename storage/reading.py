@@ -1,23 +1,27 @@
 """Reading a published folder: the document at once, everything else when it is asked for and never before its SHA-256.
 
 A file is hashed when it is first used and not when the folder is opened, so that a student pays for the columns of its
-own objective alone; and always before it is decoded, so that no decoder meets bytes that were not published.
+own objective alone; and always before it is decoded, so that no decoder meets bytes that were not published. From an object
+store a file is fetched when it is first used, and once more when the mirror's copy turns out not to be what was published.
 """
 
+import errno
 import hashlib
 import os
 import re
 import stat
 import threading
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 import zarr
 
-from ..errors import CacheDamagedError, MiniEndError
+from ..errors import CacheDamagedError, CacheMismatchError, MiniEndError
 from .columns import AXES, Values, open_column, read_part
 from .documents import KINDS, MAXIMUM_BYTES, document_digest, unseal
 from .metadata import DTYPES, LARGEST, check_index, check_metadata
+from .place import Where, place_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")
 
@@ -25,13 +29,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")
 class PublishedFolder:
     """One published folder, opened for reading; safe to share between threads."""
 
-    def __init__(self, path: Path, kind: str) -> None:
-        """Read and check the document alone.
+    def __init__(self, path: Where, kind: str, fresh: bool = False) -> None:
+        """Read and check the document alone; `fresh` takes it from the object store even where the mirror has it.
 
         Raises CacheDamagedError when it is missing or not as published, CacheMismatchError for another version or kind.
         """
-        self.path, self.kind = Path(path), kind
-        self.document = self._read_document()
+        self.path, self.kind = place_of(path), kind
+        self.document_bytes = 0
+        self.document = self._read_document(fresh)
         self.digest = document_digest(self.document)
         self.columns: dict[str, dict[str, Any]] = self.document["columns"]
         """Per column its "axis", "dtype", "shape" and "bytes"."""
@@ -42,6 +47,11 @@ class PublishedFolder:
     def column_bytes(self, name: str) -> int:
         """The bytes of a column's files. Raises KeyError for a name that the folder does not have, as all below do."""
         return int(self.columns[name]["bytes"])
+
+    @property
+    def total_bytes(self) -> int:
+        """The bytes of the document and of all files that it lists."""
+        return self.document_bytes + sum(int(entry["bytes"]) for entry in self.document["files"].values())
 
     def column(self, name: str) -> Values:
         """A whole column, [n] or [rows, n]. Raises CacheDamagedError when its files are not the published ones."""
@@ -60,13 +70,16 @@ class PublishedFolder:
     def verify(self) -> list[str]:
         """`damage` and a sentence for each thing that is not listed; an empty list is a sound folder."""
         name = document_name(self.kind)
-        return self.damage() + [f"{path} is not listed in {name}: remove it" for path in self.unlisted()]
+        return self.damage() + [f"{self.path}/{path} is not listed in {name}: remove it" for path in self.unlisted()]
 
     def damage(self) -> list[str]:
-        """Read and decode everything again; a sentence for each thing that is not as published."""
+        """Read and decode everything again; a sentence for each thing that is not as published.
+
+        From an object store everything is fetched again, and replaces what the mirror has.
+        """
         problems = [*self._problem(self._check_document)]
         for name in sorted(self.document["files"]):
-            problems += self._problem(self._checked_bytes, name)
+            problems += self._problem(self._checked_bytes, name, True)
         if not problems:
             for name in sorted(self.columns):
                 problems += self._problem(self.column, name)
@@ -97,10 +110,10 @@ class PublishedFolder:
             self._damaged(metadata, str(error))
         if form.data:
             try:
-                check_index(self.path / name / form.data, form)
+                check_index(self.path.local / name / form.data, form)
             except ValueError as error:
                 self._damaged(f"{name}/{form.data}", str(error))
-        return open_column(self.path, name)
+        return open_column(self.path.local, name)
 
     def _decoded(self, name: str, array: zarr.Array[Any], start: int, stop: int) -> Values:
         """Part of a column. Its bytes are the published ones; that they decode is another matter, with a wrong writer."""
@@ -109,19 +122,36 @@ class PublishedFolder:
         except (ValueError, TypeError, RuntimeError) as error:
             self._damaged(name, f"it does not decode ({error})")
 
-    def _checked_bytes(self, name: str) -> bytes:
+    def _checked_bytes(self, name: str, fresh: bool = False) -> bytes:
         """A listed file's bytes once their length and SHA-256 are those of the document."""
+        if self.path.bucket is not None:
+            if not fresh:
+                with suppress(CacheDamagedError):  # not fetched yet, or not as it was fetched
+                    return self._local_bytes(name)
+            self._fetch(name)
+        return self._local_bytes(name)
+
+    def _local_bytes(self, name: str) -> bytes:
+        """A listed file's bytes as they lie in the directory or mirror, checked."""
         expected = self.document["files"][name]
         data = self._read(name, int(expected["bytes"]))
         if hashlib.sha256(data).hexdigest() != expected["sha256"]:
             self._damaged(name, "its SHA-256 is not the published one")
         return data
 
+    def _fetch(self, name: str) -> None:
+        """Copy a file from the object store, which must have it, to the mirror."""
+        try:
+            self.path.fetch(name)
+        except FileNotFoundError as error:
+            self._damaged(name, f"it cannot be read ({error.strerror})")
+
     def _read(self, name: str, length: int) -> bytes:
         """The bytes of a file that must have this length and be no symbolic link, nor lie behind one."""
-        path = self.path / name
+        root = self.path.local
+        path = root / name
         parts = [name, *map(str, PurePosixPath(name).parents)]  # the last of which is ".", the folder itself
-        if any((self.path / part).is_symlink() for part in parts):
+        if any((root / part).is_symlink() for part in parts):
             self._damaged(name, "it is or lies behind a symbolic link")
         try:
             found = os.stat(path)
@@ -135,28 +165,46 @@ class PublishedFolder:
         except OSError as error:
             self._damaged(name, f"it cannot be read ({error.strerror})")
 
-    def _read_document(self) -> dict[str, Any]:
+    def _read_document(self, fresh: bool) -> dict[str, Any]:
+        """The document of the directory or the store; a marker's copy in the mirror will do, its parent tells its cache."""
+        if self.path.bucket is None:
+            return self._local_document()
+        if self.kind == "marker" and not fresh:
+            with suppress(CacheDamagedError, CacheMismatchError):
+                return self._local_document()
+        name = document_name(self.kind)
+        path = self.path.local / name
+        before = path.read_bytes() if self.kind == "plan" and path.is_file() else None
+        self._fetch(name)
+        if before is not None and before != path.read_bytes():  # another cache stands at this URL now
+            self.path.forget_beside()
+        return self._local_document()
+
+    def _local_document(self) -> dict[str, Any]:
         """The unsealed document, with the members "files" and "columns" checked for their form."""
-        path = self.path / document_name(self.kind)
-        if self.path.is_symlink() or path.is_symlink():
-            self._damaged(path.name, "it is or lies behind a symbolic link")
+        name = document_name(self.kind)
+        path = self.path.local / name
+        if self.path.local.is_symlink():
+            self._damaged(name, "it lies behind a symbolic link")
         if path.exists() and not path.is_file():
-            self._damaged(path.name, "it is no regular file")
+            self._damaged(name, "it is no regular file")
         try:
-            with path.open("rb") as stream:
+            with open(self.path.local / name, "rb", opener=_no_link) as stream:
                 data = stream.read(MAXIMUM_BYTES + 1)
         except OSError as error:
-            self._damaged(path.name, f"it cannot be read ({error.strerror})")
-        document = unseal(data, self.kind, str(path))
+            link = error.errno == errno.ELOOP
+            self._damaged(name, "it is a symbolic link" if link else f"it cannot be read ({error.strerror})")
+        document = unseal(data, self.kind, f"{self.path}/{name}")
         try:
-            _check_members(document, path.name)
+            _check_members(document, name)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._damaged(path.name, f"its members are malformed ({error!r})")
+            self._damaged(name, f"its members are malformed ({error!r})")
+        self.document_bytes = len(data)
         return document
 
     def _check_document(self) -> None:
         """Raise CacheDamagedError unless the document on disk is still the one that was opened."""
-        if document_digest(self._read_document()) != self.digest:
+        if document_digest(self._read_document(fresh=True)) != self.digest:
             self._damaged(document_name(self.kind), "it changed since the folder was opened")
 
     def _problem(self, check: Any, *arguments: Any) -> list[str]:
@@ -167,17 +215,12 @@ class PublishedFolder:
             return [str(error)]
         return []
 
-    def unlisted(self) -> list[Path]:
-        """Each file, link or empty folder that the document does not account for."""
+    def unlisted(self) -> list[str]:
+        """Each file, link or empty folder that the document does not account for, by its path relative to the folder."""
         listed = {*self.document["files"], document_name(self.kind)}
-        folders = {str(parent) for name in listed for parent in PurePosixPath(name).parents}
-        folders |= set(self.columns)
-        found = sorted(self.path.rglob("*"))
-        return [
-            path
-            for path in found
-            if path.relative_to(self.path).as_posix() not in (folders if path.is_dir() else listed)
-        ]
+        folders = {f"{parent}/" for name in listed for parent in PurePosixPath(name).parents}
+        folders |= {f"{name}/" for name in self.columns}
+        return [name.rstrip("/") for name in self.path.files() if name not in listed and name not in folders]
 
     def _damaged(self, name: str, what: str) -> NoReturn:
         raise CacheDamagedError(
@@ -186,9 +229,14 @@ class PublishedFolder:
         )
 
 
-def folder_exists(path: Path, kind: str) -> bool:
+def folder_exists(path: Where, kind: str) -> bool:
     """Whether a folder of this kind was published at `path`; its content is not checked."""
-    return os.path.lexists(path / document_name(kind))
+    return place_of(path).has(document_name(kind))
+
+
+def _no_link(path: str, flags: int) -> int:
+    """An opener that refuses symbolic links (ELOOP), without asking for the file's status first."""
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def document_name(kind: str) -> str:

@@ -1,11 +1,10 @@
-"""What lies in a cache directory: published folders in their places, and everything that has no business there."""
+"""What lies in a cache: published folders in their places, and everything that has no business there."""
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from .layout import ShardRange
+from .place import Place, Where, place_of
 
 SINGLE = {"plan": "plan", "calibration": "calibration"}
 GROUPS = {"extents": "extent", "segments": "marker", "shards": "marker"}
@@ -24,12 +23,12 @@ class Survey:
     """Names that begin with a dot: no part of the cache, such as the staging folder of a dump that runs or was killed."""
 
 
-def survey(root: Path) -> Survey:
-    """List the cache directory, without opening anything. OSError where it cannot be listed."""
-    found = Survey({}, [], [])
-    for name in _names(root):
-        if name in GROUPS and not (root / name).is_symlink() and (root / name).is_dir():
-            for inner in _names(root / name):
+def survey(root: Where) -> Survey:
+    """List the cache, without opening anything. OSError where it cannot be listed."""
+    found, place = Survey({}, [], []), place_of(root)
+    for name in place.names():
+        if name in GROUPS and _is_folder(place / name):
+            for inner in (place / name).names():
                 _place(found, f"{name}/{inner}", GROUPS[name] if _is_numbered(name, inner) else None)
         else:
             _place(found, name, SINGLE.get(name))
@@ -43,8 +42,8 @@ def numbered(name: str) -> tuple[str, int]:
     return matched[1], int(matched[2])
 
 
-def _names(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder)) if folder.is_dir() else []
+def _is_folder(place: Place) -> bool:
+    return place.bucket is not None or (place.local.is_dir() and not place.local.is_symlink())
 
 
 def _place(found: Survey, name: str, kind: str | None) -> None:

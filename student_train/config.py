@@ -17,7 +17,7 @@ DEFAULT_LEARNING_RATE = {"adamw": 3e-4, "adafactor": 1e-2}
 class TrainConfig:
     """What `miniend train-student` is asked for. Field names are the command line's option names."""
 
-    cache: Path
+    cache: str | Path
     output: Path
     """A Hugging Face model directory; a run that is already there is continued."""
     size: str | None = None

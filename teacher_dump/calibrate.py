@@ -5,7 +5,6 @@ Published as the folder `calibration`, which all shards name as their parent.
 
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ..signals.sites import Site, parse_sites
 from ..storage.columns import Column
 from ..storage.folder import publish_or_accept
 from ..storage.layout import calibration_path
+from ..storage.place import Where
 from .batches import batches_of, run_teacher
 from .examples import ExampleSource
 from .teacher import Teacher
@@ -34,7 +34,7 @@ def planned_sites(plan: dict[str, Any]) -> tuple[Site, ...]:
     return parse_sites(",".join(plan["signals"]["relations"]), facts["encoder_layers"], facts["decoder_layers"])
 
 
-def calibrate(root: Path, plan: dict[str, Any], teacher: Teacher, source: ExampleSource, examples: int) -> None:
+def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: ExampleSource, examples: int) -> None:
     """Run the teacher over the calibration examples and publish bases, steps, temperatures and the teacher's own loss.
 
     `examples` is what there is to choose from; at least 3 (basis, step, report).

@@ -26,8 +26,8 @@ class DumpConfig:
     """Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint."""
     corpus: str | tuple[str, ...]
     """`python-docs`, a file or glob, or `hf:NAME[:CONFIG][@REVISION]`; several are mixed."""
-    cache: Path
-    """Directory of the cache; a dump that is already there is continued."""
+    cache: str | Path
+    """Directory or s3://, gs://, az:// URL of the cache; a dump that is already there is continued."""
     examples: int
     """Training examples; may grow in a later run."""
     teacher_revision: str | None = None

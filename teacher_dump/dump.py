@@ -19,7 +19,8 @@ from ..signals.relations import carries_no_information
 from ..signals.sites import KINDS
 from ..storage.claims import Claims
 from ..storage.folder import PublishedFolder, folder_exists
-from ..storage.layout import ShardRange, calibration_path, parents, plan_path, shard_table
+from ..storage.layout import ShardRange, calibration_path, parents, plan_path, shard_table, shards_path
+from ..storage.markers import published
 from ..storage.positions import positions_in, positions_text
 from ..storage.publish import remove_abandoned
 from .calibrate import calibrate
@@ -30,7 +31,7 @@ from .mixture import parse_mixture
 from .plan import ensure_plan, plan_body, require_free
 from .segments import Documents
 from .shard import ShardEncoder, Timings
-from .shard_loop import examples_in, is_published, make_shards
+from .shard_loop import examples_in, make_shards
 from .teacher import Teacher, load_teacher
 from .tokenizer import TextTokenizer
 from .worker import Worker
@@ -51,7 +52,7 @@ Say = Callable[[str], None]
 class DumpReport:
     """What a run of the dump did."""
 
-    cache: Path
+    cache: str | Path
     new_examples: int
     """Published since it began, by itself or another worker."""
     own_examples: int
@@ -141,14 +142,15 @@ def _dump_shards(
     config: DumpConfig, table: list[ShardRange], codec: str, encoder: ShardEncoder, claims: Claims, worker: Worker
 ) -> DumpReport:
     root, chosen = config.cache, _chosen(config, table)
-    pending = worker.in_order([shard for shard in chosen if not is_published(root, shard)])
-    total, missing = examples_in(chosen), examples_in(pending)
+    total, there = examples_in(chosen), published(shards_path(root), chosen)
+    pending = worker.in_order([shard for shard in chosen if shard not in there])
+    missing = examples_in(pending)
     begun = perf_counter()
     with progress_bar("dump", total, "example", initial=total - missing, shown=worker.leads) as bar:
 
         def progress() -> None:
             if not bar.disable:
-                bar.update(total - examples_in([s for s in pending if not is_published(root, s)]) - bar.n)
+                bar.update(total - missing + examples_in(list(published(shards_path(root), pending))) - bar.n)
 
         own = make_shards(root, codec, pending, encoder, claims, progress)
         progress()
@@ -157,7 +159,8 @@ def _dump_shards(
 
 def _summary(report: DumpReport, config: DumpConfig, table: list[ShardRange]) -> str:
     """What was done, what for, and what the cache still misses."""
-    left = [place for place, shard in enumerate(table) if not is_published(report.cache, shard)]
+    there = published(shards_path(report.cache), table)
+    left = [place for place, shard in enumerate(table) if shard not in there]
     total = examples_in(_chosen(config, table))
     asked = f"shards {config.shards} of {report.cache} are" if config.shards else f"{report.cache} is"
     misses = (

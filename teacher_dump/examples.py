@@ -1,10 +1,10 @@
 """Example i of a dump: a pure function of the published segments, the seed and i."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..storage.place import Where
 from .segments import SegmentStore
 from .span_corruption import corrupt, example_rng, noise_mask
 
@@ -15,7 +15,7 @@ DRAW_STREAMS = {"train": 2, "validation": 3}
 class ExampleSource:
     """Reads examples of a planned dump by index."""
 
-    def __init__(self, root: Path, plan: dict[str, Any]) -> None:
+    def __init__(self, root: Where, plan: dict[str, Any]) -> None:
         self._plan = plan
         self.segments = SegmentStore(root, plan)
 

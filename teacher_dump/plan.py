@@ -6,7 +6,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +14,10 @@ from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
 from ..signals.logits import ENTROPY_STEP
 from ..signals.sites import parse_sites
+from ..storage.discard import discard
 from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
-from ..storage.publish import staging
+from ..storage.place import Where, place_of
 from .config import DumpConfig, option
 from .packing import EOS_BETWEEN_DOCUMENTS
 from .segments import SegmentStore
@@ -156,8 +156,8 @@ def ensure_plan(config: DumpConfig, body: dict[str, Any], tokenizer_files: Mappi
     return plan
 
 
-def _discard_other_plan(root: Path, body: Mapping[str, Any], threads: int | None) -> None:
-    """Remove a plan that differs from this run's and cannot be fulfilled, or has no segments yet; each part by a rename."""
+def _discard_other_plan(root: Where, body: Mapping[str, Any], threads: int | None) -> None:
+    """Remove a plan that differs from this run's and cannot be fulfilled, or has no segments yet; segments first."""
     plan = PublishedFolder(plan_path(root), "plan").document
     segments = SegmentStore(root, plan)
     validation_short = segments.exhausted("validation") and segments.count("validation") < plan["validation_examples"]
@@ -165,10 +165,7 @@ def _discard_other_plan(root: Path, body: Mapping[str, Any], threads: int | None
     if (nothing or validation_short or segments.exhausted("train")) and differences(
         {key: plan.get(key) for key in body}, _with_threads(body, threads or plan["environment"]["threads"])
     ):
-        with staging(root / "discarded") as aside:
-            for path in (root / "segments", plan_path(root)):
-                if path.exists():
-                    os.rename(path, aside / path.name)
+        discard(root, "segments", "plan")
 
 
 def _with_threads(body: Mapping[str, Any], threads: int) -> dict[str, Any]:
@@ -176,7 +173,7 @@ def _with_threads(body: Mapping[str, Any], threads: int) -> dict[str, Any]:
     return {**body, "environment": {**body["environment"], "threads": threads}}
 
 
-def compare_plans(root: Path, plan: Mapping[str, Any], body: Mapping[str, Any], mixed: bool) -> None:
+def compare_plans(root: Where, plan: Mapping[str, Any], body: Mapping[str, Any], mixed: bool) -> None:
     """Raise CacheMismatchError unless the plan on disk and this run's agree (the environment too, unless `mixed`)."""
     ours = {key: value for key, value in body.items() if key not in NOT_COMPARED}
     theirs = {key: plan.get(key) for key in ours}
@@ -233,11 +230,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def require_free(root: Path) -> None:
+def require_free(root: Where) -> None:
     """Raise CacheMismatchError for a directory that holds something else, which is not written into."""
-    if root.exists() and not root.is_dir():
+    place = place_of(root)
+    if place.bucket is None and place.local.exists() and not place.local.is_dir():
         raise CacheMismatchError(f"{root} is a file; expected a directory for the cache")
-    strangers = [name for name in os.listdir(root) if not name.startswith(".")] if root.exists() else []
+    begun = set() if place.bucket is None else {"plan"}  # of a writer that died before it put the document
+    strangers = [name for name in place.names() if not name.startswith(".") and name not in begun]
     if strangers and not folder_exists(plan_path(root), "plan"):  # which another worker may just have published
         raise CacheMismatchError(
             f"{root} holds no cache but other files ({', '.join(sorted(strangers)[:3])}); name an empty directory"

@@ -8,7 +8,6 @@ in the mixed and shuffled stream (`mixture.py`), which is read again from its be
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from ..storage.columns import Column
 from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import ShardRange, segment_path
 from ..storage.markers import marker_members, open_marked
+from ..storage.place import Where, place_of
 from .corpus_files import Document
 from .packing import SegmentCursor, held_out, pack_pairs, pack_segments
 from .plain_text import EncodeBatch
@@ -33,8 +33,8 @@ Segment = tuple[np.ndarray, ...]
 class SegmentStore:
     """The published segments of a cache."""
 
-    def __init__(self, root: Path, plan: dict[str, Any]) -> None:
-        self._root, self._plan = root, plan
+    def __init__(self, root: Where, plan: dict[str, Any]) -> None:
+        self._root, self._plan = place_of(root), plan
         self._folders: dict[str, list[PublishedFolder]] = {"validation": [], "train": []}
         self._open: dict[tuple[str, int], list[Segment]] = {}
         for split in self._folders:
@@ -134,7 +134,7 @@ class SegmentStore:
     def _discover(self, split: str) -> None:
         folders = self._folders[split]
         while folder_exists(path := segment_path(self._root, split, len(folders)), "marker"):
-            stop = PublishedFolder(path, "marker").document.get("stop", 0)
+            stop = PublishedFolder(path, "marker", fresh=True).document.get("stop", 0)
             place = ShardRange(split, len(folders), self.count(split), stop)
             folders.append(open_marked(path, place, self._plan["sha256"]))
 

@@ -5,16 +5,16 @@ The writer works in a thread of its own, one shard behind the teacher.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from time import perf_counter, sleep
 
 from ..storage.claims import POLL_SECONDS, Claims
 from ..storage.folder import folder_exists, publish_folder
 from ..storage.layout import ShardRange, shard_path
+from ..storage.place import Where
 from .shard import EncodedShard, ShardEncoder
 
 
-def is_published(root: Path, shard: ShardRange) -> bool:
+def is_published(root: Where, shard: ShardRange) -> bool:
     """Whether a shard is there."""
     return folder_exists(shard_path(root, shard.split, shard.number), "marker")
 
@@ -25,7 +25,7 @@ def examples_in(shards: Sequence[ShardRange]) -> int:
 
 
 def make_shards(
-    root: Path,
+    root: Where,
     codec: str,
     shards: Sequence[ShardRange],
     encoder: ShardEncoder,
@@ -55,7 +55,7 @@ def make_shards(
 
 
 def _claimed(
-    root: Path, shards: Sequence[ShardRange], claims: Claims, progress: Callable[[], None]
+    root: Where, shards: Sequence[ShardRange], claims: Claims, progress: Callable[[], None]
 ) -> Iterator[ShardRange]:
     """The shards that this worker shall make, each claimed; ends when the others, which it waits for, have made theirs.
 
@@ -79,7 +79,7 @@ def _claimed(
             sleep(POLL_SECONDS)
 
 
-def _publish(root: Path, codec: str, shard: ShardRange, encoded: EncodedShard, claims: Claims) -> None:
+def _publish(root: Where, codec: str, shard: ShardRange, encoded: EncodedShard, claims: Claims) -> None:
     target = shard_path(root, shard.split, shard.number)
     try:
         publish_folder(target, "marker", encoded.body, encoded.columns, codec=codec)

@@ -40,7 +40,7 @@ def prepare(cache, name, size="2L64H", **settings):
     settings = {"relation_heads": HEADS, "device": "cpu", **settings}
     if "init" not in settings:
         settings["size"] = size
-    config = TrainConfig(cache=cache.path, output=cache.path / "unused", **settings)
+    config = TrainConfig(cache=cache.path, output=cache.path.local / "unused", **settings)
     return set_up(config, cache, built, required_codecs(built, cache), lambda _line: None)
 
 
