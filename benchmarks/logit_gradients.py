@@ -123,7 +123,7 @@ def prepare(asked: argparse.Namespace, device: torch.device) -> tuple[Teacher, E
     tokenizer = TextTokenizer.load(config.teacher)
     teacher = load_teacher(config.teacher, config.dtype, device)
     body = plan_body(config, teacher, mixture.fingerprint(), tokenizer.describe(True))
-    plan = ensure_plan(config.cache, body, tokenizer.files(), mixed=True).document
+    plan = ensure_plan(config, body, tokenizer.files()).document
     source = ExampleSource(config.cache, plan)
     source.segments.ensure(config.validation_examples, config.examples, mixture.documents, tokenizer.encode_batch)
     return teacher, source, plan

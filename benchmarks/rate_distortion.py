@@ -79,12 +79,13 @@ def teacher_samples(asked: argparse.Namespace, folder: Path) -> dict[Site, list[
         input_length=asked.input_length,
         mean_span=asked.mean_span,
         signals=asked.sites,
+        threads=1,
     )
     mixture = parse_mixture(config).pinned()
     tokenizer = TextTokenizer.load(config.teacher)
     teacher = load_teacher(config.teacher, "float32", torch.device("cpu"))
     body = plan_body(config, teacher, mixture.fingerprint(), tokenizer.describe(True))
-    plan = ensure_plan(config.cache, body, tokenizer.files(), False).document
+    plan = ensure_plan(config, body, tokenizer.files()).document
     source = ExampleSource(config.cache, plan)
     source.segments.ensure(0, asked.examples, mixture.documents, tokenizer.encode_batch)
     sites = planned_sites(plan)
