@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 _ROWS = 256
-"""Positions at a time, so that the cumulative sums in float64 stay small."""
+"""Positions at a time, so that what is gathered stays small."""
+_BLOCK = 64
 
 
 def draw_tail(p: Tensor, mass: Tensor, draws: int, uniforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,10 +34,30 @@ def draw_tail(p: Tensor, mass: Tensor, draws: int, uniforms: Tensor) -> tuple[Te
 
 
 def _points(p: Tensor, offset: Tensor, sizes: Tensor) -> Tensor:
-    """The ranks in which `sizes` evenly spaced points of each row's cumulative sum lie."""
-    cumulative = p.cumsum(-1, dtype=torch.float64)
+    """The ranks in which `sizes` evenly spaced points of each row's cumulative sum lie.
+
+    Searched in two levels, blocks of ranks and then the ranks of the blocks that were hit: the cumulative sum of a whole
+    vocabulary costs more than all the rest.
+    """
+    width = min(_BLOCK, p.shape[1])
+    full = p.shape[1] // width * width
+    sums = torch.cat([p[:, :full].unfold(-1, width, width).sum(-1), p[:, full:].sum(-1, keepdim=True)], dim=-1)
+    cumulative = sums.cumsum(-1, dtype=torch.float64)
     place = torch.arange(max(1, int(sizes.max())), device=p.device)
     share = (place + offset[:, None]) / sizes.clamp_min(1)[:, None]
-    total = cumulative[:, -1:]
-    points = (share * total).clamp_max(total * (1 - 1e-12))
-    return torch.searchsorted(cumulative, points, right=True)[place < sizes[:, None]]
+    block, within = _hit(cumulative, share * cumulative[:, -1:])
+    ranks = block[..., None] * width + torch.arange(width, device=p.device)
+    found = p.gather(1, ranks.clamp_max(p.shape[1] - 1).flatten(1)).view(ranks.shape)
+    local = torch.where(ranks < p.shape[1], found, 0.0).cumsum(-1, dtype=torch.float64)
+    rank, _ = _hit(local, within[..., None] * local[..., -1:])
+    return (block * width + rank[..., 0])[place < sizes[:, None]]
+
+
+def _hit(cumulative: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Which interval of cumulative sums [..., n] each point [..., m] falls into, never an empty one, and how far, in [0, 1)."""
+    total = cumulative[..., -1:]
+    points = points.clamp_max(total * (1 - 1e-12))
+    interval = torch.searchsorted(cumulative, points, right=True).clamp_max(cumulative.shape[-1] - 1)
+    before = torch.cat([torch.zeros_like(total), cumulative[..., :-1]], dim=-1).gather(-1, interval)
+    width = (cumulative.gather(-1, interval) - before).clamp_min(torch.finfo(torch.float64).tiny)
+    return interval, ((points - before) / width).clamp(0.0, 1 - 1e-12)

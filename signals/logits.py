@@ -159,11 +159,13 @@ class LogitCode:
         if not self.draws:
             nothing = torch.zeros(len(log_p), dtype=torch.int32, device=log_p.device)
             return nothing[:0], nothing, nothing
-        rest = log_p.scatter(-1, ids, torch.where(inside, float("-inf"), log_p.gather(-1, ids)))
-        p = rest.exp()
-        entropies = -torch.where(p > 0, p * rest, 0.0).sum(-1)
-        draws, sizes = draw_tail(p[:, self.order], tail, self.draws, uniforms.to(log_p.device))
-        return draws, sizes, (entropies / ENTROPY_STEP).round()
+        p = log_p.exp()
+        kept, kept_log = p.gather(-1, ids), log_p.gather(-1, ids)
+        whole = torch.einsum("ij,ij->i", p, log_p)
+        entropies = torch.where(inside, kept * kept_log, 0.0).sum(-1) - whole
+        p.scatter_(-1, ids, torch.where(inside, 0.0, kept))
+        draws, sizes = draw_tail(p.index_select(1, self.order), tail, self.draws, uniforms.to(log_p.device))
+        return draws, sizes, (entropies / ENTROPY_STEP).round().clamp_min(0.0)
 
     def decode(self, stored: LogitIntegers) -> SparseDistributions:
         """The distributions of stored positions, on the device of the integers."""
