@@ -199,7 +199,7 @@ def test_every_kind_of_distribution_reaches_the_student(logit_caches, kind):
     loss.backward()
     entropy = cache.logit_code.decode(batch.logits).tail_entropy.sum()
     assert float(found.detach() + entropy) == pytest.approx(
-        float(loss) * setup.distillation.counts(batch)["logits"], rel=2e-5
+        loss.item() * setup.distillation.counts(batch)["logits"], rel=2e-5
     )
     expected = gradients(exact)
     for parameter, gradient in gradients(setup.student).items():

@@ -102,7 +102,7 @@ def test_a_mixed_and_shuffled_dump_stopped_among_its_segments_goes_on_to_the_sam
     """A stream whose order depends on where it was entered would lose some documents and repeat others."""
     monkeypatch.setattr(segments, "SEGMENTS_PER_FOLDER", 6)
     unbroken = dump(material, tmp_path / "unbroken")
-    real, calls = segments.publish_folder, []
+    real, calls = segments.publish_or_accept, []
 
     def publish(*args, **options):
         if len(calls) == published:
@@ -111,7 +111,7 @@ def test_a_mixed_and_shuffled_dump_stopped_among_its_segments_goes_on_to_the_sam
         return real(*args, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(segments, "publish_folder", publish)
+        patched.setattr(segments, "publish_or_accept", publish)
         with pytest.raises(StopError):
             dump(material, tmp_path / "stopped")
     assert len(list((tmp_path / "stopped" / "segments").iterdir())) == published
