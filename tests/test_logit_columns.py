@@ -8,8 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from miniend.errors import CacheDamagedError
 from miniend.logit_columns import logit_columns, read_logits
 from miniend.signals.logits import LogitCode, LogitIntegers, join_integers
+from miniend.storage.columns import Column
 from miniend.storage.contents import LOGIT_COLUMNS
 from miniend.storage.folder import PublishedFolder, publish_folder
 
@@ -95,7 +97,7 @@ def test_any_lists_come_back_from_any_slice(tmp_path_factory, lists, data):
         tensor(rank for _, draws, _ in lists for rank in draws),
         tensor(entropy for _, _, entropy in lists),
     )
-    found = read_logits(published(tmp_path_factory.mktemp("any") / "shard", "hybrid", stored), "hybrid", IDS)
+    found = read_logits(published(tmp_path_factory.mktemp("any") / "shard", "hybrid", stored), "hybrid", 2000)
     start = data.draw(st.integers(0, len(lists)))
     stop = data.draw(st.integers(start, len(lists)))
     part = found.positions(start, stop)
@@ -110,7 +112,26 @@ def test_any_lists_come_back_from_any_slice(tmp_path_factory, lists, data):
 def test_near_entries_share_small_chunks(tmp_path):
     """Entries are ordered by resemblance; chunks of a whole shard would code them by one model."""
     stored = encoded("sampled", positions=500)
-    folder = published(tmp_path / "shard", "sampled", stored).path
+    folder = published(tmp_path / "shard", "sampled", stored).path.local
     metadata = json.loads((folder / "logits.draw.gaps" / "zarr.json").read_text())
     inner = next(codec for codec in metadata["codecs"] if codec["name"] == "sharding_indexed")
     assert inner["configuration"]["chunk_shape"] == [int(np.ceil(10_000 / 3))], "10,000 in three even parts"
+
+
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [
+        ("logits.head.sizes", lambda values: values + 1),
+        ("logits.draw.sizes", lambda values: np.where(values > 0, values - 1, values)),
+        ("logits.head.codes", lambda values: values + IDS),
+        ("logits.draw.gaps", lambda values: values + IDS),
+        ("logits.head.levels", lambda values: values[:-1]),
+    ],
+)
+def test_lists_that_no_distribution_can_have_are_refused(column, change, tmp_path):
+    """The seal of a wrong writer is right: an id that no embedding has would only be met in the middle of a training."""
+    columns = logit_columns("hybrid", encoded("hybrid"))
+    columns[column] = Column(values=change(columns[column].values.astype(np.int64)), axis=columns[column].axis)
+    publish_folder(tmp_path / "shard", "marker", {"tokens": {"target": 30}}, columns)
+    with pytest.raises(CacheDamagedError, match=r"logits of .*shard are damaged"):
+        read_logits(PublishedFolder(tmp_path / "shard", "marker"), "hybrid", IDS)

@@ -114,8 +114,9 @@ def test_opening_fetches_documents_and_training_the_columns_of_its_objective(buc
     train_student(config, say=lambda _line: None)
     used = {key.split("/")[4] for key in fetched if "/shards/" in key} - {"marker.json"}
     assert used == {f"{name}.{part}" for name in ("inputs", "targets") for part in ("ids", "offsets")} | {
-        "logits.ids",
-        "logits.levels",
+        "logits.head.sizes",
+        "logits.head.codes",
+        "logits.head.levels",
     }
     fetched.clear()
     local = miniend.open_cache(home / "cache")

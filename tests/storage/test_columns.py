@@ -90,7 +90,7 @@ def test_the_smallest_dtype_is_chosen_at_its_limits(low, high, codec, dtype):
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_slice_is_the_slice_of_the_whole_across_inner_chunks(tmp_path, monkeypatch, codec):
     """A slice that ends at a chunk's edge returns neighbours' tokens when the arithmetic is one off."""
-    monkeypatch.setattr(columns_module, "CHUNK_ELEMENTS", 64)
+    monkeypatch.setattr(columns_module, "COLUMN_CHUNK", 64)
     values = np.random.default_rng(0).integers(-300, 300, (19, 100))
     write_column(tmp_path, "c", Column(values=values, axis="input"), codec)
     for start, stop in [(0, 100), (0, 0), (100, 100), (3, 4), (7, 8), (8, 17), (1, 99)]:
@@ -111,7 +111,7 @@ def test_a_slice_outside_the_column_is_refused(tmp_path, bounds):
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_slice_decodes_only_the_chunks_that_it_needs(tmp_path, monkeypatch, codec):
     """One example must not cost a shard: damage elsewhere in the file is not even noticed by a slice."""
-    monkeypatch.setattr(columns_module, "CHUNK_ELEMENTS", 1000)
+    monkeypatch.setattr(columns_module, "COLUMN_CHUNK", 1000)
     values = np.random.default_rng(0).integers(0, 30_000, 10_000)
     write_column(tmp_path, "c", Column(values=values, axis="input"), codec)
     data = tmp_path / "c" / "c" / "0"

@@ -117,7 +117,7 @@ def _unreadable(cache):
     try:
         opened = open_cache(cache, allow_unfinished=True)
         for example in (*opened, *opened.validation):
-            assert len(example.labels) == len(example.logits.ids)
+            assert len(example.labels) == len(example.logits.tail_mass)
             assert all(len(factors.query) == len(example.labels) for factors in example.relations.values())
     except CacheUnfinishedError:
         return []

@@ -53,7 +53,7 @@ def test_a_dump_goes_on_after_a_fault(server, unbroken, tmp_path, kind):
     """A folder that is half there teaches a student nonsense; one that is left behind grows the cache for ever."""
     count = len(unbroken[1])
     numbers = range(KINDS.index(kind), count, count // 6)
-    break_all(server, unbroken, tmp_path, kind, [*numbers, count - 1])
+    break_all(server, unbroken, tmp_path, kind, sorted({*numbers, count - 1}))
 
 
 @pytest.mark.slow
