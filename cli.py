@@ -197,7 +197,7 @@ def dump_teacher(
             help="published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy of 0.8."
         ),
     ] = Temperature.PUBLISHED,
-    logits: Annotated[Logits, Opt(help="Next-token distributions to cache.")] = Logits.TOP_K,
+    logits: Annotated[Logits, Opt(help="Next-token distributions to cache.")] = Logits.HYBRID,
     top_k: Annotated[int, Opt(help="top-k: entries kept per target position; the rest is one tail.")] = 64,
     top_p: Annotated[float, Opt(help="top-k: probability at which a list may end before k.")] = 1.0,
     draws: Annotated[

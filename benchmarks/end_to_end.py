@@ -31,7 +31,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--input-length", type=int, default=256)
     parser.add_argument("--mean-span", type=float, default=3.0)
     parser.add_argument("--relation-temperature", default="published")
+    parser.add_argument("--logits", default="hybrid")
     parser.add_argument("--top-k", type=int, default=64)
+    parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--students", default="4L128H:miniend-e,2L96H:miniend-e,4L128H:scratch")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-size", type=int, default=16)
@@ -56,7 +58,9 @@ def main() -> None:
             input_length=asked.input_length,
             mean_span=asked.mean_span,
             relation_temperature=asked.relation_temperature,
+            logits=asked.logits,
             top_k=asked.top_k,
+            draws=asked.draws,
         )
     )
     print(f"dump-teacher, everything: {perf_counter() - begun:.1f} s; shard loop {report.seconds:.1f} s\n")

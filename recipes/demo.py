@@ -44,8 +44,6 @@ TEACHER_CONFIG: dict[str, Any] = {
 }
 STUDENTS = (("2L96H", "miniend-e"), ("2L64H", "miniend-e"), ("2L96H", "scratch"))
 """(size, objective): two sizes from one cache, and the larger one without the teacher."""
-TOP_K = 512
-"""A quarter of the small vocabulary: a teacher that is this unsure spreads its probability widely."""
 SUCCESS = 1.0
 """Nats by which the teacher must beat the unigram entropy of the targets."""
 
@@ -127,7 +125,6 @@ def _dump_config(places: _Places) -> DumpConfig:
         passes=PASSES,
         input_length=INPUT_LENGTH,
         relation_temperature="calibrated",
-        top_k=TOP_K,
         calibration_examples=80,
         device="cpu",
     )

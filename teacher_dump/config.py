@@ -60,7 +60,7 @@ class DumpConfig:
     relation_rank: int | None = None
     """Most components per code."""
     relation_temperature: str = "published"
-    logits: str = "top-k"
+    logits: str = "hybrid"
     top_k: int = 64
     """Entries kept per target position by `top-k`."""
     top_p: float = 1.0

@@ -18,7 +18,7 @@ from miniend.recipes.verify import verify_cache
 from support.damage import copy_of, document_of, files_of, folder_of, folders_of, kind_of, read_everything, reseal
 from support.tiny_cache import build_tiny_cache
 
-SMALL = {"examples": 4, "validation_examples": 2, "shard_examples": 4, "calibration_examples": 3, "top_k": 4}
+SMALL = {"examples": 4, "validation_examples": 2, "shard_examples": 4, "calibration_examples": 3, "logits": "hybrid"}
 SECONDS = 20
 ROOM = 3 * 2**30
 """Bytes of address space that a case may take beyond what the process has: threads reserve much and use little."""

@@ -38,6 +38,7 @@ SETTINGS = {
     "input_length": 48,
     "shard_examples": 32,
     "batch_size": 8,
+    "logits": "top-k",
     "top_k": 16,
     "device": "cpu",
 }
@@ -47,6 +48,7 @@ LOSSLESS = {
     "calibration_examples": 10,
     "relation_step": 5e-4,
     "logit_step": 1e-4,
+    "logits": "top-k",
     "top_k": 1000,
 }
 TARGET = 1e-3

@@ -28,7 +28,6 @@ SMALL = {
     "noise_density": 0.3,
     "shard_examples": 2,
     "batch_size": 2,
-    "top_k": 4,
     "signals": "decoder.self",
     "relation_step": 0.1,
     "codec": "zstd",

@@ -15,6 +15,7 @@ DUMP = {
     "calibration_examples": 20,
     "input_length": 32,
     "noise_density": 0.3,
+    "logits": "top-k",
     "top_k": 16,
     "shard_examples": 10,
     "batch_size": 8,
@@ -24,7 +25,7 @@ DUMP = {
 }
 PAIRS = {"objective": "pairs", "field": ("source", "target"), "input_length": 24, "target_length": 14}
 """Ragged examples: inputs of 4 to 24 tokens, targets of 2 to 14."""
-LOSSLESS = {"spare_rows": 0, "top_k": 1000, "logit_step": 1e-4, "relation_step": 1e-4}
+LOSSLESS = {"spare_rows": 0, "logits": "top-k", "top_k": 1000, "logit_step": 1e-4, "relation_step": 1e-4}
 """Every row of the head is kept, and the steps are far below what a loss can feel."""
 
 

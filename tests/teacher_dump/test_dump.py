@@ -39,6 +39,7 @@ SETTINGS = {
     "input_length": 32,
     "shard_examples": 4,
     "batch_size": 3,
+    "logits": "top-k",
     "top_k": 8,
     "device": "cpu",
     "threads": 1,

@@ -54,7 +54,6 @@ def config(material, cache, **changed):
         "shard_examples": 16,
         "batch_size": 8,
         "signals": "",
-        "top_k": 4,
         "device": "cpu",
     }
     return DumpConfig(cache=cache, **settings | changed)

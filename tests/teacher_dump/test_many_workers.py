@@ -33,7 +33,6 @@ SETTINGS = {
     "input_length": 32,
     "shard_examples": 2,
     "batch_size": 2,
-    "top_k": 8,
     "device": "cpu",
     "threads": 1,
 }

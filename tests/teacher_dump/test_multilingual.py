@@ -30,7 +30,7 @@ def dumped(request, tmp_path_factory):
         lines = (json.dumps({"text": text}, ensure_ascii=index % 2 == 0) + "\n" for index, text in enumerate(TEXTS))
         corpus.write_text("".join(lines), encoding="utf-8")
     stream = [ids for text in TEXTS for ids in tokenizer(text, add_special_tokens=False).input_ids]
-    settings = {"input_length": 32, "calibration_examples": 6, "batch_size": 16, "top_k": 4, "signals": "encoder.self"}
+    settings = {"input_length": 32, "calibration_examples": 6, "batch_size": 16, "signals": "encoder.self"}
     config = DumpConfig(
         teacher=str(teacher),
         corpus=str(corpus),
