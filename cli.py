@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import __version__
+from .cli_options import Opt, dump_config, with_dump_options
 from .errors import MiniEndError
 from .stopping import Terminated, stoppable
 
@@ -23,51 +24,12 @@ app = typer.Typer(
     help="Offline distillation of T5-family encoder-decoders: run the teacher once, train many students from its cache.",
 )
 
-Opt = typer.Option
-
 EXPECTED_ERRNOS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
     errno.EIO,
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
 )
 """Of the system's own errors, those that a user can mend: a full or failing disk, a path that cannot be written."""
-
-
-class DataObjective(StrEnum):
-    """How examples come about."""
-
-    SPAN_CORRUPTION = "span-corruption"
-    PAIRS = "pairs"
-
-
-class Temperature(StrEnum):
-    """Relation temperatures."""
-
-    PUBLISHED = "published"
-    CALIBRATED = "calibrated"
-
-
-class Logits(StrEnum):
-    """Kinds of cached next-token distributions."""
-
-    TOP_K = "top-k"
-    SAMPLED = "sampled"
-    HYBRID = "hybrid"
-    NONE = "none"
-
-
-class Codec(StrEnum):
-    """Integer codecs."""
-
-    PCODEC = "pcodec"
-    ZSTD = "zstd"
-
-
-class Dtype(StrEnum):
-    """Dtypes of the teacher's forward."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
 
 
 class ObjectiveName(StrEnum):
@@ -144,146 +106,52 @@ def _root(version: Annotated[bool, Opt("--version", help="Print the version and 
 
 @app.command("dump-teacher")
 @plainly
+@with_dump_options
 def dump_teacher(
-    teacher: Annotated[str, Opt(help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint.")],
-    corpus: Annotated[
-        list[str],
-        Opt(
-            help="python-docs; a file or glob of .txt, .jsonl[.gz] or .parquet; or hf:NAME[:CONFIG][@REVISION], which may also "
-            "be a local folder. Repeatable: several are mixed document by document; one that ends leaves the rest to the others."
-        ),
-    ],
     cache: Annotated[
         str,
         Opt(help="Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is continued."),
     ],
-    examples: Annotated[int, Opt(help="Training examples. A larger number in a later run appends.")],
-    teacher_revision: Annotated[str | None, Opt(help="Branch, tag or commit of a hub teacher.")] = None,
-    corpus_weight: Annotated[
-        list[float] | None,
-        Opt(
-            help="Share of documents, relative to the others: one per --corpus in their order, or none for equal shares."
-        ),
-    ] = None,
-    shuffle_buffer: Annotated[
-        int, Opt(help="Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.")
-    ] = 0,
-    field: Annotated[
-        list[str] | None,
-        Opt(help="Field that holds the text, in every corpus (default: text); give it twice for --objective pairs."),
-    ] = None,
-    split: Annotated[str, Opt(help="Split of the hf: corpora.")] = "train",
-    objective: Annotated[
-        DataObjective, Opt(help="T5 span corruption of text, or ready-made input/target pairs.")
-    ] = DataObjective.SPAN_CORRUPTION,
-    input_length: Annotated[int, Opt(help="Input tokens per example, EOS included.")] = 512,
-    target_length: Annotated[int, Opt(help="Longest target of a pair; span corruption derives its own.")] = 128,
-    noise_density: Annotated[float, Opt(help="Share of tokens that span corruption removes.")] = 0.15,
-    mean_span: Annotated[float, Opt(help="Mean length of a removed span.")] = 3.0,
-    passes: Annotated[int, Opt(help="Times that the corpus may be gone through, with fresh corruptions.")] = 1,
-    validation_examples: Annotated[int, Opt(help="Held-out examples, from documents that training never sees.")] = 512,
-    signals: Annotated[
-        str,
-        Opt(help="Sites whose Q, K, V are cached, SITE[@LAYER] with commas; the last layer by default. '' for none."),
-    ] = "encoder.self,decoder.self,decoder.cross",
-    relation_kl: Annotated[
-        float, Opt(help="Target: mean KL (nats) from the teacher's relations to the cached ones.")
-    ] = 1e-3,
-    relation_step: Annotated[float | None, Opt(help="Fixed quantiser step instead of a target.")] = None,
-    relation_rank: Annotated[int | None, Opt(help="Most components per relation code.")] = None,
-    relation_temperature: Annotated[
-        Temperature,
-        Opt(
-            help="published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy of 0.8."
-        ),
-    ] = Temperature.PUBLISHED,
-    logits: Annotated[Logits, Opt(help="Next-token distributions to cache.")] = Logits.HYBRID,
-    top_k: Annotated[int, Opt(help="top-k: entries kept per target position; the rest is one tail.")] = 64,
-    top_p: Annotated[float, Opt(help="top-k: probability at which a list may end before k.")] = 1.0,
-    draws: Annotated[
-        int,
-        Opt(
-            help="sampled: draws per position. hybrid: ids above 1/DRAWS are kept, the rest is drawn in such portions."
-        ),
-    ] = 20,
-    logit_step: Annotated[float, Opt(help="Quantiser step of log-probabilities, in nats.")] = 1 / 8,
-    calibration_examples: Annotated[int, Opt(help="Training examples that bases and steps are fitted on.")] = 160,
-    batch_size: Annotated[int, Opt(help="Examples per teacher forward.")] = 16,
-    shard_examples: Annotated[int, Opt(help="Examples per shard, the unit of publishing.")] = 256,
-    dtype: Annotated[Dtype, Opt(help="Dtype of the teacher.")] = Dtype.FLOAT32,
-    device: Annotated[str, Opt(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    codec: Annotated[
-        Codec, Opt(help="pcodec (smaller), or zstd (core Zarr codecs alone, faster to write).")
-    ] = Codec.PCODEC,
-    threads: Annotated[
-        int | None,
-        Opt(
-            help="CPU threads, part of what decides the bytes: by default the plan's own, or the machine's cores, at most 8, "
-            "for a new one; OMP_NUM_THREADS is not asked."
-        ),
-    ] = None,
-    shards: Annotated[
-        str | None,
-        Opt(
-            help="Dump only these positions of the shard table (validation first, then training): A:B, the end excluded; "
-            "A: and :B too, and several with commas."
-        ),
-    ] = None,
-    seed: Annotated[int, Opt(help="Seed of mixing, shuffling, corruption and the choice of held-out documents.")] = 0,
     mixed_environment: Annotated[
         bool, Opt("--mixed-environment", help="Go on with a cache begun on another machine; not byte-identical then.")
     ] = False,
+    force: Annotated[
+        bool, Opt("--force", help="Begin the shards even where the disk seems too small for them.")
+    ] = False,
+    **options: Any,
 ) -> None:
     """Stage one: run the teacher over a corpus once and cache its signals. Run it again to resume or to grow.
 
     Several processes may write one cache at once: the same command many times over, under torchrun, or each with its --shards.
     """
-    from .teacher_dump.config import DumpConfig
     from .teacher_dump.dump import dump_teacher as run
 
-    pair = objective is DataObjective.PAIRS
-    fields = tuple(field) if field else (("input", "target") if pair else ("text",))
-    run(
-        DumpConfig(
-            teacher=teacher,
-            teacher_revision=teacher_revision,
-            corpus=tuple(corpus),
-            corpus_weight=tuple(corpus_weight or ()),
-            shuffle_buffer=shuffle_buffer,
-            cache=cache,
-            examples=examples,
-            field=fields,
-            split=split,
-            objective=objective.value,
-            input_length=input_length,
-            target_length=target_length,
-            noise_density=noise_density,
-            mean_span=mean_span,
-            passes=passes,
-            validation_examples=validation_examples,
-            signals=signals,
-            relation_kl=relation_kl,
-            relation_step=relation_step,
-            relation_rank=relation_rank,
-            relation_temperature=relation_temperature.value,
-            logits=logits.value,
-            top_k=top_k,
-            top_p=top_p,
-            draws=draws,
-            logit_step=logit_step,
-            calibration_examples=calibration_examples,
-            batch_size=batch_size,
-            shard_examples=shard_examples,
-            dtype=dtype.value,
-            device=device,
-            codec=codec.value,
-            threads=threads,
-            shards=shards,
-            seed=seed,
-            mixed_environment=mixed_environment,
-        ),
-        say=typer.echo,
-    )
+    config = dump_config(**options, cache=cache, force=force, mixed_environment=mixed_environment)
+    run(config, say=typer.echo)
+
+
+@app.command("estimate")
+@plainly
+@with_dump_options
+def estimate(
+    sample_examples: Annotated[
+        int | None,
+        Opt(help="Examples that are dumped on trial; one shard by default, never more than the dump has."),
+    ] = None,
+    epochs: Annotated[
+        float, Opt(help="How often a student sees each example, for the number of students to pay.")
+    ] = 1.0,
+    as_json: Annotated[bool, Opt("--json", help="Print one JSON object.")] = False,
+    **options: Any,
+) -> None:
+    """Before a dump: how many GB and hours it would take here, and from how many students on it pays, by a short trial."""
+    from .recipes.estimate import EstimateConfig, describe
+    from .recipes.estimate import estimate as run
+
+    dump = dump_config(**options, cache="estimate")
+    facts = run(EstimateConfig(dump=dump, sample_examples=sample_examples, epochs=epochs))
+    for line in [json.dumps(facts, indent=2)] if as_json else describe(facts):
+        typer.echo(line)
 
 
 OBJECTIVE_HELP = (

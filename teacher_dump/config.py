@@ -81,6 +81,8 @@ class DumpConfig:
     codec: str = "pcodec"
     mixed_environment: bool = False
     """Go on with a cache that another machine or other library versions began; byte identity is then not promised."""
+    force: bool = False
+    """Begin the shards even where the disk seems too small for them."""
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():

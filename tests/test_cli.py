@@ -23,7 +23,14 @@ OPTIONS = {
         --objective --input-length --target-length --noise-density
         --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
         --relation-temperature --logits --top-k --top-p --draws --logit-step --calibration-examples --batch-size
-        --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment
+        --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment --force
+    """,
+    "estimate": """
+        --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
+        --objective --input-length --target-length --noise-density
+        --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
+        --relation-temperature --logits --top-k --top-p --draws --logit-step --calibration-examples --batch-size
+        --shard-examples --dtype --device --codec --threads --shards --seed --sample-examples --epochs --json
     """,
     "train-student": """
         --cache --output --size --objective --logits --no-logits --cross-relation --relation-heads --weight --steps
@@ -174,6 +181,23 @@ def test_a_dump_and_its_inspection(dump, run, tmp_path):
     assert set(facts["bytes_per_token"]["relations"]["decoder.cross@0"]) == {"query", "key_value"}
     assert set(facts["fidelity"]["relation_kl"]["decoder.cross@0"]) == {"query", "key", "value", "query_key"}
     assert {"cross_entropy", "unigram_entropy"} <= set(facts["teacher"])
+
+
+def test_an_estimate_says_what_a_dump_would_take_and_writes_nothing(run, material, tmp_path, monkeypatch):
+    """Asked before a disk is filled, it must leave that disk as it was, and be readable by people and by scripts."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"teacher": material.teacher, "corpus": material.corpus, **DUMP}
+    arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    said = run("estimate", *arguments)
+    assert (said.status, said.err) == (0, "")
+    assert "14 examples (validation included) in 4 shards" in said.out
+    assert "students to pay: " in said.out
+    facts = json.loads(run("estimate", *arguments, "--sample-examples", 2, "--epochs", 3, "--json").out)
+    assert (facts["examples"], facts["sample_examples"], facts["students_to_pay"]["epochs"]) == (14, 2, 3)
+    assert list(tmp_path.iterdir()) == []
+    assert_refused(run("estimate", *arguments, "--sample-examples", 0), "--sample-examples must be at least 1, not 0")
+    assert_refused(run("estimate", *arguments, "--epochs", 0), "--epochs must be positive, not 0")
+    assert_refused(run("estimate", *arguments, "--signals", "encoder.cross"), "unknown site 'encoder.cross'")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ ALLOWED = {
     "pretrained": {"signals", *LEAVES},
     **dict.fromkeys(STAGES, SHARED),
     "recipes": SHARED | STAGES,
-    "cli": SHARED | STAGES | {"recipes", "__init__"},
+    "cli_options": STAGES,
+    "cli": SHARED | STAGES | {"recipes", "cli_options", "__init__"},
     "__init__": {"errors", "cache"},
     "__main__": {"cli"},
 }
@@ -48,6 +49,7 @@ FORBIDDEN_LIBRARIES = {
     "errors": {"torch", "transformers", "numpy", "zarr"},
     "stopping": {"torch", "transformers", "numpy", "zarr"},
     "cli": {"numpy", "torch", "transformers", "zarr"},
+    "cli_options": {"numpy", "torch", "transformers", "zarr"},
 }
 FILE_CALLS = {"open", "load", "save", "read_text", "write_text", "read_bytes", "write_bytes", "fromfile", "tofile"}
 FOLDERS = ("recipes", "signals", "storage", "evaluation", "student_train", "teacher_dump")

@@ -196,16 +196,17 @@ def _fork(job, settings):
 
 def _serve(settings):
     """Load what every dump needs, and then do as asked until standard input ends."""
+    import miniend.teacher_dump.dump  # noqa: F401
     import support.faults  # noqa: F401
     from miniend.devices import choose_device
-    from miniend.teacher_dump import dump
+    from miniend.teacher_dump import prepare
     from miniend.teacher_dump.tokenizer import TextTokenizer
     from support import tiny_t5  # noqa: F401  # one thread
 
-    teacher = dump.load_teacher(settings["teacher"], "float32", choose_device("cpu"))
+    teacher = prepare.load_teacher(settings["teacher"], "float32", choose_device("cpu"))
     tokenizer = TextTokenizer.load(settings["teacher"])
-    dump.load_teacher = lambda *_arguments: teacher
-    dump.TextTokenizer.load = staticmethod(lambda *_arguments: tokenizer)
+    prepare.load_teacher = lambda *_arguments: teacher
+    prepare.TextTokenizer.load = staticmethod(lambda *_arguments: tokenizer)
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)

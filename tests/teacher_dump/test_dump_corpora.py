@@ -238,7 +238,7 @@ def test_a_hub_teacher_is_loaded_at_the_revision_that_was_asked_for_and_recorded
 def test_a_commit_that_the_hub_names_is_used_for_everything(monkeypatch, material, tmp_path):
     """Asked online, the hub's answer decides; weights of the branch's next commit must not follow a config of this one."""
     from miniend import pretrained
-    from miniend.teacher_dump import dump as module
+    from miniend.teacher_dump import prepare as module
 
     asked = []
 

@@ -1,0 +1,82 @@
+"""`miniend estimate` beside the dump that it speaks of: bytes by signal and seconds by part, and their ratios.
+
+    python benchmarks/estimate.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--examples 5000] [--input-length 256]
+        [--mean-span 3.3] [--logits hybrid] [--validation-examples 512] [--sample-examples 256]
+
+Only the bytes can be judged on a machine that does other things as well.
+"""
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from time import perf_counter
+
+from miniend.recipes.estimate import EstimateConfig, describe, estimate
+from miniend.storage.folder import PublishedFolder
+from miniend.storage.survey import survey
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.dump import dump_teacher
+from miniend.teacher_dump.space import folder_sizes
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--corpus", required=True)
+    parser.add_argument("--work", type=Path, required=True, help="where the cache is written")
+    parser.add_argument("--examples", type=int, default=5000)
+    parser.add_argument("--validation-examples", type=int, default=512)
+    parser.add_argument("--input-length", type=int, default=256)
+    parser.add_argument("--mean-span", type=float, default=3.0)
+    parser.add_argument("--logits", default="top-k")
+    parser.add_argument("--sample-examples", type=int)
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = parse()
+    config = DumpConfig(
+        teacher=asked.teacher,
+        corpus=asked.corpus,
+        cache=asked.work / "cache",
+        examples=asked.examples,
+        validation_examples=asked.validation_examples,
+        input_length=asked.input_length,
+        mean_span=asked.mean_span,
+        logits=asked.logits,
+    )
+    begun = perf_counter()
+    told = estimate(EstimateConfig(dump=config, sample_examples=asked.sample_examples))
+    print("\n".join(describe(told)))
+    print(f"\nthe estimate took {perf_counter() - begun:.1f} s")
+    report = dump_teacher(config)
+    before = report.before
+    seconds = {"start": before.start, "segments": before.segments, "calibration": before.calibration}
+    seconds |= {"shards": report.seconds}
+    compare("bytes", told["bytes"], sizes(asked.work / "cache"))
+    compare("seconds", told["seconds"], {**seconds, "total": sum(seconds.values())})
+    print(json.dumps(told["students_to_pay"]))
+
+
+def sizes(cache: Path) -> dict[str, float]:
+    """Bytes by signal of a whole cache, in the estimate's terms."""
+    found: Counter[str] = Counter()
+    for name, kind in survey(cache).folders.items():
+        folder = PublishedFolder(cache / name, kind)
+        if kind == "marker":
+            found.update(folder_sizes([folder]).of(folder.document["stop"] - folder.document["start"], 1))
+        else:
+            found["bases" if kind == "calibration" else "plan"] += folder.total_bytes
+    total = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+    return {**found, "total": total}
+
+
+def compare(what: str, told: dict[str, float], found: dict[str, float]) -> None:
+    print(f"\n{what:<28} {'estimated':>14} {'found':>14} {'ratio':>7}")
+    for name, size in found.items():
+        print(f"{name:<28} {told[name]:>14,.1f} {size:>14,.1f} {told[name] / size:>7.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Everything of a dump that comes before its shards: what it reads from, then plan, segments, extent and calibration."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from ..errors import CorpusError
+from ..pretrained import pin_revision, read_raw_config
+from ..storage.folder import PublishedFolder, folder_exists
+from ..storage.layout import ShardRange, calibration_path, parents, plan_path, shard_table
+from ..storage.positions import positions_in
+from ..storage.publish import remove_abandoned
+from .calibrate import calibrate
+from .config import DumpConfig
+from .examples import ExampleSource
+from .extents import ensure_extent, planned_totals
+from .mixture import Mixture, parse_mixture
+from .plan import ensure_plan, plan_body, require_free
+from .teacher import Teacher, load_teacher
+from .tokenizer import TextTokenizer
+from .worker import Worker
+
+
+@dataclass(slots=True)
+class Seconds:
+    """What came before the shards, each 0 where it was there already."""
+
+    start: float = 0.0
+    """Reading teacher, tokenizer and the digests of the corpora."""
+    segments: float = 0.0
+    calibration: float = 0.0
+
+    @contextmanager
+    def counting(self, name: str) -> Iterator[None]:
+        """Add the time inside to one of them."""
+        begun = perf_counter()
+        yield
+        setattr(self, name, getattr(self, name) + perf_counter() - begun)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a dump reads from, and the plan that follows."""
+
+    teacher: Teacher
+    tokenizer: TextTokenizer
+    mixture: Mixture
+    body: dict[str, Any]
+    """Of the plan."""
+    seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A cache to which only shards are missing."""
+
+    plan: dict[str, Any]
+    calibration: PublishedFolder
+    source: ExampleSource
+    table: list[ShardRange]
+
+
+def open_sources(config: DumpConfig, worker: Worker) -> Sources:
+    """Load and check teacher, tokenizer and corpora. Raises what a user may have got wrong before anything is written."""
+    seconds = Seconds()
+    with seconds.counting("start"):
+        mixture = parse_mixture(config).pinned()
+        revision = pin_revision(config.teacher, config.teacher_revision)
+        read_raw_config(config.teacher, revision)
+        tokenizer = TextTokenizer.load(config.teacher, revision)
+        described = tokenizer.describe(config.objective == "span-corruption")
+        prints = mixture.fingerprint()
+        teacher = load_teacher(config.teacher, config.dtype, worker.device(config.device), revision)
+        tokenizer.check_fits(teacher.facts.vocab_rows)
+        body = plan_body(config, teacher, prints, described)
+        if not folder_exists(plan_path(config.cache), "plan"):
+            require_free(config.cache)
+            mixture.require_documents()  # a wrong field or an empty corpus is refused before a plan holds it
+    return Sources(teacher, tokenizer, mixture, body, seconds)
+
+
+def prepare(config: DumpConfig, sources: Sources) -> Prepared:
+    """Plan, segments, extent and calibration, where they are not published yet."""
+    plan = ensure_plan(config, sources.body, sources.tokenizer.files()).document
+    for parent in parents(config.cache):
+        remove_abandoned(parent)
+    chosen(config, _table(plan, planned_totals(config, plan)))  # refused before the corpus is read
+    source = ExampleSource(config.cache, plan)
+    with sources.seconds.counting("segments"):
+        _ensure_segments(config, source, sources)
+    table = _table(plan, ensure_extent(config, plan))
+    path = calibration_path(config.cache)
+    if not folder_exists(path, "calibration"):
+        with sources.seconds.counting("calibration"):
+            calibrate(config.cache, plan, sources.teacher, source, config.examples)
+    return Prepared(plan, PublishedFolder(path, "calibration"), source, table)
+
+
+def chosen(config: DumpConfig, table: list[ShardRange]) -> list[ShardRange]:
+    """The shards that `--shards` names, or all. Raises ConfigurationError where it names none of the table."""
+    return table if config.shards is None else [table[place] for place in positions_in(config.shards, len(table))]
+
+
+def _table(plan: dict[str, Any], totals: list[int]) -> list[ShardRange]:
+    return shard_table(plan["validation_examples"], totals, plan["shard_examples"])
+
+
+def _ensure_segments(config: DumpConfig, source: ExampleSource, sources: Sources) -> None:
+    segments = source.segments
+    segments.ensure(
+        config.validation_examples, config.examples, sources.mixture.documents, sources.tokenizer.encode_batch
+    )
+    available = segments.count("train") * config.passes
+    if available < config.examples:
+        raise CorpusError(
+            f"the corpus is too short: it holds {segments.count('train')} training examples of this length"
+            + (f" ({available} in {config.passes} passes)" if config.passes > 1 else "")
+            + f", {config.examples} were asked for; lower --examples or raise --passes"
+        )
