@@ -4,10 +4,11 @@
 markers) and checks that they belong together; a column's bytes are checked against its marker when it is first read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from operator import itemgetter
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from .errors import CacheDamagedError, CacheMismatchError, CacheUnfinishedError
 from .logit_columns import StoredLogits, read_logits
 from .signals.fidelity import MeanOf, SpreadOf, spread_from
 from .signals.logits import LogitCode, logit_code_from
-from .signals.site_codec import SiteCodec, column_name, site_codec_from
+from .signals.site_codec import CodedSite, SiteCodec, coded_site_from, site_codec_from
 from .signals.sites import find_site
 from .storage.contents import check_calibration, check_shard, check_values
 from .storage.folder import PublishedFolder, folder_exists
@@ -38,6 +39,7 @@ TOKENIZER_FOLDER = "tokenizer/"
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Integers = np.ndarray[Any, np.dtype[np.int32]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Example:
     """int32 [m], EOS included"""
     relations: Mapping[str, Factors]
     """By full (`encoder.self@11`) or short (`encoder.self`) site name, decoded when asked for."""
+    hidden: Mapping[str, Floats]
+    """The same of hidden states (`encoder.hidden@6`): the output of a layer, float32 [length, d_model]."""
     logits: SparseLogits | None
 
 
@@ -143,6 +147,7 @@ class Cache(Sequence[Example]):
         _require_parent(self.calibration, digest)
         check_calibration(self.calibration, self.plan.document)
         self.codecs = read_codecs(self.calibration)
+        self.hidden_codecs = read_hidden_codecs(self.calibration)
         self.logit_code = read_logit_code(self.plan.document, self.calibration)
         self.table = shard_table(
             self.plan.document["validation_examples"],
@@ -251,28 +256,40 @@ class Split(Sequence[Example]):
         return (self[i] for i in range(len(self)))
 
 
-class _Relations(Mapping[str, Factors]):
-    """Decodes a site's factors of one example on demand."""
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Where one example lies in a shard, and what encoder and decoder were given there, by axis."""
+
+    folder: PublishedFolder
+    spans: dict[str, slice]
+    tokens: dict[str, torch.Tensor]
+
+    def decode(self, codec: CodedSite) -> dict[str, Floats]:
+        """The tensors of a site by kind."""
+        coefficients = {}
+        for column, place in codec.columns().items():
+            span = self.spans[place.axis]
+            stored = self.folder.slice(column, span.start, span.stop).T
+            coefficients[column] = torch.from_numpy(stored.astype(np.int32))
+        return {kind: tensor.numpy() for kind, tensor in codec.decode(coefficients, self.tokens).items()}
+
+
+class _Decoded(Mapping[str, T]):
+    """Decodes the sites of one example on demand, in the form that `form` gives to their tensors."""
 
     def __init__(
-        self, cache: Cache, folder: PublishedFolder, spans: dict[str, slice], tokens: dict[str, torch.Tensor]
+        self, codecs: Mapping[str, CodedSite], stored: _Stored, form: Callable[[dict[str, Floats]], T]
     ) -> None:
-        self._cache, self._folder, self._spans, self._tokens = cache, folder, spans, tokens
+        self._codecs, self._stored, self._form = codecs, stored, form
 
-    def __getitem__(self, name: str) -> Factors:
-        codec = self._cache.codecs[find_site(name, list(self._cache.codecs))]
-        coefficients = {}
-        for place in codec.places():
-            column, span = column_name(codec.site, place), self._spans[place.axis]
-            stored = self._folder.slice(column, span.start, span.stop).T
-            coefficients[column] = torch.from_numpy(stored.astype(np.int32))
-        return Factors(**{kind: tensor.numpy() for kind, tensor in codec.decode(coefficients, self._tokens).items()})
+    def __getitem__(self, name: str) -> T:
+        return self._form(self._stored.decode(self._codecs[find_site(name, list(self._codecs))]))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._cache.codecs)
+        return iter(self._codecs)
 
     def __len__(self) -> int:
-        return len(self._cache.codecs)
+        return len(self._codecs)
 
 
 def _example(cache: Cache, shard: Shard, index: int) -> Example:
@@ -283,9 +300,14 @@ def _example(cache: Cache, shard: Shard, index: int) -> Example:
         ids[axis] = shard.slice(f"{axis}s.ids", spans[axis].start, spans[axis].stop).astype(np.int32)
     start_id = cache.plan.document["teacher"]["start_id"]
     given = {"input": ids["input"], "target": np.concatenate([[start_id], ids["target"][:-1]])}
-    tokens = {axis: torch.from_numpy(values) for axis, values in given.items()}
-    relations = _Relations(cache, shard.folder, spans, tokens)
-    return Example(ids["input"], ids["target"], relations, _logits(cache, shard, spans["target"]))
+    stored = _Stored(shard.folder, spans, {axis: torch.from_numpy(values) for axis, values in given.items()})
+    return Example(
+        input_ids=ids["input"],
+        labels=ids["target"],
+        relations=_Decoded(cache.codecs, stored, lambda tensors: Factors(**tensors)),
+        hidden=_Decoded(cache.hidden_codecs, stored, itemgetter("hidden")),
+        logits=_logits(cache, shard, spans["target"]),
+    )
 
 
 def _logits(cache: Cache, shard: Shard, span: slice) -> SparseLogits | None:
@@ -317,9 +339,20 @@ def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = 
 
 
 def read_codecs(calibration: PublishedFolder) -> dict[str, SiteCodec]:
-    """The codecs of a published calibration by full site name, on the CPU."""
-    arrays = {name: torch.from_numpy(calibration.column(name)) for name in calibration.columns}
-    return {site["site"]: site_codec_from(site, arrays) for site in calibration.document["sites"]}
+    """The codecs of a published calibration's relations by full site name, on the CPU."""
+    sites = calibration.document["sites"]
+    return {site["site"]: site_codec_from(site, _arrays_of(calibration, site)) for site in sites}
+
+
+def read_hidden_codecs(calibration: PublishedFolder) -> dict[str, CodedSite]:
+    """The same of its hidden states."""
+    sites = calibration.document["hidden"]
+    return {site["site"]: coded_site_from(site, _arrays_of(calibration, site)) for site in sites}
+
+
+def _arrays_of(calibration: PublishedFolder, site: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    names = [name for name in calibration.columns if name.startswith(f"{site['site']}.")]
+    return {name: torch.from_numpy(calibration.column(name)) for name in names}
 
 
 def read_logit_code(plan: Mapping[str, Any], calibration: PublishedFolder) -> LogitCode | None:

@@ -87,7 +87,10 @@ def dump_config(
     validation_examples: Annotated[int, Opt(help="Held-out examples, from documents that training never sees.")] = 512,
     signals: Annotated[
         str,
-        Opt(help="Sites whose Q, K, V are cached, SITE[@LAYER] with commas; the last layer by default. '' for none."),
+        Opt(
+            help="Sites whose Q, K, V are cached, SITE[@LAYER] with commas; the last layer by default. '' for none. "
+            "encoder.hidden and decoder.hidden cache the output of a layer."
+        ),
     ] = "encoder.self,decoder.self,decoder.cross",
     relation_kl: Annotated[
         float, Opt(help="Target: mean KL (nats) from the teacher's relations to the cached ones.")
@@ -100,6 +103,9 @@ def dump_config(
             help="published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy of 0.8."
         ),
     ] = Temperature.PUBLISHED,
+    hidden_error: Annotated[
+        float, Opt(help="Target for hidden states: squared error relative to their energy about their mean.")
+    ] = 1e-3,
     logits: Annotated[Logits, Opt(help="Next-token distributions to cache.")] = Logits.TOP_K,
     top_k: Annotated[int, Opt(help="top-k: entries kept per target position; the rest is one tail.")] = 64,
     top_p: Annotated[float, Opt(help="top-k: probability at which a list may end before k.")] = 1.0,
@@ -164,6 +170,7 @@ def dump_config(
         relation_step=relation_step,
         relation_rank=relation_rank,
         relation_temperature=relation_temperature.value,
+        hidden_error=hidden_error,
         logits=logits.value,
         top_k=top_k,
         top_p=top_p,

@@ -23,9 +23,10 @@ import torch
 from rate_methods import METHODS, QUICK, Material
 from torch import Tensor
 
-from miniend.signals.calibration import calibrate_site, trim_rank
+from miniend.signals.calibration import calibrate_site
 from miniend.signals.fidelity import SiteSample
 from miniend.signals.relations import default_relation_heads
+from miniend.signals.site_fit import trim_rank
 from miniend.signals.sites import KINDS, Site
 from miniend.storage.columns import Column, read_column, write_column
 from miniend.teacher_dump.batches import batches_of, run_teacher

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from miniend.signals.basis import CodePlace, RelationCode, join_blocks
-from miniend.signals.calibration import measured_kl, trim_rank
+from miniend.signals.calibration import measured_kl
 from miniend.signals.fidelity import MeanOf, SiteSample, head_sample, relation_kl, worst_share
 from miniend.signals.fit import Moments, fit_code
 from miniend.signals.sensitivity import sensitivity
 from miniend.signals.site_codec import SiteCodec
+from miniend.signals.site_fit import trim_rank
 from miniend.storage.columns import Column, write_column
 
 Curve = Callable[[float], float | None]

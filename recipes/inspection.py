@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from ..cache import Cache, open_cache
+from ..signals.hidden import relative_error
 from ..signals.logit_kl import logit_facts
 from ..signals.relations import carries_no_information
+from ..signals.site_codec import CodedSite
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import extent_path
 from ..storage.place import Where
@@ -20,9 +22,9 @@ def inspect_cache(path: Where) -> dict[str, Any]:
     """One JSON object about a cache, finished or not.
 
     Byte counts are those of the published files, documents included; `bytes_per_token` divides whole columns by the valid
-    tokens of their axis, and `raw_bytes_per_token` is the same of Q, K, V and full distributions in bfloat16. Fidelity is the
-    mean KL in nats over what the shards measured while the teacher was at hand; its target is None where the step was given
-    instead.
+    tokens of their axis, and `raw_bytes_per_token` is the same of Q, K, V, hidden states and full distributions in bfloat16.
+    Fidelity is the mean KL in nats (of hidden states the relative squared error) over what the shards measured while the teacher
+    was at hand; the target of relations is None where the step was given instead.
     """
     cache = open_cache(path, allow_unfinished=True)
     plan = cache.plan.document
@@ -40,6 +42,7 @@ def inspect_cache(path: Where) -> dict[str, Any]:
         "raw_bytes_per_token": raw_bytes_per_token(cache),
         "fidelity": _fidelity(cache),
         "relations": {name: _relation(cache, name) for name in cache.codecs},
+        "hidden": {name: _described(codec) for name, codec in cache.hidden_codecs.items()},
         "teacher": _teacher(cache),
         "objective": plan["objective"],
         "corpus": plan["corpus"],
@@ -48,12 +51,13 @@ def inspect_cache(path: Where) -> dict[str, Any]:
     }
 
 
-def _column_bytes(cache: Cache, start: str) -> int:
+def _column_bytes(cache: Cache, start: str, whole: bool = False) -> int:
+    """Bytes of all columns that begin so, or of the one that has this `whole` name."""
     return sum(
         shard.folder.column_bytes(name)
         for shard in cache.shards
         for name in shard.folder.columns
-        if name.startswith(start)
+        if (name == start if whole else name.startswith(start))
     )
 
 
@@ -67,6 +71,7 @@ def _bytes(cache: Cache) -> dict[str, Any]:
         "logits": _column_bytes(cache, "logits."),
         "bases": sum(cache.calibration.column_bytes(name) for name in cache.calibration.columns),
         "relations": {name: _column_bytes(cache, f"relations.{name}.") for name in cache.codecs},
+        "hidden": {name: _column_bytes(cache, f"hidden.{name}", whole=True) for name in cache.hidden_codecs},
         "segments": segments,
     }
 
@@ -80,15 +85,19 @@ def _segment_bytes(cache: Cache) -> int:
 
 
 def _bytes_per_token(cache: Cache, tokens: dict[str, int]) -> dict[str, Any]:
-    relations: dict[str, Any] = {}
-    for name, codec in cache.codecs.items():
+    def of_site(codec: CodedSite) -> Any:
         found = {
-            place.name: _column_bytes(cache, column) / max(1, tokens[place.axis])
+            place.name: _column_bytes(cache, column, whole=True) / max(1, tokens[place.axis])
             for column, place in codec.columns().items()
         }
-        relations[name] = one_or_by_place(found)
+        return one_or_by_place(found)
+
     logits = _column_bytes(cache, "logits.") / max(1, tokens["target"])
-    return {"logits": logits if cache.logit_code else None, "relations": relations}
+    return {
+        "logits": logits if cache.logit_code else None,
+        "relations": {name: of_site(codec) for name, codec in cache.codecs.items()},
+        "hidden": {name: of_site(codec) for name, codec in cache.hidden_codecs.items()},
+    }
 
 
 def _fidelity(cache: Cache) -> dict[str, Any]:
@@ -102,6 +111,8 @@ def _fidelity(cache: Cache) -> dict[str, Any]:
             site: {kind: part.quantile(0.99) for kind, part in kinds.items()} for site, kinds in measured.items()
         },
         "relation_kl_target": signals["relation_kl"] if signals["relation_step"] is None else None,
+        "hidden_error": {site: relative_error(found[site]) for site in cache.hidden_codecs if site in found},
+        "hidden_error_target": signals["hidden_error"] if cache.hidden_codecs else None,
         "logits": logit_facts(logits) if logits else None,
     }
 
@@ -127,14 +138,21 @@ def _relation(cache: Cache, name: str) -> dict[str, Any]:
     return {
         "relation_heads": codec.heads,
         "inner": codec.inner,
-        "rank": {place: code.rank for place, code in codec.codes.items()},
-        "axis": {place.name: place.axis for place in codec.places()},
-        "step": {place: code.step for place, code in codec.codes.items()},
+        **_described(codec),
         "alpha": in_order(codec.alpha),
         "relative_entropy": in_order(codec.relative_entropy),
         "carries_no_information": [
             kind for kind, value in in_order(codec.relative_entropy).items() if carries_no_information(value)
         ],
+    }
+
+
+def _described(codec: CodedSite) -> dict[str, Any]:
+    """By place."""
+    return {
+        "rank": {place: code.rank for place, code in codec.codes.items()},
+        "axis": {place.name: place.axis for place in codec.places()},
+        "step": {place: code.step for place, code in codec.codes.items()},
     }
 
 
@@ -184,6 +202,10 @@ def _signal_lines(facts: dict[str, Any]) -> Iterator[str]:
         means = fidelity["relation_kl"].get(name, {})
         kls = "  ".join(f"{kind} {kl:.1e} ({highest[kind]:.0e})" for kind, kl in means.items())
         yield f"{name:<28} {facts['bytes']['relations'][name]:>14,} {shown:>10}  {kls}"
+    for name, value in per_token["hidden"].items():
+        found, target = fidelity["hidden_error"].get(name), fidelity["hidden_error_target"]
+        error = "" if found is None else f"  relative squared error {found:.1e} (target {target:.0e})"
+        yield f"{name:<28} {facts['bytes']['hidden'][name]:>14,} {value:>10.1f}{error}"
     if per_token["logits"] is not None and fidelity["logits"]:
         found, size = fidelity["logits"], facts["bytes"]["logits"]
         name = f"logits ({logit_name(facts['logits'])})"

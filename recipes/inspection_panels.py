@@ -5,13 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from .inspection import logit_name
-from .picture import BLUE, GREEN, ORANGE, RAW, SKY
-from .raw_sizes import sizes_by_place
+from .picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, RAW, SKY
+from .raw_sizes import described_sites, sizes_by_place
 
-COLOURS = {"encoder.self": BLUE, "decoder.self": ORANGE, "decoder.cross": GREEN, "logits": SKY}
-PLACES = {"query_key_value": "Q K V", "query": "Q", "key_value": "K V"}
+COLOURS = {
+    "encoder.self": BLUE,
+    "decoder.self": ORANGE,
+    "decoder.cross": GREEN,
+    "encoder.hidden": PURPLE,
+    "decoder.hidden": AMBER,
+    "logits": SKY,
+}
+PLACES = {"query_key_value": "Q K V", "query": "Q", "key_value": "K V", "hidden": "states"}
 KINDS = {"query": "QQ", "key": "KK", "value": "VV", "query_key": "QK"}
-STYLES = {"query_key_value": "-", "query": "--", "key_value": "-"}
+STYLES = {"query_key_value": "-", "query": "--", "key_value": "-", "hidden": ":"}
 LEGEND_ENTRIES = 12
 """More codes than this share one entry per kind of site."""
 LEAST_KL = 1e-9
@@ -59,10 +66,10 @@ def megabytes(count: float) -> str:
 def size_rows(facts: dict[str, Any]) -> list[SizeRow]:
     """The rows of the panel of sizes: every code of every site, then the logits."""
     rows = []
-    for site, relation in facts["relations"].items():
+    for site, described in described_sites(facts).items():
         raw = sizes_by_place(facts, "raw_bytes_per_token", site)
         for place, cached in sizes_by_place(facts, "bytes_per_token", site).items():
-            label = f"{short_site(site)}  {PLACES[place]}\nper {relation['axis'][place]} token"
+            label = f"{short_site(site)}  {PLACES[place]}\nper {described['axis'][place]} token"
             rows.append(SizeRow(label, colour_of(site), raw[place], cached))
     if facts["bytes_per_token"]["logits"] is not None:
         label = f"logits  {logit_name(facts['logits'])}\nper target token"
@@ -77,7 +84,8 @@ def draw_sizes(axes: Any, facts: dict[str, Any]) -> None:
     for height, row in enumerate(rows):
         axes.plot([row.cached, row.raw], [height, height], color=row.colour, linewidth=2.5, alpha=0.35, zorder=1)
         middle = (math.sqrt(row.cached * row.raw), height)
-        axes.annotate(f"{row.raw / row.cached:,.0f}×", middle, (0, 8), **BESIDE, ha="center")
+        ratio = row.raw / row.cached
+        axes.annotate(f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.1f}×", middle, (0, 8), **BESIDE, ha="center")
         axes.annotate(f"{row.cached:,.1f}", (row.cached, height), (-8, 0), **BESIDE, ha="right")
         axes.annotate(f"{row.raw:,.0f}", (row.raw, height), (8, 0), **BESIDE, ha="left")
     heights = range(len(rows))
@@ -85,6 +93,7 @@ def draw_sizes(axes: Any, facts: dict[str, Any]) -> None:
     axes.scatter([row.raw for row in rows], heights, color=RAW, s=55, label="raw, bfloat16")
     axes.set_xscale("log")
     axes.set_xlim(min(row.cached for row in rows) / 3, max(row.raw for row in rows) * 4)
+    axes.xaxis.set_minor_formatter("")
     _name_rows(axes, [row.label for row in rows])
     axes.set_xlabel("bytes per token")
     axes.set_title("Size of the signals", loc="left")
@@ -117,7 +126,7 @@ def draw_spectrum(axes: Any, facts: dict[str, Any], bits: dict[str, dict[str, li
     axes.set_ylim(0, None)
     axes.set_xlabel("component, strongest first (dots: the last one that is kept)")
     axes.set_ylabel("bits per coefficient")
-    axes.set_title("Spectrum of the relation codes", loc="left")
+    axes.set_title("Spectrum of the codes", loc="left")
     axes.legend(frameon=False, title="components kept, bits per token", title_fontsize=8, alignment="left", **SMALL)
     _plain(axes, "y")
 
@@ -130,7 +139,8 @@ def _depth(site: str, sites: list[str]) -> float:
 
 def _width(facts: dict[str, Any], site: str, place: str) -> int:
     """Most components that a code can have: its blocks are images of one layer input, d_model wide."""
-    return int(min(facts["teacher"]["d_model"], facts["relations"][site]["inner"] * len(PLACES[place].split())))
+    relation, width = facts["relations"].get(site), facts["teacher"]["d_model"]
+    return int(min(width, relation["inner"] * len(PLACES[place].split())) if relation else width)
 
 
 def fidelity_rows(facts: dict[str, Any]) -> list[FidelityRow]:

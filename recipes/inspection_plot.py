@@ -42,6 +42,7 @@ def draw(facts: dict[str, Any], bits: dict[str, dict[str, list[float]]]) -> Figu
     draw_sizes(axes["sizes"], facts)
     if bits:
         draw_spectrum(axes["spectrum"], facts, bits)
+    if facts["relations"]:
         draw_fidelity(axes["fidelity"], facts)
     if "gradient" in axes:
         draw_mass(axes["mass"], facts)
@@ -56,7 +57,9 @@ def _layout(facts: dict[str, Any]) -> tuple[list[Any], list[float]]:
     lower = max(LEAST, 0.8 * ROW * len(fidelity_rows(facts)) + 1.2)
     logits = facts["fidelity"]["logits"] is not None
     if not facts["relations"]:
-        return [["sizes", "mass"], ["sizes", "gradient"]], [1.0, upper - 1.0]
+        beside = {"spectrum": upper} if facts["hidden"] else {}
+        beside |= {"mass": 1.0, "gradient": upper - 1.0} if logits else {}
+        return [["sizes", name] for name in beside], list(beside.values())
     if not logits:
         return [["sizes", "spectrum"], ["fidelity", "fidelity"]], [upper, lower]
     return [["sizes", "spectrum"], ["fidelity", "mass"], ["fidelity", "gradient"]], [upper, 1.0, lower - 1.0]

@@ -14,9 +14,10 @@ try:
 except ImportError as error:
     raise ConfigurationError(f"pictures need matplotlib: pip install 'miniend[plot]' ({error})") from None
 
-__all__ = ["BLUE", "GREEN", "ORANGE", "RAW", "SKY", "Figure", "new_figure", "save"]
+__all__ = ["AMBER", "BLUE", "GREEN", "ORANGE", "PURPLE", "RAW", "SKY", "Figure", "new_figure", "save"]
 
 BLUE, SKY, ORANGE, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#009E73"
+PURPLE, AMBER = "#CC79A7", "#E69F00"
 RAW = "0.72"
 """Grey of whatever is not cached or teaches nothing."""
 DOTS_PER_INCH = 130

@@ -1,4 +1,4 @@
-"""How many bits each component of a relation code takes: where reverse water-filling gives up (see `signals.basis`)."""
+"""How many bits each component of a site's code takes: where reverse water-filling gives up (see `signals.basis`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def spectrum(cache: Cache) -> dict[str, dict[str, list[float]]]:
     shards = cache.training.shards or cache.shards
     return {
         name: {place.name: _bits(shards, column, place.axis) for column, place in codec.columns().items()}
-        for name, codec in cache.codecs.items()
+        for name, codec in (*cache.codecs.items(), *cache.hidden_codecs.items())
     }
 
 

@@ -1,4 +1,4 @@
-"""The relation code: Q, K and V of one site as small integers in one jointly fitted basis.
+"""The relation code: Q, K and V of one site, or hidden states, as small integers in one jointly fitted basis.
 
 Q, K and V of a self-attention are three linear images of one layer input, so the rows [Q|K|V] (width 3 x inner) have a joint
 rank of at most d_model. A basis fitted on all three, one uniform step for all of its components and an entropy coder behind
@@ -6,7 +6,7 @@ it cost a tenth of the factors in bfloat16 at the same relation KL; components w
 water-filling, Cover & Thomas, section 10.3.3), which beats cutting the rank.
 
 What a token's id says of its row need not be stored: a row is coded as its difference from the mean row of its token.
-The basis is orthonormal in the metric in which errors cost relation KL (`sensitivity.py`), M = L L^T:
+The basis is orthonormal in the metric in which errors cost relation KL (`sensitivity.py`), M = L L^T, for hidden states 1:
 
     encode   C = quantise( (X - mean) A - token_mean, step )         integers [tokens, rank]          A = L E^T
     decode   X = (C * step + token_mean) B + mean                    float32 [tokens, width]          B = E L^-1
@@ -36,7 +36,9 @@ class CodePlace:
 
 
 def code_places(site: Site) -> tuple[CodePlace, ...]:
-    """One code [Q|K|V] for a self-attention; Q and [K|V] apart for cross-attention, whose tokens differ."""
+    """One code [Q|K|V] for a self-attention, or for hidden states; Q and [K|V] apart for cross-attention, whose tokens differ."""
+    if site.hidden:
+        return (CodePlace("hidden", site.kinds, site.query_axis),)
     if site.name == "decoder.cross":
         return (CodePlace("query", ("query",), "target"), CodePlace("key_value", ("key", "value"), "input"))
     return (CodePlace("query_key_value", KINDS, site.query_axis),)
@@ -122,5 +124,5 @@ ARRAYS = ("mean", "synthesis", "analysis", "spread", "token_ids", "token_means")
 
 
 def join_blocks(tensors: Mapping[str, Tensor], blocks: Sequence[str]) -> Tensor:
-    """Rows [..., width] of a code from a site's `query`, `key`, `value` tensors."""
+    """Rows [..., width] of a code from a site's tensors by kind."""
     return torch.cat([tensors[block] for block in blocks], dim=-1)

@@ -19,7 +19,8 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class SiteSample:
-    """Q, K, V of one site for a few examples, [B, length, inner] each, with what lies on both token axes, [B, length]."""
+    """The tensors of one site by kind (Q, K, V, or hidden states) for a few examples, [B, length, inner] each, with what lies
+    on both token axes, [B, length]."""
 
     tensors: Tensors
     valid: Tensors

@@ -46,7 +46,12 @@ class Relation:
 
 
 def relations_of(site: Site) -> tuple[Relation, ...]:
-    """QQ, KK and VV of a site and, for cross-attention, also QK (the attention distribution itself, re-headed)."""
+    """QQ, KK and VV of a site and, for cross-attention, also QK (the attention distribution itself, re-headed).
+
+    Hidden states have none.
+    """
+    if site.hidden:
+        return ()
     axis = {"query": site.query_axis, "key": site.key_axis, "value": site.key_axis}
     same = tuple(Relation(kind, kind, kind, axis[kind], axis[kind]) for kind in axis)
     if site.name != "decoder.cross":

@@ -1,11 +1,11 @@
-"""Everything a plan says of one site: its codes, its relation temperatures and how informative its relations are.
+"""Everything a calibration says of one site: its codes and, of attention, temperatures and how informative relations are.
 
 A site's coefficients are stored per code place as `[rank, tokens]`, tokens being the valid ones of all examples in order.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -16,26 +16,17 @@ from .sites import Site
 
 
 def column_name(site: Site, place: CodePlace) -> str:
-    """Name of the column that holds a code's coefficients, e.g. `relations.decoder.cross@11.key_value`."""
-    return f"relations.{site}.{place.name}"
+    """Name of the column that holds a code's coefficients: `relations.decoder.cross@11.key_value`, `hidden.encoder.hidden@6`."""
+    return f"hidden.{site}" if site.hidden else f"relations.{site}.{place.name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SiteCodec:
-    """Encoder and decoder of one site."""
+class CodedSite:
+    """Encoder and decoder of one site: of hidden states all there is, of attention what `SiteCodec` stands on."""
 
     site: Site
-    inner: int
-    heads: int
-    """Relation heads at which temperature, step and fidelity were measured; a student may use another number."""
     codes: dict[str, RelationCode]
-    """By place name (`query_key_value`, or `query` and `key_value` for cross-attention)."""
-    alpha: dict[str, float]
-    """Factor inside the softmax per relation kind; 1 is the published form."""
-    relative_entropy: dict[str, float]
-    """Teacher's mean relative entropy per relation kind at these factors."""
-    published_entropy: dict[str, float]
-    """The same at alpha = 1."""
+    """By place name (`query_key_value`; `query` and `key_value` for cross-attention; `hidden`)."""
 
     def places(self) -> tuple[CodePlace, ...]:
         """The code places of the site, in storage order."""
@@ -55,7 +46,7 @@ class SiteCodec:
         return columns
 
     def decode(self, coefficients: Mapping[str, Tensor], tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`query`, `key`, `value`, float32 [..., inner], from integers [..., rank] by column name and ids [...] by axis."""
+        """The site's tensors by kind, float32 [..., inner], from integers [..., rank] by column name and ids [...] by axis."""
         tensors: dict[str, Tensor] = {}
         for place in self.places():
             code = self.codes[place.name]
@@ -63,38 +54,25 @@ class SiteCodec:
         return tensors
 
     def reconstruct(self, sample: SiteSample) -> dict[str, Tensor]:
-        """What a student will see of `query`, `key`, `value` [B, length, inner]: decode(encode(...)), padding included."""
+        """What a student will see of the tensors [B, length, inner]: decode(encode(...)), padding included."""
         out: dict[str, Tensor] = {}
         for place in self.places():
             code, tokens = self.codes[place.name], sample.tokens[place.axis]
             out |= code.split(code.decode(code.encode(join_blocks(sample.tensors, place.blocks), tokens), tokens))
         return out
 
-    def to(self, device: torch.device | str) -> "SiteCodec":
+    def to(self, device: torch.device | str) -> Self:
         """The same codec with its tensors on a device."""
         return self.replaced({name: code.to(device) for name, code in self.codes.items()})
 
-    def replaced(self, codes: dict[str, RelationCode]) -> "SiteCodec":
+    def replaced(self, codes: dict[str, RelationCode]) -> Self:
         """The same site with other codes."""
-        return SiteCodec(
-            site=self.site,
-            inner=self.inner,
-            heads=self.heads,
-            codes=codes,
-            alpha=self.alpha,
-            relative_entropy=self.relative_entropy,
-            published_entropy=self.published_entropy,
-        )
+        return replace(self, codes=codes)
 
     def description(self) -> dict[str, Any]:
         """The JSON half of the codec; `arrays` is the other."""
         return {
             "site": str(self.site),
-            "inner": self.inner,
-            "heads": self.heads,
-            "alpha": self.alpha,
-            "relative_entropy": self.relative_entropy,
-            "published_entropy": self.published_entropy,
             "codes": {
                 place.name: {
                     "axis": place.axis,
@@ -114,8 +92,34 @@ class SiteCodec:
         }
 
 
-def site_codec_from(description: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> SiteCodec:
-    """Rebuild a codec from its description and arrays."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiteCodec(CodedSite):
+    """The same of an attention site, with what was measured of its relations."""
+
+    inner: int
+    heads: int
+    """Relation heads at which temperature, step and fidelity were measured; a student may use another number."""
+    alpha: dict[str, float]
+    """Factor inside the softmax per relation kind; 1 is the published form."""
+    relative_entropy: dict[str, float]
+    """Teacher's mean relative entropy per relation kind at these factors."""
+    published_entropy: dict[str, float]
+    """The same at alpha = 1."""
+
+    def description(self) -> dict[str, Any]:
+        """The JSON half of the codec; `arrays` is the other."""
+        return {
+            **CodedSite.description(self),
+            "inner": self.inner,
+            "heads": self.heads,
+            "alpha": self.alpha,
+            "relative_entropy": self.relative_entropy,
+            "published_entropy": self.published_entropy,
+        }
+
+
+def coded_site_from(description: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> CodedSite:
+    """Rebuild the codes of a site from their description and arrays."""
     name, _, layer = description["site"].partition("@")
     site = Site(name, int(layer))
     codes = {
@@ -126,11 +130,17 @@ def site_codec_from(description: Mapping[str, Any], arrays: Mapping[str, Tensor]
         )
         for place in code_places(site)
     }
+    return CodedSite(site=site, codes=codes)
+
+
+def site_codec_from(description: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> SiteCodec:
+    """Rebuild the codec of an attention site from its description and arrays."""
+    coded = coded_site_from(description, arrays)
     return SiteCodec(
-        site=site,
+        site=coded.site,
+        codes=coded.codes,
         inner=int(description["inner"]),
         heads=int(description["heads"]),
-        codes=codes,
         alpha=dict(description["alpha"]),
         relative_entropy=dict(description["relative_entropy"]),
         published_entropy=dict(description["published_entropy"]),

@@ -23,7 +23,12 @@ PLACES: dict[str, dict[str, tuple[str, Sequence[str]]]] = {
     "decoder.self": {"query_key_value": ("target", ALL)},
     "decoder.cross": {"query": ("target", ("query",)), "key_value": ("input", ("key", "value"))},
 }
-"""Per site name its code places: axis and blocks."""
+"""Per name of an attention site its code places: axis and blocks."""
+HIDDEN: dict[str, dict[str, tuple[str, Sequence[str]]]] = {
+    "encoder.hidden": {"hidden": ("input", ("hidden",))},
+    "decoder.hidden": {"hidden": ("target", ("hidden",))},
+}
+"""The same of hidden states."""
 
 _HEADS = {"logits.head.sizes": "target", "logits.head.codes": "entry", "logits.head.levels": "entry"}
 _DRAWS = {"logits.draw.sizes": "target", "logits.draw.gaps": "entry", "logits.tail_entropies": "target"}
@@ -39,11 +44,14 @@ def check_calibration(folder: PublishedFolder, plan: Mapping[str, Any]) -> None:
     check_form(folder.document, "calibration", str(folder.path))
     if any(len(bounds) != 2 for bounds in folder.document["examples"].values()):
         _damaged(folder, "its ranges of examples should have a first and a last one")
-    sites = folder.document["sites"]
-    if [site["site"] for site in sites] != plan["signals"]["relations"]:
-        _damaged(folder, f"its sites should be those of the plan, {', '.join(plan['signals']['relations'])}")
-    for site in sites:
+    for member, planned in (("sites", "relations"), ("hidden", "hidden")):
+        names = plan["signals"][planned]
+        if [site["site"] for site in folder.document[member]] != names:
+            _damaged(folder, f"its {member} should be those of the plan, {', '.join(names) or 'none'}")
+    for site in folder.document["sites"]:
         _check_site(folder, site, plan["teacher"]["facts"])
+    for site in folder.document["hidden"]:
+        _check_codes(folder, site, HIDDEN, plan["teacher"]["facts"]["d_model"])
     if plan["signals"]["logits"]:
         rows, ids = plan["teacher"]["facts"]["vocab_rows"], plan["tokenizer"]["size"]
         _check_columns(folder, {"logits.mean_probability": ("basis", [rows])}, ("float32",))
@@ -78,7 +86,7 @@ def shard_columns(marker: Mapping[str, Any], plan: Mapping[str, Any], calibratio
     for axis in ("input", "target"):
         expected[f"{axis}s.ids"] = (axis, [tokens[axis]])
         expected[f"{axis}s.offsets"] = ("example", [marker["stop"] - marker["start"] + 1])
-    for site in calibration["sites"]:
+    for site in (*calibration["sites"], *calibration["hidden"]):
         for code in site["codes"].values():
             expected[code["column"]] = (code["axis"], [code["rank"], tokens[code["axis"]]])
     return expected | logits_columns(marker, plan["signals"]["logits"])
@@ -108,19 +116,30 @@ def check_values(folder: PublishedFolder, name: str, values: Values, ids: int) -
 
 
 def _check_site(folder: PublishedFolder, site: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    name, _, layer = site["site"].partition("@")
-    codes, inner = site["codes"], site["inner"]
-    if not re.fullmatch("[0-9]{1,6}", layer) or set(codes) != set(PLACES.get(name, {"": None})):
-        _damaged(folder, f"its site {site['site']} should be one of {', '.join(PLACES)} with its codes")
+    inner = site["inner"]
     if inner != facts["heads"] * facts["d_kv"] or inner % site["heads"]:
         _damaged(folder, f"its site {site['site']} has {inner} columns in {site['heads']} heads")
-    kinds = {*ALL, "query_key"} if name == "decoder.cross" else set(ALL)
+    _check_codes(folder, site, PLACES, inner)
+    kinds = {*ALL, "query_key"} if site["site"].startswith("decoder.cross@") else set(ALL)
     if any(set(site[member]) != kinds for member in ("alpha", "relative_entropy", "published_entropy")):
         _damaged(folder, f"its site {site['site']} should tell of {', '.join(sorted(kinds))}")
+
+
+def _check_codes(
+    folder: PublishedFolder,
+    site: Mapping[str, Any],
+    places: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]],
+    inner: int,
+) -> None:
+    name, _, layer = site["site"].partition("@")
+    codes = site["codes"]
+    if not re.fullmatch("[0-9]{1,6}", layer) or set(codes) != set(places.get(name, {"": None})):
+        _damaged(folder, f"its site {site['site']} should be one of {', '.join(places)} with its codes")
     expected: Expected = {}
-    for place, (axis, blocks) in PLACES[name].items():
+    for place, (axis, blocks) in places[name].items():
         code, column = codes[place], f"{site['site']}.{place}"
-        if (code["axis"], code["blocks"], code["column"]) != (axis, list(blocks), f"relations.{column}"):
+        stored = f"hidden.{site['site']}" if name in HIDDEN else f"relations.{column}"
+        if (code["axis"], code["blocks"], code["column"]) != (axis, list(blocks), stored):
             _damaged(folder, f"its code {column} should lie on the axis {axis} with the blocks {', '.join(blocks)}")
         width = inner * len(blocks)
         rank, known = code["rank"], list(folder.columns.get(f"{column}.token_ids", {"shape": [0]})["shape"])[:1]

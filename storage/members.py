@@ -100,6 +100,8 @@ FORMS: dict[str, Mapping[str, Any]] = {
             "relation_step": Maybe(NUMBER),
             "relation_rank": Maybe(POSITIVE),
             "relation_temperature": TEXT,
+            "hidden": [TEXT],
+            "hidden_error": NUMBER,
             "calibration_examples": POSITIVE,
             "logits": Maybe(LOGITS),
         },
@@ -121,6 +123,7 @@ FORMS: dict[str, Mapping[str, Any]] = {
                 "codes": Each(CODE),
             }
         ],
+        "hidden": [{"site": TEXT, "codes": Each(CODE)}],
     },
     "segments": {**MARKER, "next": {"document": NATURAL, "offset": NATURAL}, "exhausted": BOOLEAN},
     "shard": {

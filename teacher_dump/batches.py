@@ -29,7 +29,7 @@ class TeacherBatch:
     logits: Tensor
 
     def sample(self, site: Site) -> SiteSample:
-        """Q, K, V of one site, for calibration and fidelity."""
+        """What was captured of one site, for calibration and fidelity."""
         return SiteSample(self.sites[str(site)], self.valid, self.tokens)
 
     def valid_logits(self) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,7 @@ class TeacherBatch:
 def run_teacher(
     teacher: Teacher, examples: Sequence[tuple[np.ndarray, np.ndarray]], sites: Sequence[Site]
 ) -> TeacherBatch:
-    """One forward in inference mode. Raises TeacherError when logits or factors are not finite (an overflowing dtype)."""
+    """One forward in inference mode. Raises TeacherError when logits or captures are not finite (an overflowing dtype)."""
     padded = pad_examples([example[0] for example in examples], [example[1] for example in examples], teacher.pad_id)
     inputs, labels = padded[0].to(teacher.device), padded[1].to(teacher.device)
     valid = {axis: mask.to(teacher.device) for axis, mask in padded[2].items()}

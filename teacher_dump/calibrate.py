@@ -13,9 +13,10 @@ import torch
 from ..progress import progress_bar
 from ..signals.calibration import calibrate_site, measured_kl
 from ..signals.fidelity import MeanOf, SiteSample
+from ..signals.hidden import calibrate_hidden, measured_error
 from ..signals.logits import rank_order
 from ..signals.relations import default_relation_heads
-from ..signals.site_codec import SiteCodec
+from ..signals.site_codec import CodedSite, SiteCodec
 from ..signals.sites import Site, parse_sites
 from ..storage.columns import Column
 from ..storage.folder import publish_or_accept
@@ -29,9 +30,10 @@ UNIGRAM_EXAMPLES = 2048
 
 
 def planned_sites(plan: dict[str, Any]) -> tuple[Site, ...]:
-    """The sites that a plan names."""
-    facts = plan["teacher"]["facts"]
-    return parse_sites(",".join(plan["signals"]["relations"]), facts["encoder_layers"], facts["decoder_layers"])
+    """The sites that a plan names, those of attention first."""
+    facts, signals = plan["teacher"]["facts"], plan["signals"]
+    names = ",".join([*signals["relations"], *signals["hidden"]])
+    return parse_sites(names, facts["encoder_layers"], facts["decoder_layers"])
 
 
 def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: ExampleSource, examples: int) -> None:
@@ -41,20 +43,18 @@ def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: Examp
     """
     parts = _split(min(plan["signals"]["calibration_examples"], examples))
     samples, average = _run(plan, teacher, source, parts)
-    codecs = {site: _fit(site, samples[str(site)], plan) for site in planned_sites(plan)}
+    codecs = [_fit(site, samples[str(site)], plan) for site in planned_sites(plan)]
     body = {
         "parent": plan["sha256"],
         "examples": {name: list(bounds) for name, bounds in parts.items()},
-        "sites": [codec.description() for codec in codecs.values()],
-        "fidelity": {
-            str(site): {kind: asdict(part) for kind, part in measured_kl(codec, samples[str(site)]["report"]).items()}
-            for site, codec in codecs.items()
-        },
+        "sites": [codec.description() for codec in codecs if not codec.site.hidden],
+        "hidden": [codec.description() for codec in codecs if codec.site.hidden],
+        "fidelity": {str(codec.site): _measured(codec, samples[str(codec.site)]["report"]) for codec in codecs},
         "teacher": {"cross_entropy": asdict(average.loss), **unigram(source, examples)},
     }
     columns = {
         name: Column(values=tensor.cpu().numpy(), axis="basis")
-        for codec in codecs.values()
+        for codec in codecs
         for name, tensor in codec.arrays().items()
     }
     if plan["signals"]["logits"]:
@@ -110,9 +110,11 @@ def _run(
     return samples, average
 
 
-def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any]) -> SiteCodec:
+def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any]) -> CodedSite:
     signals = plan["signals"]
     with torch.inference_mode():
+        if site.hidden:
+            return calibrate_hidden(site, samples["basis"], samples["step"], signals["hidden_error"])
         return calibrate_site(
             site,
             samples["basis"],
@@ -123,6 +125,12 @@ def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any])
             step=signals["relation_step"],
             rank=signals["relation_rank"],
         )
+
+
+def _measured(codec: CodedSite, samples: list[SiteSample]) -> dict[str, Any]:
+    """Sums and counts by kind for the document: relation KLs of attention, the error and energy of hidden states."""
+    found = measured_kl(codec, samples) if isinstance(codec, SiteCodec) else measured_error(codec, samples)
+    return {kind: asdict(part) for kind, part in found.items()}
 
 
 def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:

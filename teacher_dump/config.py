@@ -52,7 +52,7 @@ class DumpConfig:
     validation_examples: int = 512
     seed: int = 0
     signals: str = "encoder.self,decoder.self,decoder.cross"
-    """Sites whose Q, K and V are cached."""
+    """Sites whose Q, K and V, or whose hidden states, are cached."""
     relation_kl: float = 1e-3
     """Mean KL in nats between the teacher's relations and the cached ones."""
     relation_step: float | None = None
@@ -60,6 +60,8 @@ class DumpConfig:
     relation_rank: int | None = None
     """Most components per code."""
     relation_temperature: str = "published"
+    hidden_error: float = 1e-3
+    """Squared error of cached hidden states relative to their energy about their mean (`signals/hidden.py`)."""
     logits: str = "hybrid"
     top_k: int = 64
     """Entries kept per target position by `top-k`."""
@@ -121,6 +123,7 @@ class DumpConfig:
         _require(self.relation_kl > 0, "--relation-kl must be positive")
         _require(self.relation_step is None or self.relation_step > 0, "--relation-step must be positive")
         _require(self.relation_rank is None or self.relation_rank >= 1, "--relation-rank must be at least 1")
+        _require(0 < self.hidden_error < 1, "--hidden-error must lie between 0 and 1")
         _require(0 < self.top_p <= 1, "--top-p must lie above 0 and be at most 1")
         _require(1e-5 <= self.logit_step <= 1, "--logit-step must lie between 1e-5 and 1 nats")
         _require(self.seed >= 0, "--seed must not be negative")

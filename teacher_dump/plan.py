@@ -92,11 +92,13 @@ def _signals_body(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> 
     if not sites and config.logits == "none":
         raise ConfigurationError("nothing to cache: --signals names no site and --logits is none")
     return {
-        "relations": [str(site) for site in sites],
+        "relations": [str(site) for site in sites if not site.hidden],
         "relation_kl": config.relation_kl,
         "relation_step": config.relation_step,
         "relation_rank": config.relation_rank,
         "relation_temperature": config.relation_temperature,
+        "hidden": [str(site) for site in sites if site.hidden],
+        "hidden_error": config.hidden_error,
         "calibration_examples": config.calibration_examples,
         "logits": None if config.logits == "none" else _logits_body(config, tokenizer_size),
     }

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cache import read_codecs, read_logit_code, read_mean_probability
+from ..cache import read_codecs, read_hidden_codecs, read_logit_code, read_mean_probability
 from ..logit_columns import logit_columns
-from ..signals.fidelity import SpreadOf, relation_kl_spread
+from ..signals.fidelity import MeanOf, SiteSample, SpreadOf, relation_kl_spread
+from ..signals.hidden import measured_error
 from ..signals.logits import LogitIntegers, join_integers
-from ..signals.site_codec import SiteCodec
+from ..signals.site_codec import CodedSite, SiteCodec
 from ..storage.columns import Column
 from ..storage.folder import PublishedFolder
 from ..storage.layout import ShardRange
@@ -24,7 +25,7 @@ from .shard_logits import LogitEncoder, LogitMeasurements
 from .teacher import Teacher
 
 FIDELITY_EXAMPLES = 2
-"""Examples of each shard, none of them used to fit the codecs, whose relation KL is measured; logits are measured on all."""
+"""Examples of each shard, none of them used to fit the codecs, whose sites are measured; logits are measured on all."""
 
 
 @dataclass(slots=True)
@@ -53,17 +54,20 @@ class _Parts:
     logits: list[LogitIntegers] = field(default_factory=list)
     relations: dict[str, dict[str, SpreadOf]] = field(default_factory=dict)
     """By site and kind: the KLs of what has been measured."""
+    hidden: dict[str, dict[str, MeanOf]] = field(default_factory=dict)
+    """By site: `squared_error` and `energy` of what has been measured."""
     distributions: LogitMeasurements = field(default_factory=LogitMeasurements)
     measured: int = 0
-    """Examples whose relations have been measured."""
+    """Examples whose sites have been measured."""
 
     def fidelity(self) -> dict[str, dict[str, Any]]:
         """All that was measured, by site or `logits` and by kind, for the marker."""
         found: dict[str, dict[str, Any]] = {
             site: {kind: spread.described() for kind, spread in kinds.items()} for site, kinds in self.relations.items()
         }
-        if self.distributions.fidelity:
-            found["logits"] = {kind: asdict(mean) for kind, mean in self.distributions.fidelity.items()}
+        means = self.hidden | ({"logits": self.distributions.fidelity} if self.distributions.fidelity else {})
+        for name, kinds in means.items():
+            found[name] = {kind: asdict(mean) for kind, mean in kinds.items()}
         return found
 
     def add_block(self, name: str, block: Tensor) -> None:
@@ -84,7 +88,8 @@ class ShardEncoder:
     ) -> None:
         self._plan, self._parent = plan, calibration.digest
         self._fitted = int(calibration.document["examples"]["step"][1])
-        self._codecs = {name: codec.to(teacher.device) for name, codec in read_codecs(calibration).items()}
+        relations, hidden = read_codecs(calibration), read_hidden_codecs(calibration)
+        self._codecs = [codec.to(teacher.device) for codec in (*relations.values(), *hidden.values())]
         reference = read_mean_probability(calibration)
         self._logits = LogitEncoder(read_logit_code(plan, calibration), reference, teacher.device)
         self._teacher, self._source = teacher, source
@@ -93,7 +98,7 @@ class ShardEncoder:
     def encode(self, shard: ShardRange) -> EncodedShard:
         """Run the teacher over one shard."""
         parts = _Parts()
-        sites = [codec.site for codec in self._codecs.values()]
+        sites = [codec.site for codec in self._codecs]
         for examples in batches_of(self._source, shard.split, shard.start, shard.stop, self._plan["batch_size"]):
             begun = perf_counter()
             batch = run_teacher(self._teacher, examples, sites)
@@ -109,11 +114,13 @@ class ShardEncoder:
     ) -> None:
         measured = self._to_measure(parts, len(examples), shard)
         parts.examples.extend(examples)
-        for codec in self._codecs.values():
-            for column, block in codec.encode(batch.sample(codec.site)).items():
+        for codec in self._codecs:
+            sample = batch.sample(codec.site)
+            for column, block in codec.encode(sample).items():
                 parts.add_block(column, block)
             if measured:
-                self._measure_relations(parts, batch, codec, measured)
+                ones = list(sample.examples())
+                _measure(parts, codec, [ones[place] for place in measured])
         self._add_logits(parts, batch, shard, measured)
 
     def _to_measure(self, parts: _Parts, count: int, shard: ShardRange) -> list[int]:
@@ -123,13 +130,6 @@ class ShardEncoder:
         chosen = free[: FIDELITY_EXAMPLES - parts.measured]
         parts.measured += len(chosen)
         return chosen
-
-    def _measure_relations(self, parts: _Parts, batch: TeacherBatch, codec: SiteCodec, places: list[int]) -> None:
-        ones = list(batch.sample(codec.site).examples())
-        for one in (ones[place] for place in places):
-            found = relation_kl_spread(codec.site, one, codec.reconstruct(one), codec.heads, codec.alpha)
-            for kind, spread in found.items():
-                parts.relations.setdefault(str(codec.site), {}).setdefault(kind, SpreadOf()).merge(spread)
 
     def _add_logits(self, parts: _Parts, batch: TeacherBatch, shard: ShardRange, measured: list[int]) -> None:
         logits, labels = batch.valid_logits()
@@ -160,5 +160,17 @@ class ShardEncoder:
         return EncodedShard(columns, body)
 
     def _axis(self, column: str) -> str:
-        described = (code for codec in self._codecs.values() for code in codec.description()["codes"].values())
-        return next(str(code["axis"]) for code in described if code["column"] == column)
+        return next(codec.columns()[column].axis for codec in self._codecs if column in codec.columns())
+
+
+def _measure(parts: _Parts, codec: CodedSite, ones: list[SiteSample]) -> None:
+    """Add what the cache loses of a site in some examples, given one by one."""
+    name = str(codec.site)
+    for one in ones:
+        if isinstance(codec, SiteCodec):
+            found = relation_kl_spread(codec.site, one, codec.reconstruct(one), codec.heads, codec.alpha)
+            for kind, spread in found.items():
+                parts.relations.setdefault(name, {}).setdefault(kind, SpreadOf()).merge(spread)
+        else:
+            for kind, mean in measured_error(codec, [one]).items():
+                parts.hidden.setdefault(name, {}).setdefault(kind, MeanOf()).add(mean.total, mean.count)

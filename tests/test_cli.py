@@ -22,14 +22,14 @@ OPTIONS = {
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
         --objective --input-length --target-length --noise-density
         --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
-        --relation-temperature --logits --top-k --top-p --draws --logit-step --calibration-examples --batch-size
+        --relation-temperature --hidden-error --logits --top-k --top-p --draws --logit-step --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment --force
     """,
     "estimate": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
         --objective --input-length --target-length --noise-density
         --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
-        --relation-temperature --logits --top-k --top-p --draws --logit-step --calibration-examples --batch-size
+        --relation-temperature --hidden-error --logits --top-k --top-p --draws --logit-step --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --sample-examples --epochs --json
     """,
     "train-student": """
@@ -217,7 +217,10 @@ def test_an_estimate_says_what_a_dump_would_take_and_writes_nothing(run, materia
         ({"signals": "encoder.cross"}, "unknown site 'encoder.cross'; expected one of encoder.self"),
         ({"signals": "encoder.self@1"}, "this model has 1 layers there"),
         ({"signals": "encoder.self@last"}, "must be a whole number"),
-        ({"signals": "encoder.hidden"}, "not supported yet"),
+        ({"signals": "decoder.hidden@1"}, "this model has 1 layers there"),
+        ({"hidden-error": 0}, "--hidden-error must lie between 0 and 1"),
+        ({"hidden-error": 1}, "--hidden-error must lie between 0 and 1"),
+        ({"hidden-error": "nan"}, "--hidden-error must lie between 0 and 1"),
         ({"signals": "", "logits": "none"}, "nothing to cache"),
         ({"input-length": 4096}, "longest input length that works is"),
         ({"input-length": 2}, "at least 3"),

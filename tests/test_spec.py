@@ -60,12 +60,13 @@ def test_a_reader_written_from_the_specification_alone_rebuilds_every_signal():
             ids = read_column(folder, marker, f"{axis}s.ids")[spans[axis]].astype(np.int64)
             given[axis] = ids if axis == "input" else np.append(plan["teacher"]["start_id"], ids[:-1])
             np.testing.assert_array_equal(ids, EXPECTED[f"{index}.{name}"])
-        check_relations(index, folder, marker, calibration, spans, given)
+        check_sites(index, folder, marker, calibration, spans, given)
         check_logits(index, folder, marker, plan, calibration, spans["target"])
 
 
-def check_relations(index, folder, marker, calibration, spans, given):
-    for site in calibration["sites"]:
+def check_sites(index, folder, marker, calibration, spans, given):
+    assert [site["site"] for site in calibration["hidden"]] == ["encoder.hidden@0"]
+    for site in (*calibration["sites"], *calibration["hidden"]):
         for place, code in site["codes"].items():
             name = f"{site['site']}.{place}"
             synthesis, mean, token_ids, token_means = (

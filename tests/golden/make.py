@@ -37,6 +37,7 @@ def main(target: Path) -> None:
                     examples=examples,
                     codec=codec,
                     validation_examples=2,
+                    signals="encoder.self,decoder.self,decoder.cross,encoder.hidden@0",
                     logits="hybrid",
                     draws=20,
                     shard_examples=3,
@@ -53,6 +54,7 @@ def main(target: Path) -> None:
         arrays |= {f"{index}.logits.{name}": getattr(example.logits, name) for name in LOGITS}
         for site, factors in example.relations.items():
             arrays |= {f"{index}.{site}.{kind}": getattr(factors, kind) for kind in ("query", "key", "value")}
+        arrays |= {f"{index}.{site}.hidden": states for site, states in example.hidden.items()}
     np.savez_compressed(target / "expected.npz", **arrays)
     (target / "digest.txt").write_text(cache.digest + "\n")
 

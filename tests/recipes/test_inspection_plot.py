@@ -23,12 +23,12 @@ from miniend.recipes.spectrum import entropy_bits, spectrum
 from support.tiny_cache import build_tiny_cache
 
 STARTS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
-LAYERS = "encoder.self@0,encoder.self,decoder.self,decoder.cross"
+LAYERS = "encoder.self@0,encoder.self,decoder.self,decoder.cross,encoder.hidden@0"
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """Two layers of one site, one of the others, and logits."""
+    """Two layers of one site, one of the others, hidden states, and logits."""
     return build_tiny_cache(tmp_path_factory.mktemp("plot"), signals=LAYERS)
 
 
@@ -70,11 +70,13 @@ def test_sizes_are_those_of_the_facts(facts, panels):
     per_token = facts["bytes_per_token"]
     cross = per_token["relations"]["decoder.cross@1"]
     others = [per_token["relations"][site] for site in ("encoder.self@0", "encoder.self@1", "decoder.self@1")]
-    assert cached[:, 0].tolist() == [*others, cross["query"], cross["key_value"], per_token["logits"]]
+    hidden = per_token["hidden"]["encoder.hidden@0"]
+    assert cached[:, 0].tolist() == [*others, cross["query"], cross["key_value"], hidden, per_token["logits"]]
     inner, rows = 32, facts["teacher"]["vocab_rows"]
-    assert raw[:, 0].tolist() == [6 * inner] * 3 + [2 * inner, 4 * inner, 2 * rows]
+    assert raw[:, 0].tolist() == [6 * inner] * 3 + [2 * inner, 4 * inner, 2 * 32, 2 * rows]
     labels = [label.get_text() for label in panels["Size"].get_yticklabels()]
     assert labels[3:5] == ["dec.cross@1  Q\nper target token", "dec.cross@1  K V\nper input token"]
+    assert labels[5] == "enc.hidden@0  states\nper input token"
 
 
 def test_raw_bytes_count_every_token_of_the_right_axis(facts):
@@ -83,7 +85,7 @@ def test_raw_bytes_count_every_token_of_the_right_axis(facts):
     rows = facts["teacher"]["vocab_rows"]
     own = {"encoder.self@0": 192 * source, "encoder.self@1": 192 * source, "decoder.self@1": 192 * target}
     cross = {"decoder.cross@1": 64 * target + 128 * source}
-    assert raw_bytes(facts) == {**own, **cross, "logits": 2 * rows * target}
+    assert raw_bytes(facts) == {**own, **cross, "encoder.hidden@0": 64 * source, "logits": 2 * rows * target}
 
 
 def test_a_spectrum_is_the_entropy_of_what_is_stored_and_then_nothing(cache, bits, panels):
@@ -96,7 +98,10 @@ def test_a_spectrum_is_the_entropy_of_what_is_stored_and_then_nothing(cache, bit
     shares = np.bincount(stored[0] - stored[0].min()) / stored.shape[1]
     assert found[0] == pytest.approx(-sum(p * math.log2(p) for p in shares if p))
     lines = panels["Spectrum"].lines
-    assert len(lines) == 2 * 5
+    assert len(lines) == 2 * 6
+    assert (
+        lines[10].get_ydata()[: len(bits["encoder.hidden@0"]["hidden"])].tolist() == bits["encoder.hidden@0"]["hidden"]
+    )
     assert lines[4].get_ydata().tolist() == [*found, *[0.0] * (32 - len(found))]
     assert list(lines[5].get_xdata()) == [len(found)]
     assert f"dec.self@1 Q K V: {len(found)} of 32" in lines[4].get_label()
@@ -152,9 +157,11 @@ def test_logits_show_kept_mass_entries_and_the_angle_of_the_gradient(facts, pane
     [
         ({"signals": ""}, {"Size", "Logits", "Gradient"}),
         ({"signals": "decoder.cross", "logits": "none"}, {"Size", "Spectrum", "Fidelity"}),
+        ({"signals": "encoder.hidden", "logits": "none"}, {"Size", "Spectrum"}),
+        ({"signals": "decoder.hidden"}, {"Size", "Spectrum", "Logits", "Gradient"}),
         ({"logits": "sampled"}, {"Size", "Spectrum", "Fidelity", "Logits", "Gradient"}),
     ],
-    ids=["no relations", "no logits", "sampled"],
+    ids=["no relations", "no logits", "hidden states alone", "hidden states and logits", "sampled"],
 )
 def test_what_a_cache_lacks_has_no_panel(tmp_path, options, expected):
     """And the picture of the rest is drawn all the same."""
@@ -181,7 +188,7 @@ def test_many_layers_share_the_entries_of_the_legend(facts, bits):
     panels = by_title(draw(changed, many))
     assert len(panels["Spectrum"].lines) == 40
     assert [text.get_text() for text in panels["Spectrum"].get_legend().get_texts()] == ["enc.self Q K V"]
-    assert len(size_rows(changed)) == 20 + 4
+    assert len(size_rows(changed)) == 20 + 5
 
 
 PER_TOKEN = ("bytes_per_token", "raw_bytes_per_token")

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from miniend import cli
-from miniend.errors import CacheMismatchError, MiniEndError
+from miniend import cli, open_cache
+from miniend.errors import CacheDamagedError, CacheMismatchError, MiniEndError
 from miniend.recipes.verify import describe, verify_cache
 from support.damage import (
     copy_of,
@@ -24,7 +24,8 @@ from support.damage import (
 )
 from support.tiny_cache import build_tiny_cache
 
-SMALL = {"examples": 12, "validation_examples": 4, "shard_examples": 6, "calibration_examples": 8}
+SITES = "encoder.self,decoder.self,decoder.cross,encoder.hidden@0,decoder.hidden"
+SMALL = {"signals": SITES, "examples": 12, "validation_examples": 4, "shard_examples": 6, "calibration_examples": 8}
 
 
 @pytest.fixture(scope="module", params=["pcodec", "zstd"])
@@ -92,6 +93,16 @@ def assert_named(cache, folder):
 def test_a_flipped_bit_anywhere_is_named_and_never_reaches_a_student(cache):
     """A sample of all bits of all files."""
     flips(cache, 50, seed=0, whole_every=10)
+
+
+@pytest.mark.parametrize("site", ["encoder.hidden@0", "decoder.hidden@1"])
+def test_a_flipped_bit_in_hidden_states_is_named_and_refused(cache, site):
+    """No student reads them yet, so nobody else would notice."""
+    data = cache / "shards" / "train-000001" / f"hidden.{site}" / "c" / "0" / "0"
+    flip(data, data.stat().st_size // 2, 3)
+    assert list(verify_cache(cache).damaged) == ["shards/train-000001"]
+    with pytest.raises(CacheDamagedError):
+        open_cache(cache)[6].hidden[site]
 
 
 @pytest.mark.slow
@@ -263,6 +274,7 @@ def test_what_others_depend_on_is_damage_when_it_is_missing_or_damaged_and_the_r
         ("extents/000000", {"shard_examples": 5}, "not those of the plan"),
         ("extents/000000", {"examples": 10**18}, "at most 1,000,000"),
         ("calibration", {"sites": []}, "its sites should be those of the plan"),
+        ("calibration", {"hidden": []}, "its hidden should be those of the plan"),
     ],
     ids=str,
 )

@@ -9,14 +9,13 @@ import torch
 from miniend.errors import ConfigurationError
 from miniend.signals.basis import join_blocks
 from miniend.signals.calibration import (
-    STEP_MARGIN,
     calibrate_site,
     measured_kl,
     search_step,
-    trim_rank,
 )
 from miniend.signals.fidelity import MeanOf, SiteSample, head_sample, mean_relative_entropy, worst_share
 from miniend.signals.relations import relations_of
+from miniend.signals.site_fit import STEP_MARGIN, trim_rank
 from miniend.signals.sites import Site
 
 TARGET = 1e-3

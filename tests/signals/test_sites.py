@@ -2,10 +2,17 @@
 
 import pytest
 import torch
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import (
+    MT5Config,
+    MT5ForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
+)
 
 from miniend.errors import ConfigurationError
-from miniend.signals.sites import Site, find_site, parse_sites, tapped
+from miniend.signals.sites import SITE_NAMES, Site, find_site, parse_sites, tapped
 
 
 @pytest.mark.parametrize(
@@ -16,6 +23,7 @@ from miniend.signals.sites import Site, find_site, parse_sites, tapped
         ("encoder.self@-1,encoder.self@5,encoder.self", ["encoder.self@5"]),
         (" decoder.self@0 , decoder.self@-1,", ["decoder.self@0", "decoder.self@2"]),
         ("encoder.self@-6", ["encoder.self@0"]),
+        ("decoder.hidden@-2,encoder.hidden,decoder.cross", ["decoder.cross@2", "encoder.hidden@5", "decoder.hidden@1"]),
         ("", []),
     ],
 )
@@ -33,7 +41,8 @@ def test_names_resolve_to_sorted_layers_without_repeats(text, found):
         ("decoder.self@3", "has 3 layers there"),
         ("decoder.cross@-4", "has 3 layers there"),
         ("encoder.self@x", "whole number"),
-        ("decoder.hidden", "not supported yet"),
+        ("decoder.hidden@3", "has 3 layers there"),
+        ("hidden", "unknown site 'hidden'"),
     ],
 )
 def test_a_site_that_is_not_there_is_refused_with_what_is(text, named):
@@ -56,14 +65,13 @@ def test_a_short_name_finds_the_one_site_that_it_can_mean():
 
 def test_axes_are_those_of_the_tokens():
     """K and V of cross-attention lie on the encoder's tokens."""
-    axes = {
-        name: (Site(name, 0).query_axis, Site(name, 0).key_axis)
-        for name in ("encoder.self", "decoder.self", "decoder.cross")
-    }
+    axes = {name: (Site(name, 0).query_axis, Site(name, 0).key_axis) for name in SITE_NAMES}
     assert axes == {
         "encoder.self": ("input", "input"),
         "decoder.self": ("target", "target"),
         "decoder.cross": ("target", "input"),
+        "encoder.hidden": ("input", "input"),
+        "decoder.hidden": ("target", "target"),
     }
 
 
@@ -105,6 +113,36 @@ def test_taps_hold_the_images_of_the_layers_own_input(model):
     assert torch.allclose(captured["decoder.cross@1"]["value"], cross.v(out.encoder_last_hidden_state), atol=1e-5)
     assert captured["decoder.cross@1"]["query"].shape == (1, 4, 12)
     assert captured["decoder.cross@1"]["key"].shape == (1, 9, 12)
+
+
+FAMILY = {
+    "t5": (T5Config, T5ForConditionalGeneration, "relu"),
+    "gated": (T5Config, T5ForConditionalGeneration, "gated-gelu"),
+    "mt5": (MT5Config, MT5ForConditionalGeneration, "gated-gelu"),
+    "umt5": (UMT5Config, UMT5ForConditionalGeneration, "gated-gelu"),
+}
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_hidden_states_are_those_of_transformers_before_the_final_layer_norm(name):
+    """Its own list starts with the embeddings and ends behind the norm, so a tap one layer off has the same shape."""
+    config_class, model_class, feed_forward = FAMILY[name]
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 40, "d_model": 16, "d_kv": 6, "num_heads": 2, "d_ff": 16, "num_layers": 2}
+    config = config_class(**sizes, num_decoder_layers=3, feed_forward_proj=feed_forward, decoder_start_token_id=0)
+    other = model_class(config).eval()
+    names = [*(f"encoder.hidden@{layer}" for layer in range(2)), *(f"decoder.hidden@{layer}" for layer in range(3))]
+    with tapped(other, parse_sites(",".join(names), 2, 3)) as captured, torch.no_grad():
+        out = run(other)
+    for side, states in (("encoder", out.encoder_hidden_states), ("decoder", out.decoder_hidden_states)):
+        norm = getattr(other, side).final_layer_norm
+        found = [captured[site]["hidden"] for site in names if site.startswith(side)]
+        assert len(states) == len(found) + 1
+        for ours, theirs in zip(found[:-1], states[1:-1], strict=True):
+            assert torch.equal(ours, theirs)
+        with torch.no_grad():
+            assert torch.equal(norm(found[-1]), states[-1])
+        assert not torch.allclose(found[-1], states[-1], atol=1e-2)
 
 
 def test_taps_are_part_of_the_graph_and_end_with_the_block(model):

@@ -45,6 +45,7 @@ def read_everything(cache):
         for example in split:
             arrays += [example.input_ids, example.labels]
             arrays += [getattr(f, k) for f in example.relations.values() for k in ("query", "key", "value")]
+            arrays += list(example.hidden.values())
             if example.logits is not None:
                 arrays += [example.logits.head_ids, example.logits.head_log_probabilities, example.logits.tail_mass]
                 arrays += [example.logits.draw_ids, example.logits.draw_weights]
