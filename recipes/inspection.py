@@ -111,7 +111,9 @@ def _fidelity(cache: Cache) -> dict[str, Any]:
             site: {kind: part.quantile(0.99) for kind, part in kinds.items()} for site, kinds in measured.items()
         },
         "relation_kl_target": signals["relation_kl"] if signals["relation_step"] is None else None,
-        "hidden_error": {site: relative_error(found[site]) for site in cache.hidden_codecs if site in found},
+        "hidden_error": {
+            site: relative_error(found[site]) for site in cache.hidden_codecs if "energy" in found.get(site, {})
+        },
         "hidden_error_target": signals["hidden_error"] if cache.hidden_codecs else None,
         "logits": logit_facts(logits) if logits else None,
     }

@@ -44,7 +44,8 @@ VALUES = [
 @pytest.fixture(scope="module", params=["pcodec", "zstd"])
 def original(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
-    return build_tiny_cache(root / "a", codec=request.param, layers=(1, 1), **SMALL)
+    signals = "encoder.self,decoder.self,decoder.cross,decoder.hidden"
+    return build_tiny_cache(root / "a", codec=request.param, layers=(1, 1), signals=signals, **SMALL)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ SETTINGS = {
     "shard_examples": 6,
     "calibration_examples": 8,
     "relation_temperature": "calibrated",
+    "signals": "encoder.self,decoder.self,decoder.cross,encoder.hidden@0",
     "seed": 3,
 }
 SAME = "byte-identical to what was published"

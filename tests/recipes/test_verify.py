@@ -289,6 +289,37 @@ def test_a_sealed_document_that_says_something_wrong_is_named(cache, folder, cha
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"axis": "target"}, "should lie on the axis input"),
+        ({"blocks": ["query"]}, "with the blocks hidden"),
+        ({"column": "hidden.decoder.hidden@1"}, "should lie on the axis input"),
+        ({"rank": 3}, "should have the shape"),
+        ({"rank": "3"}, "its member hidden.0.codes.hidden.rank should be"),
+    ],
+    ids=str,
+)
+def test_a_sealed_description_of_hidden_states_that_is_wrong_is_named(cache, change, said):
+    """A reader would take another column, other tokens' means, or cut rows elsewhere."""
+    document = document_of(cache, "calibration")
+    document["hidden"][0]["codes"]["hidden"].update(change)
+    reseal(cache, "calibration", document)
+    assert any(said in sentence for sentence in verify_cache(cache).damaged["calibration"])
+    with pytest.raises(MiniEndError):
+        open_cache(cache)
+
+
+def test_a_shard_without_its_hidden_states_is_named(cache):
+    """Sealed as it is, it would be noticed by whoever asks for them, weeks later."""
+    document = document_of(cache, SHARDS[0])
+    del document["columns"]["hidden.encoder.hidden@0"]
+    reseal(cache, SHARDS[0], document)
+    assert any("lacks the column hidden.encoder.hidden@0" in line for line in verify_cache(cache).damaged[SHARDS[0]])
+    with pytest.raises(CacheDamagedError):
+        open_cache(cache)
+
+
+@pytest.mark.parametrize(
     "column",
     ["inputs.ids", "targets.offsets", "logits.head.sizes", "logits.head.codes", "segments.ids", "segments.offsets"],
 )
