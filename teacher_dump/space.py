@@ -70,7 +70,8 @@ def signal_of(column: str) -> str:
     group, _, rest = column.partition(".")
     if group in ("inputs", "targets"):
         return "inputs"
-    return rest.rpartition(".")[0] if "@" in rest else group
+    site, _, layer = rest.partition("@")
+    return f"{site}@{layer.partition('.')[0]}" if layer else group
 
 
 def typical_tokens(prepared: Prepared) -> dict[str, float]:

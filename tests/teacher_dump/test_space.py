@@ -167,6 +167,7 @@ def test_the_sizes_of_folders_add_up_to_their_bytes(tmp_path):
         ("logits.head.sizes", "logits"),
         ("segments.ids", "segments"),
         ("relations.decoder.cross@11.key_value", "decoder.cross@11"),
+        ("hidden.encoder.hidden@2", "encoder.hidden@2"),
     ],
 )
 def test_every_column_belongs_to_a_signal(column, signal):
