@@ -110,15 +110,30 @@ class Shard:
 
     def column(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
         """A whole column, [n] or [rows, n]. Raises CacheDamagedError for offsets or ids that no example can have."""
-        return self._checked(name, self.folder.column(name))
-
-    def slice(self, name: str, start: int, stop: int) -> np.ndarray[Any, np.dtype[Any]]:
-        """Elements start to stop of the last axis of a column that holds no offsets, checked in the same way."""
-        return self._checked(name, self.folder.slice(name, start, stop))
-
-    def _checked(self, name: str, values: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+        values = self.folder.column(name)
         check_values(self.folder, name, values, self.ids)
         return values
+
+
+class LoadedShard:
+    """A shard's columns in memory, each read when it is first asked for."""
+
+    def __init__(self, shard: Shard, logit_code: LogitCode | None) -> None:
+        self.shard = shard
+        self._logit_code = logit_code
+        self._columns: dict[str, np.ndarray[Any, np.dtype[Any]]] = {}
+
+    def column(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
+        """As of the shard."""
+        if name not in self._columns:
+            self._columns[name] = self.shard.column(name)
+        return self._columns[name]
+
+    @cached_property
+    def logits(self) -> StoredLogits:
+        """The integers of its next-token distributions."""
+        assert self._logit_code is not None
+        return read_logits(self.shard.folder, self._logit_code.kind, len(self._logit_code.order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +180,7 @@ class Cache(Sequence[Example]):
                 "or use what is there with --allow-unfinished"
             )
         self.digest = cache_digest(self._digests())
-        self._latest: tuple[ShardRange, StoredLogits] | None = None
+        self._latest: LoadedShard | None = None
         self.training = Split(self, "train")
         self.validation = Split(self, "validation")
 
@@ -202,12 +217,12 @@ class Cache(Sequence[Example]):
                 mean.add(part["total"], part["count"])
         return mean.mean if mean.count else None
 
-    def stored_logits(self, shard: Shard, code: LogitCode) -> StoredLogits:
-        """The integers of a shard's logits; those of the latest shard are kept for its next example."""
+    def loaded(self, shard: Shard) -> "LoadedShard":
+        """A shard whose columns stay in memory; the latest one is kept for its next example."""
         latest = self._latest
-        if latest is None or latest[0] != shard.place:
-            self._latest = latest = (shard.place, read_logits(shard.folder, code.kind, len(code.order)))
-        return latest[1]
+        if latest is None or latest.shard is not shard:
+            self._latest = latest = LoadedShard(shard, self.logit_code)
+        return latest
 
     def _open_shards(self, wanted: Sequence[int]) -> dict[int, Shard]:
         """Those of the wanted positions that are published."""
@@ -250,7 +265,7 @@ class Split(Sequence[Example]):
         index %= len(self)
         number = int(np.searchsorted(self._ends, index, side="right"))
         shard = self.shards[number]
-        return _example(self._cache, shard, index - int(self._ends[number]) + shard.examples)
+        return _example(self._cache, self._cache.loaded(shard), index - int(self._ends[number]) + shard.examples)
 
     def __iter__(self) -> Iterator[Example]:
         return (self[i] for i in range(len(self)))
@@ -260,7 +275,7 @@ class Split(Sequence[Example]):
 class _Stored:
     """Where one example lies in a shard, and what encoder and decoder were given there, by axis."""
 
-    folder: PublishedFolder
+    shard: LoadedShard
     spans: dict[str, slice]
     tokens: dict[str, torch.Tensor]
 
@@ -268,8 +283,7 @@ class _Stored:
         """The tensors of a site by kind."""
         coefficients = {}
         for column, place in codec.columns().items():
-            span = self.spans[place.axis]
-            stored = self.folder.slice(column, span.start, span.stop).T
+            stored = self.shard.column(column)[:, self.spans[place.axis]].T
             coefficients[column] = torch.from_numpy(stored.astype(np.int32))
         return {kind: tensor.numpy() for kind, tensor in codec.decode(coefficients, self.tokens).items()}
 
@@ -292,15 +306,15 @@ class _Decoded(Mapping[str, T]):
         return len(self._codecs)
 
 
-def _example(cache: Cache, shard: Shard, index: int) -> Example:
+def _example(cache: Cache, shard: LoadedShard, index: int) -> Example:
     ids, spans = {}, {}
     for axis in ("input", "target"):
         offsets = shard.column(f"{axis}s.offsets")
         spans[axis] = slice(int(offsets[index]), int(offsets[index + 1]))
-        ids[axis] = shard.slice(f"{axis}s.ids", spans[axis].start, spans[axis].stop).astype(np.int32)
+        ids[axis] = shard.column(f"{axis}s.ids")[spans[axis]].astype(np.int32)
     start_id = cache.plan.document["teacher"]["start_id"]
     given = {"input": ids["input"], "target": np.concatenate([[start_id], ids["target"][:-1]])}
-    stored = _Stored(shard.folder, spans, {axis: torch.from_numpy(values) for axis, values in given.items()})
+    stored = _Stored(shard, spans, {axis: torch.from_numpy(values) for axis, values in given.items()})
     return Example(
         input_ids=ids["input"],
         labels=ids["target"],
@@ -310,10 +324,10 @@ def _example(cache: Cache, shard: Shard, index: int) -> Example:
     )
 
 
-def _logits(cache: Cache, shard: Shard, span: slice) -> SparseLogits | None:
+def _logits(cache: Cache, shard: LoadedShard, span: slice) -> SparseLogits | None:
     if cache.logit_code is None:
         return None
-    stored = cache.stored_logits(shard, cache.logit_code)
+    stored = shard.logits
     found = cache.logit_code.decode(stored.positions(span.start, span.stop))
     return SparseLogits(
         head_starts=stored.head_starts[span.start : span.stop + 1] - stored.head_starts[span.start],

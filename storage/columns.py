@@ -32,6 +32,8 @@ from .metadata import OFFSET, PCODEC
 AXES = ("input", "target", "entry", "example", "token", "basis")
 CODECS = ("pcodec", "zstd")
 COLUMN_CHUNK = 65_536
+LEAST_CHUNK = 8192
+"""Elements below which a chunk's own overhead, in bytes and in time, outweighs what a histogram per row saves."""
 ENTRY_CHUNK = 4096
 """Elements per chunk on the axis `entry`, whose columns are laid out so that near elements resemble each other."""
 _opening = threading.Lock()
@@ -157,9 +159,10 @@ def _shifted(values: Values, offset: int) -> Values:
 
 
 def _chunk_shape(shape: tuple[int, ...], elements: int) -> tuple[int, ...]:
-    """One row in even parts of at most so many elements, so that little of the shard is padding."""
+    """One row in even parts of at most so many elements; of short rows as many as make a chunk worth its overhead."""
     parts = max(1, ceil(shape[-1] / elements))
-    return (*(1,) * (len(shape) - 1), ceil(shape[-1] / parts) or 1)
+    length = ceil(shape[-1] / parts) or 1
+    return (*(min(rows, max(1, LEAST_CHUNK // length)) or 1 for rows in shape[:-1]), length)
 
 
 def _codec_arguments(codec: str, itemsize: int) -> dict[str, Any]:
