@@ -70,6 +70,8 @@ def signal_of(column: str) -> str:
     group, _, rest = column.partition(".")
     if group in ("inputs", "targets"):
         return "inputs"
+    if group == "hidden":
+        return rest
     return rest.rpartition(".")[0] if "@" in rest else group
 
 
