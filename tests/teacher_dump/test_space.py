@@ -166,6 +166,7 @@ def test_the_sizes_of_folders_add_up_to_their_bytes(tmp_path):
         ("targets.offsets", "inputs"),
         ("logits.head.sizes", "logits"),
         ("segments.ids", "segments"),
+        ("hidden.encoder.hidden@6", "encoder.hidden@6"),
         ("relations.decoder.cross@11.key_value", "decoder.cross@11"),
         ("hidden.encoder.hidden@2", "encoder.hidden@2"),
     ],
