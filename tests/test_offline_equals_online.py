@@ -69,7 +69,7 @@ def home(one_thread, tmp_path_factory):
     folder = tmp_path_factory.mktemp("online")
     settings = {**PAIRS, **LOSSLESS, "validation_examples": 0, "relation_temperature": "calibrated", "sharpen": 1.0}
     build_tiny_cache(folder, tied=False, v11=True, d_kv=12, **settings)
-    hybrid = {"logits": "hybrid", "draws": DRAWS, "signals": "", "cache": folder / "hybrid", **settings}
+    hybrid = {**settings, "logits": "hybrid", "draws": DRAWS, "signals": "", "cache": folder / "hybrid"}
     build_tiny_cache(folder, teacher=folder / "teacher", **hybrid)
     return folder
 
