@@ -1,50 +1,89 @@
-"""How long it takes to open a cache of many shards: `python benchmarks/open_cache.py [--shards 10000]`.
+"""How long it takes to open a cache of many shards.
 
-The shards are tiny and published one by one through storage's own functions: one column, and raw files in place of the other
-columns of a dump (creating an array takes ten times as long as a file), so that a document lists as many files as a dump's
-does. Building takes minutes (set TMPDIR to a memory disk where flushing is slow), opening should take seconds.
+    python benchmarks/open_cache.py --cache SMALL_CACHE [--shards 10000]
+
+The plan, the calibration and the first shard of a small finished cache are published once more; the other shards share the
+first one's data files (hard links) and have a sealed marker each, as a dump would have written it.
 """
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
-import numpy as np
-
-from miniend.cache import open_cache
+from miniend.cache import Cache, open_cache
 from miniend.progress import progress_bar
 from miniend.storage.columns import Column
-from miniend.storage.folder import publish_folder
-from miniend.storage.layout import calibration_path, extent_path, plan_path, shard_path, shard_table
+from miniend.storage.documents import seal
+from miniend.storage.folder import PublishedFolder, publish_folder
+from miniend.storage.layout import ShardRange, calibration_path, extent_path, plan_path, shard_path, shard_table
 from miniend.storage.markers import marker_members
 
-SITES = ("encoder.self@11", "decoder.self@11", "decoder.cross@11")
-FIDELITY = {site: {kind: {"total": 0.123456789, "count": 7} for kind in ("query", "key", "value")} for site in SITES}
-COLUMNS = {"inputs.ids": Column(values=np.arange(4), axis="input")}
-FILES = {f"relations.{site}.query_key_value/{number}": b"x" for site in SITES for number in range(6)}
+OWN = ("format", "version", "kind", "sha256", "files", "columns")
+"""Members of a document that its writer adds."""
 
 
-def build(root: Path, shards: int) -> None:
-    """Publish a plan, an extent, an empty calibration and that many shards."""
-    plan = publish_folder(plan_path(root), "plan", {"validation_examples": 0, "shard_examples": 1})
-    publish_folder(extent_path(root, 0), "extent", {"parent": plan, "examples": shards, "shard_examples": 1})
-    calibration = publish_folder(calibration_path(root), "calibration", {"parent": plan, "sites": []})
-    members = {"tokens": {"input": 4, "target": 4}, "fidelity": FIDELITY}
-    with progress_bar("publishing", shards, "shard") as bar:
-        for place in shard_table(0, [shards], 1):
-            body = {**marker_members(place, calibration), **members}
-            publish_folder(shard_path(root, place.split, place.number), "marker", body, COLUMNS, FILES, codec="zstd")
+def build(small: Cache, root: Path, shards: int) -> None:
+    """Publish the plan and calibration of a small cache for that many shards, each with the columns of its first one."""
+    plan_body = {**body_of(small.plan), "validation_examples": 0, "shard_examples": small.shards[0].examples}
+    examples = shards * small.shards[0].examples
+    plan = publish_folder(plan_path(root), "plan", plan_body, files=raw_files(small.plan))
+    extent = {"parent": plan, "examples": examples, "shard_examples": small.shards[0].examples}
+    publish_folder(extent_path(root, 0), "extent", extent)
+    columns = columns_of(small.calibration)
+    calibration = publish_folder(
+        calibration_path(root), "calibration", {**body_of(small.calibration), "parent": plan}, columns, codec="zstd"
+    )
+    table = shard_table(0, [examples], small.shards[0].examples)
+    first = publish_first(small.shards[0].folder, root, table[0], calibration)
+    with progress_bar("linking", shards - 1, "shard") as bar:
+        for place in table[1:]:
+            link(first, root, place, calibration)
             bar.update(1)
+
+
+def publish_first(folder: PublishedFolder, root: Path, place: ShardRange, calibration: str) -> PublishedFolder:
+    path = shard_path(root, place.split, place.number)
+    body = {**body_of(folder), **marker_members(place, calibration)}
+    publish_folder(path, "marker", body, columns_of(folder), codec="zstd")
+    return PublishedFolder(path, "marker")
+
+
+def link(first: PublishedFolder, root: Path, place: ShardRange, calibration: str) -> None:
+    path = shard_path(root, place.split, place.number).local
+    for name in first.document["files"]:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        os.link(first.path.local / name, path / name)
+    listed = {name: first.document[name] for name in ("files", "columns")}
+    body = {**body_of(first), **listed, **marker_members(place, calibration)}
+    (path / "marker.json").write_bytes(seal("marker", body))
+
+
+def body_of(folder: PublishedFolder) -> dict[str, Any]:
+    return {name: value for name, value in folder.document.items() if name not in OWN}
+
+
+def columns_of(folder: PublishedFolder) -> dict[str, Column]:
+    return {name: Column(values=folder.column(name), axis=info["axis"]) for name, info in folder.columns.items()}
+
+
+def raw_files(folder: PublishedFolder) -> dict[str, bytes]:
+    inside = tuple(f"{name}/" for name in folder.columns)
+    return {name: folder.file(name) for name in folder.document["files"] if not name.startswith(inside)}
 
 
 def main() -> None:
     """Build, open three times, print."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--cache", required=True, help="a small finished cache, whose first shard is published again and again"
+    )
     parser.add_argument("--shards", type=int, default=10_000)
-    shards = parser.parse_args().shards
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        build(Path(folder), shards)
+        build(open_cache(asked.cache), Path(folder), asked.shards)
         for _ in range(3):
             begun, worked = perf_counter(), process_time()
             cache = open_cache(folder)
