@@ -87,7 +87,7 @@ def main() -> None:
     measured = math.ceil(asked.tokens / per_example)
     batches = [run_teacher(teacher, e, []) for e in batches_of(source, "validation", 0, measured, asked.batch_size)]
     targets = build_targets(batches, plan, source)
-    stages = {min(100, asked.steps): "100", asked.steps // 2: "half", asked.steps: "end"}
+    stages = dict(sorted({min(100, asked.steps): "100", asked.steps // 2: "half", asked.steps: "end"}.items()))
     found: dict[str, list[tuple[float, float]]] = {target.name: [] for target in targets}
     losses = []
     for step, student in train(asked, teacher, source, plan, set(stages)):
