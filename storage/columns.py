@@ -4,9 +4,8 @@ Zarr's own defaults are not enough here: pcodec flattens a chunk in memory order
 wrong without any error; it refuses 8-bit integers; every creation or opening warns; and a missing file reads as zeros.
 All four are dealt with in this file, which is the only one that creates or opens arrays.
 
-Inner chunks are one row of up to 65,536 elements: pcodec models a chunk with one histogram, and the rows of a column differ.
-For the coefficients of a small T5 [90, 53,248] that costs 1 % over the rows' order-0 entropy; 2 rows a chunk cost 2 %, 4 rows
-6 %, 16 rows 27 %, because most rows are nearly silent.
+Inner chunks are one row of up to 65,536 elements: pcodec models a chunk with one histogram, and the rows of a column differ,
+most of them being nearly silent. Rows so short that a chunk of one would be below LEAST_CHUNK share one.
 """
 
 import threading

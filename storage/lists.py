@@ -7,7 +7,6 @@ A column of lists comes with their sizes [n]. In memory the lists lie end to end
 - *sets*: each list ascending, stored as gaps (the first one from 0), by the number of entries that are still to come, the
   most first, because the gap to the next of many is small. Within one such group they are sorted by the entry before the
   gap (stably), because gaps grow with it. A reader knows that entry when it comes to the group, so the order costs nothing.
-  Measured on draws of a small T5: 13 % fewer bytes than gaps by place.
 """
 
 from collections.abc import Iterator
