@@ -227,11 +227,11 @@ class Cache(Sequence[Example]):
     def _open_shards(self, wanted: Sequence[int]) -> dict[int, Shard]:
         """Those of the wanted positions that are published."""
         positions = {self.table[position]: position for position in wanted}
-        found = open_published(shards_path(self.path), list(positions), self.calibration.digest)
-        for _, folder in found:
+        ids, shards = self.plan.document["tokenizer"]["size"], {}
+        for place, folder in open_published(shards_path(self.path), list(positions), self.calibration.digest):
             check_shard(folder, self.plan.document, self.calibration.document)
-        ids = self.plan.document["tokenizer"]["size"]
-        return {positions[place]: Shard(place, folder, ids) for place, folder in found}
+            shards[positions[place]] = Shard(place, folder, ids)
+        return shards
 
     def _digests(self) -> list[str]:
         extents = [str(extent["sha256"]) for extent in self.extents]

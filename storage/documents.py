@@ -1,13 +1,11 @@
 """The JSON documents of a cache: written in one canonical form, sealed with their own SHA-256, checked when read.
 
-Canonical bytes rather than "any JSON that parses": the digest of a document then has one meaning, and a changed
-blank counts as damage like any other byte. The digest is the last member of the file, so that a stranger can check it
-by cutting the last line off, without a JSON library that prints numbers as Python does (SPEC.md, "Documents").
+One canonical form, so that equal documents have equal digests whoever writes them. The digest is the last member of
+the file: cutting it off gives the bytes that were hashed, and nobody who reads has to form JSON (SPEC.md, "Documents").
 """
 
 import hashlib
 import json
-from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -21,6 +19,7 @@ KINDS = ("plan", "extent", "calibration", "marker")
 RESERVED_KEYS = ("format", "version", "kind", "sha256")
 MAXIMUM_BYTES = 64 * 2**20
 MAXIMUM_DEPTH = 64
+_SEAL = b',\n  "sha256": "'
 
 
 def canonical_json(value: Any) -> bytes:
@@ -31,9 +30,10 @@ def canonical_json(value: Any) -> bytes:
     """
     try:
         value = json.loads(json.dumps(value, allow_nan=False))
+        _require_shallow(value)
+        return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
     except RecursionError as error:
         raise ValueError("the value is nested too deeply for a document") from error
-    return _canonical(value)
 
 
 def seal(kind: str, body: dict[str, Any]) -> bytes:
@@ -58,12 +58,8 @@ def unseal(data: bytes, kind: str, where: str) -> dict[str, Any]:
     if document.get("format") != FORMAT_NAME:
         _damaged(where, f'its format should be "{FORMAT_NAME}", found {_short(document.get("format"))}')
     _check_version(document.get("version"), where)
-    body = {key: value for key, value in document.items() if key != "sha256"}
-    try:
-        sound = data == _with_digest(_canonical(body))
-    except (ValueError, TypeError):
-        sound = False
-    if not sound:
+    canonical = data.rpartition(_SEAL)[0] + b"\n}\n"
+    if data != _with_digest(canonical):
         _damaged(where, "its bytes do not fit its own SHA-256")
     if document.get("kind") != kind:
         raise CacheMismatchError(
@@ -81,7 +77,7 @@ def document_digest(document: dict[str, Any]) -> str:
 def _with_digest(canonical: bytes) -> bytes:
     """Add the digest of canonical JSON to it as last member; `canonical` is a non-empty object."""
     digest = hashlib.sha256(canonical).hexdigest()
-    return canonical.removesuffix(b"\n}\n") + f',\n  "sha256": "{digest}"\n}}\n'.encode()
+    return canonical.removesuffix(b"\n}\n") + _SEAL + f'{digest}"\n}}\n'.encode()
 
 
 def _parse(data: bytes, where: str) -> dict[str, Any]:
@@ -89,7 +85,10 @@ def _parse(data: bytes, where: str) -> dict[str, Any]:
     if len(data) > MAXIMUM_BYTES:
         _damaged(where, f"it has {len(data):,} bytes where a document has at most {MAXIMUM_BYTES:,}")
     try:
-        document = json.loads(data.decode("utf-8"))
+        document = _DECODER.decode(data.decode("utf-8"))
+        _require_shallow(document)
+        if b"\\u" in data:
+            json.dumps(document, ensure_ascii=False).encode()  # which half of a surrogate pair does not survive
     except (ValueError, RecursionError) as error:
         _damaged(where, f"it is not JSON ({_short(str(error))})")
     if not isinstance(document, dict):
@@ -108,29 +107,25 @@ def _check_version(version: Any, where: str) -> None:
         )
 
 
-def _canonical(value: Any) -> bytes:
-    """`canonical_json` of what a JSON parser gave back; raises ValueError for NaN, infinities, surrogates and deep nesting."""
-    return (_text(value, "\n") + "\n").encode()
-
-
-def _text(value: Any, indent: str) -> str:
-    """Canonical text, lines beginning with `indent`: what `json.dumps` writes with an indent, in half the time."""
-    kind = type(value)
-    if kind is str:
-        return encode_basestring(value)
-    if kind is int:
-        return repr(value)
-    if kind is float and isfinite(value):
-        return repr(value)
-    if not value or kind not in (dict, list):
-        return json.dumps(value, allow_nan=False)
-    if len(indent) >= 2 * MAXIMUM_DEPTH - 1:
+def _require_shallow(value: Any) -> None:
+    """Raise ValueError where objects and lists are nested more than MAXIMUM_DEPTH deep."""
+    level, depth = [value], 0
+    while level and depth <= MAXIMUM_DEPTH:
+        within = [node.values() if type(node) is dict else node for node in level if type(node) in (dict, list)]
+        level, depth = [node for nodes in within for node in nodes if type(node) in (dict, list)], depth + 1
+    if level:
         raise ValueError(f"a document is nested at most {MAXIMUM_DEPTH} deep")
-    inner = indent + "  "
-    if kind is dict:
-        members = [f"{inner}{encode_basestring(key)}: {_text(value[key], inner)}" for key in sorted(value)]
-        return f"{{{','.join(members)}{indent}}}"
-    return f"[{','.join([inner + _text(item, inner) for item in value])}{indent}]"
+
+
+def _finite(text: str) -> float:
+    """A number of a document; raises ValueError for one beyond binary64, and for NaN and Infinity, which JSON lacks."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def _short(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Markers: what the document of every segment and shard folder says of its place, and opening a folder only in its place."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import compress
 from typing import Any
@@ -64,10 +64,12 @@ def published(parent: Where, table: Sequence[ShardRange]) -> set[ShardRange]:
         return set(compress(likely, pool.map(lambda place: _stands(folder / place.name), likely)))
 
 
-def open_published(parent: Where, table: Sequence[ShardRange], digest: str) -> list[tuple[ShardRange, PublishedFolder]]:
+def open_published(parent: Where, table: Sequence[ShardRange], digest: str) -> Iterator[tuple[ShardRange, PublishedFolder]]:
     """Those of `table` that are published in the folder `parent`, in its order, each opened by `open_marked`."""
     folder, there = place_of(parent), published(parent, table)
-    return [(place, open_marked(folder / place.name, place, digest)) for place in table if place in there]
+    for place in table:
+        if place in there:
+            yield place, open_marked(folder / place.name, place, digest)
 
 
 def _stands(folder: Place) -> bool:

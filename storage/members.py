@@ -5,7 +5,7 @@ used without a KeyError, a TypeError or a number that no cache can have. Members
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,29 +138,52 @@ FORMS: dict[str, Mapping[str, Any]] = {
 
 def check_form(document: Mapping[str, Any], name: str, where: str) -> None:
     """Raise CacheDamagedError unless the document has every member of `FORMS[name]` in its form; `where` is named."""
-    problem = _problem(document, FORMS[name], "")
-    if problem:
-        raise CacheDamagedError(f"{where} is damaged: {problem}. Restore the folder, or dump it again")
+    try:
+        _require(document, FORMS[name])
+    except _MisfitError as misfit:
+        problem = f"its member {'.'.join(misfit.path)} should be {misfit.expected}, found {_short(misfit.found)}"
+        raise CacheDamagedError(f"{where} is damaged: {problem}. Restore the folder, or dump it again") from None
 
 
-def _problem(value: Any, form: Any, path: str) -> str:
-    """A sentence on the first member that has another form, or ""."""
+class _MisfitError(Exception):
+    """A value that has not its form; the path to it is put together on the way out, as most documents need none."""
+
+    def __init__(self, expected: str, found: Any) -> None:
+        super().__init__(expected)
+        self.path: list[str] = []
+        self.expected, self.found = expected, found
+
+
+def _require(value: Any, form: Any) -> None:
+    """Raise _MisfitError for the first member that has another form."""
     if isinstance(form, Value):
-        return "" if form.test(value) else f"its member {path} should be {form.expected}, found {_short(value)}"
-    if isinstance(form, Maybe):
-        return "" if value is None else _problem(value, form.form, path)
+        if not form.test(value):
+            raise _MisfitError(form.expected, value)
+    elif not isinstance(form, Maybe):
+        _require_parts(value, form)
+    elif value is not None:
+        _require(value, form.form)
+
+
+def _require_parts(value: Any, form: Any) -> None:
+    """The same for the form of an object or a list, part by part."""
+    if not isinstance(value, list if isinstance(form, list) else dict):
+        raise _MisfitError("a list" if isinstance(form, list) else "an object", value)
+    for key, part, inner in _parts(value, form):
+        try:
+            _require(part, inner)
+        except _MisfitError as misfit:
+            misfit.path.insert(0, str(key))
+            raise
+
+
+def _parts(value: Any, form: Any) -> Iterable[tuple[Any, Any, Any]]:
+    """Name or place, value and form of each part."""
     if isinstance(form, list):
-        if not isinstance(value, list):
-            return f"its member {path} should be a list, found {_short(value)}"
-        parts = [(str(place), part, form[0]) for place, part in enumerate(value)]
-    elif not isinstance(value, dict):
-        return f"its member {path} should be an object, found {_short(value)}"
-    elif isinstance(form, Each):
-        parts = [(key, part, form.form) for key, part in value.items()]
-    else:
-        parts = [(key, value.get(key), inner) for key, inner in form.items()]
-    problems = (_problem(part, inner, f"{path}.{key}".lstrip(".")) for key, part, inner in parts)
-    return next(filter(None, problems), "")
+        return [(place, part, form[0]) for place, part in enumerate(value)]
+    if isinstance(form, Each):
+        return [(key, part, form.form) for key, part in value.items()]
+    return [(key, value.get(key), inner) for key, inner in form.items()]
 
 
 def _short(value: Any) -> str:

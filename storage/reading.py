@@ -11,7 +11,9 @@ import os
 import re
 import stat
 import threading
+from collections import OrderedDict
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
@@ -23,7 +25,22 @@ from .documents import KINDS, MAXIMUM_BYTES, document_digest, unseal
 from .metadata import DTYPES, LARGEST, check_index, check_metadata
 from .place import Where, place_of
 
+_DIGEST = re.compile("[0-9a-f]{64}")
+_REMEMBERED = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")
+
+
+class _Recent(OrderedDict["PublishedFolder", dict[str, Any]]):
+    """The documents that were read last."""
+
+    def __setitem__(self, folder: "PublishedFolder", document: dict[str, Any]) -> None:
+        super().__setitem__(folder, document)
+        if len(self) > _REMEMBERED:
+            with suppress(KeyError):  # another thread was first
+                self.popitem(last=False)
+
+
+_RECENT = _Recent()
 
 
 class PublishedFolder:
@@ -36,13 +53,28 @@ class PublishedFolder:
         """
         self.path, self.kind = place_of(path), kind
         self.document_bytes = 0
-        self.document = self._read_document(fresh)
-        self.digest = document_digest(self.document)
-        self.columns: dict[str, dict[str, Any]] = self.document["columns"]
-        """Per column its "axis", "dtype", "shape" and "bytes"."""
+        document = self._read_document(fresh)
+        self.digest = document_digest(document)
+        self._document = None if kind == "marker" else document
+        _RECENT[self] = document
         self._sound: set[str] = set()
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._lock = threading.Lock()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document, its "sha256" included. A marker's is read again when it was not asked for lately.
+
+        A cache may have ten thousand markers. Raises CacheDamagedError when the document is no longer the one that was
+        opened.
+        """
+        return self._document or _RECENT.get(self) or self._read_again()
+
+    @property
+    def columns(self) -> dict[str, dict[str, Any]]:
+        """Per column its "axis", "dtype", "shape" and "bytes"."""
+        columns: dict[str, dict[str, Any]] = self.document["columns"]
+        return columns
 
     def column_bytes(self, name: str) -> int:
         """The bytes of a column's files. Raises KeyError for a name that the folder does not have, as all below do."""
@@ -77,7 +109,7 @@ class PublishedFolder:
 
         From an object store everything is fetched again, and replaces what the mirror has.
         """
-        problems = [*self._problem(self._check_document)]
+        problems = [*self._problem(self._read_again, True)]
         for name in sorted(self.document["files"]):
             problems += self._problem(self._checked_bytes, name, True)
         if not problems:
@@ -202,10 +234,13 @@ class PublishedFolder:
         self.document_bytes = len(data)
         return document
 
-    def _check_document(self) -> None:
-        """Raise CacheDamagedError unless the document on disk is still the one that was opened."""
-        if document_digest(self._read_document(fresh=True)) != self.digest:
+    def _read_again(self, fresh: bool = False) -> dict[str, Any]:
+        """The document once more; raises CacheDamagedError unless it is still the one that was opened."""
+        document = self._read_document(fresh)
+        if document_digest(document) != self.digest:
             self._damaged(document_name(self.kind), "it changed since the folder was opened")
+        _RECENT[self] = document
+        return document
 
     def _problem(self, check: Any, *arguments: Any) -> list[str]:
         """The message of a check that fails, as a list of none or one."""
@@ -246,12 +281,14 @@ def document_name(kind: str) -> str:
     return f"{kind}.json"
 
 
+@lru_cache(4096)  # folders of one cache have the same names
 def check_name(name: str) -> None:
     """Raise ValueError unless `name` can be a column: one path segment of letters, digits and _ . @ , = + -."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"a column cannot be named {name!r}")
 
 
+@lru_cache(4096)
 def check_path(path: str) -> None:
     """Raise ValueError unless `path` is relative, in its plainest form, and stays inside the folder."""
     if not path or path.startswith("/") or "\\" in path or "\0" in path or {"", ".", ".."} & set(path.split("/")):
@@ -262,7 +299,7 @@ def _check_members(document: dict[str, Any], own_name: str) -> None:
     """Raise one of several built-in errors unless "files" and "columns" have the form that SPEC.md gives them."""
     for path, entry in document["files"].items():
         check_path(path)
-        if path == own_name or type(entry["bytes"]) is not int or not re.fullmatch("[0-9a-f]{64}", entry["sha256"]):
+        if path == own_name or type(entry["bytes"]) is not int or not _DIGEST.fullmatch(entry["sha256"]):
             raise ValueError(f"the entry of the file {path!r}")
     for name, info in document["columns"].items():
         check_name(name)

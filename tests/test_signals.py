@@ -58,7 +58,13 @@ def start(settings, cache):
     options = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings, "cache": cache}.items()]
     command = [Path(sys.executable).with_name("miniend"), "dump-teacher", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, preexec_fn=heed_interrupts, **pipes)
+
+
+def heed_interrupts():
+    """A shell lets what it starts in the background ignore SIGINT, these tests included, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(process, cache, pattern):
