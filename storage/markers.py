@@ -64,7 +64,9 @@ def published(parent: Where, table: Sequence[ShardRange]) -> set[ShardRange]:
         return set(compress(likely, pool.map(lambda place: _stands(folder / place.name), likely)))
 
 
-def open_published(parent: Where, table: Sequence[ShardRange], digest: str) -> Iterator[tuple[ShardRange, PublishedFolder]]:
+def open_published(
+    parent: Where, table: Sequence[ShardRange], digest: str
+) -> Iterator[tuple[ShardRange, PublishedFolder]]:
     """Those of `table` that are published in the folder `parent`, in its order, each opened by `open_marked`."""
     folder, there = place_of(parent), published(parent, table)
     for place in table:

@@ -54,17 +54,20 @@ def unbroken(settings, tmp_path_factory):
     return dump(settings, tmp_path_factory.mktemp("unbroken") / "cache")
 
 
+HEEDING_INTERRUPTS = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""A shell lets what it starts in the background ignore SIGINT, these tests included, and their children inherit that."""
+
+
 def start(settings, cache):
     options = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings, "cache": cache}.items()]
-    command = [Path(sys.executable).with_name("miniend"), "dump-teacher", *options]
+    miniend = Path(sys.executable).with_name("miniend")
+    command = [sys.executable, "-c", HEEDING_INTERRUPTS, miniend, "dump-teacher", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, preexec_fn=heed_interrupts, **pipes)
-
-
-def heed_interrupts():
-    """A shell lets what it starts in the background ignore SIGINT, these tests included, and children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(process, cache, pattern):

@@ -80,7 +80,7 @@ def flips(cache, count, seed, whole_every):
 
 def read_by_students(name):
     """Not segments, nor the columns of the calibration with which shards are measured while they are made."""
-    measuring = name.startswith("calibration/") and ".weight/" in name or "/logits.mean_probability/" in name
+    measuring = name.startswith("calibration/") and (".weight/" in name or "/logits.mean_probability/" in name)
     return not name.startswith("segments/") and not measuring
 
 
