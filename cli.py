@@ -178,6 +178,9 @@ def train_student(
     logits: Annotated[
         bool, Opt("--logits/--no-logits", help="Keep or drop the logit term of miniend-d and -e.")
     ] = True,
+    temperature: Annotated[
+        float, Opt(help="Of teacher and student in the logit term: 1, or one of the --temperatures of the dump.")
+    ] = 1.0,
     cross_relation: Annotated[
         CrossRelation,
         Opt(help="Our two readings of the paper's cross-attention term: qk, the attention itself re-headed; qq_kk_vv."),
@@ -237,6 +240,7 @@ def train_student(
             size=size,
             objective=objective.value,
             logits=logits,
+            temperature=temperature,
             cross_relation=cross_relation.value,
             relation_heads=relation_heads,
             weight=tuple(weight or ()),

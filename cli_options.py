@@ -109,6 +109,10 @@ def dump_config(
     logits: Annotated[Logits, Opt(help="Next-token distributions to cache.")] = Logits.HYBRID,
     top_k: Annotated[int, Opt(help="top-k: entries kept per target position; the rest is one tail.")] = 64,
     top_p: Annotated[float, Opt(help="top-k: probability at which a list may end before k.")] = 1.0,
+    temperatures: Annotated[
+        list[float] | None,
+        Opt(help="top-k: a temperature beside 1 at which students may ask for the distributions; repeatable."),
+    ] = None,
     draws: Annotated[
         int,
         Opt(
@@ -174,6 +178,7 @@ def dump_config(
         logits=logits.value,
         top_k=top_k,
         top_p=top_p,
+        temperatures=tuple(temperatures or ()),
         draws=draws,
         logit_step=logit_step,
         calibration_examples=calibration_examples,

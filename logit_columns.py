@@ -13,7 +13,7 @@ import torch
 from .errors import CacheDamagedError
 from .signals.logits import LogitIntegers, head_ranks
 from .storage.columns import Column
-from .storage.contents import LOGIT_COLUMNS
+from .storage.contents import LOGIT_COLUMNS, TAIL_LEVELS
 from .storage.folder import PublishedFolder
 from .storage.lists import by_place, from_places, from_set_gaps, set_gaps, starts_of
 
@@ -30,6 +30,7 @@ class StoredLogits:
     draw_sizes: Integers
     draw_ranks: Integers
     tail_entropies: Integers
+    tail_levels: Integers
     head_starts: Integers
     """int64 [positions + 1]: where each head begins"""
     draw_starts: Integers
@@ -45,6 +46,7 @@ class StoredLogits:
             self.draw_sizes[start:stop],
             self.draw_ranks[draw],
             self.tail_entropies[start:stop],
+            self.tail_levels[:, start:stop],
         )
         return LogitIntegers(*(torch.from_numpy(part.astype(np.int32)) for part in parts))
 
@@ -61,11 +63,13 @@ def logit_columns(kind: str, stored: LogitIntegers) -> dict[str, Column]:
         "logits.draw.gaps": lambda: set_gaps(found["draw_ranks"], draws),
         "logits.tail_entropies": lambda: found["tail_entropies"],
     }
-    return {name: Column(values=make[name](), axis=axis) for name, axis in LOGIT_COLUMNS[kind].items()}
+    columns = {name: Column(values=make[name](), axis=axis) for name, axis in LOGIT_COLUMNS[kind].items()}
+    tempered = {TAIL_LEVELS: Column(values=found["tail_levels"], axis="target")}
+    return columns | (tempered if len(found["tail_levels"]) else {})
 
 
-def read_logits(folder: PublishedFolder, kind: str, ids: int) -> StoredLogits:
-    """The logits of a published shard whose ranks lie below `ids`.
+def read_logits(folder: PublishedFolder, kind: str, ids: int, tempered: bool = False) -> StoredLogits:
+    """The logits of a published shard whose ranks lie below `ids`; `tempered` if other temperatures than 1 are wanted.
 
     Raises CacheDamagedError when its files are not the published ones, or hold lists that no distribution can have.
     """
@@ -85,6 +89,7 @@ def read_logits(folder: PublishedFolder, kind: str, ids: int) -> StoredLogits:
         draw_sizes=draws,
         draw_ranks=from_set_gaps(gaps, draws),
         tail_entropies=column.get("logits.tail_entropies", nothing),
+        tail_levels=folder.column(TAIL_LEVELS) if tempered else nothing[None, :][:0],
         head_starts=starts_of(heads),
         draw_starts=starts_of(draws),
     )

@@ -176,6 +176,7 @@ def select(stored: LogitIntegers, rows: Tensor) -> LogitIntegers:
         stored.draw_sizes[rows],
         stored.draw_ranks[draws],
         stored.tail_entropies[rows],
+        stored.tail_levels[:, rows],
     )
 
 
@@ -234,7 +235,7 @@ def independent(draws: int, log_p: Tensor, order: Tensor, special: Tensor) -> Ta
     unique = int((torch.diff(drawn, dim=-1) != 0).sum()) / len(ids) + 1
     nothing = torch.zeros(len(ids), dtype=torch.int32)
     full = torch.full_like(nothing, draws)
-    stored = LogitIntegers(nothing, nothing[:0], nothing[:0], full, drawn.flatten().int(), nothing)
+    stored = LogitIntegers(nothing, nothing[:0], nothing[:0], full, drawn.flatten().int(), nothing, nothing[None, :0])
     flat = unique * (math.ceil(math.log2(log_p.shape[1])) + 7) / 8
     text = f"{flat:6.2f} [as sets {column_bytes('sampled', stored):.2f}]"
     rows_of = torch.arange(len(ids))[:, None].expand_as(ids)

@@ -67,16 +67,21 @@ def gradient_agreement(log_p: Tensor, target: SparseDistributions, reference: Te
     return {name: MeanOf(float(value.sum(dtype=torch.float64)), len(log_p)) for name, value in sums.items()}
 
 
+def tempered_kl(temperature: float) -> str:
+    """What the mean `kl` at another temperature is called."""
+    return f"kl at {temperature:g}"
+
+
 def logit_facts(means: Mapping[str, float]) -> dict[str, float | None]:
     """What people want to know of the measured means of a cache's logits.
 
-    `kl` in nats, `kept_mass` and `entries` per position, `gradient_angle` in degrees and `gradient_norm_ratio` as in
-    `gradient_agreement` (None where nothing was compared).
+    `kl` in nats (at other temperatures under the names of `tempered_kl`), `kept_mass` and `entries` per
+    position, `gradient_angle` in degrees and `gradient_norm_ratio` as in `gradient_agreement` (None where nothing was compared).
     """
     dot, exact, cached = (means.get(name, 0.0) for name in ("gradient_dot", "gradient_square", "cached_square"))
     compared = exact > 0 and cached > 0
     return {
-        "kl": means["kl"],
+        **{name: mean for name, mean in means.items() if name.startswith("kl")},
         "kept_mass": 1.0 - means["tail_mass"],
         "entries": means["entries"],
         "gradient_angle": math.degrees(math.acos(min(1.0, dot / math.sqrt(exact * cached)))) if compared else None,

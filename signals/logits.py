@@ -18,6 +18,10 @@ outcome keeps its relative precision, a tail of 1e-4 behind a confident head inc
 
 Decoding adds them up and normalises over head and tail. Ids are stored as ranks in the order of the teacher's mean
 probability; entries of equal level are sorted by rank and all but the first stored as the difference to the one before.
+
+At another temperature T the distribution is p^(1/T) over its sum: the head's log-ratios are divided by T, and the tail's
+level is round( log(p_0^(1/T) / sum off the head of p^(1/T)) / step ), stored for each T that was named (`top-k` alone: draws
+from p stand for p).
 """
 
 from collections.abc import Mapping
@@ -53,6 +57,8 @@ class LogitIntegers:
     """[draws]: ascending within a position, repeats allowed"""
     tail_entropies: Tensor
     """[positions]: -sum over the tail of p log p, in units of ENTROPY_STEP"""
+    tail_levels: Tensor
+    """[temperatures, positions]: level 0 at the code's other temperatures; 0 where nothing lies off the head"""
 
     def to(self, device: torch.device | str) -> "LogitIntegers":
         """The same integers on a device."""
@@ -61,7 +67,7 @@ class LogitIntegers:
 
 def join_integers(parts: list[LogitIntegers]) -> LogitIntegers:
     """Positions of several parts, end to end."""
-    return LogitIntegers(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(LogitIntegers)))
+    return LogitIntegers(*(torch.cat([getattr(part, f.name) for part in parts], dim=-1) for f in fields(LogitIntegers)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,8 @@ class LogitCode:
     vocab_rows: int
     order: Tensor
     """int64 [tokenizer size]: the ids that may be kept or drawn, by falling mean probability of the teacher."""
+    temperatures: tuple[float, ...] = ()
+    """At which `top-k` can be decoded, beside 1."""
 
     def encode(self, log_p: Tensor, uniforms: Tensor) -> LogitIntegers:
         """Integers of full log-probabilities [positions, vocab_rows], float32, on their device.
@@ -116,7 +124,8 @@ class LogitCode:
         tail = (1.0 - torch.where(inside, kept.exp(), 0.0).sum(-1)).clamp_min(0.0)
         codes, levels = self._head_integers(kept, self._ranks_of(ids), inside, tail)
         draws, draw_sizes, entropies = self._tail_integers(log_p, ids, inside, tail, uniforms)
-        found = (sizes, codes[inside], levels[inside], draw_sizes, draws, entropies)
+        tempered = self._tail_levels(log_p, ids, inside)
+        found = (sizes, codes[inside], levels[inside], draw_sizes, draws, entropies, tempered)
         return LogitIntegers(*(tensor.to(torch.int32) for tensor in found))
 
     def _head(self, log_p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,9 +157,22 @@ class LogitCode:
         tied = levels == 0
         tied[:, 0] = False
         codes = torch.where(tied, torch.diff(ranks, dim=-1, prepend=ranks[:, :1]), ranks)
-        to_tail = ((first[:, 0] - tail.clamp_min(_LEAST_TAIL).log()) / self.step).round().long()
-        levels[:, 0] = torch.where(inside.sum(-1) < self.vocab_rows, to_tail, 0)
+        levels[:, 0] = self._tail_level(first[:, 0], tail, inside)
         return codes, levels
+
+    def _tail_level(self, first: Tensor, tail: Tensor, inside: Tensor) -> Tensor:
+        """log(p_0 / m) in steps, int64 [positions]; 0 where nothing lies off the head."""
+        level = ((first - tail.clamp_min(_LEAST_TAIL).log()) / self.step).round().long()
+        return torch.where(inside.sum(-1) < self.vocab_rows, level, 0)
+
+    def _tail_levels(self, log_p: Tensor, ids: Tensor, inside: Tensor) -> Tensor:
+        """The same at every other temperature, [temperatures, positions]."""
+        levels = [torch.empty((0, len(log_p)), dtype=torch.int64, device=log_p.device)]
+        for temperature in self.temperatures:
+            kept = (log_p / temperature).log_softmax(-1).gather(-1, ids)
+            tail = (1.0 - torch.where(inside, kept.exp(), 0.0).sum(-1)).clamp_min(0.0)
+            levels.append(self._tail_level(kept[:, 0], tail, inside)[None])
+        return torch.cat(levels)
 
     def _tail_integers(
         self, log_p: Tensor, ids: Tensor, inside: Tensor, tail: Tensor, uniforms: Tensor
@@ -167,12 +189,14 @@ class LogitCode:
         draws, sizes = draw_tail(p.index_select(1, self.order), tail, self.draws, uniforms.to(log_p.device))
         return draws, sizes, (entropies / ENTROPY_STEP).round().clamp_min(0.0)
 
-    def decode(self, stored: LogitIntegers) -> SparseDistributions:
-        """The distributions of stored positions, on the device of the integers."""
+    def decode(self, stored: LogitIntegers, temperature: float = 1.0) -> SparseDistributions:
+        """The distributions of stored positions, on the device of the integers, at 1 or one of the code's temperatures."""
         sizes = stored.head_sizes.long()
         position = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
         ranks, below, to_tail = _head_from(stored.head_codes.long(), stored.head_levels.long(), sizes, position)
-        log_p, tail_mass = self._normalised(below, to_tail, sizes, position)
+        if temperature != 1.0:
+            to_tail = stored.tail_levels[self.temperatures.index(temperature)].long()
+        log_p, tail_mass = self._normalised(below.float() * (-self.step / temperature), to_tail, sizes, position)
         draw_sizes = stored.draw_sizes.long()
         drawn = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), draw_sizes)
         weight = tail_mass.clamp_min(1.0 / max(1, self.draws)) / draw_sizes.clamp_min(1)
@@ -188,10 +212,9 @@ class LogitCode:
             one_tail=not self.draws,
         )
 
-    def _normalised(self, below: Tensor, to_tail: Tensor, sizes: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def _normalised(self, relative: Tensor, to_tail: Tensor, sizes: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the head's entries and the tail's mass [positions], which sum to one."""
-        relative = below.float() * -self.step
-        head = torch.zeros(len(sizes), device=below.device).index_add(0, position, relative.exp()).log()
+        head = torch.zeros(len(sizes), device=relative.device).index_add(0, position, relative.exp()).log()
         tail = torch.where(sizes < self.vocab_rows, to_tail.float() * -self.step, float("-inf"))
         tail = torch.where(sizes > 0, tail, 0.0)
         normaliser = torch.logaddexp(head, tail)
@@ -210,6 +233,7 @@ def logit_code_from(description: Mapping[str, Any], vocab_rows: int, order: Tens
         top_p=float(description["top_p"]),
         draws=int(description["draws"]),
         step=float(description["step"]),
+        temperatures=tuple(map(float, description["temperatures"])),
         vocab_rows=vocab_rows,
         order=order.long(),
     )

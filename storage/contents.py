@@ -34,6 +34,8 @@ _HEADS = {"logits.head.sizes": "target", "logits.head.codes": "entry", "logits.h
 _DRAWS = {"logits.draw.sizes": "target", "logits.draw.gaps": "entry", "logits.tail_entropies": "target"}
 LOGIT_COLUMNS = {"top-k": _HEADS, "sampled": _DRAWS, "hybrid": _HEADS | _DRAWS}
 """Columns of the next-token distributions by kind, with their axis."""
+TAIL_LEVELS = "logits.tail_levels"
+"""The column of those that have other temperatures, [temperatures, targets]."""
 
 Expected = dict[str, tuple[str, list[int]]]
 """Column name -> axis and shape."""
@@ -98,6 +100,8 @@ def logits_columns(marker: Mapping[str, Any], signal: Mapping[str, Any] | None) 
     for name, axis in LOGIT_COLUMNS[signal["kind"]].items() if signal else ():
         info = marker["columns"].get(name, {"shape": [0]})
         expected[name] = (axis, [marker["tokens"]["target"]] if axis == "target" else list(info["shape"])[:1])
+    if signal and signal["temperatures"]:
+        expected[TAIL_LEVELS] = ("target", [len(signal["temperatures"]), marker["tokens"]["target"]])
     return expected
 
 

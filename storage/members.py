@@ -49,6 +49,7 @@ TEXT = Value(lambda v: type(v) is str, "a text")
 OBJECT = Value(lambda v: type(v) is dict, "an object")
 BOOLEAN = Value(lambda v: type(v) is bool, "true or false")
 NUMBER = Value(lambda v: type(v) in (int, float) and abs(v) < 1e300, "a number")
+ABOVE_ZERO = Value(lambda v: type(v) in (int, float) and 0 < v < 1e300, "a positive number")
 DIGEST = Value(lambda v: type(v) is str and bool(re.fullmatch("[0-9a-f]{64}", v)), "a SHA-256 in hexadecimal")
 NATURAL, POSITIVE = _integer(0), _integer(1)
 ID = _integer(0, LARGEST_VOCABULARY)
@@ -59,6 +60,7 @@ LOGITS = {
     "kind": _one_of("top-k", "sampled", "hybrid"),
     **dict.fromkeys(("k", "draws"), NATURAL),
     **dict.fromkeys(("top_p", "step", "entropy_step"), NUMBER),
+    "temperatures": [ABOVE_ZERO],
 }
 FACTS = {
     "model_type": TEXT,

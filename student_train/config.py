@@ -24,6 +24,8 @@ class TrainConfig:
     """`6L384H` (the default), `6E3D384H`, or a T5 config.json; with `init` the checkpoint has its own."""
     objective: str = "miniend-e"
     logits: bool = True
+    temperature: float = 1.0
+    """Of teacher and student in the logit term; other than 1 it must be one that the cache was dumped with."""
     cross_relation: str = "qk"
     relation_heads: int | None = None
     weight: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class TrainConfig:
             _require(
                 getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
             )
+        _require(self.temperature > 0, f"--temperature must be positive, not {self.temperature:g}")
         _require(self.optimizer in OPTIMISERS, f"--optimizer {self.optimizer!r}: expected {' or '.join(OPTIMISERS)}")
         _require(self.schedule in SCHEDULES, f"--schedule {self.schedule!r}: expected one of {', '.join(SCHEDULES)}")
         _require(self.seed >= 0, "--seed must not be negative")

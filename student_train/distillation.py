@@ -159,7 +159,9 @@ class Distillation(nn.Module):
         if "logits" in self.objective.weights:
             assert self._logit_code is not None
             assert batch.logits is not None
-            sums["logits"] = sparse_kl(logits, self._logit_code.decode(batch.logits)).sum()
+            temperature = self.objective.temperature
+            target = self._logit_code.decode(batch.logits, temperature)
+            sums["logits"] = sparse_kl(logits.float() / temperature, target).sum() * temperature**2
         if "labels" in self.objective.weights:
             labels = batch.labels[batch.valid["target"]]
             sums["labels"] = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")

@@ -33,8 +33,9 @@ class Columns:
 
     coefficients: tuple[tuple[str, str], ...]
     """(column, axis)"""
-    logits: tuple[str, int] | None
-    """Kind of the cached distributions and number of ids that they can name; None where they are not needed"""
+    logits: tuple[str, int, bool] | None
+    """Kind of the cached distributions, number of ids that they can name, and whether at another temperature than 1; None where
+    they are not needed"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ CROSS_READINGS = {"qk": ("query_key",), "qq_kk_vv": ("query", "key", "value")}
 READINGS = {
     "labels": "hard-label cross-entropy, mean over target positions",
     "logits": "KL(teacher || student) of the cached distribution (top-k: its tail as one outcome; else in expectation), "
-    "temperature 1, mean over target positions (equal in gradient to the soft cross-entropy of MiniMA, same author)",
+    "mean over target positions (at temperature 1 equal in gradient to the soft cross-entropy of MiniMA, same author)",
     "decoder_self": "mean of the QQ, KK and VV relation KLs of the last decoder self-attention, causal (MiniLMv2 form)",
     "encoder_self": "mean of the QQ, KK and VV relation KLs of the last encoder self-attention (MiniLMv2 form)",
     "cross.qk": "relation KL of the last cross-attention's Q K^T, re-headed: our reading A of the paper's L^CrossAttn",
@@ -52,6 +52,8 @@ class Objective:
     name: str
     weights: Mapping[str, float]
     cross_relation: str = "qk"
+    temperature: float = 1.0
+    """T of the logit term: KL(p^(1/T) || q^(1/T)), both normalised, times T^2 (Hinton et al. 2015, section 2)."""
 
     @property
     def sites(self) -> dict[str, str]:
@@ -65,7 +67,12 @@ class Objective:
 
     def reading(self, term: str) -> str:
         """The sentence that says how a term is computed."""
-        return READINGS[f"cross.{self.cross_relation}" if term == "cross" else term]
+        tempered = (
+            f", at temperature {self.temperature:g}, times its square"
+            if term == "logits" and self.temperature != 1
+            else ""
+        )
+        return READINGS[f"cross.{self.cross_relation}" if term == "cross" else term] + tempered
 
     def relations(self, term: str, site: Site) -> tuple[Relation, ...]:
         """The relations whose KLs a term averages."""
@@ -73,7 +80,9 @@ class Objective:
         return tuple(relation for relation in relations_of(site) if relation.kind in kinds)
 
 
-def build_objective(name: str, logits: bool, cross_relation: str, weights: Sequence[str]) -> Objective:
+def build_objective(
+    name: str, logits: bool, cross_relation: str, weights: Sequence[str], temperature: float = 1.0
+) -> Objective:
     """An objective by name, without its logit term where `logits` is false, with weights such as `cross=0.5`.
 
     Raises ConfigurationError for names, readings and weights that make no sense together.
@@ -87,7 +96,10 @@ def build_objective(name: str, logits: bool, cross_relation: str, weights: Seque
             f"--no-logits goes with {' and '.join(OPTIONAL_LOGITS)}; objective {name} has no such variant"
         )
     chosen = dict.fromkeys((term for term in OBJECTIVES[name] if logits or term != "logits"), 1.0)
-    return Objective(name=name, weights=chosen | _parse_weights(weights, chosen), cross_relation=cross_relation)
+    if temperature != 1.0 and "logits" not in chosen:
+        raise ConfigurationError(f"--temperature is that of the logit term, which objective {name} is without here")
+    weighted = chosen | _parse_weights(weights, chosen)
+    return Objective(name=name, weights=weighted, cross_relation=cross_relation, temperature=temperature)
 
 
 def _parse_weights(weights: Sequence[str], chosen: Mapping[str, float]) -> dict[str, float]:
@@ -111,10 +123,8 @@ def required_codecs(objective: Objective, cache: Cache) -> dict[str, SiteCodec]:
 
     Raises CacheMismatchError when the cache lacks a signal that the objective needs.
     """
-    if "logits" in objective.weights and not cache.plan.document["signals"]["logits"]:
-        raise CacheMismatchError(
-            f"objective {objective.name} needs logits, which {cache.path} was dumped without (--logits none)"
-        )
+    if "logits" in objective.weights:
+        _require_logits(objective, cache)
     found = {}
     for term, name in objective.sites.items():
         layers = [codec for codec in cache.codecs.values() if codec.site.name == name]
@@ -125,3 +135,17 @@ def required_codecs(objective: Objective, cache: Cache) -> dict[str, SiteCodec]:
             )
         found[term] = max(layers, key=lambda codec: codec.site.layer)
     return found
+
+
+def _require_logits(objective: Objective, cache: Cache) -> None:
+    if cache.logit_code is None:
+        raise CacheMismatchError(
+            f"objective {objective.name} needs logits, which {cache.path} was dumped without (--logits none)"
+        )
+    stored = (1.0, *cache.logit_code.temperatures)
+    if objective.temperature not in stored:
+        names = ", ".join(f"{temperature:g}" for temperature in stored)
+        raise CacheMismatchError(
+            f"--temperature {objective.temperature:g}: {cache.path} has logits at temperature {names}; "
+            "dump with --logits top-k and --temperatures for others"
+        )

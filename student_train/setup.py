@@ -115,7 +115,9 @@ def _columns(objective: Objective, codecs: Mapping[str, SiteCodec], cache: Cache
             if any(block in place.blocks for r in objective.relations(term, codec.site) for block in (r.left, r.right)):
                 used[column] = place.axis
     wanted = "logits" in objective.weights and cache.logit_code
-    return Columns(tuple(used.items()), (wanted.kind, len(wanted.order)) if wanted else None)
+    return Columns(
+        tuple(used.items()), (wanted.kind, len(wanted.order), objective.temperature != 1) if wanted else None
+    )
 
 
 def _freeze_unreached(distillation: Distillation, batch: Batch) -> list[str]:

@@ -54,7 +54,9 @@ def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
     cache = open_cache(config.cache, config.allow_unfinished, part_taken(config.output))
     if not len(cache.training):
         raise ConfigurationError(f"{config.cache} has no training examples published yet; run dump-teacher again")
-    objective = build_objective(config.objective, config.logits, config.cross_relation, config.weight)
+    objective = build_objective(
+        config.objective, config.logits, config.cross_relation, config.weight, config.temperature
+    )
     codecs = required_codecs(objective, cache)
     setup = set_up(config, cache, objective, codecs, say)
     claim_output(config, cache, setup.student.config.to_dict())

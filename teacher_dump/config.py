@@ -67,6 +67,8 @@ class DumpConfig:
     """Entries kept per target position by `top-k`."""
     top_p: float = 1.0
     """Mass at which a `top-k` list may end before k."""
+    temperatures: tuple[float, ...] = ()
+    """Temperatures beside 1 at which students may ask for `top-k`."""
     draws: int = 20
     """N of `sampled` and `hybrid`."""
     logit_step: float = 1 / 8
@@ -126,6 +128,7 @@ class DumpConfig:
         _require(0 < self.hidden_error < 1, "--hidden-error must lie between 0 and 1")
         _require(0 < self.top_p <= 1, "--top-p must lie above 0 and be at most 1")
         _require(1e-5 <= self.logit_step <= 1, "--logit-step must lie between 1e-5 and 1 nats")
+        self._check_temperatures()
         _require(self.seed >= 0, "--seed must not be negative")
         _require(0 < self.noise_density < 1, "--noise-density must lie between 0 and 1")
         fields = 2 if self.objective == "pairs" else 1
@@ -136,6 +139,21 @@ class DumpConfig:
         _require(
             self.objective != "pairs" or self.passes == 1,
             "--passes needs fresh corruptions; pairs would only be repeated, so leave it at 1",
+        )
+
+    def _check_temperatures(self) -> None:
+        _require(
+            self.logits == "top-k" or not self.temperatures,
+            f"--temperatures needs --logits top-k: what {self.logits} draws at temperature 1 stands for no other",
+        )
+        for value in self.temperatures:
+            _require(
+                0.1 <= value <= 100 and value != 1,
+                f"--temperatures must lie between 0.1 and 100 and not be 1, which is always there; found {value:g}",
+            )
+        _require(
+            len(set(self.temperatures)) == len(self.temperatures),
+            "--temperatures: expected different ones, found one twice",
         )
 
     @property

@@ -114,6 +114,7 @@ def _logits_body(config: DumpConfig, tokenizer_size: int) -> dict[str, Any]:
         "draws": 0 if config.logits == "top-k" else config.draws,
         "step": config.logit_step,
         "entropy_step": ENTROPY_STEP,
+        "temperatures": [*config.temperatures],
     }
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..signals.fidelity import MeanOf
-from ..signals.logit_kl import coarsened_kl, gradient_agreement
+from ..signals.logit_kl import coarsened_kl, gradient_agreement, tempered_kl
 from ..signals.logits import LogitCode, LogitIntegers, SparseDistributions, join_integers
 
 _ROWS = 512
@@ -48,6 +48,7 @@ class LogitEncoder:
             if self._code is not None:
                 parts.append(self._code.encode(log_p, uniforms[rows]))
                 self._measure(self._code.decode(parts[-1]), log_p, into)
+                self._measure_tempered(self._code, parts[-1], log_p, into)
                 self._compare(log_p[measured[rows]], uniforms[rows][measured[rows].cpu()], into)
         return join_integers(parts) if parts else None
 
@@ -56,6 +57,12 @@ class LogitEncoder:
         into.add("kl", MeanOf(float(coarsened_kl(log_p, target).sum()), positions))
         into.add("tail_mass", MeanOf(float(target.tail_mass.sum()), positions))
         into.add("entries", MeanOf(float(len(target.head_ids) + len(target.draw_ids)), positions))
+
+    def _measure_tempered(self, code: LogitCode, stored: LogitIntegers, log_p: Tensor, into: LogitMeasurements) -> None:
+        for temperature in code.temperatures:
+            target = code.decode(stored, temperature)
+            kl = coarsened_kl((log_p / temperature).log_softmax(-1), target)
+            into.add(tempered_kl(temperature), MeanOf(float(kl.sum()), len(log_p)))
 
     def _compare(self, log_p: Tensor, uniforms: Tensor, into: LogitMeasurements) -> None:
         if self._code is None or self._reference is None or not len(log_p):

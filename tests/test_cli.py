@@ -22,18 +22,20 @@ OPTIONS = {
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
         --objective --input-length --target-length --noise-density
         --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --draws --logit-step --calibration-examples --batch-size
+        --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step
+        --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment --force
     """,
     "estimate": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
         --objective --input-length --target-length --noise-density
         --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --draws --logit-step --calibration-examples --batch-size
+        --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step
+        --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --sample-examples --epochs --json
     """,
     "train-student": """
-        --cache --output --size --objective --logits --no-logits --cross-relation --relation-heads --weight --steps
+        --cache --output --size --objective --logits --no-logits --temperature --cross-relation --relation-heads --weight --steps
         --batch-size --accumulate --optimizer --learning-rate --warmup-steps --schedule --weight-decay --clip --bf16 --device
         --init --init-from-teacher --log-every --save-every --eval-every --seed --allow-unfinished
     """,
@@ -158,7 +160,7 @@ def test_the_defaults_of_the_command_line_are_those_of_the_library():
 
     of_library = {f.name: f.default for f in fields(DumpConfig) if f.default is not MISSING}
     of_command = {parameter.name: parameter.default for parameter in commands()["dump-teacher"].params}
-    for several in ("field", "corpus_weight"):
+    for several in ("field", "corpus_weight", "temperatures"):
         assert of_command.pop(several) in (None, [], ())
         of_library.pop(several)
     assert {name: of_command[name] for name in of_library} == of_library
@@ -235,6 +237,9 @@ def test_an_estimate_says_what_a_dump_would_take_and_writes_nothing(run, materia
         ({"logit-step": 1.5}, "--logit-step must lie between"),
         ({"draws": 0}, "--draws must be at least 1, not 0"),
         ({"top-p": 0}, "--top-p must lie above 0"),
+        ({"temperatures": 2}, "--temperatures needs --logits top-k"),
+        ({"logits": "top-k", "temperatures": 1}, "must lie between 0.1 and 100 and not be 1"),
+        ({"logits": "top-k", "temperatures": "nan"}, "must lie between 0.1 and 100"),
         ({"top-p": 1.01}, "--top-p must lie above 0 and be at most 1"),
         ({"calibration-examples": 2}, "--calibration-examples must be at least 3"),
         ({"examples": 2}, "at least 3"),

@@ -24,13 +24,14 @@ IDS = 300
 EACH = pytest.mark.parametrize("kind", KINDS)
 
 
-def encoded(kind, positions=30, rows=300):
+def encoded(kind, positions=30, rows=300, temperatures=()):
     """Flat and confident positions in turns, so that lists of all lengths stand beside each other."""
     generator = torch.Generator().manual_seed(0)
     scale = torch.linspace(0, 9, positions)[torch.randperm(positions, generator=generator), None]
     log_p = (scale * torch.randn(positions, rows, generator=generator)).log_softmax(-1)
     order = torch.randperm(rows, generator=generator)
-    code = LogitCode(kind=kind, top_p=1.0, step=1 / 8, vocab_rows=rows, order=order, **KINDS[kind])
+    settings_ = {"top_p": 1.0, "step": 1 / 8, "vocab_rows": rows, "order": order, "temperatures": temperatures}
+    code = LogitCode(kind=kind, **settings_, **KINDS[kind])
     return code.encode(log_p, torch.rand(positions, generator=generator, dtype=torch.float64))
 
 
@@ -57,6 +58,17 @@ def test_what_was_encoded_is_read_back(kind, codec, tmp_path):
         getattr(part, name).dtype == torch.int32 for part in parts for name in LogitIntegers.__dataclass_fields__
     )
     assert same(join_integers(parts), stored)
+
+
+def test_levels_at_other_temperatures_are_read_where_they_are_asked_for(tmp_path):
+    """Most students train at temperature 1 and should not pay for them."""
+    stored = encoded("top-k", temperatures=(2.0, 0.5))
+    folder = published(tmp_path / "shard", "top-k", stored)
+    assert list(folder.columns["logits.tail_levels"]["shape"]) == [2, 30]
+    found = read_logits(folder, "top-k", IDS, tempered=True)
+    assert same(found.positions(0, 30), stored)
+    assert same(join_integers([found.positions(0, 11), found.positions(11, 30)]), stored)
+    assert read_logits(folder, "top-k", IDS).positions(4, 9).tail_levels.shape == (0, 5)
 
 
 @EACH
@@ -96,6 +108,7 @@ def test_any_lists_come_back_from_any_slice(tmp_path_factory, lists, data):
         tensor(len(draws) for _, draws, _ in lists),
         tensor(rank for _, draws, _ in lists for rank in draws),
         tensor(entropy for _, _, entropy in lists),
+        torch.empty((0, len(lists)), dtype=torch.int32),
     )
     found = read_logits(published(tmp_path_factory.mktemp("any") / "shard", "hybrid", stored), "hybrid", 2000)
     start = data.draw(st.integers(0, len(lists)))

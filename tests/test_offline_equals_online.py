@@ -43,6 +43,7 @@ RUNS = {
     "logits hybrid": {"objective": "logits"},
     "scratch": {"objective": "scratch"},
     "logits": {"objective": "logits"},
+    "logits at temperature 2": {"objective": "logits", "temperature": 2.0},
     "minilm": {"objective": "minilm"},
     "implicit": {"objective": "implicit"},
     "d by qk": {"objective": "miniend-d"},
@@ -68,8 +69,16 @@ def home(one_thread, tmp_path_factory):
     """A folder with an untied, gated teacher (uniform relations at the published scale) and its near-lossless cache."""
     folder = tmp_path_factory.mktemp("online")
     settings = {**PAIRS, **LOSSLESS, "validation_examples": 0, "relation_temperature": "calibrated", "sharpen": 1.0}
+    settings["temperatures"] = (4.0, 2.0)
     build_tiny_cache(folder, tied=False, v11=True, d_kv=12, **settings)
-    hybrid = {**settings, "logits": "hybrid", "draws": DRAWS, "signals": "", "cache": folder / "hybrid"}
+    hybrid = {
+        **settings,
+        "logits": "hybrid",
+        "temperatures": (),
+        "draws": DRAWS,
+        "signals": "",
+        "cache": folder / "hybrid",
+    }
     build_tiny_cache(folder, teacher=folder / "teacher", **hybrid)
     return folder
 
@@ -198,11 +207,12 @@ def naive_loss(teacher, student, examples, settings, temperatures, causal, paddi
             log_q = ours["logits"].double().log_softmax(-1)
             total += -log_q.gather(-1, labels[..., None])[..., 0][target_valid].mean()
         elif term == "logits":
-            log_p, log_q = (side["logits"].double().log_softmax(-1)[target_valid] for side in (theirs, ours))
+            t = settings.get("temperature", 1.0)
+            log_p, log_q = ((side["logits"].double() / t).log_softmax(-1)[target_valid] for side in (theirs, ours))
             if draws:
                 total += draws.loss(log_p, log_q)
             elif settings.get("logits") is not False:
-                total += (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+                total += t**2 * (log_p.exp() * (log_p - log_q)).sum(-1).mean()
         else:
             valid = {"encoder": input_valid, "decoder": target_valid}
             alpha = next(found for name, found in temperatures.items() if name.startswith(term))

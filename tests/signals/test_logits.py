@@ -1,7 +1,7 @@
 """Cached next-token distributions: what is stored decodes within its step, in the promised order, for every kind."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -300,11 +300,47 @@ def test_ranks_are_by_falling_mean_probability_and_the_smaller_id_among_equals()
     assert rank_order(mean, 4).tolist() == [1, 3, 0, 2]
 
 
+@pytest.mark.parametrize("temperature", [0.5, 2.0, 5.0])
+@pytest.mark.parametrize("k", [1, 8, 44])
+def test_at_another_temperature_head_and_tail_are_those_of_the_tempered_teacher(k, temperature):
+    """The tail's mass at temperature 1 says nothing of it: at 5 it may be most of everything."""
+    log_p = teacher()
+    coder = replace(code(allowed=44, k=k), temperatures=(3.0, temperature))
+    stored = coder.encode(log_p, uniforms(40))
+    found = coder.decode(stored, temperature)
+    exact = (log_p.double() / temperature).log_softmax(-1)
+    within = STEP * max(1.0, 1 / temperature)  # log-ratios are rounded before they are divided
+    for position, (ids, kept) in enumerate(heads(found)):
+        assert float((kept - exact[position, ids]).abs().max()) <= within
+        tail = float(1 - exact[position, ids].exp().sum())
+        assert float(found.tail_mass[position]) == pytest.approx(tail, rel=2 * within, abs=1e-6)
+        assert float(kept.exp().sum() + found.tail_mass[position]) == pytest.approx(1, abs=1e-6)
+    assert float(coarsened_kl(exact.float(), found).mean()) < within**2
+    assert same(replace(stored, tail_levels=stored.tail_levels[:0]), code(allowed=44, k=k).encode(log_p, uniforms(40)))
+
+
+def test_a_whole_vocabulary_has_no_tail_at_any_temperature():
+    """1 - sum is rounding noise then, and its logarithm a level like any other."""
+    coder = replace(code(k=50), temperatures=(2.0,))
+    stored = coder.encode(teacher(), uniforms(40))
+    assert stored.tail_levels.tolist() == [[0] * 40]
+    assert float(coder.decode(stored, 2.0).tail_mass.max()) == 0
+
+
+def test_a_temperature_that_was_not_named_cannot_be_decoded():
+    """The head alone would do, and be wrong in its normaliser."""
+    coder = replace(code(), temperatures=(2.0,))
+    with pytest.raises(ValueError):
+        coder.decode(coder.encode(teacher(), uniforms(40)), 4.0)
+
+
 def test_a_code_is_rebuilt_from_its_description():
     """A plan's numbers may come back from JSON as other types."""
     described = {"kind": "hybrid", "k": 20, "top_p": 1, "draws": 20, "step": 0.125, "entropy_step": 0.125}
+    described["temperatures"] = [2, 4.5]
     found = logit_code_from(described, 50, torch.arange(44, dtype=torch.int32))
     assert (found.kind, found.k, found.top_p, found.draws, found.step, found.vocab_rows) == (
         "hybrid", 20, 1.0, 20, 0.125, 50,
     )  # fmt: skip
     assert found.order.dtype == torch.int64
+    assert found.temperatures == (2.0, 4.5)

@@ -112,6 +112,20 @@ def test_a_cache_without_logits_refuses_what_needs_them(poor_caches, name):
         required_codecs(build_objective(name, True, "qk", ()), poor_caches["no-logits"])
 
 
+def test_a_temperature_that_the_cache_lacks_is_refused_with_those_it_has(poor_caches):
+    """The log-probabilities at 1 are there, but not the normaliser at another temperature."""
+    with pytest.raises(CacheMismatchError, match=r"--temperature 2: .*few has logits at temperature 1; dump with"):
+        required_codecs(build_objective("logits", True, "qk", (), 2.0), poor_caches["few"])
+
+
+def test_a_temperature_without_a_logit_term_is_refused():
+    """Relations have temperatures of their own; a user who sets this one means the logits."""
+    with pytest.raises(ConfigurationError, match="--temperature is that of the logit term, which objective minilm"):
+        build_objective("minilm", True, "qk", (), 2.0)
+    with pytest.raises(ConfigurationError, match="objective miniend-e is without here"):
+        build_objective("miniend-e", False, "qk", (), 2.0)
+
+
 @pytest.mark.parametrize("name", ["miniend-d", "miniend-e"])
 def test_a_missing_site_is_named_beside_what_the_cache_holds(poor_caches, name):
     """The user has to know what to dump again."""

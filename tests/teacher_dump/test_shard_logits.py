@@ -1,10 +1,11 @@
 """Encoding a batch's logits: in pieces or at once the same integers, and measurements of what they say they are."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
+from miniend.signals.logit_kl import coarsened_kl
 from miniend.signals.logits import LogitCode
 from miniend.teacher_dump import shard_logits
 from miniend.teacher_dump.shard_logits import LogitEncoder, LogitMeasurements
@@ -63,6 +64,17 @@ def test_gradients_are_compared_at_the_chosen_positions_alone(kind):
     assert {into.fidelity[n].count for n in ("gradient_dot", "gradient_square", "cached_square")} == {3}
     one = [encode(code_of(kind), measured=(n,))[-1].fidelity["gradient_dot"].total for n in (0, 3, 4)]
     assert into.fidelity["gradient_dot"].total == pytest.approx(sum(one), rel=1e-5)
+
+
+def test_rounding_is_measured_at_every_temperature():
+    """A tail that is negligible at temperature 1 is coarse at 4."""
+    code = replace(code_of("top-k"), temperatures=(2.0, 0.5))
+    logits, _, _, stored, into = encode(code)
+    for temperature in code.temperatures:
+        log_p = (logits / temperature).log_softmax(-1)
+        kl = float(coarsened_kl(log_p, code.decode(stored, temperature)).mean())
+        assert into.fidelity[f"kl at {temperature:g}"].mean == pytest.approx(kl, rel=1e-4)
+        assert 0 < kl < 1e-2
 
 
 def test_without_a_code_the_teachers_loss_is_measured_alone():
