@@ -1,11 +1,14 @@
-"""One progress bar for all long work: tqdm with rate and time left, silent when the output is not a terminal."""
+"""What long work shows: one kind of progress bar (tqdm, silent when the output is not a terminal), and lines for people."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
+
+Say = Callable[[str], None]
+"""Takes a line for people; the command line prints it."""
 
 
 def progress_bar(description: str, total: int | None, unit: str, initial: int = 0, shown: bool = True) -> Any:

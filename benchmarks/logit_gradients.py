@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miniend.devices import choose_device
 from miniend.logit_columns import logit_columns
 from miniend.progress import progress_bar
 from miniend.signals.logit_kl import sparse_kl
@@ -38,10 +37,9 @@ from miniend.student_train.student import build_student
 from miniend.teacher_dump.batches import TeacherBatch, batches_of, run_teacher
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.examples import ExampleSource
-from miniend.teacher_dump.mixture import parse_mixture
-from miniend.teacher_dump.plan import ensure_plan, plan_body
-from miniend.teacher_dump.teacher import Teacher, load_teacher
-from miniend.teacher_dump.tokenizer import TextTokenizer
+from miniend.teacher_dump.prepare import open_sources, prepare_examples
+from miniend.teacher_dump.teacher import Teacher
+from miniend.teacher_dump.worker import Worker
 
 KINDS = (
     *(("top-k", k, 0, 1 / 8) for k in (8, 16, 64)),
@@ -80,9 +78,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     asked = parse()
-    device = choose_device(asked.device)
-    print(f"{platform.machine()}, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    teacher, source, plan = prepare(asked, device)
+    teacher, source, plan = prepare(asked)
+    print(f"{platform.machine()}, {teacher.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     per_example = plan["objective"]["target_length"]
     measured = math.ceil(asked.tokens / per_example)
     batches = [run_teacher(teacher, e, []) for e in batches_of(source, "validation", 0, measured, asked.batch_size)]
@@ -107,7 +104,7 @@ def main() -> None:
         print(f"{target.name:<28}{target.entries:>8.1f}  {target.bytes:<42}{cells}")
 
 
-def prepare(asked: argparse.Namespace, device: torch.device) -> tuple[Teacher, ExampleSource, dict[str, Any]]:
+def prepare(asked: argparse.Namespace) -> tuple[Teacher, ExampleSource, dict[str, Any]]:
     """Teacher, and segments for training and measurement, as a dump makes them."""
     config = DumpConfig(
         teacher=asked.teacher,
@@ -118,15 +115,11 @@ def prepare(asked: argparse.Namespace, device: torch.device) -> tuple[Teacher, E
         input_length=asked.input_length,
         mean_span=asked.mean_span,
         signals="",
+        device=asked.device,
     )
-    mixture = parse_mixture(config).pinned()
-    tokenizer = TextTokenizer.load(config.teacher)
-    teacher = load_teacher(config.teacher, config.dtype, device)
-    body = plan_body(config, teacher, mixture.fingerprint(), tokenizer.describe(True))
-    plan = ensure_plan(config, body, tokenizer.files()).document
-    source = ExampleSource(config.cache, plan)
-    source.segments.ensure(config.validation_examples, config.examples, mixture.documents, tokenizer.encode_batch)
-    return teacher, source, plan
+    sources = open_sources(config, Worker())
+    plan, source = prepare_examples(config, sources)
+    return sources.teacher, source, plan
 
 
 def build_targets(batches: list[TeacherBatch], plan: dict[str, Any], source: ExampleSource) -> list[Target]:

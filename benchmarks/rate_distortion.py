@@ -32,11 +32,8 @@ from miniend.storage.columns import Column, read_column, write_column
 from miniend.teacher_dump.batches import batches_of, run_teacher
 from miniend.teacher_dump.calibrate import planned_sites
 from miniend.teacher_dump.config import DumpConfig
-from miniend.teacher_dump.examples import ExampleSource
-from miniend.teacher_dump.mixture import parse_mixture
-from miniend.teacher_dump.plan import ensure_plan, plan_body
-from miniend.teacher_dump.teacher import load_teacher
-from miniend.teacher_dump.tokenizer import TextTokenizer
+from miniend.teacher_dump.prepare import open_sources, prepare_examples
+from miniend.teacher_dump.worker import Worker
 
 
 def parse() -> argparse.Namespace:
@@ -80,15 +77,12 @@ def teacher_samples(asked: argparse.Namespace, folder: Path) -> dict[Site, list[
         input_length=asked.input_length,
         mean_span=asked.mean_span,
         signals=asked.sites,
+        device="cpu",
         threads=1,
     )
-    mixture = parse_mixture(config).pinned()
-    tokenizer = TextTokenizer.load(config.teacher)
-    teacher = load_teacher(config.teacher, "float32", torch.device("cpu"))
-    body = plan_body(config, teacher, mixture.fingerprint(), tokenizer.describe(True))
-    plan = ensure_plan(config, body, tokenizer.files()).document
-    source = ExampleSource(config.cache, plan)
-    source.segments.ensure(0, asked.examples, mixture.documents, tokenizer.encode_batch)
+    sources = open_sources(config, Worker())
+    teacher = sources.teacher
+    plan, source = prepare_examples(config, sources)
     sites = planned_sites(plan)
     found: dict[Site, list[SiteSample]] = {site: [] for site in sites}
     for examples in batches_of(source, "train", 0, asked.examples, 16):

@@ -5,13 +5,13 @@ trained without it; then the table that a newcomer wants to see, and a picture. 
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..progress import Say
 from ..student_train.config import TrainConfig
 from ..student_train.train import train_student
 from ..teacher_dump.config import DumpConfig
@@ -20,8 +20,6 @@ from ..teacher_dump.plan import validation_share
 from .demo_report import DemoResult, StudentResult, report_lines
 from .demo_teacher import CORPUS, VOCABULARY, TeacherRecipe, make_tokenizer, pretrain
 from .inspection import inspect_cache
-
-Say = Callable[[str], None]
 
 INPUT_LENGTH = 128
 EXAMPLES, VALIDATION_EXAMPLES, PASSES = 1024, 64, 2

@@ -5,7 +5,7 @@ folder is set aside by a rename, made again, compared with what is left of the o
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from ..devices import choose_device
 from ..errors import CacheDamagedError, CacheMismatchError, ConfigurationError
 from ..pretrained import pin_revision
-from ..progress import progress_bar
+from ..progress import Say, progress_bar
 from ..storage.aside import compared, discard, put_back, set_aside
 from ..storage.folder import PublishedFolder, publish_folder
 from ..storage.layout import calibration_path, plan_path, read_extents, shard_path, shard_table
@@ -34,8 +34,6 @@ from ..teacher_dump.teacher import Teacher, load_teacher
 from ..teacher_dump.tokenizer import TextTokenizer
 from .repair_extents import repair_extents
 from .verify import Report, verify_cache
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -47,8 +47,8 @@ def publish(staged: Path, target: Path) -> bool:
     Raises CacheMismatchError when something that is no folder stands there.
     """
     for path in sorted(staged.rglob("*")):
-        _flush(path)
-    _flush(staged)
+        flush(path)
+    flush(staged)
     try:
         os.rename(staged, target)
     except OSError as error:
@@ -57,7 +57,7 @@ def publish(staged: Path, target: Path) -> bool:
         if error.errno == errno.ENOTDIR:
             raise CacheMismatchError(f"{target} should be a folder of the cache, found a file: move it away") from error
         raise
-    _flush(target.parent)
+    flush(target.parent)
     return True
 
 
@@ -132,8 +132,8 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _flush(path: Path) -> None:
-    """fsync of a file or a folder."""
+def flush(path: Path) -> None:
+    """Make the disk keep a file's content, or a folder's entries, before anything else happens."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

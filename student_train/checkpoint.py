@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import TrainingError
+from ..storage.publish import flush
 
 VERSION = 1
 _TENSORS, _STATE = "state.safetensors", "state.json"
@@ -59,7 +60,7 @@ def save_checkpoint(
     partial.mkdir()
     _write(partial, step, tensors, state)
     os.rename(partial, published)
-    sync(folder)
+    flush(folder)
     for old in _published(folder)[:-keep]:
         shutil.rmtree(old)
     return published
@@ -78,18 +79,9 @@ def write_durably(path: Path, content: bytes) -> None:
     """Replace a file by `content` at once: written aside, flushed to the disk, renamed."""
     aside = path.with_name(f".{path.name}.partial")
     aside.write_bytes(content)
-    sync(aside)
+    flush(aside)
     os.replace(aside, path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Flush a file or a folder's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(path.parent)
 
 
 def _write(partial: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -105,7 +97,7 @@ def _write(partial: Path, step: int, tensors: Mapping[str, Tensor], state: Mappi
     document["sha256"] = _document_digest(document)
     (partial / _STATE).write_text(json.dumps(document, indent=1), encoding="utf-8")
     for path in (partial / _TENSORS, partial / _STATE, partial):
-        sync(path)
+        flush(path)
 
 
 def _read(path: Path) -> Checkpoint:

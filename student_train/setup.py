@@ -1,7 +1,7 @@
 """Putting a run together: student, objective, decoders, optimiser, and what the objective cannot reach."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..cache import Cache
 from ..devices import choose_device
+from ..progress import Say
 from ..signals.relations import check_relation_heads, default_relation_heads
 from ..signals.site_codec import SiteCodec
 from .config import DEFAULT_SIZE, TrainConfig
@@ -20,8 +21,6 @@ from .optimisers import build_optimiser
 from .size import describe_size, student_config
 from .student import build_student, init_from_teacher, load_student
 from .unreached import freeze, require_encoder_gradient, summarise_unreached, unreached_parameters
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

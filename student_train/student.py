@@ -29,7 +29,7 @@ from ..signals.t5 import (
     shrink_tied_embedding,
     untie_head,
 )
-from .checkpoint import sync
+from ..storage.publish import flush
 
 _FROM_TEACHER = (
     "d_kv",
@@ -133,10 +133,10 @@ def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes],
     for path in sorted(
         aside.iterdir(), key=lambda path: (path.suffix == ".safetensors", path.name)
     ):  # weights mean: finished
-        sync(path)
+        flush(path)
         os.replace(path, folder / path.name)
     aside.rmdir()
-    sync(folder)
+    flush(folder)
 
 
 def _correct_config(path: Path, model: Any) -> None:

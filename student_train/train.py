@@ -15,7 +15,7 @@ import torch
 
 from ..cache import open_cache
 from ..errors import ConfigurationError, TrainingError
-from ..progress import progress_bar
+from ..progress import Say, progress_bar
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .distillation import Batch
@@ -31,7 +31,7 @@ from .optimisers import (
 )
 from .report import card_facts
 from .run import CHECKPOINTS, claim_output, is_finished, part_taken
-from .setup import Say, Setup, set_up
+from .setup import Setup, set_up
 from .student import save_student
 
 

@@ -4,13 +4,12 @@ Any number of processes may do this to one cache: whoever comes first prepares i
 shards (storage/claims.py).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 from ..cache import open_cache
-from ..progress import progress_bar
+from ..progress import Say, progress_bar
 from ..storage.claims import Claims
 from ..storage.layout import shards_path
 from ..storage.markers import published
@@ -25,8 +24,6 @@ from .worker import Worker
 
 PREPARATION = "preparation"
 """Name of the claim on everything before the shards."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,17 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
 
 def prepare(config: DumpConfig, sources: Sources) -> Prepared:
     """Plan, segments, extent and calibration, where they are not published yet."""
+    plan, source = prepare_examples(config, sources)
+    table = _table(plan, ensure_extent(config, plan))
+    path = calibration_path(config.cache)
+    if not folder_exists(path, "calibration"):
+        with sources.seconds.counting("calibration"):
+            calibrate(config.cache, plan, sources.teacher, source, config.examples)
+    return Prepared(plan, PublishedFolder(path, "calibration"), source, table)
+
+
+def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[dict[str, Any], ExampleSource]:
+    """The plan and the examples alone: plan and segments, where they are not published yet."""
     plan = ensure_plan(config, sources.body, sources.tokenizer.files()).document
     for parent in parents(config.cache):
         remove_abandoned(parent)
@@ -90,12 +101,7 @@ def prepare(config: DumpConfig, sources: Sources) -> Prepared:
     source = ExampleSource(config.cache, plan)
     with sources.seconds.counting("segments"):
         _ensure_segments(config, source, sources)
-    table = _table(plan, ensure_extent(config, plan))
-    path = calibration_path(config.cache)
-    if not folder_exists(path, "calibration"):
-        with sources.seconds.counting("calibration"):
-            calibrate(config.cache, plan, sources.teacher, source, config.examples)
-    return Prepared(plan, PublishedFolder(path, "calibration"), source, table)
+    return plan, source
 
 
 def chosen(config: DumpConfig, table: list[ShardRange]) -> list[ShardRange]:

@@ -25,7 +25,7 @@ def kill(*_args, **_more):
 
 checkpoint.save_checkpoint(folder, 1, {"weight": torch.full((3,), 1.0)}, {"at": 1}, keep)
 module, name = {"tensors": (checkpoint, "save_file"), "digest": (checkpoint, "_document_digest"),
-                "flush": (checkpoint, "sync"), "rename": (os, "rename"), "removal": (checkpoint.shutil, "rmtree")}[point]
+                "flush": (checkpoint, "flush"), "rename": (os, "rename"), "removal": (checkpoint.shutil, "rmtree")}[point]
 setattr(module, name, kill)
 checkpoint.save_checkpoint(folder, 2, {"weight": torch.full((3,), 2.0)}, {"at": 2}, keep)
 """
