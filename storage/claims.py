@@ -52,6 +52,18 @@ class Claims:
             self._held[name] = lock
         return lock is not None
 
+    def of_others(self) -> list[str]:
+        """What other workers hold."""
+        found = []
+        for path in self._root.glob(CLAIM_PREFIX + "*" + LOCK_SUFFIX):
+            name = path.name.removeprefix(CLAIM_PREFIX).removesuffix(LOCK_SUFFIX)
+            lock = None if name in self._held else lock_file(path)
+            if lock is not None:
+                os.close(lock)
+            elif name not in self._held:
+                found.append(name)
+        return found
+
     def wait(self, name: str, waiting: Callable[[], None]) -> None:
         """Claim `name`, after its holder has released it or died; calls `waiting` once where that takes time."""
         if self.take(name):

@@ -8,6 +8,7 @@ from miniend import open_cache
 from miniend.errors import CacheDamagedError, CacheMismatchError, ConfigurationError, MiniEndError
 from miniend.recipes.repair import RepairConfig, repair_cache
 from miniend.recipes.verify import verify_cache
+from miniend.storage.claims import Claims
 from miniend.teacher_dump.shard import ShardEncoder
 from support.damage import copy_of, document_of, files_of, flip, reseal
 from support.tiny_cache import build_tiny_cache
@@ -228,3 +229,17 @@ def test_an_interrupted_repair_is_taken_up_again(original, cache, mend):
     assert (report.missing, report.leftovers) == (["shards/train-000001"], ["shards/.repair-train-000001"])
     assert mend().redone == {"shards/train-000001": SAME}
     assert files_of(cache) == files_of(original)
+
+
+@pytest.mark.parametrize("held", ["preparation", "train-000000"])
+def test_a_repair_beside_a_dump_that_is_at_work_is_refused(cache, mend, held):
+    """Both would make the same folders, and the repair would report damage that is none."""
+    damage(cache, "shards/train-000001")
+    before = files_of(cache)
+    with Claims(cache) as dump:
+        dump.take(held)
+        with pytest.raises(ConfigurationError, match="a dump is at work there"):
+            mend()
+    assert files_of(cache) == before
+    mend()
+    assert verify_cache(cache).sound

@@ -32,6 +32,17 @@ def test_a_claim_has_one_holder_until_it_is_released(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_others_hold_is_told_apart_from_what_is_ours_and_what_the_dead_left(tmp_path):
+    """A repair beside a dump that is at work would compare with what changes under it."""
+    with Claims(tmp_path) as one, Claims(tmp_path) as other:
+        one.take("train-000001")
+        other.take("preparation")
+        (tmp_path / ".claim-train-000002.lock").touch()
+        assert other.of_others() == ["train-000001"]
+        one.release("train-000001")
+        assert other.of_others() == []
+
+
 def test_the_end_of_the_context_releases_what_an_error_left(tmp_path):
     """A worker that fails in a shard must leave it to the others."""
     try:
