@@ -148,10 +148,13 @@ class PublishedFolder:
         return open_column(self.path.local, name)
 
     def _decoded(self, name: str, array: zarr.Array[Any], start: int, stop: int) -> Values:
-        """Part of a column. Its bytes are the published ones; that they decode is another matter, with a wrong writer."""
+        """Part of a column. Its bytes are the published ones; that they decode is another matter, with a wrong writer.
+
+        Decoders that are not ours raise what they like; of a stream without elements pcodec returns None, on which zarr trips.
+        """
         try:
             return read_part(array, start, stop)
-        except (ValueError, TypeError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError, AttributeError) as error:
             self._damaged(name, f"it does not decode ({error})")
 
     def _checked_bytes(self, name: str, fresh: bool = False) -> bytes:

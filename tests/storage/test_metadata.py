@@ -112,6 +112,8 @@ def test_a_chunk_that_claims_to_be_larger_is_refused(cache):
     metadata, data = read(cache)
     if metadata["codecs"][0]["configuration"]["codecs"][0]["name"] == "numcodecs.pcodec":
         data[0:4] = b"none"
+        refuse(cache, "does not decode", data=bytes(data))
+        data[0:10] = bytes.fromhex("70636f21030000040100")  # a stream of no elements
         return refuse(cache, "does not decode", data=bytes(data))
     data[4:8] = (2**31).to_bytes(4, "little")
     refuse(cache, "claims to have 2,147,483,648", data=bytes(data))
