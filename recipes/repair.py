@@ -15,9 +15,9 @@ from ..progress import Say
 from ..storage.aside import discard
 from ..storage.claims import Claims
 from ..storage.folder import PublishedFolder
+from ..storage.inventory import document_name
 from ..storage.layout import plan_path
 from ..storage.place import place_of
-from ..storage.reading import document_name
 from ..storage.survey import survey
 from ..teacher_dump.dump import PREPARATION
 from .redo import Redo, open_sources

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import MiniEndError
 from .folder import PublishedFolder, same_content
-from .reading import document_name
+from .inventory import document_name
 
 ASIDE_PREFIX = ".repair-"
 

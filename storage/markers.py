@@ -7,9 +7,10 @@ from itertools import compress
 from typing import Any
 
 from ..errors import CacheMismatchError
+from .inventory import document_name
 from .layout import ShardRange
 from .place import Place, Where, place_of
-from .reading import PublishedFolder, document_name
+from .reading import PublishedFolder
 
 REQUESTS = 32
 """Documents that are asked for at once from an object store."""

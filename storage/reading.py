@@ -8,26 +8,23 @@ store a file is fetched when it is first used, and once more when the mirror's c
 import errno
 import hashlib
 import os
-import re
 import stat
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 import zarr
 
 from ..errors import CacheDamagedError, CacheMismatchError, MiniEndError
-from .columns import AXES, Values, open_column, read_part
-from .documents import KINDS, MAXIMUM_BYTES, document_digest, unseal
-from .metadata import DTYPES, LARGEST, check_index, check_metadata
+from .columns import Values, open_column, read_part
+from .documents import MAXIMUM_BYTES, document_digest, unseal
+from .inventory import check_inventory, document_name
+from .metadata import check_index, check_metadata
 from .place import Where, place_of
 
-_DIGEST = re.compile("[0-9a-f]{64}")
 _REMEMBERED = 64
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")
 
 
 class _Recent(OrderedDict["PublishedFolder", dict[str, Any]]):
@@ -231,7 +228,7 @@ class PublishedFolder:
             self._damaged(name, "it is a symbolic link" if link else f"it cannot be read ({error.strerror})")
         document = unseal(data, self.kind, f"{self.path}/{name}")
         try:
-            _check_members(document, name)
+            check_inventory(document, name)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._damaged(name, f"its members are malformed ({error!r})")
         self.document_bytes = len(data)
@@ -275,39 +272,3 @@ def folder_exists(path: Where, kind: str) -> bool:
 def _no_link(path: str, flags: int) -> int:
     """An opener that refuses symbolic links (ELOOP), without asking for the file's status first."""
     return os.open(path, flags | os.O_NOFOLLOW)
-
-
-def document_name(kind: str) -> str:
-    """The file name of a document. Raises ValueError for an unknown kind."""
-    if kind not in KINDS:
-        raise ValueError(f"the kind of a published folder is one of {', '.join(KINDS)}, not {kind!r}")
-    return f"{kind}.json"
-
-
-@lru_cache(4096)  # folders of one cache have the same names
-def check_name(name: str) -> None:
-    """Raise ValueError unless `name` can be a column: one path segment of letters, digits and _ . @ , = + -."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"a column cannot be named {name!r}")
-
-
-@lru_cache(4096)
-def check_path(path: str) -> None:
-    """Raise ValueError unless `path` is relative, in its plainest form, and stays inside the folder."""
-    if not path or path.startswith("/") or "\\" in path or "\0" in path or {"", ".", ".."} & set(path.split("/")):
-        raise ValueError(f"the file path {path!r} is not a plain relative path")
-
-
-def _check_members(document: dict[str, Any], own_name: str) -> None:
-    """Raise one of several built-in errors unless "files" and "columns" have the form that SPEC.md gives them."""
-    for path, entry in document["files"].items():
-        check_path(path)
-        if path == own_name or type(entry["bytes"]) is not int or not _DIGEST.fullmatch(entry["sha256"]):
-            raise ValueError(f"the entry of the file {path!r}")
-    for name, info in document["columns"].items():
-        check_name(name)
-        numbers = [info["bytes"], *info["shape"]]
-        sound = info["axis"] in AXES and info["dtype"] in DTYPES and f"{name}/zarr.json" in document["files"]
-        sound = sound and len(info["shape"]) in (1, 2)
-        if not sound or any(type(number) is not int or not 0 <= number <= LARGEST for number in numbers):
-            raise ValueError(f"the entry of the column {name!r}")
