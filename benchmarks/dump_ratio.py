@@ -3,9 +3,10 @@
     python benchmarks/dump_ratio.py --tokenizer DIR --corpus 'FILES*.jsonl.gz' --work DIR [--shape base] [--input-length 512]
 
 The teacher has random weights in the shape of T5-base (or -small, 60 M parameters), for time does not ask what they mean. After
-plan, segments and calibration the shards are dumped one at a time (three sites and logits, codecs, integrity and writing
-included); each time the bare forward over the same examples is run beside it, in turns. Printed are the median and the range
-of the ratios, and what segments, calibration and fidelity cost once.
+plan, segments and calibration a few shards at a time are dumped (three sites and logits, codecs, integrity and writing
+included); each time the bare forward over the same examples is run beside it, in turns. Two examples of every shard are
+measured, so that shards shorter than the default of 256 examples look dearer than they are. Printed are the median and the
+range of the ratios, and what segments, calibration and fidelity cost once.
 """
 
 import argparse
@@ -44,7 +45,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shape", choices=SHAPES, default="base")
     parser.add_argument("--input-length", type=int, default=512)
     parser.add_argument("--logits", default="top-k")
-    parser.add_argument("--shard-examples", type=int, default=16)
+    parser.add_argument("--shard-examples", type=int, default=32)
+    parser.add_argument(
+        "--shards", type=int, default=2, help="shards of every pair; the last one's writing hides behind none"
+    )
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--calibration-examples", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=5)
@@ -61,7 +65,7 @@ def main() -> None:
         teacher=str(random_teacher(asked)),
         corpus=asked.corpus,
         cache=asked.work / "cache",
-        examples=asked.shard_examples * (asked.pairs + 1),
+        examples=asked.shard_examples * (asked.pairs * asked.shards + 1),
         validation_examples=0,
         input_length=asked.input_length,
         logits=asked.logits,
@@ -80,7 +84,8 @@ def main() -> None:
     ratios = list(pairs(asked, config, teacher, source))
     print(
         f"T5-{asked.shape}, L={asked.input_length}, three sites and {asked.logits}: shard loop / bare forward "
-        f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} pairs of {asked.shard_examples} examples)"
+        f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} pairs of {asked.shards} shards "
+        f"of {asked.shard_examples} examples)"
     )
 
 
@@ -98,12 +103,12 @@ def random_teacher(asked: argparse.Namespace) -> Path:
 
 
 def pairs(asked: argparse.Namespace, config: DumpConfig, teacher: Teacher, source: ExampleSource) -> Iterator[float]:
-    """One ratio per shard: the dump's own loop and the bare forward over its examples, in turns."""
+    """One ratio per pair: the dump's own loop over a few shards and the bare forward over its examples, in turns."""
     for number in range(1, asked.pairs + 1):
-        start = number * asked.shard_examples
-        part = (start, start + asked.shard_examples)
+        first = 1 + (number - 1) * asked.shards
+        part = (first * asked.shard_examples, (first + asked.shards) * asked.shard_examples)
         bare = bare_seconds(teacher, source, config, *part) if number % 2 else 0.0
-        report = dump_teacher(replace(config, shards=f"{number}:{number + 1}"), say=lambda _line: None)
+        report = dump_teacher(replace(config, shards=f"{first}:{first + asked.shards}"), say=lambda _line: None)
         bare = bare or bare_seconds(teacher, source, config, *part)
         t = report.timings
         print(

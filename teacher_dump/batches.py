@@ -62,6 +62,9 @@ def batches_of(
 
 
 def _require_finite(batch: TeacherBatch) -> None:
+    """A sum is finite only where every element is, and costs a tenth; one that overflows by itself is looked at closely."""
     tensors = [batch.logits, *(tensor for found in batch.sites.values() for tensor in found.values())]
-    if not bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all()):
+    if bool(torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors]).isfinite().all()):
+        return
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
         raise TeacherError("the teacher's output is not finite: it overflows in this dtype; dump with --dtype float32")
