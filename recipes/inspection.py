@@ -215,10 +215,9 @@ def _signal_lines(facts: dict[str, Any]) -> Iterator[str]:
             f"{name:<28} {size:>14,} {per_token['logits']:>10.1f}  {found['kl']:.1e}  "
             f"kept mass {found['kept_mass']:.3f}, {found['entries']:.1f} entries"
         )
-        for kind in (kind for kind in found if kind.startswith("kl at")):
-            yield f"{'':<28} {'':>14} {'':>10}  {found[kind]:.1e} {kind.removeprefix('kl ')}".replace(
-                " at ", " at temperature "
-            )
+        for kind in (kind for kind in found if kind.startswith("kl at ")):
+            temperature = kind.removeprefix("kl at ")
+            yield f"{'':<28} {'':>14} {'':>10}  {found[kind]:.1e} at temperature {temperature}"
         if found["gradient_angle"] is not None:
             yield (
                 f"{'':<28} {'':>14} {'':>10}  gradient of single positions at the unigram student: "

@@ -20,8 +20,8 @@ from ..storage.layout import plan_path
 from ..storage.place import place_of
 from ..storage.survey import survey
 from ..teacher_dump.dump import PREPARATION
-from .redo import Redo, open_sources
 from .repair_extents import repair_extents
+from .repair_folders import Redo, open_sources
 from .verify import Report, verify_cache
 
 

@@ -121,7 +121,7 @@ class LogitCode:
         """
         kept, ids, sizes = self._head(log_p)
         inside = torch.arange(kept.shape[1], device=kept.device) < sizes[:, None]
-        tail = (1.0 - torch.where(inside, kept.exp(), 0.0).sum(-1)).clamp_min(0.0)
+        tail = _mass_off(kept, inside)
         codes, levels = self._head_integers(kept, self._ranks_of(ids), inside, tail)
         draws, draw_sizes, entropies = self._tail_integers(log_p, ids, inside, tail, uniforms)
         tempered = self._tail_levels(log_p, ids, inside)
@@ -170,8 +170,7 @@ class LogitCode:
         levels = [torch.empty((0, len(log_p)), dtype=torch.int64, device=log_p.device)]
         for temperature in self.temperatures:
             kept = (log_p / temperature).log_softmax(-1).gather(-1, ids)
-            tail = (1.0 - torch.where(inside, kept.exp(), 0.0).sum(-1)).clamp_min(0.0)
-            levels.append(self._tail_level(kept[:, 0], tail, inside)[None])
+            levels.append(self._tail_level(kept[:, 0], _mass_off(kept, inside), inside)[None])
         return torch.cat(levels)
 
     def _tail_integers(
@@ -249,6 +248,11 @@ def head_ranks(stored: LogitIntegers) -> Tensor:
 def rank_order(mean_probability: Tensor, allowed: int) -> Tensor:
     """Ids below `allowed` by falling mean probability, the smaller id first among equals: int64 [allowed]."""
     return mean_probability[:allowed].sort(descending=True, stable=True).indices
+
+
+def _mass_off(kept: Tensor, inside: Tensor) -> Tensor:
+    """Probability [positions] of what lies off heads with these log-probabilities [positions, width]."""
+    return (1.0 - torch.where(inside, kept.exp(), 0.0).sum(-1)).clamp_min(0.0)
 
 
 def _sorted_by(below: Tensor, ranks: Tensor, most: int) -> tuple[Tensor, Tensor]:

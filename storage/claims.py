@@ -57,11 +57,12 @@ class Claims:
         found = []
         for path in self._root.glob(CLAIM_PREFIX + "*" + LOCK_SUFFIX):
             name = path.name.removeprefix(CLAIM_PREFIX).removesuffix(LOCK_SUFFIX)
-            lock = None if name in self._held else lock_file(path)
-            if lock is not None:
-                os.close(lock)
-            elif name not in self._held:
+            if name in self._held:
+                continue
+            if (lock := lock_file(path)) is None:
                 found.append(name)
+            else:
+                os.close(lock)
         return found
 
     def wait(self, name: str, waiting: Callable[[], None]) -> None:
