@@ -159,7 +159,7 @@ OBJECTIVE_HELP = (
     "implicit: logits + minilm. miniend-d: implicit + cross-attention relations. miniend-e: implicit + encoder self-attention "
     "relations. Self-attention terms are the mean of the QQ, KK and VV relation KLs of the last layers (MiniLMv2 form), "
     "causal in the decoder; for the cross term see --cross-relation. "
-    "Which objectives the paper's table names beside MiniEnD is inferred."
+    "Which objectives the paper's table names beside MiniEnD is inferred. Repeatable, like --size."
 )
 
 
@@ -171,10 +171,17 @@ def train_student(
         Path, Opt(help="Hugging Face model directory to write. A run that is already there is continued.")
     ],
     size: Annotated[
-        str | None,
-        Opt(help="6L384H (the default), 6E3D384H for unequal depths, or a T5 config.json.", show_default=False),
+        list[str] | None,
+        Opt(
+            help="6L384H (the default), 6E3D384H for unequal depths, or a T5 config.json; repeatable: several students train in "
+            "one pass, each in OUTPUT/SIZE-OBJECTIVE.",
+            show_default=False,
+        ),
     ] = None,
-    objective: Annotated[ObjectiveName, Opt(help=OBJECTIVE_HELP)] = ObjectiveName.MINIEND_E,
+    objective: Annotated[
+        list[ObjectiveName] | None,
+        Opt(help=OBJECTIVE_HELP, show_default="miniend-e"),
+    ] = None,
     logits: Annotated[
         bool, Opt("--logits/--no-logits", help="Keep or drop the logit term of miniend-d and -e.")
     ] = True,
@@ -228,40 +235,51 @@ def train_student(
         bool,
         Opt("--allow-unfinished", help="Train on what an unfinished dump has published so far; resumed, on the same."),
     ] = False,
+    tracker: Annotated[
+        list[str] | None,
+        Opt(help="wandb, mlflow, ... : trackers of accelerate's to write to, beside TensorBoard; repeatable."),
+    ] = None,
 ) -> None:
-    """Stage two: train a student from a cache, without the teacher. Run it again to resume."""
-    from .student_train.config import TrainConfig
-    from .student_train.train import train_student as run
+    """Stage two: train students from a cache, without the teacher. Run it again to resume.
 
+    On several GPUs, or machines with a common file system, start it with torchrun or accelerate launch.
+    """
+    from .student_train.config import TrainConfig, each_student
+    from .student_train.train import train_students as run
+
+    objectives = [one.value for one in objective or [ObjectiveName.MINIEND_E]]
     run(
-        TrainConfig(
-            cache=cache,
-            output=output,
-            size=size,
-            objective=objective.value,
-            logits=logits,
-            temperature=temperature,
-            cross_relation=cross_relation.value,
-            relation_heads=relation_heads,
-            weight=tuple(weight or ()),
-            steps=steps,
-            batch_size=batch_size,
-            accumulate=accumulate,
-            optimizer=optimizer.value,
-            learning_rate=learning_rate,
-            warmup_steps=warmup_steps,
-            schedule=schedule.value,
-            weight_decay=weight_decay,
-            clip=clip,
-            bf16=bf16,
-            device=device,
-            seed=seed,
-            init=init,
-            init_from_teacher=init_from_teacher,
-            log_every=log_every,
-            save_every=save_every,
-            eval_every=eval_every,
-            allow_unfinished=allow_unfinished,
+        each_student(
+            TrainConfig(
+                cache=cache,
+                output=output,
+                logits=logits,
+                temperature=temperature,
+                cross_relation=cross_relation.value,
+                relation_heads=relation_heads,
+                weight=tuple(weight or ()),
+                steps=steps,
+                batch_size=batch_size,
+                accumulate=accumulate,
+                optimizer=optimizer.value,
+                learning_rate=learning_rate,
+                warmup_steps=warmup_steps,
+                schedule=schedule.value,
+                weight_decay=weight_decay,
+                clip=clip,
+                bf16=bf16,
+                device=device,
+                seed=seed,
+                init=init,
+                init_from_teacher=init_from_teacher,
+                log_every=log_every,
+                save_every=save_every,
+                eval_every=eval_every,
+                allow_unfinished=allow_unfinished,
+                tracker=tuple(tracker or ()),
+            ),
+            size or [None],
+            objectives,
         ),
         say=typer.echo,
     )

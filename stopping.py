@@ -92,3 +92,8 @@ def _raising() -> Callable[[int, FrameType | None], None]:
         _HeldBack.waiting = EXCEPTIONS[signal.Signals(number)]
 
     return handle
+
+
+def stop_requested() -> bool:
+    """Whether a signal waits for the end of what is held back."""
+    return _HeldBack.waiting is not None

@@ -1,6 +1,7 @@
 """The settings of a training run, checked before anything is loaded."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigurationError
@@ -54,6 +55,8 @@ class TrainConfig:
     save_every: int = 500
     eval_every: int = 500
     allow_unfinished: bool = False
+    tracker: tuple[str, ...] = ()
+    """Experiment trackers of accelerate's, e.g. `wandb`, beside metrics.jsonl and TensorBoard."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "log_every", "save_every", "eval_every"):
@@ -85,6 +88,25 @@ class TrainConfig:
     def warmup(self) -> int:
         """Warm-up steps."""
         return self.warmup_steps if self.warmup_steps is not None else min(self.steps, -(-self.steps // 100))
+
+
+def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: Sequence[str]) -> list[TrainConfig]:
+    """One configuration per size and objective; of several, each has its own folder OUTPUT/SIZE-OBJECTIVE.
+
+    Raises ConfigurationError where one is named twice.
+    """
+    pairs = [(size, objective) for size in sizes or [None] for objective in objectives]
+    if len(pairs) == 1:
+        return [replace(config, size=pairs[0][0], objective=pairs[0][1])]
+    names = [f"{Path(size or DEFAULT_SIZE).stem}-{objective}" for size, objective in pairs]
+    _require(
+        len(set(names)) == len(names),
+        f"students in one pass must differ in size or objective; found {', '.join(names)}",
+    )
+    return [
+        replace(config, size=size, objective=objective, output=config.output / name)
+        for (size, objective), name in zip(pairs, names, strict=True)
+    ]
 
 
 def _require(condition: bool, message: str) -> None:

@@ -13,38 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from ..signals.logit_kl import sparse_kl
-from ..signals.logits import LogitCode, LogitIntegers
 from ..signals.relations import Relation, relation_kl_sum, relation_rows
-from ..signals.site_codec import SiteCodec, column_name
+from ..signals.site_codec import SiteCodec
 from ..signals.sites import Site, tapped
 from ..signals.t5 import shift_right
+from .batch import Batch
 from .objective import Objective
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Examples padded together, as integers; everything on one device."""
-
-    input_ids: Tensor
-    """int64 [B, n]"""
-    labels: Tensor
-    """int64 [B, m], -100 pads"""
-    valid: dict[str, Tensor]
-    """`input` and `target`: boolean [B, length]"""
-    coefficients: dict[str, Tensor]
-    """By column: integers [B, length, rank]"""
-    logits: LogitIntegers | None
-    """of the valid target positions, example by example"""
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device."""
-        return Batch(
-            self.input_ids.to(device, non_blocking=True),
-            self.labels.to(device, non_blocking=True),
-            {axis: valid.to(device, non_blocking=True) for axis, valid in self.valid.items()},
-            {name: block.to(device, non_blocking=True) for name, block in self.coefficients.items()},
-            None if self.logits is None else self.logits.to(device),
-        )
+from .teacher_signals import TeacherSignals
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +36,7 @@ class Part:
 
 
 class Distillation(nn.Module):
-    """forward(batch) -> sums of every part of the objective, in nats."""
+    """forward(batch, teacher) -> sums of every part of the objective, in nats."""
 
     def __init__(
         self,
@@ -69,7 +44,6 @@ class Distillation(nn.Module):
         objective: Objective,
         codecs: Mapping[str, SiteCodec],
         heads: int,
-        logit_code: LogitCode | None,
         start_id: int,
         pad_id: int,
     ) -> None:
@@ -77,7 +51,7 @@ class Distillation(nn.Module):
         self.student = student
         self.objective, self.heads = objective, heads
         self.codecs = dict(codecs)
-        self._logit_code, self._start_id, self._pad_id = logit_code, start_id, pad_id
+        self._start_id, self._pad_id = start_id, pad_id
         self._sites = {term: student_site(student, codec.site.name) for term, codec in codecs.items()}
         self.parts = tuple(self._parts())
 
@@ -95,7 +69,7 @@ class Distillation(nn.Module):
             p.name: relation_rows(p.relation, batch.valid, self.heads) if p.relation else positions for p in self.parts
         }
 
-    def total(self, sums: Mapping[str, Tensor], counts: Mapping[str, int]) -> Tensor:
+    def total(self, sums: Mapping[str, Tensor], counts: Mapping[str, float]) -> Tensor:
         """The weighted loss: per term the mean over its parts of sum / count."""
         return torch.stack([sums[part.name] * (self.share(part) / counts[part.name]) for part in self.parts]).sum()
 
@@ -103,7 +77,7 @@ class Distillation(nn.Module):
         """The part's factor in the loss: its term's weight, divided among the term's parts."""
         return self.objective.weights[part.term] / sum(other.term == part.term for other in self.parts)
 
-    def term_means(self, sums: Mapping[str, float], counts: Mapping[str, int]) -> dict[str, float]:
+    def term_means(self, sums: Mapping[str, float], counts: Mapping[str, float]) -> dict[str, float]:
         """Unweighted mean of every term, in nats."""
         means = {}
         for term in self.objective.weights:
@@ -111,14 +85,14 @@ class Distillation(nn.Module):
             means[term] = sum(sums[name] / counts[name] for name in parts) / len(parts)
         return means
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, teacher: TeacherSignals) -> dict[str, Tensor]:
         """Sums in nats by part name; float32 whatever the autocast."""
         with tapped(self.student, list(self._sites.values())) as captured:
             logits = self._run_student(batch)
         with torch.autocast(batch.input_ids.device.type, enabled=False):
-            sums = self._relation_sums(batch, captured)
+            sums = self._relation_sums(batch, teacher, captured)
             if logits is not None:
-                sums |= self._logit_sums(batch, logits[batch.valid["target"]])
+                sums |= self._logit_sums(batch, teacher, logits[batch.valid["target"]])
         return sums
 
     def _run_student(self, batch: Batch) -> Tensor | None:
@@ -140,28 +114,24 @@ class Distillation(nn.Module):
         )
         return None
 
-    def _relation_sums(self, batch: Batch, captured: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    def _relation_sums(
+        self, batch: Batch, teacher: TeacherSignals, captured: Mapping[str, dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
         sums = {}
-        tokens = {"input": batch.input_ids, "target": shift_right(batch.labels, self._start_id, self._pad_id)}
         for term, codec in self.codecs.items():
-            with torch.no_grad():
-                names = [column_name(codec.site, place) for place in codec.places()]
-                teacher = codec.decode({name: batch.coefficients[name] for name in names}, tokens)
-            student = captured[str(self._sites[term])]
+            ours, theirs = captured[str(self._sites[term])], teacher.factors[str(codec.site)]
             for relation in self.objective.relations(term, codec.site):
                 alpha = codec.alpha[relation.kind]
-                kl = relation_kl_sum(relation, teacher, student, batch.valid, self.heads, alpha)
+                kl = relation_kl_sum(relation, theirs, ours, batch.valid, self.heads, alpha)
                 sums[f"{term}.{relation.kind}"] = kl
         return sums
 
-    def _logit_sums(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+    def _logit_sums(self, batch: Batch, teacher: TeacherSignals, logits: Tensor) -> dict[str, Tensor]:
         sums = {}
         if "logits" in self.objective.weights:
-            assert self._logit_code is not None
-            assert batch.logits is not None
+            assert teacher.logits is not None
             temperature = self.objective.temperature
-            target = self._logit_code.decode(batch.logits, temperature)
-            sums["logits"] = sparse_kl(logits.float() / temperature, target).sum() * temperature**2
+            sums["logits"] = sparse_kl(logits.float() / temperature, teacher.logits).sum() * temperature**2
         if "labels" in self.objective.weights:
             labels = batch.labels[batch.valid["target"]]
             sums["labels"] = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")

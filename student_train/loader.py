@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,11 +20,24 @@ from ..cache import Shard, Split
 from ..logit_columns import StoredLogits, read_logits
 from ..padding import pad_examples
 from ..signals.logits import LogitIntegers, join_integers
-from .distillation import Batch
+from .batch import Batch
 
+T = TypeVar("T")
 SHUFFLE_EXAMPLES = 1024
 AHEAD = 4
 """Batches that wait ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which part of every step's batch this process works on, in how many forward passes."""
+
+    rank: int = 0
+    world: int = 1
+    passes: int = 1
+
+
+ONE = Share()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,9 @@ class BatchSource:
             if self._columns.logits
             else None
         )
-        return Batch(inputs, labels, valid, coefficients, logits)
+        return Batch(
+            inputs, labels, valid, coefficients, logits, tuple(int(self._shards[s].place.start + i) for s, i in places)
+        )
 
     def _example(self, shard: int, index: int) -> dict[str, np.ndarray]:
         stored = self._shard(shard).columns
@@ -123,10 +138,10 @@ def _pad_blocks(blocks: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def in_order(source: BatchSource, batch_size: int) -> Iterator[Batch]:
+def in_order(source: BatchSource, batch_size: int, share: Share = ONE) -> Iterator[Batch]:
     """All examples once, in storage order: for evaluation."""
     places = [(shard, index) for shard, size in enumerate(source.sizes) for index in range(size)]
-    for first in range(0, len(places), batch_size):
+    for first in range(share.rank * batch_size, len(places), batch_size * share.world):
         yield source.batch(np.array(places[first : first + batch_size]))
 
 
@@ -146,16 +161,26 @@ def shuffled(source: BatchSource, batch_size: int, seed: int, start: int) -> Ite
         yield source.batch(np.array(places))
 
 
-class Ahead:
+def steps(source: BatchSource, batch_size: int, seed: int, start: int, share: Share = ONE) -> Iterator[list[Batch]]:
+    """Endless steps."""
+    micro = batch_size // (share.world * share.passes)
+    each = share.world * share.passes
+    stream = shuffled(source, micro, seed, start * each)
+    while True:
+        group = [next(stream) for _ in range(each)]
+        yield group[share.rank :: share.world]
+
+
+class Ahead(Generic[T]):
     """Runs an iterator of batches in a thread, AHEAD batches in advance; errors surface where the batch is asked for."""
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
+    def __init__(self, batches: Iterator[T]) -> None:
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(batches,), name="loader", daemon=True)
         self._thread.start()
 
-    def _work(self, batches: Iterator[Batch]) -> None:
+    def _work(self, batches: Iterator[T]) -> None:
         try:
             for batch in batches:
                 if not self._put(batch):
@@ -172,11 +197,11 @@ class Ahead:
             return True
         return False
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> T:
         item = self._queue.get()
         if isinstance(item, BaseException):
             raise item
-        batch: Batch = item
+        batch: T = item
         return batch
 
     def close(self) -> None:

@@ -10,14 +10,14 @@ from ..signals.site_codec import SiteCodec
 from .model_card import ModelCardFacts, Term
 from .setup import Setup
 from .size import describe_size
+from .training_state import TrainingState
 from .unreached import summarise_unreached
 
 
-def card_facts(
-    setup: Setup, steps: int, tokens: int, initial_loss: float, final_loss: float, held_out: dict[str, float]
-) -> ModelCardFacts:
-    """Everything that the card states, from the run and its cache."""
-    config, objective, plan = setup.config, setup.objective, setup.cache.plan.document
+def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
+    """Everything that the card states, from the run, where it stands, and its cache."""
+    cache = setup.feed.cache
+    config, objective, plan = setup.config, setup.objective, cache.plan.document
     used = setup.distillation.codecs
     parameters = sum(parameter.numel() for parameter in setup.student.parameters())
     return ModelCardFacts(
@@ -26,7 +26,7 @@ def card_facts(
         parameters_without_embeddings=parameters - _embeddings(setup.student),
         teacher=plan["teacher"]["name"],
         teacher_digest=plan["teacher"]["tensor_digest"],
-        cache_digest=setup.cache.digest,
+        cache_digest=cache.digest,
         corpus=corpus_line(plan),
         objective=objective.name + ("" if "logits" in objective.weights or config.logits else " without logits"),
         terms=[
@@ -36,17 +36,17 @@ def card_facts(
         generates=objective.needs_head,
         relation_heads=setup.distillation.heads if used else None,
         relation_temperatures={str(codec.site): codec.alpha for codec in used.values()},
-        fidelity=_relation_fidelity(setup.cache),
-        logit_fidelity=_logit_fidelity(setup.cache),
-        steps=steps,
+        fidelity=_relation_fidelity(cache),
+        logit_fidelity=_logit_fidelity(cache),
+        steps=state.step,
         batch_size=config.batch_size,
-        tokens_seen=tokens,
+        tokens_seen=state.tokens,
         optimiser=config.optimizer,
         learning_rate=config.peak_learning_rate,
         schedule=f"{config.schedule} after {config.warmup} warm-up steps",
-        initial_loss=initial_loss,
-        final_loss=final_loss,
-        held_out=held_out,
+        initial_loss=state.initial_loss,
+        final_loss=state.loss,
+        held_out=state.held_out,
         unreached=summarise_unreached(setup.unreached),
         software={package: version(package) for package in ("miniend", "torch", "transformers")},
     )

@@ -20,6 +20,7 @@ CHECKPOINTS = "checkpoints"
 IDENTITY = (
     "objective",
     "logits",
+    "temperature",
     "cross_relation",
     "relation_heads",
     "weight",

@@ -1,7 +1,7 @@
-"""Putting a run together: student, objective, decoders, optimiser, and what the objective cannot reach."""
+"""Putting a run together: what is read of the cache, student, objective, optimiser, and what the objective cannot reach."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,34 +9,50 @@ import torch
 from torch import Tensor
 
 from ..cache import Cache
-from ..devices import choose_device
 from ..progress import Say
 from ..signals.relations import check_relation_heads, default_relation_heads
 from ..signals.site_codec import SiteCodec
+from .batch import Batch
 from .config import DEFAULT_SIZE, TrainConfig
-from .distillation import Batch, Distillation
-from .loader import BatchSource, Columns, in_order
+from .distillation import Distillation
+from .loader import BatchSource, in_order
 from .objective import Objective
 from .optimisers import build_optimiser
 from .size import describe_size, student_config
 from .student import build_student, init_from_teacher, load_student
+from .teacher_signals import Needs, TeacherDecoder, build_decoder, needed_columns
 from .unreached import freeze, require_encoder_gradient, summarise_unreached, unreached_parameters
 
 
 @dataclass(frozen=True, slots=True)
+class Feed:
+    """What is read of a cache, and decoded, once for all students in training."""
+
+    cache: Cache
+    training: BatchSource
+    validation: BatchSource
+    decoder: TeacherDecoder
+    device: torch.device
+
+
+def open_feed(cache: Cache, needs: Sequence[Needs], device: torch.device) -> Feed:
+    """The feed of all that some objective needs."""
+    columns, pad_id = needed_columns(cache, needs), cache.plan.document["teacher"]["pad_id"]
+    training, validation = (BatchSource(split, columns, pad_id) for split in (cache.training, cache.validation))
+    return Feed(cache, training, validation, build_decoder(cache, needs, device), device)
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
-    """Everything that a run works with."""
+    """One student with all that its training needs."""
 
     config: TrainConfig
-    cache: Cache
+    feed: Feed
     objective: Objective
     distillation: Distillation
     evaluation: Distillation
     optimiser: torch.optim.Optimizer
-    device: torch.device
     unreached: list[str]
-    training: BatchSource
-    validation: BatchSource
 
     @property
     def student(self) -> Any:
@@ -46,25 +62,21 @@ class Setup:
 
 def set_up(
     config: TrainConfig,
-    cache: Cache,
+    feed: Feed,
     objective: Objective,
     codecs: Mapping[str, SiteCodec],
     say: Say,
 ) -> Setup:
     """Build the student, probe and freeze what the objective cannot reach, and say what will be trained."""
-    plan, device = cache.plan.document, choose_device(config.device)
-    student = _make_student(config, cache).to(device)
+    teacher = feed.cache.plan.document["teacher"]
+    student = _make_student(config, teacher).to(feed.device)
     heads = _relation_heads(config, codecs, student)
-    shared = {"start_id": plan["teacher"]["start_id"], "pad_id": plan["teacher"]["pad_id"]}
-    shared |= {"heads": heads, "logit_code": cache.logit_code and cache.logit_code.to(device)}
-    on_device = {term: codec.to(device) for term, codec in codecs.items()}
-    distillation = Distillation(student, objective, on_device, **shared)
-    evaluation = Distillation(student, _with_labels(objective), on_device, **shared)
-    training, validation = (
-        BatchSource(split, _columns(objective, codecs, cache), shared["pad_id"])
-        for split in (cache.training, cache.validation)
+    distillation, evaluation = (
+        Distillation(student, wanted, codecs, heads, teacher["start_id"], teacher["pad_id"])
+        for wanted in (objective, _with_labels(objective))
     )
-    unreached = _freeze_unreached(distillation, next(in_order(training, min(4, config.batch_size))).to(device))
+    probe = next(in_order(feed.training, min(4, config.batch_size))).to(feed.device)
+    unreached = _freeze_unreached(distillation, probe, feed.decoder)
     optimiser = build_optimiser(
         config.optimizer, student.named_parameters(), config.peak_learning_rate, config.weight_decay
     )
@@ -76,11 +88,10 @@ def set_up(
         say(f"  {weight:g} x {term}{against}: {objective.reading(term)}")
     for line in summarise_unreached(unreached):
         say(f"  frozen, for the objective does not reach it: {line}")
-    return Setup(config, cache, objective, distillation, evaluation, optimiser, device, unreached, training, validation)
+    return Setup(config, feed, objective, distillation, evaluation, optimiser, unreached)
 
 
-def _make_student(config: TrainConfig, cache: Cache) -> Any:
-    teacher = cache.plan.document["teacher"]
+def _make_student(config: TrainConfig, teacher: Mapping[str, Any]) -> Any:
     if config.init:
         return load_student(config.init, teacher["config"])
     rows = {"vocab_size": teacher["facts"]["vocab_rows"]}  # which a config.json may leave to its default
@@ -107,21 +118,11 @@ def _with_labels(objective: Objective) -> Objective:
     return replace(objective, weights={**objective.weights, "labels": objective.weights.get("labels", 1.0)})
 
 
-def _columns(objective: Objective, codecs: Mapping[str, SiteCodec], cache: Cache) -> Columns:
-    used = {}
-    for term, codec in codecs.items():
-        for column, place in codec.columns().items():
-            if any(block in place.blocks for r in objective.relations(term, codec.site) for block in (r.left, r.right)):
-                used[column] = place.axis
-    wanted = "logits" in objective.weights and cache.logit_code
-    return Columns(
-        tuple(used.items()), (wanted.kind, len(wanted.order), objective.temperature != 1) if wanted else None
-    )
+def _freeze_unreached(distillation: Distillation, batch: Batch, decoder: TeacherDecoder) -> list[str]:
+    signals = decoder.decode(batch)
 
-
-def _freeze_unreached(distillation: Distillation, batch: Batch) -> list[str]:
     def loss() -> Tensor:
-        return distillation.total(distillation(batch), distillation.counts(batch))
+        return distillation.total(distillation(batch, signals), distillation.counts(batch))
 
     names = unreached_parameters(distillation.student, loss)
     require_encoder_gradient(names, distillation.student)

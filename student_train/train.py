@@ -1,48 +1,33 @@
-"""`miniend train-student`: a student, an objective and a cache to a Hugging Face model directory.
+"""`miniend train-student`: students, objectives and a cache to Hugging Face model directories.
 
-The loop is one visible step; logging, evaluation and checkpoints stand around it. Everything that a resumed run needs is in
-the checkpoint: parameters, optimiser state, step. The order of examples follows from the step.
+Students that train together see the same batches, each read and decoded once; apart from that they know nothing of each
+other, and each ends with the weights that it would have alone. Everything that a resumed run needs is in its checkpoint:
+parameters, optimiser state, step. The order of examples follows from the step.
 """
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from time import perf_counter
-from typing import Any
+from collections.abc import Sequence
+from contextlib import ExitStack
 
-import torch
-
-from ..cache import open_cache
+from ..cache import Cache, open_cache
 from ..errors import ConfigurationError, TrainingError
 from ..progress import Say, progress_bar
-from .checkpoint import latest_checkpoint, save_checkpoint
+from ..stopping import Terminated, held_back
+from .batch import Batch
 from .config import TrainConfig
-from .distillation import Batch
-from .loader import Ahead, in_order, shuffled
-from .metrics import HELD_OUT, MetricsLog, last_held_out
-from .model_card import model_card
+from .held_out import evaluate
+from .loader import Ahead, Share, steps
+from .metrics import last_held_out
 from .objective import build_objective, required_codecs
-from .optimisers import (
-    learning_rate_at,
-    load_optimiser_tensors,
-    optimiser_tensors,
-    set_learning_rate,
+from .processes import Processes, Stopped
+from .run import claim_output, is_finished, part_taken
+from .setup import Setup, open_feed, set_up
+from .student_run import StudentRun
+
+SHARED = (
+    *("cache", "steps", "batch_size", "accumulate", "seed", "temperature", "device", "bf16", "tracker"),
+    *("log_every", "save_every", "eval_every", "allow_unfinished"),
 )
-from .report import card_facts
-from .run import CHECKPOINTS, claim_output, is_finished, part_taken
-from .setup import Setup, set_up
-from .student import save_student
-
-
-@dataclass(slots=True)
-class Progress:
-    """What the loop carries from step to step, and a checkpoint stores."""
-
-    step: int = 0
-    tokens: int = 0
-    initial_loss: float = math.nan
-    loss: float = math.nan
+"""Settings that students in one pass have in common."""
 
 
 def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
@@ -51,177 +36,177 @@ def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
     Running it again continues from the latest checkpoint, with the shards that were published when the run began; a finished
     run is left alone.
     """
-    cache = open_cache(config.cache, config.allow_unfinished, part_taken(config.output))
-    if not len(cache.training):
-        raise ConfigurationError(f"{config.cache} has no training examples published yet; run dump-teacher again")
-    objective = build_objective(
-        config.objective, config.logits, config.cross_relation, config.weight, config.temperature
-    )
-    codecs = required_codecs(objective, cache)
-    setup = set_up(config, cache, objective, codecs, say)
-    claim_output(config, cache, setup.student.config.to_dict())
-    if is_finished(config.output):
-        say(f"{config.output} is finished: {config.steps} steps")
-        return last_held_out(config.output)
-    progress = _restore(setup, say)
-    with MetricsLog(config.output, progress.step) as log:
-        held_out = _loop(setup, progress, log)
-    return _finish(setup, progress, held_out, say)
+    return train_students([config], say)[0]
 
 
-def _restore(setup: Setup, say: Say) -> Progress:
-    checkpoint = latest_checkpoint(setup.config.output / CHECKPOINTS)
-    if checkpoint is None:
-        return Progress()
-    parameters = {f"student/{name}": parameter for name, parameter in setup.student.named_parameters()}
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(checkpoint.tensors[name])
-    state = {name: t for name, t in checkpoint.tensors.items() if name not in parameters}
-    load_optimiser_tensors(setup.optimiser, {name.removeprefix("optimiser/"): tensor for name, tensor in state.items()})
-    say(f"resumed at step {checkpoint.step}")
-    return Progress(checkpoint.step, **checkpoint.state)
+def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dict[str, float]]:
+    """Several students in one pass over the cache; each may be resumed, together with the others or alone.
 
-
-def _save(setup: Setup, progress: Progress) -> None:
-    tensors = {f"student/{name}": parameter.detach() for name, parameter in setup.student.named_parameters()}
-    tensors |= {f"optimiser/{name}": tensor for name, tensor in optimiser_tensors(setup.optimiser).items()}
-    state = {"tokens": progress.tokens, "initial_loss": progress.initial_loss, "loss": progress.loss}
-    save_checkpoint(setup.config.output / CHECKPOINTS, progress.step, tensors, state)
-
-
-def _loop(setup: Setup, progress: Progress, log: MetricsLog) -> dict[str, float]:
-    config = setup.config
-    micro = config.batch_size // config.accumulate
-    ahead = Ahead(shuffled(setup.training, micro, config.seed, start=progress.step * config.accumulate))
-    held_out: dict[str, float] = {}
-    clock = Clock(progress.tokens)
-    setup.student.train()
+    Raises ConfigurationError where settings differ that one pass has in common, or two students have one output.
+    """
+    _require_shared(configs)
+    processes = Processes(configs[0].device, configs[0].tracker)
+    say = say if processes.main else _silent
     try:
-        with progress_bar("train", config.steps, "step", initial=progress.step) as bar:
-            while progress.step < config.steps:
-                waiting = perf_counter()
-                batches = [next(ahead) for _ in range(config.accumulate)]
-                clock.waited += perf_counter() - waiting
+        setups = _set_up_all(configs, processes, say)
+        unfinished = []
+        for setup in setups:
+            if is_finished(setup.config.output):
+                say(f"{setup.config.output} is finished: {setup.config.steps} steps")
+            else:
+                unfinished.append(setup)
+        if unfinished:
+            processes.start_trackers({s.config.output.name: str(s.config) for s in unfinished})
+            _train(unfinished, processes, say)
+        return [last_held_out(config.output) for config in configs]
+    finally:
+        processes.close()
 
-                values = train_step(setup, progress, batches)
 
-                line: dict[str, float] = {}
-                last = progress.step == config.steps
-                if progress.step == 1 or progress.step % config.log_every == 0 or last:
-                    line |= values | clock.read(progress.tokens)
-                    bar.set_postfix(loss=f"{progress.loss:.4f}", tokens_per_s=f"{line['tokens_per_second']:.0f}")
-                if progress.step % config.eval_every == 0 or last:
-                    with clock.paused():
-                        held_out = evaluate(setup)
-                    line |= {f"{HELD_OUT}{name}": value for name, value in held_out.items()}
-                if line:
-                    log.log(progress.step, line)
-                if progress.step % config.save_every == 0 or last:
-                    with clock.paused():
-                        _save(setup, progress)
+def _silent(_line: str) -> None:
+    """What the processes beside the main one say."""
+
+
+def _require_shared(configs: Sequence[TrainConfig]) -> None:
+    for name in SHARED:
+        if len({getattr(config, name) for config in configs}) > 1:
+            raise ConfigurationError(
+                f"students in one pass need the same --{name.replace('_', '-')}; train them one by one"
+            )
+    if len({config.output for config in configs}) < len(configs):
+        raise ConfigurationError("students in one pass need an output of their own each; name none of them twice")
+
+
+def _set_up_all(configs: Sequence[TrainConfig], processes: Processes, say: Say) -> list[Setup]:
+    parts = [part for config in configs if (part := part_taken(config.output))]
+    cache = open_cache(configs[0].cache, configs[0].allow_unfinished, parts[0] if parts else None)
+    if not len(cache.training):
+        raise ConfigurationError(f"{cache.path} has no training examples published yet; run dump-teacher again")
+    _require_divisible(configs[0], processes.world)
+    objectives = [build_objective(c.objective, c.logits, c.cross_relation, c.weight, c.temperature) for c in configs]
+    needs = [(objective, required_codecs(objective, cache)) for objective in objectives]
+    feed = open_feed(cache, needs, processes.device)
+    setups = [
+        set_up(config, feed, objective, codecs, say) for config, (objective, codecs) in zip(configs, needs, strict=True)
+    ]
+    _claim(setups, cache, processes)
+    return setups
+
+
+def _require_divisible(config: TrainConfig, world: int) -> None:
+    if config.batch_size % (config.accumulate * world):
+        raise ConfigurationError(
+            f"--batch-size {config.batch_size} does not divide among {world} processes with --accumulate {config.accumulate}"
+        )
+
+
+def _claim(setups: Sequence[Setup], cache: Cache, processes: Processes) -> None:
+    """The main process writes, the others find what it wrote."""
+    for turn in (True, False):
+        if processes.main is turn:
+            for setup in setups:
+                claim_output(setup.config, cache, setup.student.config.to_dict())
+        processes.wait()
+
+
+def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
+    """From wherever each student stands to its end. A signal waits for the end of a step, and then for a checkpoint."""
+    runs = [StudentRun(setup, processes) for setup in setups]
+    with ExitStack() as stack:
+        for run in runs:
+            run.restore(say)
+            stack.callback(run.close)
+        with held_back():
+            try:
+                _loop(runs, processes)
+            except Stopped:
+                _save(runs, processes)
+                raise Terminated from None
+            except TrainingError:
+                _save([run for run in runs if not run.failed], processes)
+                raise
+        for run in runs:
+            run.finish(say)
+        processes.wait()
+
+
+def _save(runs: Sequence[StudentRun], processes: Processes) -> None:
+    for run in runs:
+        run.save()
+    processes.wait()
+
+
+def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
+    config, feed = runs[0].setup.config, runs[0].setup.feed
+    first = min(run.state.step for run in runs)
+    _end_step([run for run in runs if run.state.unlogged is not None], processes)
+    share = Share(processes.rank, processes.world, config.accumulate)
+    ahead = Ahead(steps(feed.training, config.batch_size, config.seed, first, share))
+    try:
+        with progress_bar("train", config.steps, "step", initial=first, shown=processes.main) as bar:
+            for step in range(first, config.steps):
+                processes.stop_if_told()
+                batches = _next(ahead, runs)
+                due = [run for run in runs if run.state.step == step]
+                train_step(due, batches, processes)
+                bar.set_postfix({run.name: f"{run.state.loss:.4f}" for run in due}, refresh=False)
+                _end_step(due, processes)
                 bar.update()
     finally:
         ahead.close()
-    return held_out or evaluate(setup)
 
 
-def train_step(setup: Setup, progress: Progress, batches: list[Batch]) -> dict[str, float]:
-    """One optimiser step over the micro-batches of one batch; updates `progress` and returns what to log.
+def _next(ahead: Ahead[list[Batch]], runs: Sequence[StudentRun]) -> list[Batch]:
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(run.clock.waiting())
+        return next(ahead)
 
-    Raises TrainingError, before the update, when the loss or its gradient is not finite.
+
+def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: Processes) -> None:
+    """One optimiser step of every run over this process's micro-batches of one step.
+
+    Raises TrainingError, before the update, when a loss or its gradient is not finite.
     """
-    config, distillation = setup.config, setup.distillation
-    counts = _added(distillation.counts(batch) for batch in batches)
-    sums: dict[str, float] = dict.fromkeys(counts, 0.0)
-    for batch in batches:
-        with torch.autocast(setup.device.type, torch.bfloat16, enabled=config.bf16):
-            found = distillation(batch.to(setup.device))
-        distillation.total(found, counts).backward()  # type: ignore[no-untyped-call]
-        sums = {name: sums[name] + float(value.detach()) for name, value in found.items()}
-        progress.tokens += int(sum(valid.sum() for valid in batch.valid.values()))
-    terms = distillation.term_means(sums, counts)
-    progress.step += 1
-    progress.loss = sum(setup.objective.weights[term] * mean for term, mean in terms.items())
-    if progress.step == 1:
-        progress.initial_loss = progress.loss
-    norm = _clip(setup.student, config.clip)
-    if not math.isfinite(progress.loss + norm):
-        raise TrainingError(
-            f"the loss or its gradient is not finite at step {progress.step} (loss {progress.loss}, gradient norm {norm}); "
-            "the last checkpoint is kept: lower --learning-rate, lengthen --warmup-steps or train without --bf16"
-        )
-    rate = learning_rate_at(progress.step, config.steps, config.peak_learning_rate, config.warmup, config.schedule)
-    rate = set_learning_rate(setup.optimiser, rate, progress.step)
-    setup.optimiser.step()
-    setup.optimiser.zero_grad(set_to_none=True)
-    return {"loss": progress.loss, **terms, "gradient_norm": norm, "learning_rate": rate}
+    if not runs:
+        return
+    feed = runs[0].setup.feed
+    counts, tokens = _count(runs, batches, processes)
+    for number, batch in enumerate(batches):
+        here = batch.to(feed.device)
+        teacher = feed.decoder.decode(here)
+        last = number == len(batches) - 1
+        with processes.without_exchange([] if last else [run.module for run in runs]):
+            for run, of in zip(runs, counts, strict=True):
+                run.add(here, teacher, of)
+    for run, of in zip(runs, counts, strict=True):
+        run.update(of, tokens)
 
 
-def _clip(student: Any, limit: float) -> float:
-    parameters = [parameter for parameter in student.parameters() if parameter.grad is not None]
-    return float(torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf))
+def _count(
+    runs: Sequence[StudentRun], batches: Sequence[Batch], processes: Processes
+) -> tuple[list[dict[str, float]], int]:
+    """By run, how much each part of its loss sums over the whole step, all processes included; and the step's tokens."""
+    own = [[run.counts(batch) for batch in batches] for run in runs]
+    flat = [sum(part) for of in own for part in zip(*of, strict=True)]
+    *found, tokens = processes.sum([*flat, sum(batch.tokens for batch in batches)])
+    values = iter(found)
+    counts = [{part.name: next(values) for part in run.setup.distillation.parts} for run in runs]
+    return counts, int(tokens)
 
 
-def _added(counts: Iterator[dict[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for found in counts:
-        total = {name: total.get(name, 0) + value for name, value in found.items()}
-    return total
-
-
-@torch.no_grad()
-def evaluate(setup: Setup) -> dict[str, float]:
-    """Held-out means in nats: `loss` (the objective's weighted sum), every term, and `cross_entropy` (hard labels) where the
-    student's head is trained; empty without validation examples. In float32, whatever the training runs in."""
-    sums: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    for batch in in_order(setup.validation, setup.config.batch_size // setup.config.accumulate):
-        found = setup.evaluation(batch.to(setup.device))
-        sums = {name: sums.get(name, 0.0) + float(value) for name, value in found.items()}
-        counts = _added(iter([counts, setup.evaluation.counts(batch)])) if counts else setup.evaluation.counts(batch)
-    if not counts:
-        return {}
-    means = setup.evaluation.term_means(sums, counts)
-    loss = sum(weight * means[term] for term, weight in setup.objective.weights.items())
-    own = {term: means[term] for term in setup.objective.weights if term != "labels"}
-    return {"loss": loss, **own} | ({"cross_entropy": means["labels"]} if "labels" in means else {})
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds and tokens since the last line of the log."""
-
-    tokens: int
-    begun: float = 0.0
-    waited: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.begun = perf_counter()
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Time that is none of the steps': evaluation and checkpoints."""
-        stopped = perf_counter()
-        yield
-        self.begun += perf_counter() - stopped
-
-    def read(self, tokens: int) -> dict[str, float]:
-        """The three timing fields; starts again from now."""
-        seconds = perf_counter() - self.begun
-        fields = {
-            "tokens_per_second": (tokens - self.tokens) / seconds,
-            "step_seconds": seconds,
-            "data_wait_seconds": self.waited,
-        }
-        self.tokens, self.begun, self.waited = tokens, perf_counter(), 0.0
-        return fields
-
-
-def _finish(setup: Setup, progress: Progress, held_out: dict[str, float], say: Say) -> dict[str, float]:
-    facts = card_facts(setup, progress.step, progress.tokens, progress.initial_loss, progress.loss, held_out)
-    save_student(setup.student, setup.config.output, setup.cache.tokenizer_files(), model_card(facts))
-    found = ", ".join(f"{name} {value:.4f}" for name, value in held_out.items()) or "no validation examples"
-    say(f"trained {progress.step} steps, {progress.tokens:,} tokens; held-out: {found}")
-    say(f"wrote {setup.config.output}")
-    return held_out
+def _end_step(runs: Sequence[StudentRun], processes: Processes) -> None:
+    """Evaluation, the line of the log and the checkpoint, where they are due. Raises Stopped between two batches."""
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(run.clock.paused())
+        for step in sorted({run.state.step for run in runs}):
+            here = [run for run in runs if run.state.step == step]
+            config = here[0].setup.config
+            last = step == config.steps
+            due = step % config.eval_every == 0 or last
+            found = evaluate([run.setup for run in here], processes) if due else [None] * len(here)
+            for run, held_out in zip(here, found, strict=True):
+                run.log(held_out)
+                if step % config.save_every == 0 or last:
+                    run.save()

@@ -13,7 +13,7 @@ import miniend
 from miniend.signals.t5 import shift_right
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.objective import build_objective, required_codecs
-from miniend.student_train.setup import set_up
+from miniend.student_train.setup import open_feed, set_up
 
 SELF = ("query", "key", "value")
 HEADS = 4
@@ -41,18 +41,25 @@ def prepare(cache, name, size="2L64H", **settings):
     if "init" not in settings:
         settings["size"] = size
     config = TrainConfig(cache=cache.path, output=cache.path.local / "unused", **settings)
-    return set_up(config, cache, built, required_codecs(built, cache), lambda _line: None)
+    codecs = required_codecs(built, cache)
+    feed = open_feed(cache, [(built, codecs)], torch.device("cpu"))
+    return set_up(config, feed, built, codecs, lambda _line: None)
 
 
 def examples_of(setup, numbers):
     """The batch of these training examples."""
-    starts = np.cumsum([0, *setup.training.sizes])
+    starts = np.cumsum([0, *setup.feed.training.sizes])
     shards = np.searchsorted(starts, numbers, side="right") - 1
-    return setup.training.batch(np.stack([shards, np.asarray(numbers) - starts[shards]], axis=1))
+    return setup.feed.training.batch(np.stack([shards, np.asarray(numbers) - starts[shards]], axis=1))
+
+
+def sums_of(setup, batch):
+    """Every part of the loss, the teacher's side decoded from the batch."""
+    return setup.distillation(batch, setup.feed.decoder.decode(batch))
 
 
 def loss_of(setup, batch):
-    found = setup.distillation(batch)
+    found = sums_of(setup, batch)
     return setup.distillation.total(found, setup.distillation.counts(batch))
 
 
@@ -161,7 +168,7 @@ def test_every_term_and_its_gradient_are_those_of_the_definition(ragged, name):
     numbers = [3, 0, 12, 17, 21]
     setup = prepare(ragged, name, seed=1)
     batch = examples_of(setup, numbers)
-    found = setup.distillation(batch)
+    found = sums_of(setup, batch)
     counts = setup.distillation.counts(batch)
     setup.distillation.total(found, counts).backward()
     means = setup.distillation.term_means({part: float(value.detach()) for part, value in found.items()}, counts)
@@ -191,7 +198,7 @@ def test_every_kind_of_distribution_reaches_the_student(logit_caches, kind):
     cache, numbers = logit_caches[kind], [3, 0, 12, 17, 21]
     setup = prepare(cache, "logits", seed=1)
     batch = examples_of(setup, numbers)
-    found = setup.distillation(batch)["logits"]
+    found = sums_of(setup, batch)["logits"]
     (found / setup.distillation.counts(batch)["logits"]).backward()
     exact = copy.deepcopy(setup.student).double()
     exact.zero_grad()
@@ -213,7 +220,7 @@ def test_a_weight_scales_its_own_term_alone(ragged, term):
     name = {"labels": "scratch", "encoder_self": "e", "cross": "d by qk"}.get(term, "implicit")
     plain, weighted = prepare(ragged, name), prepare(ragged, name, weight=(f"{term}=3",))
     batch = examples_of(plain, [1, 2])
-    found = plain.distillation(batch)
+    found = sums_of(plain, batch)
     sums = {part: float(value.detach()) for part, value in found.items()}
     means = plain.distillation.term_means(sums, plain.distillation.counts(batch))
     assert loss_of(plain, batch).item() == pytest.approx(sum(means.values()), rel=1e-5)
@@ -229,7 +236,7 @@ def test_every_term_is_zero_for_a_student_that_is_its_teacher(lossless_home, nam
     batch = examples_of(setup, list(range(10)))
     counts = setup.distillation.counts(batch)
     with torch.no_grad():
-        for part, value in setup.distillation(batch).items():
+        for part, value in sums_of(setup, batch).items():
             assert abs(float(value)) / counts[part] < 1e-6, part
     loss_of(setup, batch).backward()
     own = sum(float(p.grad.square().sum()) for p in setup.student.parameters() if p.grad is not None) ** 0.5
@@ -298,7 +305,7 @@ def test_a_split_into_unequal_micro_batches_changes_nothing(ragged, name):
     counted = [setup.distillation.counts(piece) for piece in pieces]
     counts = {part: sum(count[part] for count in counted) for part in counted[0]}
     assert counts == setup.distillation.counts(whole)
-    losses = [setup.distillation.total(setup.distillation(piece), counts) for piece in pieces]
+    losses = [setup.distillation.total(sums_of(setup, piece), counts) for piece in pieces]
     for loss in losses:
         loss.backward()
     assert sum(loss.item() for loss in losses) == pytest.approx(total, rel=1e-5)
@@ -330,13 +337,13 @@ def test_rows_see_no_future_target(ragged, name):
     with torch.no_grad():
         for kind in kinds:
             part = f"{term}.{kind}"
-            alone = float(setup.distillation(cut)[part])
+            alone = float(sums_of(setup, cut)[part])
             for variant, labels in ((batch, example.labels), (changed, other)):
                 ours = naive_forward(exact, replace(example, labels=labels))[SITE_OF[term]]
                 alpha = next(codec.alpha for codec in ragged.codecs.values() if codec.site.name == SITE_OF[term])[kind]
                 theirs = teacher_of(setup.distillation, term, variant)
                 rows = naive_relation(theirs, ours, kind, kind, causal=True, alpha=alpha).reshape(HEADS, -1)
-                earlier = float(setup.distillation(variant)[part]) - float(rows[:, keep:].sum())
+                earlier = float(sums_of(setup, variant)[part]) - float(rows[:, keep:].sum())
                 assert earlier == pytest.approx(alone, rel=1e-4), part
                 assert float(rows[:, keep:].sum()) > 1e-3
                 assert float(rows[:, 0].abs().sum()) == 0.0, "the first row sees itself alone"
@@ -376,9 +383,9 @@ def test_under_bfloat16_autocast_losses_are_still_computed_in_float32(ragged, na
     setup = prepare(ragged, name)
     batch = examples_of(setup, [0, 1, 2, 3])
     with torch.no_grad():
-        plain = setup.distillation(batch)
+        plain = sums_of(setup, batch)
     with torch.autocast("cpu", torch.bfloat16):
-        found = setup.distillation(batch)
+        found = sums_of(setup, batch)
         loss = setup.distillation.total(found, setup.distillation.counts(batch))
     loss.backward()
     for part, value in found.items():

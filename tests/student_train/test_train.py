@@ -25,7 +25,7 @@ from miniend.errors import (
     TrainingError,
 )
 from miniend.signals.t5 import is_tied
-from miniend.student_train import train
+from miniend.student_train import student_run, train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig
@@ -47,16 +47,16 @@ RUN = {
 KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
-from miniend.student_train import train
+from miniend.student_train import student_run, train
 from miniend.student_train.config import TrainConfig
 
 torch.set_num_threads(1)
 step = train.train_step
 
-def step_or_die(setup, progress, batches):
-    if progress.step == int(sys.argv[4]):
+def step_or_die(runs, batches, processes):
+    if runs[0].state.step == int(sys.argv[4]):
         os.kill(os.getpid(), signal.SIGKILL)
-    return step(setup, progress, batches)
+    return step(runs, batches, processes)
 
 train.train_step = step_or_die
 settings = eval(sys.argv[3])
@@ -146,10 +146,10 @@ def test_interruptions_at_any_step_leave_no_trace(span_home, tmp_path, monkeypat
     step = train.train_step
     for stop in (2, 4, 4, 6, 9):
 
-        def interrupted(setup, progress, batches, stop=stop):
-            if progress.step == stop:
+        def interrupted(runs, batches, processes, stop=stop):
+            if runs[0].state.step == stop:
                 raise KeyboardInterrupt
-            return step(setup, progress, batches)
+            return step(runs, batches, processes)
 
         monkeypatch.setattr(train, "train_step", interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -163,11 +163,15 @@ def test_interruptions_at_any_step_leave_no_trace(span_home, tmp_path, monkeypat
 def test_a_run_killed_while_its_model_is_written_writes_it_the_next_time(span_home, finished, tmp_path, monkeypatch):
     """All steps are done and nothing is there to load: the next run must finish, not train again."""
 
-    def full_disk(*_arguments):
-        raise OSError(28, "No space left on device")
+    save = student_run.save_student
+
+    def full_disk(model, folder, *rest):
+        if folder.name != "best":
+            raise OSError(28, "No space left on device")
+        save(model, folder, *rest)
 
     with monkeypatch.context() as broken:
-        broken.setattr(train, "save_student", full_disk)
+        broken.setattr(student_run, "save_student", full_disk)
         with pytest.raises(OSError, match="No space"):
             run(span_home, tmp_path / "student")
     monkeypatch.setattr(train, "train_step", None)
@@ -234,7 +238,7 @@ def test_what_is_written_gives_the_logits_of_training_and_teaches_again(request,
     """
     home = request.getfixturevalue(home)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    seen, save = {}, train.save_student
+    seen, save = {}, student_run.save_student
     inputs = torch.randint(3, 100, (2, 9), generator=torch.Generator().manual_seed(0))
 
     def watched(model, *rest):
@@ -243,7 +247,7 @@ def test_what_is_written_gives_the_logits_of_training_and_teaches_again(request,
             seen["logits"] = model(input_ids=inputs, decoder_input_ids=inputs[:, :5]).logits
         save(model, *rest)
 
-    monkeypatch.setattr(train, "save_student", watched)
+    monkeypatch.setattr(student_run, "save_student", watched)
     held_out = run(home, tmp_path / "student", objective="implicit", learning_rate=1e-2, clip=0.0)
 
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "student")
@@ -394,11 +398,11 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_keeps_the_checkpoint(sp
     """One bad step would write NaN into every weight, and the next checkpoint over the last good one."""
     step = train.train_step
 
-    def poisoned(setup, progress, batches):
-        if progress.step == 6:
+    def poisoned(runs, batches, processes):
+        if runs[0].state.step == 6:
             with torch.no_grad():
-                setup.student.shared.weight[5:] = math.nan
-        return step(setup, progress, batches)
+                runs[0].setup.student.shared.weight[5:] = math.nan
+        return step(runs, batches, processes)
 
     with monkeypatch.context() as broken:
         broken.setattr(train, "train_step", poisoned)
@@ -415,15 +419,16 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_keeps_the_checkpoint(sp
 def test_a_gradient_that_is_not_finite_is_not_applied(span_home, tmp_path, monkeypatch, value):
     """The loss may be fine and its gradient not; clipping by an infinite norm makes NaN of every weight."""
     found = {}
-    clip = train._clip
+    clip = student_run.StudentRun._clip
 
-    def overflowing(student, limit):
+    def overflowing(run):
+        student = run.setup.student
         found["before"] = [p.detach().clone() for p in student.parameters()]
         found["student"] = student
         student.shared.weight.grad[3, 3] = value
-        return clip(student, limit)
+        return clip(run)
 
-    monkeypatch.setattr(train, "_clip", overflowing)
+    monkeypatch.setattr(student_run.StudentRun, "_clip", overflowing)
     with pytest.raises(TrainingError, match=r"not finite at step 1 .*gradient norm"):
         run(span_home, tmp_path / "student")
     assert all(torch.equal(a, b) for a, b in zip(found["before"], found["student"].parameters(), strict=True))
