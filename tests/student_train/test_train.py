@@ -30,9 +30,9 @@ from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
+from support.runs import TIMING, metrics, same_weights, weights
 from support.tiny_cache import DUMP, PAIRS, build_tiny_cache
 
-TIMING = {"tokens_per_second", "step_seconds", "data_wait_seconds"}
 RUN = {
     "size": "2L32H",
     "steps": 10,
@@ -79,21 +79,6 @@ def run(home, output, say=None, **settings):
     cache = home / "cache" if (home / "cache").is_dir() else home
     config = TrainConfig(cache=cache, output=output, **{**RUN, **settings})
     return train_student(config, say or (lambda _line: None))
-
-
-def metrics(output):
-    """The lines of metrics.jsonl without what depends on the clock."""
-    lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in TIMING} for line in lines]
-
-
-def weights(output):
-    return load_file(output / "model.safetensors")
-
-
-def same_weights(one, other):
-    ours, theirs = weights(one), weights(other)
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def files(folder):
