@@ -11,7 +11,6 @@ range of the ratios, and what segments, calibration and fidelity cost once.
 
 import argparse
 import platform
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from statistics import median
 from time import perf_counter
 
 import torch
-from transformers import T5Config, T5ForConditionalGeneration
+from random_teacher import SHAPES, random_teacher
 
 from miniend.devices import choose_device
 from miniend.padding import pad_examples
@@ -30,11 +29,6 @@ from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from miniend.teacher_dump.examples import ExampleSource
 from miniend.teacher_dump.teacher import Teacher, load_teacher
-
-SHAPES = {
-    "base": {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12},
-    "small": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
-}
 
 
 def parse() -> argparse.Namespace:
@@ -62,7 +56,7 @@ def main() -> None:
     device = choose_device(asked.device)
     print(f"{platform.machine()}, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     config = DumpConfig(
-        teacher=str(random_teacher(asked)),
+        teacher=str(random_teacher(asked.work, asked.shape, asked.tokenizer)),
         corpus=asked.corpus,
         cache=asked.work / "cache",
         examples=asked.shard_examples * (asked.pairs * asked.shards + 1),
@@ -87,19 +81,6 @@ def main() -> None:
         f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} pairs of {asked.shards} shards "
         f"of {asked.shard_examples} examples)"
     )
-
-
-def random_teacher(asked: argparse.Namespace) -> Path:
-    """A teacher of the shape with random weights, saved once, with the tokenizer beside it."""
-    folder: Path = asked.work / f"teacher-{asked.shape}"
-    if not (folder / "config.json").exists():
-        torch.manual_seed(0)
-        config = T5Config(
-            vocab_size=32128, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, **SHAPES[asked.shape]
-        )
-        shutil.copytree(asked.tokenizer, folder)
-        T5ForConditionalGeneration(config).save_pretrained(folder)
-    return folder
 
 
 def pairs(asked: argparse.Namespace, config: DumpConfig, teacher: Teacher, source: ExampleSource) -> Iterator[float]:

@@ -10,27 +10,26 @@ relation KLs. Printed are means over seeds and, as the difference to `live`, the
 
 import argparse
 import platform
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from live_teacher import beside
 
 from miniend.cache import Cache, open_cache
 from miniend.progress import progress_bar
 from miniend.recipes.inspection import inspect_cache
-from miniend.signals.relations import relation_kl_sum
-from miniend.signals.sites import tapped
 from miniend.student_train.config import TrainConfig
-from miniend.student_train.distillation import Batch, Distillation
-from miniend.student_train.loader import Ahead, in_order, shuffled
+from miniend.student_train.held_out import evaluate
+from miniend.student_train.loader import Ahead, steps
 from miniend.student_train.objective import build_objective, required_codecs
-from miniend.student_train.setup import Setup, set_up
-from miniend.student_train.train import Progress, train_step
+from miniend.student_train.processes import Processes
+from miniend.student_train.setup import Setup, open_feed, set_up
+from miniend.student_train.student_run import StudentRun
+from miniend.student_train.train import train_step
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from miniend.teacher_dump.teacher import Teacher, load_teacher
@@ -54,44 +53,6 @@ class Row:
     name: str
     overrides: Mapping[str, Any]
     live: bool = False
-
-
-class LiveDistillation(Distillation):
-    """The same losses with the teacher itself in the place of the cache."""
-
-    def beside(self, teacher: Teacher) -> "LiveDistillation":
-        """Give it its teacher; not a submodule, for it is not trained."""
-        object.__setattr__(self, "teacher", teacher)
-        return self
-
-    def _ask(self, batch: Batch) -> tuple[Mapping[str, dict[str, Tensor]], Tensor]:
-        sites = [codec.site for codec in self.codecs.values()]
-        with torch.no_grad(), tapped(self.teacher.model, sites) as captured:
-            logits = self.teacher.forward(batch.input_ids, batch.valid["input"], batch.labels)
-            return dict(captured), logits
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        object.__setattr__(self, "answer", self._ask(batch))
-        return super().forward(batch)
-
-    def _relation_sums(self, batch: Batch, captured: Mapping[str, dict[str, Tensor]]) -> dict[str, Tensor]:
-        sums = {}
-        for term, codec in self.codecs.items():
-            factors = self.answer[0][str(codec.site)], captured[str(self._sites[term])]
-            for relation in self.objective.relations(term, codec.site):
-                alpha = codec.alpha[relation.kind]
-                kl = relation_kl_sum(relation, *factors, batch.valid, self.heads, alpha)
-                sums[f"{term}.{relation.kind}"] = kl
-        return sums
-
-    def _logit_sums(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
-        log_p = self.answer[1][batch.valid["target"]].log_softmax(-1)
-        labels = batch.labels[batch.valid["target"]]
-        sums = {
-            "logits": (log_p.exp() * (log_p - logits.log_softmax(-1))).sum(),
-            "labels": nn.functional.cross_entropy(logits, labels, reduction="sum"),
-        }
-        return {term: value for term, value in sums.items() if term in self.objective.weights}
 
 
 def parse() -> argparse.Namespace:
@@ -170,51 +131,25 @@ def one_student(asked: argparse.Namespace, cache: Cache, row: Row, seed: int, te
         seed=seed,
     )
     objective = build_objective(config.objective, config.logits, config.cross_relation, config.weight)
-    setup = set_up(config, cache, objective, required_codecs(objective, cache), lambda _line: None)
-    live = live_setup(setup, teacher)
-    train(live if row.live else setup, f"{row.name} seed {seed}")
-    return judged(live)
+    codecs, processes = required_codecs(objective, cache), Processes(config.device)
+    feed = open_feed(cache, [(objective, codecs)], processes.device)
+    setup = set_up(config, feed, objective, codecs, lambda _line: None)
+    live = beside(setup, teacher)
+    train(live if row.live else setup, processes, f"{row.name} seed {seed}")
+    return evaluate([live], processes)[0]
 
 
-def live_setup(setup: Setup, teacher: Teacher) -> Setup:
-    """The same student under the live teacher."""
-    sides = {}
-    for name in ("distillation", "evaluation"):
-        own: Distillation = getattr(setup, name)
-        shared = (own.codecs, own.heads, own._logit_code, own._start_id, own._pad_id)
-        sides[name] = LiveDistillation(own.student, own.objective, *shared).beside(teacher)
-    return replace(setup, **sides)
-
-
-def train(setup: Setup, name: str) -> None:
-    config, progress = setup.config, Progress()
-    ahead = Ahead(shuffled(setup.training, config.batch_size, config.seed, start=0))
+def train(setup: Setup, processes: Processes, name: str) -> None:
+    config, run = setup.config, StudentRun(setup, processes)
+    ahead = Ahead(steps(setup.feed.training, config.batch_size, config.seed, 0))
     setup.student.train()
     try:
         with progress_bar(name, config.steps, "step") as bar:
-            for batch in islice(batches(ahead), config.steps):
-                train_step(setup, progress, [batch])
+            for _ in range(config.steps):
+                train_step([run], next(ahead), processes)
                 bar.update()
     finally:
         ahead.close()
-
-
-def batches(ahead: Ahead) -> Iterator[Batch]:
-    while True:
-        yield next(ahead)
-
-
-@torch.no_grad()
-def judged(setup: Setup) -> dict[str, float]:
-    """Held-out means of every term, and the hard-label cross-entropy, by the live teacher."""
-    sums: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    for batch in in_order(setup.validation, setup.config.batch_size):
-        for name, value in setup.evaluation(batch).items():
-            sums[name] = sums.get(name, 0.0) + float(value)
-        for name, count in setup.evaluation.counts(batch).items():
-            counts[name] = counts.get(name, 0) + count
-    return setup.evaluation.term_means(sums, counts)
 
 
 def line(name: str, results: Mapping[str, list[dict[str, float]]], sizes: Mapping[str, str]) -> str:

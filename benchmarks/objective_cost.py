@@ -1,0 +1,130 @@
+"""What each objective costs over plain cross-entropy training of the same student on the same batches, and where it goes.
+
+    python benchmarks/objective_cost.py --cache DIR [--size 6L384H] [--batch-size 8] [--repeats 7]
+
+Students of one size and every objective take the same step in turns. Printed are the median step, its ratio to that of
+`scratch` (hard labels) by pairs within a turn, and the parts of the step: decoding the cached integers (for relations mostly the
+product with the basis), the relation KLs, the head with its loss, the rest of the forward pass, the backward pass, the optimiser.
+The gradients of relation KLs and of the head are formed in the forward pass.
+"""
+
+import argparse
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from miniend.cache import Cache, open_cache
+from miniend.student_train.batch import Batch
+from miniend.student_train.config import TrainConfig
+from miniend.student_train.loader import Ahead, steps
+from miniend.student_train.objective import OBJECTIVES, build_objective, required_codecs
+from miniend.student_train.processes import Processes
+from miniend.student_train.setup import open_feed, set_up
+from miniend.student_train.student_run import StudentRun
+from miniend.student_train.teacher_signals import Needs
+from miniend.student_train.train import train_step
+
+PARTS = ("decoding", "relation KLs", "head and loss", "forward, rest", "backward", "optimiser")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--size", default="6L384H")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=7)
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = parse()
+    processes = Processes("auto")
+    cache = open_cache(asked.cache)
+    print(f"{platform.machine()}, {processes.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    built = [build_objective(name, True, "qk", ()) for name in OBJECTIVES]
+    needs = [(objective, required_codecs(objective, cache)) for objective in built]
+    runs = {need[0].name: run_of(asked, cache, need, processes) for need in needs}
+    everything = open_feed(cache, needs, processes.device)
+    ahead = Ahead(steps(everything.training, asked.batch_size, 0, 0))
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    parts: dict[str, Counter[str]] = {name: Counter() for name in runs}
+    try:
+        for turn in range(asked.repeats + 1):
+            batches = next(ahead)
+            for name, run in runs.items():
+                with timed_parts(run) as found:
+                    begun = perf_counter()
+                    train_step([run], batches, processes)
+                    synchronise()
+                    taken = perf_counter() - begun
+                if turn:  # the first warms up
+                    seconds[name].append(taken)
+                    parts[name].update(found)
+    finally:
+        ahead.close()
+    print(f"{asked.size}, step of {asked.batch_size} examples of {asked.cache.name}; shares of the step:")
+    for name, found in seconds.items():
+        ratios = [taken / plain for taken, plain in zip(found, seconds["scratch"], strict=True)]
+        shares = "  ".join(f"{part} {parts[name][part] / sum(found):.0%}" for part in PARTS)
+        print(
+            f"{name:<10} {median(found):7.3f} s  x {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})  {shares}"
+        )
+
+
+def run_of(asked: argparse.Namespace, cache: Cache, need: Needs, processes: Processes) -> StudentRun:
+    """A student of one objective, which decodes no more of a batch than that objective needs."""
+    config = TrainConfig(cache=cache.path, output=Path("unused"), size=asked.size, objective=need[0].name, steps=1000)
+    setup = set_up(config, open_feed(cache, [need], processes.device), *need, lambda _line: None)
+    setup.student.train()
+    return StudentRun(setup, processes)
+
+
+@contextmanager
+def timed_parts(run: StudentRun) -> Iterator[Counter[str]]:
+    """Inside, the run's steps add their seconds by part."""
+    found: Counter[str] = Counter()
+    distillation, decoder = run.setup.distillation, run.setup.feed.decoder
+    watched: list[tuple[Any, str, str]] = [
+        (decoder, "decode", "decoding"),
+        (distillation, "_relation_sums", "relation KLs"),
+        (distillation, "_logit_sums", "head and loss"),
+        (distillation, "forward", "forward, rest"),
+        (run, "add", "backward"),
+        (run, "update", "optimiser"),
+    ]
+    for owner, method, part in watched:
+        setattr(owner, method, stopwatch(getattr(owner, method), part, found))
+    try:
+        yield found
+    finally:
+        for owner, method, _ in watched:
+            delattr(owner, method)
+        found["backward"] -= found["forward, rest"]
+        found["forward, rest"] -= found["relation KLs"] + found["head and loss"]
+
+
+def stopwatch(function: Callable[..., Any], part: str, found: Counter[str]) -> Callable[..., Any]:
+    def watched(*arguments: Batch) -> Any:
+        begun = perf_counter()
+        result = function(*arguments)
+        synchronise()
+        found[part] += perf_counter() - begun  # type: ignore[assignment]
+        return result
+
+    return watched
+
+
+def synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

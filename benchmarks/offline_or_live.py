@@ -1,0 +1,171 @@
+"""Students from a cache against students of the live teacher: time per step, peak memory, and n students in total.
+
+    python benchmarks/offline_or_live.py --tokenizer DIR --corpus 'FILES*.jsonl.gz' --work DIR [--shape base] [--size 6L384H]
+
+The teacher has random weights in the shape of T5-base (or -small). A small dump gives what a cache costs once (loading, plan,
+segments, calibration) and per example; steps from the cache and steps beside the teacher, in float32 and in bfloat16, of one
+student with the same batches are timed in turns; peak memory is that of a process of its own which does nothing else. From
+these follow the hours of n students over N examples, offline = once + N x dump + n x N x step and live = n x N x live step, with
+the teacher's faster dtype.
+"""
+
+import argparse
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+from live_teacher import beside
+from random_teacher import SHAPES, random_teacher
+
+from miniend.cache import open_cache
+from miniend.student_train.batch import Batch
+from miniend.student_train.config import TrainConfig
+from miniend.student_train.loader import Ahead, steps
+from miniend.student_train.objective import build_objective, required_codecs
+from miniend.student_train.processes import Processes
+from miniend.student_train.setup import Setup, open_feed, set_up
+from miniend.student_train.student_run import StudentRun
+from miniend.student_train.train import train_step
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.dump import dump_teacher
+from miniend.teacher_dump.teacher import load_teacher
+
+DTYPES = ("float32", "bfloat16")
+STUDENTS = (1, 2, 4)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of a T5 tokenizer")
+    parser.add_argument("--corpus", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--shape", choices=SHAPES, default="base")
+    parser.add_argument("--size", default="6L384H")
+    parser.add_argument("--objective", default="miniend-e")
+    parser.add_argument("--input-length", type=int, default=512)
+    parser.add_argument("--examples", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--planned-examples", type=int, default=100_000, help="N of the totals")
+    parser.add_argument("--only", help="cache, float32 or bfloat16: a few steps of it, and the peak memory")
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = parse()
+    if asked.only:
+        print(peak_memory(asked))
+        return
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    once, per_example = dumped(asked)
+    print(f"T5-{asked.shape}, L={asked.input_length}: once {once:.1f} s, shard loop {per_example:.3f} s per example")
+    seconds = step_seconds(asked)
+    for name, found in seconds.items():
+        print(
+            f"{asked.size} step of {asked.batch_size}, {name:<22} {median(found):7.3f} s ({min(found):.3f} to {max(found):.3f}), "
+            f"peak memory {in_child(asked, name)}"
+        )
+    per_step = {name: median(found) / asked.batch_size for name, found in seconds.items()}
+    print_totals(asked.planned_examples, once, per_example, per_step)
+
+
+def print_totals(examples: int, once: float, dump: float, step: Mapping[str, float]) -> None:
+    live = min(step[name] for name in DTYPES)
+    for count in STUDENTS:
+        offline = once + examples * (dump + count * step["cache"])
+        online = count * examples * live
+        print(
+            f"{count} students over {examples:,} examples: offline {offline / 3600:.1f} h, live {online / 3600:.1f} h, "
+            f"ratio {offline / online:.2f}"
+        )
+
+
+def dumped(asked: argparse.Namespace) -> tuple[float, float]:
+    """Seconds that are paid once, and seconds per example of the shard loop."""
+    config = DumpConfig(
+        teacher=str(random_teacher(asked.work, asked.shape, asked.tokenizer)),
+        corpus=asked.corpus,
+        cache=asked.work / "cache",
+        examples=asked.examples,
+        validation_examples=0,
+        input_length=asked.input_length,
+        logits="hybrid",
+        calibration_examples=16,
+        batch_size=asked.batch_size,
+        shard_examples=asked.examples // 2,
+    )
+    begun = perf_counter()
+    report = dump_teacher(config, say=lambda _line: None)
+    return perf_counter() - begun - report.seconds, report.seconds / asked.examples
+
+
+def step_seconds(asked: argparse.Namespace) -> dict[str, list[float]]:
+    """By source of the teacher's signals, seconds of steps in turns."""
+    processes = Processes("auto")
+    kinds = {name: run_of(asked, name, processes) for name in ("cache", *DTYPES)}
+    ahead = Ahead(steps(kinds["cache"].setup.feed.training, asked.batch_size, 0, 0))
+    found: dict[str, list[float]] = {name: [] for name in kinds}
+    try:
+        for turn in range(asked.repeats + 1):
+            batches = next(ahead)
+            for name, run in kinds.items():
+                taken = timed_step(run, batches, processes)
+                if turn:  # the first warms up
+                    found[name].append(taken)
+    finally:
+        ahead.close()
+    return found
+
+
+def timed_step(run: StudentRun, batches: list[Batch], processes: Processes) -> float:
+    begun = perf_counter()
+    train_step([run], batches, processes)
+    if processes.device.type == "cuda":
+        torch.cuda.synchronize()
+    return perf_counter() - begun
+
+
+def run_of(asked: argparse.Namespace, kind: str, processes: Processes) -> StudentRun:
+    """A fresh student that is taught by the cache, or by the live teacher in a dtype."""
+    cache = open_cache(asked.work / "cache")
+    config = TrainConfig(
+        cache=cache.path, output=asked.work / "unused", size=asked.size, objective=asked.objective, steps=1000
+    )
+    objective = build_objective(config.objective, True, config.cross_relation, ())
+    codecs = required_codecs(objective, cache)
+    feed = open_feed(cache, [(objective, codecs)], processes.device)
+    setup: Setup = set_up(config, feed, objective, codecs, lambda _line: None)
+    if kind != "cache":
+        setup = beside(setup, load_teacher(str(asked.work / f"teacher-{asked.shape}"), kind, processes.device))
+    setup.student.train()
+    return StudentRun(setup, processes)
+
+
+def peak_memory(asked: argparse.Namespace) -> str:
+    """Of this process, after two steps of one kind: on a GPU what torch allocated there, else the resident set."""
+    processes = Processes("auto")
+    run = run_of(asked, asked.only, processes)
+    stream = steps(run.setup.feed.training, asked.batch_size, 0, 0)
+    for _ in range(2):
+        train_step([run], next(stream), processes)
+    if processes.device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated() / 1e9:.2f} GB (allocated on the GPU)"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB (resident set)"
+
+
+def in_child(asked: argparse.Namespace, kind: str) -> str:
+    """The peak memory of a process of its own, told by it."""
+    ended = subprocess.run(
+        [sys.executable, __file__, *sys.argv[1:], "--only", kind], capture_output=True, text=True, check=True
+    )
+    return ended.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
