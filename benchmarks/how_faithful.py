@@ -10,7 +10,7 @@ relation KLs. Printed are means over seeds and, as the difference to `live`, the
 
 import argparse
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ from miniend.signals.relations import relation_kl_sum
 from miniend.signals.sites import tapped
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.distillation import Batch, Distillation
-from miniend.student_train.loader import Ahead, in_order, shuffled
+from miniend.student_train.loader import Ahead, in_order, steps
 from miniend.student_train.objective import build_objective, required_codecs
 from miniend.student_train.setup import Setup, set_up
 from miniend.student_train.train import Progress, train_step
@@ -188,20 +188,15 @@ def live_setup(setup: Setup, teacher: Teacher) -> Setup:
 
 def train(setup: Setup, name: str) -> None:
     config, progress = setup.config, Progress()
-    ahead = Ahead(shuffled(setup.training, config.batch_size, config.seed, start=0))
+    ahead = Ahead(steps(setup.training, config.batch_size, config.seed, start=0))
     setup.student.train()
     try:
         with progress_bar(name, config.steps, "step") as bar:
-            for batch in islice(batches(ahead), config.steps):
-                train_step(setup, progress, [batch])
+            for batches in islice(ahead, config.steps):
+                train_step(setup, progress, batches)
                 bar.update()
     finally:
         ahead.close()
-
-
-def batches(ahead: Ahead) -> Iterator[Batch]:
-    while True:
-        yield next(ahead)
 
 
 @torch.no_grad()

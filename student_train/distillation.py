@@ -35,6 +35,8 @@ class Batch:
     """By column: integers [B, length, rank]"""
     logits: LogitIntegers | None
     """of the valid target positions, example by example"""
+    examples: tuple[int, ...]
+    """The examples' numbers in their part of the cache, training or validation"""
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
@@ -44,6 +46,7 @@ class Batch:
             {axis: valid.to(device, non_blocking=True) for axis, valid in self.valid.items()},
             {name: block.to(device, non_blocking=True) for name, block in self.coefficients.items()},
             None if self.logits is None else self.logits.to(device),
+            self.examples,
         )
 
 

@@ -19,7 +19,7 @@ from ..progress import Say, progress_bar
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .distillation import Batch
-from .loader import Ahead, in_order, shuffled
+from .loader import Ahead, Share, in_order, steps
 from .metrics import HELD_OUT, MetricsLog, last_held_out
 from .model_card import model_card
 from .objective import build_objective, required_codecs
@@ -92,8 +92,8 @@ def _save(setup: Setup, progress: Progress) -> None:
 
 def _loop(setup: Setup, progress: Progress, log: MetricsLog) -> dict[str, float]:
     config = setup.config
-    micro = config.batch_size // config.accumulate
-    ahead = Ahead(shuffled(setup.training, micro, config.seed, start=progress.step * config.accumulate))
+    share = Share(passes=config.accumulate)
+    ahead = Ahead(steps(setup.training, config.batch_size, config.seed, progress.step, share))
     held_out: dict[str, float] = {}
     clock = Clock(progress.tokens)
     setup.student.train()
@@ -101,7 +101,7 @@ def _loop(setup: Setup, progress: Progress, log: MetricsLog) -> dict[str, float]
         with progress_bar("train", config.steps, "step", initial=progress.step) as bar:
             while progress.step < config.steps:
                 waiting = perf_counter()
-                batches = [next(ahead) for _ in range(config.accumulate)]
+                batches = next(ahead)
                 clock.waited += perf_counter() - waiting
 
                 values = train_step(setup, progress, batches)
