@@ -37,9 +37,13 @@ class StoredLogits:
 
     def positions(self, start: int, stop: int) -> LogitIntegers:
         """Target positions start to stop of the shard, int32 on the CPU."""
+        return LogitIntegers(*(torch.from_numpy(part.astype(np.int32)) for part in self.integers(start, stop)))
+
+    def integers(self, start: int, stop: int) -> tuple[Integers, ...]:
+        """The same as stored, in the order of the fields of `LogitIntegers`."""
         head = slice(int(self.head_starts[start]), int(self.head_starts[stop]))
         draw = slice(int(self.draw_starts[start]), int(self.draw_starts[stop]))
-        parts = (
+        return (
             self.head_sizes[start:stop],
             self.head_codes[head],
             self.head_levels[head],
@@ -48,7 +52,6 @@ class StoredLogits:
             self.tail_entropies[start:stop],
             self.tail_levels[:, start:stop],
         )
-        return LogitIntegers(*(torch.from_numpy(part.astype(np.int32)) for part in parts))
 
 
 def logit_columns(kind: str, stored: LogitIntegers) -> dict[str, Column]:

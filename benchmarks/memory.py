@@ -26,11 +26,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 READ = """
 import resource, sys
 from miniend.cache import open_cache
-from miniend.student_train.loader import BatchSource, Columns, shuffled
+from miniend.student_train.loader import BatchSource, Columns, steps
 cache = open_cache(sys.argv[1])
 coefficients = tuple((name, p.axis) for codec in cache.codecs.values() for name, p in codec.columns().items())
-source = BatchSource(cache.training, Columns(coefficients, (cache.logit_code.kind, len(cache.logit_code.order))), 0)
-batches = shuffled(source, 16, seed=0, start=0)
+columns = Columns(coefficients, (cache.logit_code.kind, len(cache.logit_code.order), False))
+batches = steps(BatchSource(cache.training, columns, 0), 16, seed=0, start=0)
 for _ in range(len(cache) // 16):
     next(batches)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -142,7 +142,21 @@ def read_part(array: zarr.Array[Any], start: int, stop: int) -> Values:
         raise IndexError(f"elements {start} to {stop} of a column of {array.shape[-1]}")
     if start == stop or 0 in array.shape:
         return np.empty((*array.shape[:-1], stop - start), array.dtype)
-    stored = np.asarray(array[..., start:stop])
+    return _as_written(array, np.asarray(array[..., start:stop]))
+
+
+@held_back()
+def read_rows(array: zarr.Array[Any], start: int, stop: int) -> Values:
+    """Rows start to stop of an opened array [rows, n]. Raises IndexError outside 0 <= start <= stop <= rows."""
+    if not 0 <= start <= stop <= array.shape[0]:
+        raise IndexError(f"rows {start} to {stop} of a column of {array.shape[0]}")
+    if start == stop or 0 in array.shape:
+        return np.empty((stop - start, *array.shape[1:]), array.dtype)
+    return _as_written(array, np.asarray(array[start:stop]))
+
+
+def _as_written(array: zarr.Array[Any], stored: Values) -> Values:
+    """Stored values without the array's offset."""
     offset = array.attrs.get("offset", 0)
     assert isinstance(offset, int)
     return np.ascontiguousarray(_shifted(stored, -offset))

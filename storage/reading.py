@@ -11,6 +11,7 @@ import os
 import stat
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 import zarr
 
 from ..errors import CacheDamagedError, CacheMismatchError, MiniEndError
-from .columns import Values, open_column, read_part
+from .columns import Values, open_column, read_part, read_rows
 from .documents import MAXIMUM_BYTES, document_digest, unseal
 from .inventory import check_inventory, document_name
 from .metadata import check_index, check_metadata
@@ -49,7 +50,7 @@ class PublishedFolder:
         Raises CacheDamagedError when it is missing or not as published, CacheMismatchError for another version or kind.
         """
         self.path, self.kind = place_of(path), kind
-        self.document_bytes = 0
+        self.document_bytes, self.listed_bytes = 0, 0
         document = self._read_document(fresh)
         self.digest = document_digest(document)
         self._document = None if kind == "marker" else document
@@ -80,16 +81,22 @@ class PublishedFolder:
     @property
     def total_bytes(self) -> int:
         """The bytes of the document and of all files that it lists."""
-        return self.document_bytes + sum(int(entry["bytes"]) for entry in self.document["files"].values())
+        return self.document_bytes + self.listed_bytes
 
     def column(self, name: str) -> Values:
         """A whole column, [n] or [rows, n]. Raises CacheDamagedError when its files are not the published ones."""
         array = self._array(name)
-        return self._decoded(name, array, 0, array.shape[-1])
+        return self._decoded(name, lambda: read_part(array, 0, array.shape[-1]))
 
     def slice(self, name: str, start: int, stop: int) -> Values:
         """Elements start to stop of a column's last axis; IndexError outside of it."""
-        return self._decoded(name, self._array(name), start, stop)
+        array = self._array(name)
+        return self._decoded(name, lambda: read_part(array, start, stop))
+
+    def rows(self, name: str, start: int, stop: int) -> Values:
+        """Rows start to stop of a column [rows, n]; IndexError outside of them. A large column need not be decoded at once."""
+        array = self._array(name)
+        return self._decoded(name, lambda: read_rows(array, start, stop))
 
     def file(self, name: str) -> bytes:
         """A listed file's bytes. Raises CacheDamagedError when they are not the published ones."""
@@ -144,13 +151,13 @@ class PublishedFolder:
                 self._damaged(f"{name}/{form.data}", str(error))
         return open_column(self.path.local, name)
 
-    def _decoded(self, name: str, array: zarr.Array[Any], start: int, stop: int) -> Values:
-        """Part of a column. Its bytes are the published ones; that they decode is another matter, with a wrong writer.
+    def _decoded(self, name: str, read: Callable[[], Values]) -> Values:
+        """What `read` gives of a column. Its bytes are the published ones; with a wrong writer they may yet not decode.
 
         Decoders that are not ours raise what they like; of a stream without elements pcodec returns None, on which zarr trips.
         """
         try:
-            return read_part(array, start, stop)
+            return read()
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
             self._damaged(name, f"it does not decode ({error})")
 
@@ -232,6 +239,7 @@ class PublishedFolder:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._damaged(name, f"its members are malformed ({error!r})")
         self.document_bytes = len(data)
+        self.listed_bytes = sum(int(entry["bytes"]) for entry in document["files"].values())
         return document
 
     def _read_again(self, fresh: bool = False) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 import miniend
 from miniend.student_train.config import TrainConfig
-from miniend.student_train.loader import epoch_order
+from miniend.student_train.loader import BatchSource, Columns, steps
 from miniend.student_train.size import student_config
 from miniend.student_train.student import build_student
 from miniend.student_train.train import train_student
@@ -154,15 +154,8 @@ def online(home, run, steps=STEPS, alpha=None, causal=True, padding=True, draw_s
 
 def batches(cache):
     """Lists of numbers of examples in the loader's order, endless."""
-    sizes = [shard.examples for shard in cache.training.shards]
-    starts = np.cumsum([0, *sizes])
-    waiting, epoch = [], 0
-    while True:
-        while len(waiting) < BATCH:
-            waiting += [int(starts[shard] + index) for shard, index in epoch_order(sizes, 0, epoch)]
-            epoch += 1
-        yield waiting[:BATCH]
-        waiting = waiting[BATCH:]
+    for (batch,) in steps(BatchSource(cache.training, Columns((), None), 0), BATCH, 0, 0):
+        yield list(batch.examples)
 
 
 class Draws:

@@ -14,6 +14,7 @@ from miniend.signals.t5 import shift_right
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.objective import build_objective, required_codecs
 from miniend.student_train.setup import open_feed, set_up
+from support.batches import batch_of
 
 SELF = ("query", "key", "value")
 HEADS = 4
@@ -48,9 +49,7 @@ def prepare(cache, name, size="2L64H", **settings):
 
 def examples_of(setup, numbers):
     """The batch of these training examples."""
-    starts = np.cumsum([0, *setup.feed.training.sizes])
-    shards = np.searchsorted(starts, numbers, side="right") - 1
-    return setup.feed.training.batch(np.stack([shards, np.asarray(numbers) - starts[shards]], axis=1))
+    return batch_of(setup.feed.training, numbers)
 
 
 def sums_of(setup, batch):

@@ -1,8 +1,6 @@
-"""The loader: a pure order of examples, batches of the very integers that the cache holds, a thread that fails aloud."""
+"""The loader: a pure order of examples, batches of the very integers that the cache holds, threads that fail aloud and end."""
 
 import threading
-import time
-from dataclasses import fields
 from itertools import islice
 
 import numpy as np
@@ -12,19 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniend.errors import CacheDamagedError
-from miniend.signals.logits import LogitIntegers, join_integers
-from miniend.student_train import loader
-from miniend.student_train.loader import Ahead, BatchSource, Columns, epoch_order, in_order, shuffled
+from miniend.signals.logits import join_integers
+from miniend.student_train.loader import Ahead, BatchSource, Columns, Share, in_order, steps
+from miniend.student_train.order import Layout
+from miniend.student_train.shard_records import read_records
+from support.batches import batch_of, logit_tensors, same
 
-SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 SEEDS = st.integers(0, 2**32 - 1)
+NOTHING = Columns((), None)
 
 
 @pytest.fixture(scope="module")
 def columns(ragged):
     """All columns of the cache."""
     places = {name: place.axis for codec in ragged.codecs.values() for name, place in codec.columns().items()}
-    return Columns(tuple(places.items()), (ragged.logit_code.kind, len(ragged.logit_code.order)))
+    return Columns(tuple(places.items()), (ragged.logit_code.kind, len(ragged.logit_code.order), False))
 
 
 @pytest.fixture
@@ -32,98 +32,142 @@ def source(ragged, columns):
     return BatchSource(ragged.training, columns, 0)
 
 
-def pairs(order):
-    return [tuple(map(int, place)) for place in order]
+def taken(iterator, count):
+    """The first items of a generator, which is closed."""
+    found = list(islice(iterator, count))
+    iterator.close()
+    return found
 
 
-def logit_tensors(logits):
-    """The six tensors of stored distributions."""
-    return [getattr(logits, field.name) for field in fields(LogitIntegers)]
+def examples_of(batches):
+    return [number for batch in batches for number in batch.examples]
 
 
-def same(one, other):
-    """Whether two batches hold the same integers of the same types."""
-    tensors = [
-        [b.input_ids, b.labels, *logit_tensors(b.logits), *b.valid.values(), *b.coefficients.values()]
-        for b in (one, other)
-    ]
-    return all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(*tensors, strict=True))
+class Made:
+    """A source of made-up shards whose examples have lengths, and whose batches are their numbers."""
+
+    def __init__(self, shards, budget, longest):
+        self.layout = Layout(tuple(shards), tuple(50 * n for n in shards), budget)
+        self.longest, self.reads = longest, 0
+
+    def lengths(self, numbers):
+        return np.stack([numbers * 7919 % self.longest, numbers % 3], axis=1).astype(np.int32)
+
+    def read(self, shard, places):
+        self.reads += 1
+        return [str(int(self.layout.starts[shard]) + int(place)).encode() for place in places]
+
+    def batch(self, numbers, records):
+        assert [int(record) for record in records] == numbers.tolist()
+        return numbers.tolist()
 
 
-@given(SIZES, SEEDS, st.integers(0, 100))
+MADE = st.builds(
+    Made,
+    st.lists(st.integers(1, 12), min_size=1, max_size=8),
+    st.sampled_from([4_000, 20_000, 10**6]),
+    st.sampled_from([1, 30]),
+)
+
+
+@given(MADE, st.integers(1, 9), SEEDS)
 @settings(max_examples=60, deadline=None)
-def test_an_epoch_is_every_example_once_in_an_order_of_seed_and_epoch_alone(sizes, seed, epoch):
-    """An example that comes twice, or never, is a corpus that nobody asked for."""
-    torch.manual_seed(epoch)
-    np.random.seed(epoch)
-    order = epoch_order(sizes, seed, epoch)
-    assert sorted(pairs(order)) == [(shard, index) for shard, size in enumerate(sizes) for index in range(size)]
-    np.random.seed(1)
-    assert np.array_equal(order, epoch_order(sizes, seed, epoch))
+def test_every_epoch_is_every_example_once(made, batch_size, seed):
+    """Whatever the lengths, the memory and where the epoch ends within a batch."""
+    total = made.layout.total
+    stream = [
+        number for (batch,) in taken(steps(made, batch_size, seed, 0), 3 * total // batch_size + 1) for number in batch
+    ]
+    ends = [batch_size * -(-total * epoch // batch_size) for epoch in (1, 2, 3)]
+    seen = [np.bincount(stream[:end], minlength=total) for end in ends]
+    for epoch, (end, counts) in enumerate(zip(ends, seen, strict=True), 1):
+        assert counts.min() >= epoch
+        assert counts.sum() == end
 
 
-@given(SEEDS, st.integers(0, 100), st.lists(st.integers(1, 300), min_size=1, max_size=12))
-@settings(max_examples=30, deadline=None)
-def test_an_epoch_over_many_groups_is_complete_too(seed, epoch, sizes):
-    """The groups are what memory holds; one forgotten at the end would go unnoticed."""
-    order = pairs(epoch_order([*sizes, 700, 900], seed, epoch))
-    assert len(set(order)) == len(order) == sum(sizes) + 1600
-
-
-def test_epochs_and_seeds_have_orders_of_their_own():
-    """The same order in every epoch is no shuffling; neighbouring seeds must not share epochs."""
-    found = {(seed, epoch): pairs(epoch_order([10, 10, 4], seed, epoch)) for seed in range(4) for epoch in range(4)}
-    assert len({tuple(order) for order in found.values()}) == 16
-    assert all(order != sorted(order) for order in found.values())
-
-
-def test_shards_of_one_group_are_mixed():
-    """Examples of a shard come from neighbouring documents; batches of one document each are poor batches."""
-    order = pairs(epoch_order([50] * 8, 0, 0))
-    assert len({shard for shard, _ in order[:40]}) > 4
-
-
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=4), st.integers(1, 9), st.integers(0, 30), SEEDS)
+@given(MADE, st.integers(1, 4), st.integers(0, 40), SEEDS)
 @settings(max_examples=40, deadline=None)
-def test_the_stream_goes_on_from_any_batch_as_if_it_had_never_stopped(sizes, batch_size, start, seed):
+def test_the_stream_goes_on_from_any_step_as_if_it_had_never_stopped(made, batch_size, start, seed):
     """A resumed run that sees other examples is another run, with the same loss to the eye."""
+    unbroken = taken(steps(made, batch_size, seed, 0), start + 6)
+    assert taken(steps(made, batch_size, seed, start), 6) == unbroken[start:]
 
-    class Places:
-        def __init__(self):
-            self.sizes = sizes
 
-        def batch(self, places):
-            return pairs(places)
+@given(MADE, st.sampled_from([(1, 2), (2, 1), (4, 1), (2, 2), (1, 4)]), st.integers(0, 9), SEEDS)
+@settings(max_examples=40, deadline=None)
+def test_processes_and_passes_share_the_same_steps(made, split, start, seed):
+    """A student of four processes that sees other batches cannot be compared with a student of one."""
+    world, passes = split
+    whole = taken(steps(made, 8, seed, start), 5)
+    shares = [taken(steps(made, 8, seed, start, Share(rank, world, passes)), 5) for rank in range(world)]
+    for step, (batch,) in enumerate(whole):
+        levels = zip(*(share[step] for share in shares), strict=True)
+        assert [number for level in levels for part in level for number in part] == batch
 
-    unbroken = list(islice(shuffled(Places(), batch_size, seed, start=0), start + 6))
-    assert list(islice(shuffled(Places(), batch_size, seed, start=start), 6)) == unbroken[start:]
-    stream = [place for batch in unbroken for place in batch]
-    total = sum(sizes)
-    for epoch in range(len(stream) // total):
-        assert len(set(stream[epoch * total : (epoch + 1) * total])) == total
-    assert all(len(batch) == batch_size for batch in unbroken)
+
+def test_a_step_is_sorted_by_length_and_pads_less(ragged):
+    """Ragged examples: what is padded is computed and thrown away."""
+    source = BatchSource(ragged.training, NOTHING, 0)
+    found = [batch for (batch,) in taken(steps(source, 4, 0, 0), 6)]
+    lengths = [batch.valid["input"].sum(1) for batch in found]
+    assert all(torch.equal(one, one.sort().values) for one in lengths)
+    drawn = np.random.default_rng(0).permutation(24).reshape(6, 4)
+    unsorted = [batch_of(source, numbers).valid["input"] for numbers in drawn]
+    padded, before = (sum(int((~v).sum()) for v in valid) for valid in ([b.valid["input"] for b in found], unsorted))
+    assert padded < 0.4 * before
+
+
+def test_the_order_does_not_depend_on_what_is_read(ragged, columns):
+    """Students of several objectives share one pass, and each must be the student of its own pass."""
+    few, all_of_them = (
+        examples_of(batch for (batch,) in taken(steps(BatchSource(ragged.training, wanted, 0), 5, 3, 0), 12))
+        for wanted in (NOTHING, columns)
+    )
+    assert few == all_of_them
+
+
+def test_columns_of_two_objectives_are_joined():
+    """One pass over a shard for both; a temperature that one of them needs is read."""
+    one = Columns((("a", "input"), ("b", "target")), ("top-k", 9, False))
+    other = Columns((("b", "target"), ("c", "input")), ("top-k", 9, True))
+    assert one | other == Columns((("a", "input"), ("b", "target"), ("c", "input")), ("top-k", 9, True))
+    assert NOTHING | one == one | NOTHING == one
 
 
 def test_real_batches_resume_identically(ragged, columns, source):
     """A second process starts with nothing in memory; what it reads has to be the same."""
-    unbroken = list(islice(shuffled(source, 5, seed=3, start=0), 12))
-    again = list(islice(shuffled(BatchSource(ragged.training, columns, 0), 5, seed=3, start=7), 5))
-    assert all(same(a, b) for a, b in zip(unbroken[7:], again, strict=True))
+    unbroken = taken(steps(source, 5, seed=3, start=0), 12)
+    again = taken(steps(BatchSource(ragged.training, columns, 0), 5, seed=3, start=7), 5)
+    assert all(same(a, b) for (a,), (b,) in zip(unbroken[7:], again, strict=True))
 
 
-def test_micro_batches_cut_the_same_stream(source):
-    """Accumulation must not change which examples a step sees."""
-    whole = next(shuffled(source, 6, seed=0, start=2))
-    parts = list(islice(shuffled(source, 2, seed=0, start=6), 3))
-    joined = join_integers([part.logits for part in parts])
-    for ours, theirs in zip(logit_tensors(joined), logit_tensors(whole.logits), strict=True):
-        assert torch.equal(ours, theirs)
+@pytest.mark.parametrize("budget", [40_000, 12_000])
+def test_memory_changes_the_order_alone_and_holds(ragged, columns, budget):
+    """A cache is larger than memory: the same integers then come in another order, example by example."""
+    source = BatchSource(ragged.training, columns, 0, budget)
+    assert not source.layout.resident
+    found = [batch for (batch,) in taken(steps(source, 4, 0, 0), 12)]
+    assert sorted(examples_of(found)) == sorted([*range(24)] * 2)
+    assert all(same(batch, batch_of(source, batch.examples)) for batch in found)
+
+
+def test_micro_batches_cut_the_same_step_whatever_the_kind_of_logits(logit_caches):
+    """Accumulation must not change what a step learns, whatever the lengths of the lists."""
+    for kind, cache in logit_caches.items():
+        source = BatchSource(cache.training, Columns((), (kind, len(cache.logit_code.order), False)), 0)
+        ((whole,),) = taken(steps(source, 6, seed=0, start=2), 1)
+        (parts,) = taken(steps(source, 6, 0, 2, Share(passes=3)), 1)
+        joined = join_integers([part.logits for part in parts])
+        assert examples_of(parts) == list(whole.examples)
+        for ours, theirs in zip(logit_tensors(joined), logit_tensors(whole.logits), strict=True):
+            assert torch.equal(ours, theirs), kind
 
 
 def test_a_batch_holds_exactly_the_integers_of_the_cache(ragged, source):
     """Signals of one example beside the ids of another are learnt without complaint."""
-    batch = source.batch(np.array([[1, 3], [0, 0], [2, 1], [0, 9]]))
     numbers = [13, 0, 21, 9]
+    batch = batch_of(source, numbers)
+    assert batch.examples == tuple(numbers)
     for place, number in enumerate(numbers):
         example = ragged[number]
         n, m = len(example.input_ids), len(example.labels)
@@ -143,8 +187,8 @@ def test_a_batch_holds_exactly_the_integers_of_the_cache(ragged, source):
 def test_a_batch_holds_the_distributions_of_its_examples_in_order(logit_caches):
     """Lists have lengths of their own, so that one entry too many shifts all that follow."""
     for kind, cache in logit_caches.items():
-        source = BatchSource(cache.training, Columns((), (kind, len(cache.logit_code.order))), 0)
-        batch = source.batch(np.array([[1, 3], [0, 0], [2, 1], [0, 9]]))
+        source = BatchSource(cache.training, Columns((), (kind, len(cache.logit_code.order), False)), 0)
+        batch = batch_of(source, [13, 0, 21, 9])
         found = cache.logit_code.decode(batch.logits)
         position = 0
         for number in (13, 0, 21, 9):
@@ -169,20 +213,9 @@ def distribution(logits, position):
     return logits.head_ids[head], logits.head_log_probabilities[head], logits.draw_ids[draw], logits.draw_weights[draw]
 
 
-def test_shuffled_micro_batches_of_every_kind_cut_the_same_stream(logit_caches):
-    """Accumulation must not change what a step learns, whatever the lengths of the lists."""
-    for kind, cache in logit_caches.items():
-        source = BatchSource(cache.training, Columns((), (kind, len(cache.logit_code.order))), 0)
-        whole = next(shuffled(source, 6, seed=0, start=2))
-        parts = list(islice(shuffled(source, 2, seed=0, start=6), 3))
-        joined = join_integers([part.logits for part in parts])
-        for ours, theirs in zip(logit_tensors(joined), logit_tensors(whole.logits), strict=True):
-            assert torch.equal(ours, theirs), kind
-
-
 def test_stored_integers_arrive_unchanged(ragged, source):
     """Between the column and the batch nothing may be rounded, wrapped or reordered."""
-    batch = source.batch(np.array([[0, 2]]))
+    batch = batch_of(source, [2])
     folder = ragged.training.shards[0].folder
     for axis in ("input", "target"):
         start, stop = folder.column(f"{axis}s.offsets")[2:4].tolist()
@@ -193,8 +226,7 @@ def test_stored_integers_arrive_unchanged(ragged, source):
 
 def test_ragged_pairs_are_padded_on_the_right_and_marked(ragged, source):
     """A pad counted as a token adds a position to every mean."""
-    places = np.array([[0, index] for index in range(10)])
-    batch = source.batch(places)
+    batch = batch_of(source, range(10))
     examples = [ragged[index] for index in range(10)]
     lengths = {"input": [len(e.input_ids) for e in examples], "target": [len(e.labels) for e in examples]}
     assert len(set(lengths["input"])) > 3
@@ -205,14 +237,14 @@ def test_ragged_pairs_are_padded_on_the_right_and_marked(ragged, source):
     assert (batch.input_ids[~batch.valid["input"]] == 0).all()
     assert (batch.labels[~batch.valid["target"]] == -100).all()
     for column, block in batch.coefficients.items():
-        axis = dict(source._columns.coefficients)[column]
+        axis = dict(source.columns.coefficients)[column]
         assert block.shape[:2] == batch.valid[axis].shape
         assert not block[~batch.valid[axis]].any()
 
 
 def test_only_the_columns_of_the_objective_are_read(ragged):
     """A student pays, in bytes and in memory, for its own objective alone."""
-    batch = BatchSource(ragged.training, Columns((), None), 0).batch(np.array([[0, 0]]))
+    batch = batch_of(BatchSource(ragged.training, NOTHING, 0), [0])
     assert (batch.coefficients, batch.logits) == ({}, None)
 
 
@@ -224,67 +256,76 @@ def test_evaluation_sees_every_held_out_example_once_in_storage_order(ragged, co
     assert rows == [example.labels.tolist() for example in ragged.validation]
 
 
-def test_an_empty_split_gives_no_batches(ragged, columns):
+def test_an_empty_split_gives_no_batches(logit_caches):
     """A cache without validation examples is legitimate."""
-    empty = BatchSource(ragged.validation, columns, 0)
-    empty.sizes = []
-    assert list(in_order(empty, 4)) == []
+    cache = next(iter(logit_caches.values()))
+    assert list(in_order(BatchSource(cache.validation, NOTHING, 0), 4)) == []
 
 
-def test_memory_holds_one_group_of_shards(ragged, columns, monkeypatch):
-    """A cache is larger than memory; shards that are done with must go."""
-    monkeypatch.setattr(loader, "SHUFFLE_EXAMPLES", 10)
+def test_validation_examples_go_by_their_own_numbers(ragged, columns):
+    """A run that meets a loss that is not finite names the examples of its batch."""
+    (batch,) = in_order(BatchSource(ragged.validation, columns, 0), 100)
+    assert batch.examples == tuple(range(len(ragged.validation)))
+    assert batch.to(torch.device("cpu")).examples == batch.examples
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_evaluation_is_dealt_among_processes(ragged, columns, world):
+    """Each batch once: a mean over processes counts what two of them saw twice."""
     source = BatchSource(ragged.training, columns, 0)
-    assert source._room == 10 + 2 * 10, "a group and the shard after it"
-    monkeypatch.setattr(source, "_room", 14)
-    held = []
-    for _ in islice(shuffled(source, 4, seed=0, start=0), 20):
-        held.append(sum(source.sizes[shard] for shard in source._loaded))
-    assert max(held) <= 14 < sum(source.sizes)
+    whole = [batch.examples for batch in in_order(source, 5)]
+    dealt = [[batch.examples for batch in in_order(source, 5, Share(rank, world))] for rank in range(world)]
+    assert dealt == [whole[rank::world] for rank in range(world)]
+
+
+def test_large_columns_are_decoded_in_blocks_of_rows(ragged, columns, monkeypatch):
+    """A whole column of a large teacher, decoded, is hundreds of megabytes."""
+    shard = ragged.training.shards[0]
+    whole = BatchSource(ragged.training, columns, 0)
+    expected = batch_of(whole, [0, 3, 9])
+    monkeypatch.setattr("miniend.student_train.shard_records.DECODED", 300)
+    asked = []
+    rows = type(shard.folder).rows
+    monkeypatch.setattr(type(shard.folder), "rows", lambda self, *a: (asked.append(a), rows(self, *a))[1])
+    assert same(batch_of(whole, [0, 3, 9]), expected)
+    assert max(stop - start for _, start, stop in asked) < 5
+    assert len(read_records(shard, columns, np.arange(10))) == 10
 
 
 def test_batches_come_in_order_through_the_thread(source):
     """Reading ahead must change nothing but the waiting."""
-    ahead = Ahead(shuffled(source, 4, seed=5, start=2))
-    direct = shuffled(source, 4, seed=5, start=2)
+    ahead = Ahead(steps(source, 4, seed=5, start=2))
     try:
-        assert all(same(next(ahead), next(direct)) for _ in range(9))
+        threaded = [next(ahead) for _ in range(9)]
     finally:
         ahead.close()
+    direct = taken(steps(source, 4, seed=5, start=2), 9)
+    assert all(same(a, b) for (a,), (b,) in zip(threaded, direct, strict=True))
 
 
-def test_an_error_in_the_reading_thread_surfaces_where_the_batch_is_asked_for():
-    """A dead thread and a training that waits for ever look like a slow disk."""
+def test_no_thread_is_left_when_a_training_ends_early(source):
+    """Neither of a training that took its fill nor of one that failed."""
+    before = threading.active_count()
+    ahead = Ahead(steps(source, 4, seed=5, start=2))
+    next(ahead)
+    assert threading.active_count() > before
+    ahead.close()
+    assert threading.active_count() == before
+    taken(steps(source, 4, 0, 0), 1)
+    assert threading.active_count() == before
 
-    def failing():
-        yield "first"
-        yield "second"
+
+def test_damage_surfaces_where_the_step_is_asked_for(source, monkeypatch):
+    """In whatever thread it is found."""
+
+    def damaged(*_arguments):
         raise CacheDamagedError("a byte was flipped")
 
-    ahead = Ahead(failing())
+    monkeypatch.setattr(source, "read", damaged)
+    ahead = Ahead(steps(source, 4, seed=0, start=0))
     try:
-        assert [next(ahead), next(ahead)] == ["first", "second"]
-        with pytest.raises(CacheDamagedError, match="a byte was flipped"):
-            next(ahead)
+        for _ in range(2):
+            with pytest.raises(CacheDamagedError, match="a byte was flipped"):
+                next(ahead)
     finally:
         ahead.close()
-
-
-def test_closing_ends_the_thread_even_where_nobody_takes_its_batches():
-    """A thread that outlives a run keeps its shards in memory, and a notebook trains many students."""
-    taken = []
-
-    def endless():
-        while True:
-            taken.append(0)
-            yield "batch"
-
-    ahead = Ahead(endless())
-    deadline = time.monotonic() + 5
-    while len(taken) <= loader.AHEAD and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    assert len(taken) == loader.AHEAD + 1, "the thread works ahead, but not without limit"
-    ahead.close()
-    assert not ahead._thread.is_alive()
-    assert not [thread for thread in threading.enumerate() if thread.name == "loader"]

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from miniend.errors import ConfigurationError, TrainingError
-from miniend.student_train import loader, student_run, teacher_signals, train
+from miniend.student_train import ahead, loader, student_run, teacher_signals, train
 from miniend.student_train.config import TrainConfig, each_student
 from miniend.student_train.train import train_student, train_students
 from support.runs import metrics, same_weights, weights
@@ -73,7 +73,7 @@ def test_every_batch_is_read_and_decoded_once_for_all(ragged_home, tmp_path, mon
     batches.clear()
     train_students(configs(ragged_home, tmp_path / "one", SIZES[:1], OBJECTIVES[:1]), quiet)
     assert four == len(decoded) + 3, "three more probes for what an objective does not reach"
-    assert read <= len(batches) + 3 + loader.AHEAD, "the thread may have read on"
+    assert read <= len(batches) + 3 + ahead.AHEAD, "the thread may have read on"
 
 
 def test_stopped_students_go_on_together_or_alone_from_wherever_each_stands(ragged_home, alone, tmp_path, monkeypatch):

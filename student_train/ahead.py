@@ -1,0 +1,61 @@
+"""An iterator that runs in a thread, a few items in advance."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+AHEAD = 4
+"""Items that wait ready."""
+
+T = TypeVar("T")
+
+
+class Ahead(Generic[T]):
+    """Runs an iterator in a thread, AHEAD items in advance; its end and its errors surface where the item is asked for."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._queue: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
+        self._stop = threading.Event()
+        self._ended: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, args=(items,), name="loader", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> "Ahead[T]":
+        return self
+
+    def __next__(self) -> T:
+        if self._ended is None:
+            kind, item = self._queue.get()
+            if kind == "item":
+                found: T = item
+                return found
+            self._ended = item
+        raise self._ended
+
+    def close(self) -> None:
+        """Stop the thread, and close the iterator if it is a generator."""
+        self._stop.set()
+        self._thread.join()
+
+    def _work(self, items: Iterator[T]) -> None:
+        try:
+            for item in items:
+                if not self._put("item", item):
+                    break
+            else:
+                self._put("end", StopIteration())
+        except BaseException as error:  # handed to the consumer, who raises it
+            self._put("end", error)
+        finally:
+            if hasattr(items, "close"):
+                items.close()
+
+    def _put(self, kind: str, item: Any) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put((kind, item), timeout=0.2)
+            except queue.Full:
+                continue
+            return True
+        return False

@@ -1,0 +1,52 @@
+"""A batch made of records: padded, transposed, and in the types that the student computes with."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..padding import pad_examples
+from ..signals.logits import LogitIntegers, join_integers
+from .batch import Batch
+from .records import Block, Unpacker
+from .shard_records import Columns
+
+
+def make_batch(columns: Columns, pad_id: int, examples: Sequence[int], records: Sequence[bytes]) -> Batch:
+    """The batch of some records; `examples` are their numbers in the cache."""
+    readers = [Unpacker(record) for record in records]
+    ids = [(reader.block()[0], reader.block()[0]) for reader in readers]
+    input_ids, labels, valid = pad_examples([pair[0] for pair in ids], [pair[1] for pair in ids], pad_id)
+    coefficients = {
+        name: _padded([_coefficients(reader) for reader in readers], valid[axis].shape[1])
+        for name, axis in columns.coefficients
+    }
+    logits = join_integers([_logits(reader) for reader in readers]) if columns.logits else None
+    return Batch(input_ids, labels, valid, coefficients, logits, tuple(map(int, examples)))
+
+
+def _coefficients(reader: Unpacker) -> list[Block]:
+    """The blocks of rows of one example's column."""
+    return [reader.block() for _ in range(reader.count())]
+
+
+def _padded(examples: Sequence[Sequence[Block]], longest: int) -> Tensor:
+    """Rows [rank, length] in blocks to integers [B, longest, rank], zero where padded, in the smallest words that hold all."""
+    dtype = np.result_type(*(block.dtype for blocks in examples for block in blocks))
+    rank = sum(len(block) for block in examples[0])
+    padded = np.zeros((len(examples), longest, rank), dtype)
+    for place, blocks in enumerate(examples):
+        row = 0
+        for block in blocks:
+            padded[place, : block.shape[1], row : row + len(block)] = block.T
+            row += len(block)
+    return torch.from_numpy(padded)
+
+
+def _logits(reader: Unpacker) -> LogitIntegers:
+    """The distributions of one example."""
+    found = [reader.block() for _ in fields(LogitIntegers)]
+    flat = [*(block[0] for block in found[:-1]), found[-1]]  # the last has a row per temperature
+    return LogitIntegers(*(torch.from_numpy(block.astype(np.int32)) for block in flat))

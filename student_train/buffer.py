@@ -1,0 +1,152 @@
+"""Examples read ahead of their turn by threads, in bounded memory.
+
+Threads read loads in the order in which they are due, as room allows; what the consumer waits for is read whether there is
+room or not. Whatever is put in beyond the budget, what is needed last goes, to be read again: so the budget holds
+even where sizes were guessed wrongly, and nobody waits for ever.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+
+import numpy as np
+
+from .order import Integers, Load, Visits
+
+READERS = 4
+"""Threads."""
+HELD = 200
+"""Bytes that Python needs to hold a record, beside its own."""
+
+Read = Callable[[int, Integers], list[bytes]]
+"""(shard, places in it) -> records"""
+
+
+class Buffer:
+    """The records of the coming visits. Close it to end its threads."""
+
+    def __init__(self, visits: Visits, read: Read, readers: int = READERS) -> None:
+        layout = visits.layout
+        self._visits, self._read, self._budget = visits, read, layout.budget
+        self._guess = layout.costs / np.array(layout.examples)
+        self._loads = iter(visits.loads())
+        self._waiting: list[tuple[int, int, Load]] = []
+        self._pushed = 0
+        self._held: dict[int, bytes] = {}
+        self.bytes = 0
+        """Of all records held, Python's own included."""
+        self.most_bytes = 0
+        """The most that they ever were."""
+        self._reading = 0.0
+        self._wanted: int | None = None
+        self._error: BaseException | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        self._fetch()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"reader {number}", daemon=True) for number in range(readers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def take(self, visits: Integers) -> list[bytes]:
+        """The records of these visits, waiting for them; each visit can be taken once, and an example's in the order of epochs.
+
+        Raises what reading raised.
+        """
+        with self._changed:
+            records = {visit: self._take(visit) for visit in sorted(visits.tolist())}
+            self._changed.notify_all()
+        return [records[visit] for visit in visits.tolist()]
+
+    def close(self) -> None:
+        """End the threads; one that reads finishes its shard first."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _take(self, visit: int) -> bytes:
+        while visit not in self._held:
+            if self._error is not None:
+                raise self._error
+            self._wanted = visit
+            self._changed.notify_all()
+            self._changed.wait()
+        self._wanted = None
+        record = self._drop(visit)
+        if self._visits.layout.resident:
+            self._hold(self._visits.next_visit(visit), record)
+        return record
+
+    def _work(self) -> None:
+        try:
+            while (load := self._next()) is not None:
+                records = self._read(load.shard, self._visits.within(load))
+                with self._changed:
+                    self._reading -= self._size(load)
+                    self._put(load, records)
+                    self._changed.notify_all()
+        except BaseException as error:  # raised where the records are asked for
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def _next(self) -> Load | None:
+        """The next load, once there is room for it or somebody waits; None at the end."""
+        with self._changed:
+            while not (self._closed or self._error):
+                if self._waiting and self._may_read(self._waiting[0][2]):
+                    load = heappop(self._waiting)[2]
+                    self._reading += self._size(load)
+                    self._fetch()
+                    return load
+                self._changed.wait()
+            return None
+
+    def _may_read(self, load: Load) -> bool:
+        urgent = self._wanted is not None and load.due <= self._wanted
+        return urgent or self.bytes + self._reading + self._size(load) <= self._budget
+
+    def _size(self, load: Load) -> float:
+        return float(self._guess[load.shard]) * len(load.visits)
+
+    def _fetch(self) -> None:
+        """Have the next of all loads among those that wait."""
+        if (load := next(self._loads, None)) is not None:
+            self._push(load)
+
+    def _push(self, load: Load) -> None:
+        self._pushed += 1
+        heappush(self._waiting, (load.due, self._pushed, load))
+
+    def _put(self, load: Load, records: Sequence[bytes]) -> None:
+        """Hold what there is room for, dropping what is needed later; the rest is to be read again."""
+        for place, (visit, record) in enumerate(zip(load.visits.tolist(), records, strict=True)):
+            while self.bytes + len(record) + HELD > self._budget and self._held:
+                if not self._give_way(visit):
+                    rest = load.visits[place:]
+                    self._push(Load(int(rest[0]), load.shard, rest))
+                    return
+            self._hold(visit, record)
+
+    def _give_way(self, visit: int) -> bool:
+        """Drop the record that is needed last, if that is later than this one's visit or this one is waited for."""
+        latest = max((held for held in self._held if held != self._wanted), default=-1)
+        if latest < (0 if visit == self._wanted else visit):
+            return False
+        self._drop(latest)
+        shard = self._visits.shard(int(self._visits.numbers(np.array([latest]))[0]))
+        self._push(Load(latest, shard, np.array([latest])))
+        return True
+
+    def _hold(self, visit: int, record: bytes) -> None:
+        self._held[visit] = record
+        self.bytes += len(record) + HELD
+        self.most_bytes = max(self.most_bytes, self.bytes)
+
+    def _drop(self, visit: int) -> bytes:
+        record = self._held.pop(visit)
+        self.bytes -= len(record) + HELD
+        return record
