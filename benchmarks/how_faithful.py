@@ -25,6 +25,7 @@ from miniend.progress import progress_bar
 from miniend.recipes.inspection import inspect_cache
 from miniend.signals.relations import relation_kl_sum
 from miniend.signals.sites import tapped
+from miniend.signals.t5 import head_scale
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.distillation import Batch, Distillation
 from miniend.student_train.loader import Ahead, in_order, shuffled
@@ -84,7 +85,8 @@ class LiveDistillation(Distillation):
                 sums[f"{term}.{relation.kind}"] = kl
         return sums
 
-    def _logit_sums(self, batch: Batch, logits: Tensor) -> dict[str, Tensor]:
+    def _logit_sums(self, batch: Batch, hidden: Tensor) -> dict[str, Tensor]:
+        logits = self.student.lm_head(hidden * head_scale(self.student))
         log_p = self.answer[1][batch.valid["target"]].log_softmax(-1)
         labels = batch.labels[batch.valid["target"]]
         sums = {
