@@ -1,73 +1,152 @@
-"""The blocked relation KL (value and gradient) against the materialised one: time, and agreement with float64.
+"""The blocked relation KL (value and gradients) against the materialised one: time, peak memory, and agreement with float64.
 
-    python benchmarks/relation_loss.py [--lengths 128,256,512] [--heads 32] [--batch 4] [--repeats 5]
+    python benchmarks/relation_loss.py [--lengths 128,256,512,1024,2048] [--tokens 2048] [--heads 32] [--repeats 5]
 
-Self relation, teacher width 768, student width 384; interleaved runs, the median of each.
+Teacher width 768, student width 384; `--tokens` of each batch are all valid. `self` is the encoder's QQ, `causal` the decoder's,
+`query-key` cross-attention's Q K^T. Times are interleaved, median (least-greatest); memory is the peak over what was there before
+the call, a process for each number (`child_memory.py`). At the end the longest batch runs where a process may map only
+`--limit-mb` more than its inputs.
 """
 
 import argparse
+import json
 import platform
 from statistics import median
 from time import perf_counter
 
 import torch
+from child_memory import in_child, limit_memory, peak_over_before
 from torch import Tensor
 
 from miniend.signals.relations import Relation, relation_kl_sum, relation_logits
 
-RELATION = Relation("query", "query", "query", "input", "input")
+RELATIONS = {
+    "self": Relation("query", "query", "query", "input", "input"),
+    "causal": Relation("query", "query", "query", "target", "target"),
+    "query-key": Relation("query_key", "query", "key", "target", "input"),
+}
+WIDTHS = {"teacher": 768, "student": 384}
 
 
-def materialised(teacher: Tensor, student: Tensor, heads: int) -> Tensor:
-    log_p = relation_logits(teacher, teacher, heads).log_softmax(-1)
-    log_q = relation_logits(student, student, heads).log_softmax(-1)
-    return (log_p.exp() * (log_p - log_q)).sum()
+class Case:
+    """One relation of one batch, ready to be computed either way."""
+
+    def __init__(self, name: str, length: int, batch: int, heads: int, device: str) -> None:
+        torch.manual_seed(0)
+        self.relation, self.heads, self.device = RELATIONS[name], heads, device
+        sides = sorted({self.relation.left, self.relation.right})
+        self.teacher, self.student = (
+            {side: torch.randn(batch, length, width, device=device) for side in sides} for width in WIDTHS.values()
+        )
+        for tensor in self.student.values():
+            tensor.requires_grad_()
+        axes = {self.relation.row_axis, self.relation.key_axis}
+        self.valid = {axis: torch.ones(batch, length, dtype=torch.bool, device=device) for axis in axes}
+        self.future = ~torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+    def _log(self, side: dict[str, Tensor]) -> Tensor:
+        logits = relation_logits(side[self.relation.left], side[self.relation.right], self.heads)
+        if self.relation.causal:
+            logits = logits.masked_fill(self.future, -1e30)
+        return logits.log_softmax(-1)
+
+    def materialised(self) -> None:
+        log_p, log_q = self._log(self.teacher), self._log(self.student)
+        (log_p.exp() * (log_p - log_q)).sum().backward()
+
+    def blocked(self) -> None:
+        relation_kl_sum(self.relation, self.teacher, self.student, self.valid, self.heads, 1.0).backward()
+
+    def timed(self, way: str) -> tuple[float, list[Tensor]]:
+        for tensor in self.student.values():
+            tensor.grad = None
+        begun = perf_counter()
+        getattr(self, way)()
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+        return perf_counter() - begun, [tensor.grad for tensor in self.student.values()]
+
+    def error(self, found: list[Tensor]) -> float:
+        """Relative, against float64; of the first example, for its size."""
+        exact = {side: tensor[:1].detach().double().requires_grad_() for side, tensor in self.student.items()}
+        scores = []
+        for factors in ({side: tensor[:1].double() for side, tensor in self.teacher.items()}, exact):
+            a, c = (
+                factors[side].unflatten(-1, (self.heads, -1)).transpose(1, 2)
+                for side in (self.relation.left, self.relation.right)
+            )
+            score = a @ c.mT / a.shape[-1] ** 0.5
+            scores.append((score.masked_fill(self.future, -1e30) if self.relation.causal else score).log_softmax(-1))
+        (scores[0].exp() * (scores[0] - scores[1])).sum().backward()
+        return max(float((a[:1] - b.grad).norm() / b.grad.norm()) for a, b in zip(found, exact.values(), strict=True))
 
 
-def blocked(teacher: Tensor, student: Tensor, heads: int) -> Tensor:
-    valid = {"input": torch.ones(teacher.shape[:2], dtype=torch.bool)}
-    return relation_kl_sum(RELATION, {"query": teacher}, {"query": student}, valid, heads, 1.0)
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lengths", default="128,256,512,1024,2048")
+    parser.add_argument("--relations", default=",".join(RELATIONS))
+    parser.add_argument("--tokens", type=int, default=2048)
+    parser.add_argument("--heads", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--limit-mb", type=float, default=1000.0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
-def timed(function, teacher: Tensor, student: Tensor, heads: int) -> tuple[float, Tensor]:
-    student.grad = None
-    begun = perf_counter()
-    function(teacher, student, heads).backward()
-    return perf_counter() - begun, student.grad.clone()
+def measure_memory(way: str, shape: list, limit: float | None = None) -> None:
+    """In the child; the first and tiny call loads what libraries load lazily."""
+    name, _, _, heads, device = shape
+    getattr(Case(name, 2, 1, heads, device), way)()
+    case = Case(*shape)
+    if limit is not None:
+        limit_memory(limit)
+    print(peak_over_before(getattr(case, way), device))
+
+
+def shown(seconds: list[float]) -> str:
+    return f"{median(seconds):.3f} ({min(seconds):.3f}-{max(seconds):.3f})"
+
+
+def row(shape: list, repeats: int) -> None:
+    memory = {way: in_child(__file__, way=way, shape=shape) for way in ("materialised", "blocked")}
+    case, times, gradients = Case(*shape), {"materialised": [], "blocked": []}, {}
+    for repeat in range(repeats + 1):
+        for way, found in times.items():
+            seconds, gradients[way] = case.timed(way)
+            if repeat:
+                found.append(seconds)
+    ratio = median(fast / slow for slow, fast in zip(times["materialised"], times["blocked"], strict=True))
+    print(
+        f"{shape[0]:>10}{shape[1]:>7}{shape[2]:>6}{shown(times['materialised']):>24}{shown(times['blocked']):>22}{ratio:>7.2f}"
+        f"{memory['materialised']:>17.0f}{memory['blocked']:>11.0f}{memory['blocked'] / memory['materialised']:>7.3f}"
+        f"{case.error(gradients['blocked']):>9.0e}",
+        flush=True,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lengths", default="128,256,512")
-    parser.add_argument("--heads", type=int, default=32)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--repeats", type=int, default=5)
-    asked = parser.parse_args()
+    asked = parse()
+    if asked.case:
+        measure_memory(**asked.case)
+        return
     print(
-        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"R={asked.heads}, batch {asked.batch}"
+        f"{platform.machine()}, {asked.device}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"R={asked.heads}, {asked.tokens} tokens"
     )
-    print(f"{'length':>6} {'materialised s':>15} {'blocked s':>10} {'ratio':>6} {'gradient error':>15}")
-    for length in map(int, asked.lengths.split(",")):
-        torch.manual_seed(0)
-        teacher, student = (
-            torch.randn(asked.batch, length, 768),
-            torch.randn(asked.batch, length, 384, requires_grad=True),
-        )
-        times: dict = {materialised: [], blocked: []}
-        gradients = {}
-        for _ in range(asked.repeats):
-            for function, found in times.items():
-                seconds, gradients[function] = timed(function, teacher, student, asked.heads)
-                found.append(seconds)
-        exact = student.detach().double().requires_grad_()
-        log_p, log_q = (x.double().unflatten(-1, (asked.heads, -1)).transpose(1, 2) for x in (teacher, exact))
-        scores = [x @ x.transpose(-1, -2) / x.shape[-1] ** 0.5 for x in (log_p, log_q)]
-        log_p, log_q = (score.log_softmax(-1) for score in scores)
-        (log_p.exp() * (log_p - log_q)).sum().backward()
-        error = float((gradients[blocked] - exact.grad).norm() / exact.grad.norm())
-        slow, fast = median(times[materialised]), median(times[blocked])
-        print(f"{length:>6} {slow:>15.3f} {fast:>10.3f} {fast / slow:>6.2f} {error:>15.1e}")
+    print(
+        f"{'relation':>10}{'length':>7}{'batch':>6}{'materialised s':>24}{'blocked s':>22}{'ratio':>7}"
+        f"{'materialised MB':>17}{'blocked MB':>11}{'ratio':>7}{'error':>9}"
+    )
+    lengths = [int(length) for length in asked.lengths.split(",")]
+    for name in asked.relations.split(","):
+        for length in lengths:
+            row([name, length, max(1, asked.tokens // length), asked.heads, asked.device], asked.repeats)
+    longest = ["self", lengths[-1], max(1, asked.tokens // lengths[-1]), asked.heads, "cpu"]
+    for way in ("materialised", "blocked"):
+        peak = in_child(__file__, way=way, shape=longest, limit=asked.limit_mb)
+        said = "does not fit" if peak is None else f"trains, with a peak of {peak:.0f} MB"
+        print(f"at length {longest[1]} with {asked.limit_mb:.0f} MB to spare, {way}: {said}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ HIDDEN = -1e30
 BLOCK_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
 """Logits per block: what stays in a core's cache, and what keeps a GPU busy."""
 
+LEAST_ROWS = 64
+"""Rows per block, where there are so many: products of fewer take up to twice the time per logit."""
+
 
 @dataclass(frozen=True, slots=True)
 class RowsToCompare:
@@ -72,27 +75,36 @@ class BlockedRelationKL(torch.autograd.Function):
     ) -> Tensor:
         """The value; the gradients are formed on the way where they are wanted."""
         wanted = any(ctx.needs_input_grad)
-        scale = alpha / math.sqrt(left.shape[-1])
-        student, other = left.float() * scale, right.float()
-        teacher = teacher_left.float() * (alpha / math.sqrt(teacher_left.shape[-1]))
-        teacher_keys = teacher_right.float()
-        d_left, d_right = (torch.zeros_like(factor) if wanted else factor for factor in (student, other))
+        heads, scale = left.shape[1], alpha / math.sqrt(left.shape[-1])
+        student, other = _by_head(left, scale), _by_head(right, 1.0)
+        teacher, teacher_keys = (
+            _by_head(teacher_left, alpha / math.sqrt(teacher_left.shape[-1])),
+            _by_head(teacher_right, 1.0),
+        )
+        weight = compared.row_valid.float().repeat_interleave(heads, 0)[..., None]
+        weighted = student * weight
+        d_left, d_right = (torch.zeros_like(factor) if wanted else factor for factor in (student, other.mT))
         total = torch.zeros((), device=left.device)
         all_visible = compared.hides_nothing()
-        for examples, rows in _blocks(left, right.shape[2]):
-            keys = compared.last_key(rows)
-            weight = compared.row_valid[examples, None, rows, None].float()
+        blocks = list(_blocks(left, right.shape[2], compared.causal))
+        room = _room(blocks, right.shape[2], left.device)
+        for these, rows in blocks:
+            keys, examples = compared.last_key(rows), slice(these.start // heads, -(-these.stop // heads))
             bias = None if all_visible else compared.bias(examples, rows, keys)
-            t, p, log_zt = _softmax(teacher[examples, :, rows], teacher_keys[examples, :, :keys], bias)
-            s, q, log_zs = _softmax(student[examples, :, rows], other[examples, :, :keys], bias)
-            kl = t.sub_(s).mul_(p).sum(-1, keepdim=True).sub_(log_zt).add_(log_zs)
-            total += (kl * weight).sum()
+            t, p, (t_max, log_p) = _softmax(teacher[these, rows], teacher_keys[these, :keys], bias, room[:2])
+            s, q, (s_max, log_q) = _softmax(student[these, rows], other[these, :keys], bias, room[2:])
+            log_ratio = (t_max - s_max).sub_(
+                log_p - log_q
+            )  # of the two normalisers; differences first, for they are small
+            kl = t.sub_(s).mul_(p).sum(-1, keepdim=True).sub_(log_ratio)
+            total += (kl * weight[these, rows]).sum()
             if wanted:
-                error = q.sub_(p).mul_(weight)
-                d_left[examples, :, rows] = error @ other[examples, :, :keys]
-                d_right[examples, :, :keys] += error.transpose(-1, -2) @ student[examples, :, rows]
+                error = q.sub_(p)
+                d_left[these, rows] = error @ other[these, :keys]
+                d_right[these, :, :keys] += weighted[these, rows].mT @ error
         if wanted:
-            ctx.save_for_backward(d_left.mul_(scale).to(left.dtype), d_right.to(right.dtype))
+            d_left = d_left.mul_(weight * scale).view_as(left)
+            ctx.save_for_backward(d_left.to(left.dtype), d_right.mT.reshape(right.shape).to(right.dtype))
         return total
 
     @staticmethod
@@ -102,23 +114,48 @@ class BlockedRelationKL(torch.autograd.Function):
         return d_left * upstream[0], d_right * upstream[0], None, None, None, None
 
 
-def _softmax(rows: Tensor, keys: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits less their row maximum, probabilities, and log of the sum of exp of the former, [b, R, rows, keys or 1]."""
-    logits = rows @ keys.transpose(-1, -2)
+def _by_head(factor: Tensor, scale: float) -> Tensor:
+    """A factor [B, R, length, d] times a scale, float32 [B x R, length, d] without gaps."""
+    return (factor.float() * scale).reshape(-1, *factor.shape[2:]).contiguous()
+
+
+def _softmax(
+    rows: Tensor, keys: Tensor, bias: Tensor | None, room: Tensor
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """Logits and probabilities [b x R, rows, keys], both in `room` [2, ...], and the greatest of each row, logit and log p.
+
+    The greatest give the normaliser, log z = s - log p: torch's softmax makes one pass but keeps its sum to itself.
+    """
+    shape = len(rows), rows.shape[1], keys.shape[1]
+    logits, p = (part[: math.prod(shape)].view(shape) for part in room)
+    torch.bmm(rows, keys.mT, out=logits)
     if bias is not None:
-        logits.add_(bias)
-    logits.sub_(logits.amax(-1, keepdim=True))
-    p = logits.exp()
-    z = p.sum(-1, keepdim=True)
-    return logits, p.div_(z), z.log_()
+        logits.view(len(bias), -1, *shape[1:]).add_(bias)
+    torch.softmax(logits, -1, out=p)
+    return logits, p, (logits.amax(-1, keepdim=True), p.amax(-1, keepdim=True).log_())
 
 
-def _blocks(left: Tensor, keys: int) -> Iterator[tuple[slice, slice]]:
-    """(examples, rows) slices of about BLOCK_ELEMENTS logits each: whole examples where they fit, else rows of one."""
+def _blocks(left: Tensor, keys: int, causal: bool) -> Iterator[tuple[slice, slice]]:
+    """(heads counted through the batch, rows) of about BLOCK_ELEMENTS logits each: whole examples where they fit, else some
+    rows of one, else some rows of some of its heads.
+
+    If causal, at most a quarter of an example's rows where that is worth a block: what no row of a block sees is not computed.
+    """
     batch, heads, rows, _ = left.shape
     budget = BLOCK_ELEMENTS["cpu" if left.device.type == "cpu" else "cuda"]
     together = max(1, budget // max(1, heads * rows * keys))
-    at_once = min(rows, max(8, budget // max(1, heads * keys))) if together == 1 else rows
-    for example in range(0, batch, together):
-        for row in range(0, rows, max(1, at_once)):
-            yield slice(example, min(example + together, batch)), slice(row, min(row + at_once, rows))
+    at_once = min(rows, max(LEAST_ROWS, budget // max(1, heads * keys)))
+    if causal and together == 1:
+        at_once = min(at_once, max(16, -(-rows // 4)))
+    group = together * heads if together > 1 else max(1, min(heads, budget // max(1, at_once * keys)))
+    for run in range(0, batch, together):
+        end = min(run + together, batch) * heads
+        for first in range(run * heads, end, group):
+            for row in range(0, rows, max(1, at_once)):
+                yield slice(first, min(first + group, end)), slice(row, min(row + at_once, rows))
+
+
+def _room(blocks: list[tuple[slice, slice]], keys: int, device: torch.device) -> Tensor:
+    """Four float32 tensors, each for the logits of any block: fresh memory for every block would cost more than what fills it."""
+    most = max(((h.stop - h.start) * (r.stop - r.start) for h, r in blocks), default=0)
+    return torch.empty(4, most * keys, device=device)

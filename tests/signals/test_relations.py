@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniend.errors import ConfigurationError
+from miniend.signals import relation_kl
 from miniend.signals.relations import (
     carries_no_information,
     check_relation_heads,
@@ -135,6 +136,33 @@ def test_a_batch_is_the_sum_of_its_examples(site, relation):
         one = [{name: tensor[i : i + 1] for name, tensor in side.items()} for side in (teacher, student, valid)]
         parts += float(relation_kl_sum(relation, *one, 4, 1.0))
     assert whole == pytest.approx(parts, rel=1e-6)
+
+
+@pytest.mark.parametrize("budget", [1, 5000, 13_000, 2**15, 2**19])
+@pytest.mark.parametrize("causal", [False, True])
+def test_blocks_add_up_to_the_whole(monkeypatch, budget, causal):
+    """The tensors above fit in one block; real ones never do, and a causal block leaves out what none of its rows sees."""
+    monkeypatch.setitem(relation_kl.BLOCK_ELEMENTS, "cpu", budget)
+    site = Site("decoder.self" if causal else "encoder.self", 0)
+    relation, axis = relations_of(site)[0], "target" if causal else "input"
+    generator = torch.Generator().manual_seed(1)
+    teacher, student = (torch.randn(3, 70, width, generator=generator) for width in (24, 12))
+    valid = {axis: torch.arange(70) < torch.tensor([[70], [41], [1]])}
+    ours, theirs = student.clone().requires_grad_(), student.double().requires_grad_()
+    found = relation_kl_sum(relation, {"query": teacher}, {"query": ours}, valid, 4, 1.3)
+    found.backward()
+    whole = []
+    for example, length in enumerate((70, 41, 1)):
+        scores = []
+        for side in (teacher.double(), theirs):
+            heads = side[example, :length].unflatten(-1, (4, -1)).transpose(0, 1)
+            scores.append(1.3 * heads @ heads.mT / math.sqrt(heads.shape[-1]))
+        hidden = ~torch.ones(length, length, dtype=torch.bool).tril() & torch.tensor(causal)
+        log_p, log_q = (score.masked_fill(hidden, -1e30).log_softmax(-1) for score in scores)
+        whole.append((log_p.exp() * (log_p - log_q)).sum())
+    sum(whole).backward()
+    assert float(found.detach()) == pytest.approx(sum(whole).item(), rel=1e-5)
+    assert torch.allclose(ours.grad.double(), theirs.grad, rtol=1e-4, atol=1e-5)
 
 
 def test_relations_of_target_positions_alone_are_causal():
