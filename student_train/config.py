@@ -86,6 +86,10 @@ class TrainConfig:
         """Warm-up steps."""
         return self.warmup_steps if self.warmup_steps is not None else min(self.steps, -(-self.steps // 100))
 
+    def is_logged(self, step: int) -> bool:
+        """Whether step number `step`, counted from 1, gets a line of metrics: every `log_every`-th, the first and the last."""
+        return step == 1 or step % self.log_every == 0 or step == self.steps
+
 
 def _require(condition: bool, message: str) -> None:
     if not condition:

@@ -19,6 +19,7 @@ from ..progress import Say, progress_bar
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .distillation import Batch
+from .gradient_norms import gradient_norms
 from .loader import Ahead, in_order, shuffled
 from .metrics import HELD_OUT, MetricsLog, last_held_out
 from .model_card import model_card
@@ -108,7 +109,7 @@ def _loop(setup: Setup, progress: Progress, log: MetricsLog) -> dict[str, float]
 
                 line: dict[str, float] = {}
                 last = progress.step == config.steps
-                if progress.step == 1 or progress.step % config.log_every == 0 or last:
+                if config.is_logged(progress.step):
                     line |= values | clock.read(progress.tokens)
                     bar.set_postfix(loss=f"{progress.loss:.4f}", tokens_per_s=f"{line['tokens_per_second']:.0f}")
                 if progress.step % config.eval_every == 0 or last:
@@ -129,6 +130,8 @@ def _loop(setup: Setup, progress: Progress, log: MetricsLog) -> dict[str, float]
 def train_step(setup: Setup, progress: Progress, batches: list[Batch]) -> dict[str, float]:
     """One optimiser step over the micro-batches of one batch; updates `progress` and returns what to log.
 
+    Gradient norms are those before clipping, those by part are taken for steps that are logged alone.
+
     Raises TrainingError, before the update, when the loss or its gradient is not finite.
     """
     config, distillation = setup.config, setup.distillation
@@ -145,6 +148,7 @@ def train_step(setup: Setup, progress: Progress, batches: list[Batch]) -> dict[s
     progress.loss = sum(setup.objective.weights[term] * mean for term, mean in terms.items())
     if progress.step == 1:
         progress.initial_loss = progress.loss
+    norms = gradient_norms(setup.student) if config.is_logged(progress.step) else {}
     norm = _clip(setup.student, config.clip)
     if not math.isfinite(progress.loss + norm):
         raise TrainingError(
@@ -155,7 +159,7 @@ def train_step(setup: Setup, progress: Progress, batches: list[Batch]) -> dict[s
     rate = set_learning_rate(setup.optimiser, rate, progress.step)
     setup.optimiser.step()
     setup.optimiser.zero_grad(set_to_none=True)
-    return {"loss": progress.loss, **terms, "gradient_norm": norm, "learning_rate": rate}
+    return {"loss": progress.loss, **terms, "gradient_norm": norm, **norms, "learning_rate": rate}
 
 
 def _clip(student: Any, limit: float) -> float:
