@@ -214,6 +214,14 @@ def train_student(
             help="bfloat16 autocast for the student's forward; the losses themselves and evaluation are float32.",
         ),
     ] = False,
+    gradient_checkpointing: Annotated[
+        bool,
+        Opt(
+            "--gradient-checkpointing",
+            help="Compute each block once more in the backward instead of keeping its activations: less memory, slower steps, "
+            "the same student.",
+        ),
+    ] = False,
     device: Annotated[str, Opt(help="auto, cpu, cuda or cuda:N.")] = "auto",
     init: Annotated[str | None, Opt(help="Checkpoint of a student to start from.")] = None,
     init_from_teacher: Annotated[
@@ -254,6 +262,7 @@ def train_student(
             weight_decay=weight_decay,
             clip=clip,
             bf16=bf16,
+            gradient_checkpointing=gradient_checkpointing,
             device=device,
             seed=seed,
             init=init,

@@ -44,6 +44,8 @@ class TrainConfig:
     clip: float = 1.0
     """Largest global gradient norm; 0 does not clip."""
     bf16: bool = False
+    gradient_checkpointing: bool = False
+    """Recompute each block in the backward instead of keeping its activations: less memory, a third more work."""
     device: str = "auto"
     seed: int = 0
     init: str | None = None

@@ -15,6 +15,7 @@ from ..signals.relations import check_relation_heads, default_relation_heads
 from ..signals.site_codec import SiteCodec
 from .config import DEFAULT_SIZE, TrainConfig
 from .distillation import Batch, Distillation
+from .gradient_checkpointing import checkpoint_blocks
 from .loader import BatchSource, Columns, in_order
 from .objective import Objective
 from .optimisers import build_optimiser
@@ -54,6 +55,8 @@ def set_up(
     """Build the student, probe and freeze what the objective cannot reach, and say what will be trained."""
     plan, device = cache.plan.document, choose_device(config.device)
     student = _make_student(config, cache).to(device)
+    if config.gradient_checkpointing:
+        checkpoint_blocks(student)
     heads = _relation_heads(config, codecs, student)
     shared = {"start_id": plan["teacher"]["start_id"], "pad_id": plan["teacher"]["pad_id"]}
     shared |= {"heads": heads, "logit_code": cache.logit_code and cache.logit_code.to(device)}

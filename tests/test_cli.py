@@ -36,7 +36,8 @@ OPTIONS = {
     """,
     "train-student": """
         --cache --output --size --objective --logits --no-logits --temperature --cross-relation --relation-heads --weight --steps
-        --batch-size --accumulate --optimizer --learning-rate --warmup-steps --schedule --weight-decay --clip --bf16 --device
+        --batch-size --accumulate --optimizer --learning-rate --warmup-steps --schedule --weight-decay --clip --bf16
+        --gradient-checkpointing --device
         --init --init-from-teacher --log-every --save-every --eval-every --seed --allow-unfinished
     """,
     "inspect": "directory --json --plot",
