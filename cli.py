@@ -236,6 +236,13 @@ def train_student(
         bool,
         Opt("--allow-unfinished", help="Train on what an unfinished dump has published so far; resumed, on the same."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        Opt(
+            "--dry-run",
+            help="Write nothing: do a few steps and say what the run would take in memory, FLOPs, disk, epochs and hours.",
+        ),
+    ] = False,
 ) -> None:
     """Stage two: train a student from a cache, without the teacher. Run it again to resume."""
     from .student_train.config import TrainConfig
@@ -271,6 +278,7 @@ def train_student(
             save_every=save_every,
             eval_every=eval_every,
             allow_unfinished=allow_unfinished,
+            dry_run=dry_run,
         ),
         say=typer.echo,
     )

@@ -56,6 +56,8 @@ class TrainConfig:
     save_every: int = 500
     eval_every: int = 500
     allow_unfinished: bool = False
+    dry_run: bool = False
+    """Say what the run would compute, hold and take, and write nothing."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulate", "log_every", "save_every", "eval_every"):

@@ -19,6 +19,7 @@ from ..progress import Say, progress_bar
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .distillation import Batch
+from .dry_run import describe, dry_run
 from .gradient_norms import gradient_norms
 from .loader import Ahead, in_order, shuffled
 from .metrics import HELD_OUT, MetricsLog, last_held_out
@@ -50,7 +51,7 @@ def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
     """Stage two: train one student from a cache and write it to `config.output`; returns its held-out losses in nats.
 
     Running it again continues from the latest checkpoint, with the shards that were published when the run began; a finished
-    run is left alone.
+    run is left alone. A dry run says what it would take, whatever is in `config.output`, writes nothing and returns nothing.
     """
     cache = open_cache(config.cache, config.allow_unfinished, part_taken(config.output))
     if not len(cache.training):
@@ -60,6 +61,10 @@ def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
     )
     codecs = required_codecs(objective, cache)
     setup = set_up(config, cache, objective, codecs, say)
+    if config.dry_run:
+        for line in describe(dry_run(setup, _lone_step)):
+            say(line)
+        return {}
     claim_output(config, cache, setup.student.config.to_dict())
     if is_finished(config.output):
         say(f"{config.output} is finished: {config.steps} steps")
@@ -160,6 +165,11 @@ def train_step(setup: Setup, progress: Progress, batches: list[Batch]) -> dict[s
     setup.optimiser.step()
     setup.optimiser.zero_grad(set_to_none=True)
     return {"loss": progress.loss, **terms, "gradient_norm": norm, **norms, "learning_rate": rate}
+
+
+def _lone_step(setup: Setup, batches: list[Batch]) -> None:
+    """A step that no other one follows."""
+    train_step(setup, Progress(), batches)
 
 
 def _clip(student: Any, limit: float) -> float:
