@@ -221,6 +221,14 @@ def train_student(
             help="bfloat16 autocast for the student's forward; the losses themselves and evaluation are float32.",
         ),
     ] = False,
+    gradient_checkpointing: Annotated[
+        bool,
+        Opt(
+            "--gradient-checkpointing",
+            help="Compute each block once more in the backward instead of keeping its activations: less memory, slower steps, "
+            "the same student.",
+        ),
+    ] = False,
     device: Annotated[str, Opt(help="auto, cpu, cuda or cuda:N.")] = "auto",
     init: Annotated[str | None, Opt(help="Checkpoint of a student to start from.")] = None,
     init_from_teacher: Annotated[
@@ -239,15 +247,23 @@ def train_student(
         list[str] | None,
         Opt(help="wandb, mlflow, ... : trackers of accelerate's to write to, beside TensorBoard; repeatable."),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        Opt(
+            "--dry-run",
+            help="Write nothing: do a few steps and say what the run would take in memory, FLOPs, disk, epochs and hours.",
+        ),
+    ] = False,
 ) -> None:
     """Stage two: train students from a cache, without the teacher. Run it again to resume.
 
     On several GPUs, or machines with a common file system, start it with torchrun or accelerate launch.
     """
     from .student_train.config import TrainConfig, each_student
-    from .student_train.train import train_students as run
+    from .student_train.train import dry_run_students, train_students
 
     objectives = [one.value for one in objective or [ObjectiveName.MINIEND_E]]
+    run = dry_run_students if dry_run else train_students
     run(
         each_student(
             TrainConfig(
@@ -268,6 +284,7 @@ def train_student(
                 weight_decay=weight_decay,
                 clip=clip,
                 bf16=bf16,
+                gradient_checkpointing=gradient_checkpointing,
                 device=device,
                 seed=seed,
                 init=init,

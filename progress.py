@@ -24,6 +24,13 @@ def progress_bar(description: str, total: int | None, unit: str, initial: int = 
     )
 
 
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever suits."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Inside, transformers logs errors alone, and draws its own bars only on a terminal.

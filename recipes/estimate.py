@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..progress import duration
 from ..storage.folder import PublishedFolder
 from ..storage.layout import ShardRange, plan_path, segment_path, shard_path, shard_table
 from ..teacher_dump.config import DumpConfig
@@ -123,7 +124,7 @@ def describe(facts: Mapping[str, Any]) -> Iterator[str]:
     for name, size in facts["bytes"].items():
         yield f"{name:<28} {in_gb(size):>10}"
     yield ""
-    yield ", ".join(f"{name} {_duration(seconds)}" for name, seconds in facts["seconds"].items())
+    yield ", ".join(f"{name} {duration(seconds)}" for name, seconds in facts["seconds"].items())
     pay = facts["students_to_pay"]
     if pay["students"] is not None:
         yield (
@@ -131,10 +132,3 @@ def describe(facts: Mapping[str, Any]) -> Iterator[str]:
             f"{pay['examples']:,} examples x {pay['forward_seconds_per_example']:.3g} s of bare teacher forward) = "
             f"{pay['dump_seconds'] / (pay['epochs'] * pay['examples'] * pay['forward_seconds_per_example']):.2f}"
         )
-
-
-def _duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever suits."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -45,6 +45,8 @@ class TrainConfig:
     clip: float = 1.0
     """Largest global gradient norm; 0 does not clip."""
     bf16: bool = False
+    gradient_checkpointing: bool = False
+    """Recompute each block in the backward instead of keeping its activations: less memory, a third more work."""
     device: str = "auto"
     seed: int = 0
     init: str | None = None
@@ -88,6 +90,10 @@ class TrainConfig:
     def warmup(self) -> int:
         """Warm-up steps."""
         return self.warmup_steps if self.warmup_steps is not None else min(self.steps, -(-self.steps // 100))
+
+    def is_logged(self, step: int) -> bool:
+        """Whether step number `step`, counted from 1, gets a line of metrics: every `log_every`-th, the first and the last."""
+        return step == 1 or step % self.log_every == 0 or step == self.steps
 
 
 def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: Sequence[str]) -> list[TrainConfig]:

@@ -23,7 +23,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
     return ModelCardFacts(
         size=describe_size(setup.student.config.to_dict()),
         parameters=parameters,
-        parameters_without_embeddings=parameters - _embeddings(setup.student),
+        parameters_without_embeddings=parameters - embedding_parameters(setup.student),
         teacher=plan["teacher"]["name"],
         teacher_digest=plan["teacher"]["tensor_digest"],
         cache_digest=cache.digest,
@@ -105,6 +105,7 @@ def _against(codec: SiteCodec | None) -> str:
     return f"; teacher's {codec.site}" if codec else ""
 
 
-def _embeddings(student: Any) -> int:
+def embedding_parameters(student: Any) -> int:
+    """How many parameters are those of the input embedding and of an untied head."""
     tied = student.lm_head.weight is student.shared.weight
     return int(student.shared.weight.numel()) * (1 if tied else 2)

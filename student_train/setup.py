@@ -15,6 +15,7 @@ from ..signals.site_codec import SiteCodec
 from .batch import Batch
 from .config import DEFAULT_SIZE, TrainConfig
 from .distillation import Distillation
+from .gradient_checkpointing import checkpoint_blocks
 from .loader import BatchSource, in_order
 from .objective import Objective
 from .optimisers import build_optimiser
@@ -70,6 +71,8 @@ def set_up(
     """Build the student, probe and freeze what the objective cannot reach, and say what will be trained."""
     teacher = feed.cache.plan.document["teacher"]
     student = _make_student(config, teacher).to(feed.device)
+    if config.gradient_checkpointing:
+        checkpoint_blocks(student)
     heads = _relation_heads(config, codecs, student)
     distillation, evaluation = (
         Distillation(student, wanted, codecs, heads, teacher["start_id"], teacher["pad_id"])

@@ -14,6 +14,7 @@ from ..progress import Say
 from .batch import Batch
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .clock import Clock
+from .gradient_norms import gradient_norms
 from .metrics import HELD_OUT, MetricsLog
 from .model_card import model_card
 from .optimisers import learning_rate_at, load_optimiser_tensors, optimiser_tensors, set_learning_rate
@@ -81,11 +82,14 @@ class StudentRun:
     def update(self, counts: Mapping[str, float], tokens: int) -> None:
         """The optimiser step after every micro-batch was added; notes what there is to log.
 
+        Gradient norms are those before clipping; those by part are taken in steps that are logged alone.
+
         Raises TrainingError, before the update, when the loss or its gradient is not finite.
         """
         setup, config, state = self.setup, self.setup.config, self.state
         terms = setup.distillation.term_means(self._total(), counts)
         loss = sum(setup.objective.weights[term] * mean for term, mean in terms.items())
+        parts = gradient_norms(setup.student) if config.is_logged(state.step + 1) else {}
         norm = self._clip()
         if not math.isfinite(loss + norm):
             self._refuse(state.step + 1, loss, norm)
@@ -99,8 +103,8 @@ class StudentRun:
         setup.optimiser.step()
         setup.optimiser.zero_grad(set_to_none=True)
         state.unlogged = {}
-        if state.step == 1 or state.step % config.log_every == 0 or state.step == config.steps:
-            state.unlogged = {"loss": loss, **terms, "gradient_norm": norm, "learning_rate": rate}
+        if config.is_logged(state.step):
+            state.unlogged = {"loss": loss, **terms, "gradient_norm": norm, **parts, "learning_rate": rate}
             state.unlogged |= self.clock.read(state.tokens)
 
     def _total(self) -> dict[str, float]:

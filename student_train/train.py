@@ -7,13 +7,15 @@ parameters, optimiser state, step. The order of examples follows from the step.
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 
-from ..cache import Cache, open_cache
+from ..cache import open_cache
 from ..errors import ConfigurationError, TrainingError
 from ..progress import Say, progress_bar
 from ..stopping import Terminated, held_back
 from .batch import Batch
 from .config import TrainConfig
+from .dry_run import describe, dry_run
 from .held_out import evaluate
 from .loader import Ahead, Share, steps
 from .metrics import last_held_out
@@ -49,6 +51,7 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
     say = say if processes.main else _silent
     try:
         setups = _set_up_all(configs, processes, say)
+        _claim(setups, processes)
         unfinished = []
         for setup in setups:
             if is_finished(setup.config.output):
@@ -61,6 +64,27 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
         return [last_held_out(config.output) for config in configs]
     finally:
         processes.close()
+
+
+def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> None:
+    """Say what `train_students` would compute, hold and take, by a few steps of each student; whatever is in the outputs is
+    neither looked at nor touched, but for the part of the cache that a run began with."""
+    _require_shared(configs)
+    processes = Processes(configs[0].device)
+    say = say if processes.main else _silent
+    try:
+        for setup in _set_up_all(configs, processes, say):
+            if len(configs) > 1:
+                say(f"{setup.config.output.name}:")
+            for line in describe(dry_run(setup, partial(_lone_step, processes))):
+                say(line)
+    finally:
+        processes.close()
+
+
+def _lone_step(processes: Processes, setup: Setup, batches: Sequence[Batch]) -> None:
+    """A step that no other one follows."""
+    train_step([StudentRun(setup, processes)], batches, processes)
 
 
 def _silent(_line: str) -> None:
@@ -89,7 +113,6 @@ def _set_up_all(configs: Sequence[TrainConfig], processes: Processes, say: Say) 
     setups = [
         set_up(config, feed, objective, codecs, say) for config, (objective, codecs) in zip(configs, needs, strict=True)
     ]
-    _claim(setups, cache, processes)
     return setups
 
 
@@ -100,12 +123,12 @@ def _require_divisible(config: TrainConfig, world: int) -> None:
         )
 
 
-def _claim(setups: Sequence[Setup], cache: Cache, processes: Processes) -> None:
+def _claim(setups: Sequence[Setup], processes: Processes) -> None:
     """The main process writes, the others find what it wrote."""
     for turn in (True, False):
         if processes.main is turn:
             for setup in setups:
-                claim_output(setup.config, cache, setup.student.config.to_dict())
+                claim_output(setup.config, setup.feed.cache, setup.student.config.to_dict())
         processes.wait()
 
 

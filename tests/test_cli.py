@@ -36,8 +36,9 @@ OPTIONS = {
     """,
     "train-student": """
         --cache --output --size --objective --logits --no-logits --temperature --cross-relation --relation-heads --weight --steps
-        --batch-size --accumulate --optimizer --learning-rate --warmup-steps --schedule --weight-decay --clip --bf16 --device
-        --init --init-from-teacher --log-every --save-every --eval-every --seed --allow-unfinished
+        --batch-size --accumulate --optimizer --learning-rate --warmup-steps --schedule --weight-decay --clip --bf16
+        --gradient-checkpointing --device
+        --init --init-from-teacher --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run
     """,
     "inspect": "directory --json --plot",
     "verify": "directory --json --repair --teacher --corpus --device --mixed-environment",
@@ -200,6 +201,27 @@ def test_an_estimate_says_what_a_dump_would_take_and_writes_nothing(run, materia
     assert_refused(run("estimate", *arguments, "--sample-examples", 0), "--sample-examples must be at least 1, not 0")
     assert_refused(run("estimate", *arguments, "--epochs", 0), "--epochs must be positive, not 0")
     assert_refused(run("estimate", *arguments, "--signals", "encoder.cross"), "unknown site 'encoder.cross'")
+
+
+def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, tmp_path):
+    """Asked before hours are spent: lines to read, nothing on the disk, and no quarrel with a run that is there."""
+    assert dump().status == 0
+    output = tmp_path / "student"
+    arguments = ["train-student", "--cache", tmp_path / "cache", "--output", output, "--size", "2L32H", "--steps", 4]
+    arguments += ["--batch-size", 4, "--relation-heads", 4, "--device", "cpu"]
+    said = run(*arguments, "--dry-run")
+    assert (said.status, said.err) == (0, "")
+    assert not output.exists()
+    rows = dict(line.split(maxsplit=1) for line in said.out.splitlines()[-7:])
+    assert list(rows) == ["parameters", "compute", "memory", "on", "steps", "one", "whole"]
+    assert rows["steps"] == "4 of 4 examples, 1.33 epochs over 12"
+
+    assert run(*arguments).status == 0
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    again = run(*arguments, "--steps", 9, "--gradient-checkpointing", "--dry-run")
+    assert (again.status, again.err) == (0, "")
+    assert "9 of 4 examples" in again.out
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(

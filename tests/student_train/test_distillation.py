@@ -14,11 +14,11 @@ from miniend.signals.t5 import shift_right
 from miniend.student_train.batch import Batch
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.distillation import Distillation
-from miniend.student_train.objective import build_objective, required_codecs
-from miniend.student_train.setup import open_feed, set_up
+from miniend.student_train.objective import build_objective
 from miniend.student_train.student import build_student
 from miniend.student_train.teacher_signals import TeacherSignals
 from support.batches import batch_of
+from support.setups import set_up_alone, sums_of
 
 SELF = ("query", "key", "value")
 HEADS = 4
@@ -46,19 +46,12 @@ def prepare(cache, name, size="2L64H", **settings):
     if "init" not in settings:
         settings["size"] = size
     config = TrainConfig(cache=cache.path, output=cache.path.local / "unused", **settings)
-    codecs = required_codecs(built, cache)
-    feed = open_feed(cache, [(built, codecs)], torch.device("cpu"))
-    return set_up(config, feed, built, codecs, lambda _line: None)
+    return set_up_alone(config, cache, built)
 
 
 def examples_of(setup, numbers):
     """The batch of these training examples."""
     return batch_of(setup.feed.training, numbers)
-
-
-def sums_of(setup, batch):
-    """Every part of the loss, the teacher's side decoded from the batch."""
-    return setup.distillation(batch, setup.feed.decoder.decode(batch))
 
 
 def loss_of(setup, batch):
