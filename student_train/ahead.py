@@ -5,8 +5,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-AHEAD = 4
-"""Items that wait ready."""
+AHEAD = 2
+"""Items that wait ready: a step of a large teacher takes a hundred megabytes."""
 
 T = TypeVar("T")
 

@@ -292,6 +292,14 @@ def test_large_columns_are_decoded_in_blocks_of_rows(ragged, columns, monkeypatc
     assert len(read_records(shard, columns, np.arange(10))) == 10
 
 
+def test_reading_a_shard_leaves_nothing_opened(source):
+    """A cache of ten thousand shards would otherwise fill the memory, read by read."""
+    source.lengths(np.arange(24))
+    for shard in range(3):
+        source.read(shard, np.arange(2))
+    assert not any(shard.folder._arrays for shard in source.shards)
+
+
 def test_batches_come_in_order_through_the_thread(source):
     """Reading ahead must change nothing but the waiting."""
     ahead = Ahead(steps(source, 4, seed=5, start=2))
