@@ -98,6 +98,11 @@ class PublishedFolder:
         array = self._array(name)
         return self._decoded(name, lambda: read_rows(array, start, stop))
 
+    def close(self) -> None:
+        """Forget the columns that were opened, some 10 KB each; what is asked for later is opened again, not hashed again."""
+        with self._lock:
+            self._arrays.clear()
+
     def file(self, name: str) -> bytes:
         """A listed file's bytes. Raises CacheDamagedError when they are not the published ones."""
         self.document["files"][name]

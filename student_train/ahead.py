@@ -3,10 +3,11 @@
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-AHEAD = 4
-"""Items that wait ready."""
+AHEAD = 2
+"""Items that wait ready: a step of a large teacher takes a hundred megabytes."""
 
 T = TypeVar("T")
 
@@ -17,8 +18,9 @@ class Ahead(Generic[T]):
     def __init__(self, items: Iterator[T]) -> None:
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
         self._stop = threading.Event()
+        self._items = items
         self._ended: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, args=(items,), name="loader", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="loader", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> "Ahead[T]":
@@ -34,13 +36,19 @@ class Ahead(Generic[T]):
         raise self._ended
 
     def close(self) -> None:
-        """Stop the thread, and close the iterator if it is a generator."""
+        """Stop the thread, and close the iterator if that can be closed."""
         self._stop.set()
+        with suppress(ValueError):  # a generator that runs; the thread closes it
+            self._close_items()
         self._thread.join()
 
-    def _work(self, items: Iterator[T]) -> None:
+    def _close_items(self) -> None:
+        if hasattr(self._items, "close"):
+            self._items.close()
+
+    def _work(self) -> None:
         try:
-            for item in items:
+            for item in self._items:
                 if not self._put("item", item):
                     break
             else:
@@ -48,8 +56,7 @@ class Ahead(Generic[T]):
         except BaseException as error:  # handed to the consumer, who raises it
             self._put("end", error)
         finally:
-            if hasattr(items, "close"):
-                items.close()
+            self._close_items()
 
     def _put(self, kind: str, item: Any) -> bool:
         while not self._stop.is_set():

@@ -23,11 +23,11 @@ Read = Callable[[int, Integers], list[bytes]]
 
 
 class Buffer:
-    """The records of the coming visits. Close it to end its threads."""
+    """The records of the coming visits. The first that is asked for starts the threads; close it to end them."""
 
     def __init__(self, visits: Visits, read: Read, readers: int = READERS) -> None:
         layout = visits.layout
-        self._visits, self._read, self._budget = visits, read, layout.budget
+        self.visits, self._read, self._budget = visits, read, layout.budget
         self._guess = layout.costs / np.array(layout.examples)
         self._loads = iter(visits.loads())
         self._waiting: list[tuple[int, int, Load]] = []
@@ -43,11 +43,8 @@ class Buffer:
         self._closed = False
         self._changed = threading.Condition()
         self._fetch()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"reader {number}", daemon=True) for number in range(readers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = [threading.Thread(target=self._work, name="reader", daemon=True) for _ in range(readers)]
+        self._started = False
 
     def take(self, visits: Integers) -> list[bytes]:
         """The records of these visits, waiting for them; each visit can be taken once, and an example's in the order of epochs.
@@ -55,35 +52,48 @@ class Buffer:
         Raises what reading raised.
         """
         with self._changed:
+            self._start()
             records = {visit: self._take(visit) for visit in sorted(visits.tolist())}
             self._changed.notify_all()
         return [records[visit] for visit in visits.tolist()]
 
-    def close(self) -> None:
-        """End the threads; one that reads finishes its shard first."""
+    def stop(self) -> None:
+        """Let whoever waits for records give up, with RuntimeError; from any thread."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for thread in self._threads:
+
+    def close(self) -> None:
+        """End the threads; one that reads finishes its shard first."""
+        self.stop()
+        for thread in self._threads if self._started else []:
             thread.join()
+
+    def _start(self) -> None:
+        if not (self._started or self._closed):
+            self._started = True
+            for thread in self._threads:
+                thread.start()
 
     def _take(self, visit: int) -> bytes:
         while visit not in self._held:
             if self._error is not None:
                 raise self._error
+            if self._closed:
+                raise RuntimeError("the buffer is closed")
             self._wanted = visit
             self._changed.notify_all()
             self._changed.wait()
         self._wanted = None
         record = self._drop(visit)
-        if self._visits.layout.resident:
-            self._hold(self._visits.next_visit(visit), record)
+        if self.visits.layout.resident:
+            self._hold(self.visits.next_visit(visit), record)
         return record
 
     def _work(self) -> None:
         try:
             while (load := self._next()) is not None:
-                records = self._read(load.shard, self._visits.within(load))
+                records = self._read(load.shard, self.visits.within(load))
                 with self._changed:
                     self._reading -= self._size(load)
                     self._put(load, records)
@@ -137,7 +147,7 @@ class Buffer:
         if latest < (0 if visit == self._wanted else visit):
             return False
         self._drop(latest)
-        shard = self._visits.shard(int(self._visits.numbers(np.array([latest]))[0]))
+        shard = self.visits.shard(int(self.visits.numbers(np.array([latest]))[0]))
         self._push(Load(latest, shard, np.array([latest])))
         return True
 

@@ -5,7 +5,8 @@ as records (`shard_records.py`, `records.py`), of which batches are made (`batch
 The stream of epochs is endless; a step's batch is its slice, so a step number says where to go on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -61,26 +62,44 @@ class BatchSource:
         return found
 
 
-def steps(source: BatchSource, batch_size: int, seed: int, start: int, share: Share = WHOLE) -> Iterator[list[Batch]]:
+def steps(source: BatchSource, batch_size: int, seed: int, start: int, share: Share = WHOLE) -> "Steps":
     """Endless steps of the shuffled stream, from step number `start` on: this process's micro-batches of each.
 
     Raises ValueError where `batch_size` does not divide into the shares.
     """
-    return _steps(source, batch_size, seed, start, share.cut(batch_size))
+    return Steps(source, batch_size, seed, start, share.cut(batch_size))
 
 
-def _steps(source: BatchSource, batch_size: int, seed: int, start: int, parts: list[slice]) -> Iterator[list[Batch]]:
+class Steps(Iterator[list[Batch]]):
+    """Endless steps; any thread may close them, also while another one waits for the next."""
+
+    def __init__(self, source: BatchSource, batch_size: int, seed: int, start: int, parts: list[slice]) -> None:
+        pool = pool_of(start, source.layout.total, batch_size, pool_steps(source.layout, batch_size))
+        self._buffer = Buffer(Visits(source.layout, seed, pool.start * batch_size), source.read)
+        self._steps = _steps(source, self._buffer, batch_size, seed, start, parts)
+
+    def __next__(self) -> list[Batch]:
+        return next(self._steps)
+
+    def close(self) -> None:
+        """End the reading threads; whoever waits for the next step gets RuntimeError."""
+        self._buffer.stop()
+        with suppress(ValueError):  # it is being waited for, and closes itself
+            self._steps.close()
+
+
+def _steps(
+    source: BatchSource, buffer: Buffer, batch_size: int, seed: int, start: int, parts: list[slice]
+) -> Generator[list[Batch], None, None]:
     total, longest = source.layout.total, pool_steps(source.layout, batch_size)
     pool = pool_of(start, total, batch_size, longest)
-    visits = Visits(source.layout, seed, pool.start * batch_size)
-    buffer = Buffer(visits, source.read)
     try:
         while True:
-            positions = np.arange(pool.start * batch_size, pool.stop * batch_size)
-            numbers = visits.numbers(positions)
+            visits = np.arange(pool.start * batch_size, pool.stop * batch_size)
+            numbers = buffer.visits.numbers(visits)
             batches = pool_batches(pool, source.lengths(numbers), seed)
             for step, places in zip(pool, batches, strict=True):
-                records = buffer.take(positions[places])
+                records = buffer.take(visits[places])
                 if step >= start:
                     yield [source.batch(numbers[places[part]], records[part]) for part in parts]
             pool = pool_of(pool.stop, total, batch_size, longest)

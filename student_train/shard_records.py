@@ -39,6 +39,7 @@ class Columns:
 def read_lengths(shard: Shard) -> Integers:
     """Tokens of each example, int32 [examples, 2]: inputs, targets."""
     offsets = [shard.column(f"{axis}s.offsets") for axis in AXES]
+    shard.folder.close()
     return np.stack([np.diff(found.astype(np.int64)) for found in offsets], axis=1).astype(np.int32)
 
 
@@ -63,6 +64,7 @@ def read_records(shard: Shard, columns: Columns, places: Integers) -> list[bytes
         stored = read_logits(shard.folder, *columns.logits)
         for part, span in zip(parts, spans["target"], strict=True):
             part.extend(pack(field) for field in stored.integers(span.start, span.stop))
+    shard.folder.close()  # a cache may have ten thousand
     return [b"".join(part) for part in parts]
 
 

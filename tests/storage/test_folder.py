@@ -212,6 +212,34 @@ def test_a_column_is_hashed_once_and_by_one_thread(tmp_path, monkeypatch):
     assert sorted(seen) == ["basis/c/0/0", "basis/zarr.json"]
 
 
+@pytest.mark.parametrize("codec", ["pcodec", "zstd"])
+def test_rows_are_those_of_the_whole_column(tmp_path, codec):
+    """A training reads large columns a few rows at a time."""
+    columns, _ = make(tmp_path / "a", codec)
+    folder, name = PublishedFolder(tmp_path / "a", "marker"), "relations.encoder.self@11.all"
+    for start, stop in ((0, 20), (3, 4), (5, 17), (20, 20)):
+        found = folder.rows(name, start, stop)
+        assert np.array_equal(found, columns[name].values[start:stop])
+        assert found.dtype == folder.column(name).dtype
+    assert folder.rows("empty", 1, 3).shape == (2, 0)
+    for start, stop in ((0, 21), (-1, 3), (4, 2)):
+        with pytest.raises(IndexError):
+            folder.rows(name, start, stop)
+
+
+def test_a_closed_folder_is_read_again_but_not_hashed_again(tmp_path, monkeypatch):
+    """Ten thousand folders of opened columns take a gigabyte; hashing each epoch anew takes time."""
+    columns, _ = make(tmp_path / "a")
+    folder, seen, check = PublishedFolder(tmp_path / "a", "marker"), [], PublishedFolder._checked_bytes
+    monkeypatch.setattr(PublishedFolder, "_checked_bytes", lambda self, name: (seen.append(name), check(self, name))[1])
+    for _ in range(2):
+        assert np.array_equal(folder.column("inputs.ids"), columns["inputs.ids"].values)
+        assert len(folder._arrays) == 1
+        folder.close()
+        assert not folder._arrays
+    assert sorted(seen) == ["inputs.ids/c/0", "inputs.ids/zarr.json"]
+
+
 def test_columns_are_compared_before_they_are_published(tmp_path, monkeypatch):
     """A codec that returns other values raises nothing: this comparison is the only witness."""
     read = folder_module.read_column

@@ -1,6 +1,7 @@
 """The loader: a pure order of examples, batches of the very integers that the cache holds, threads that fail aloud and end."""
 
 import threading
+import time
 from itertools import islice
 
 import numpy as np
@@ -292,6 +293,14 @@ def test_large_columns_are_decoded_in_blocks_of_rows(ragged, columns, monkeypatc
     assert len(read_records(shard, columns, np.arange(10))) == 10
 
 
+def test_reading_a_shard_leaves_nothing_opened(source):
+    """A cache of ten thousand shards would otherwise fill the memory, read by read."""
+    source.lengths(np.arange(24))
+    for shard in range(3):
+        source.read(shard, np.arange(2))
+    assert not any(shard.folder._arrays for shard in source.shards)
+
+
 def test_batches_come_in_order_through_the_thread(source):
     """Reading ahead must change nothing but the waiting."""
     ahead = Ahead(steps(source, 4, seed=5, start=2))
@@ -312,6 +321,32 @@ def test_no_thread_is_left_when_a_training_ends_early(source):
     ahead.close()
     assert threading.active_count() == before
     taken(steps(source, 4, 0, 0), 1)
+    assert threading.active_count() == before
+
+
+def test_closing_does_not_wait_for_the_step_that_is_on_its_way(source, monkeypatch):
+    """A machine that may be taken away gives seconds; the first step of a large cache takes longer."""
+    before, reading, gate = threading.active_count(), threading.Event(), threading.Event()
+    read = source.read
+
+    def slow(shard, places):
+        reading.set()
+        if shard == 1:
+            gate.wait(20)
+        return read(shard, places)
+
+    monkeypatch.setattr(source, "read", slow)
+    ahead = Ahead(steps(source, 24, seed=0, start=0))
+    assert reading.wait(20)
+    closing = threading.Thread(target=ahead.close)
+    closing.start()
+    threading.Timer(0.3, gate.set).start()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert ahead._queue.empty(), "the step was given up"
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert threading.active_count() == before
 
 

@@ -1,0 +1,164 @@
+"""A training step from the cache over the same step with its integers already in memory.
+
+    python benchmarks/training_step.py --cache DIR [--size 6L384H,4L128H] [--batch-size 8] [--steps 8] [--memory 256]
+
+Both kinds of steps alternate, `--steps` at a time. Steps from the cache begin with an empty buffer; the wait for the first of
+them is printed apart, and what a bounded buffer leaves to be read later is read during them: `--memory` (MB) below what the
+cache takes makes a small cache behave as a large one. Printed per size: seconds of a step from memory; the ratio (median of
+the pairs, and all of them); the part of the time that steps from the cache waited for data, and the part that went into
+products with the bases. Then what the loader delivers alone.
+"""
+
+import argparse
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+
+import torch
+
+from miniend.cache import Cache, open_cache
+from miniend.signals.site_codec import SiteCodec
+from miniend.student_train.config import TrainConfig
+from miniend.student_train.distillation import Batch
+from miniend.student_train.loader import Ahead, BatchSource, steps
+from miniend.student_train.objective import build_objective, required_codecs
+from miniend.student_train.setup import Setup, set_up
+from miniend.student_train.train import Progress, train_step
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", required=True)
+    parser.add_argument("--size", default="6L384H,4L128H")
+    parser.add_argument("--objective", default="miniend-e")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", type=float, default=256.0, help="MB for examples that wait")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--bf16", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = parse()
+    cache = open_cache(asked.cache)
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(
+        f"{len(cache)} examples in {len(cache.training.shards)} shards, batches of {asked.batch_size}, {asked.objective}"
+    )
+    for size in asked.size.split(","):
+        setup = student_of(asked, cache, size)
+        source = BatchSource(cache.training, setup.training.columns, 0, round(asked.memory * 1e6))
+        compare(asked, size, setup, source)
+    alone(asked, source)
+
+
+def student_of(asked: argparse.Namespace, cache: Cache, size: str) -> Setup:
+    config = TrainConfig(
+        cache=cache.path,
+        output=Path("unused"),
+        size=size,
+        objective=asked.objective,
+        steps=10**6,
+        batch_size=asked.batch_size,
+        device=asked.device,
+        bf16=asked.bf16,
+    )
+    objective = build_objective(config.objective, config.logits, config.cross_relation, config.weight)
+    return set_up(config, cache, objective, required_codecs(objective, cache), lambda _line: None)
+
+
+def compare(asked: argparse.Namespace, size: str, setup: Setup, source: BatchSource) -> None:
+    """Alternate steps from the cache and the same from memory; print a line."""
+    pairs, first, waits, products, plain = [], [], [], [], []
+    setup.student.train()
+    for repeat in range(asked.repeats + 1):
+        begin = repeat * asked.steps
+        generator = steps(source, asked.batch_size, 0, begin)
+        held = list(islice(generator, asked.steps))
+        generator.close()
+        with decoding_timed(setup.device) as decoding:
+            memory, _ = timed(setup, iter(held), asked.steps)
+        before = perf_counter()
+        ahead = Ahead(steps(source, asked.batch_size, 0, begin))
+        started = next(ahead)
+        waited_first = perf_counter() - before
+        try:
+            cached, waited = timed(setup, after(started, ahead), asked.steps)
+        finally:
+            ahead.close()
+        if repeat:  # the first of all is for warming up
+            pairs.append(cached / memory)
+            first.append(waited_first)
+            waits.append(waited / cached)
+            products.append(decoding[0] / memory)
+            plain.append(memory / asked.steps)
+    every = ", ".join(f"{ratio:.3f}" for ratio in pairs)
+    print(
+        f"{size}: {median(plain):.3f} s a step from memory; from the cache {median(pairs):.3f} times that ({every}); "
+        f"waiting {median(waits):.2%}, basis products {median(products):.2%}; first step after {median(first):.2f} s",
+        flush=True,
+    )
+
+
+def after(first: list[Batch], rest: Iterator[list[Batch]]) -> Iterator[list[Batch]]:
+    yield first
+    yield from rest
+
+
+def timed(setup: Setup, items: Iterator[list[Batch]], count: int) -> tuple[float, float]:
+    """Seconds of so many steps, and of waiting for their batches."""
+    progress, waited, begun = Progress(), 0.0, perf_counter()
+    for _ in range(count):
+        waiting = perf_counter()
+        batches = next(items)
+        waited += perf_counter() - waiting
+        train_step(setup, progress, batches)
+    synchronise(setup.device)
+    return perf_counter() - begun, waited
+
+
+@contextmanager
+def decoding_timed(device: torch.device) -> Iterator[list[float]]:
+    """Inside, adds up the seconds in which sites are decoded."""
+    spent, decode = [0.0], SiteCodec.decode
+
+    def timed_decode(*arguments):
+        synchronise(device)
+        begun = perf_counter()
+        found = decode(*arguments)
+        synchronise(device)
+        spent[0] += perf_counter() - begun
+        return found
+
+    SiteCodec.decode = timed_decode
+    try:
+        yield spent
+    finally:
+        SiteCodec.decode = decode
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def alone(asked: argparse.Namespace, source: BatchSource) -> None:
+    """Tokens per second of an epoch and a half without any training, after the first step."""
+    generator = steps(source, asked.batch_size, 0, 0)
+    next(generator)
+    begun, worked, tokens = perf_counter(), process_time(), 0
+    for (batch,) in islice(generator, -(-source.layout.total * 3 // (2 * asked.batch_size))):
+        tokens += int(sum(valid.sum() for valid in batch.valid.values()))
+    seconds, busy = perf_counter() - begun, process_time() - worked
+    generator.close()
+    print(f"the loader alone: {tokens / seconds:,.0f} tokens per second, {tokens / busy:,.0f} per second of a core")
+
+
+if __name__ == "__main__":
+    main()
