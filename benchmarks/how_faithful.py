@@ -18,16 +18,15 @@ from typing import Any
 
 import torch
 from live_teacher import beside
+from one_student import student_of
 
 from miniend.cache import Cache, open_cache
 from miniend.progress import progress_bar
 from miniend.recipes.inspection import inspect_cache
-from miniend.student_train.config import TrainConfig
 from miniend.student_train.held_out import evaluate
 from miniend.student_train.loader import Ahead, steps
-from miniend.student_train.objective import build_objective, required_codecs
 from miniend.student_train.processes import Processes
-from miniend.student_train.setup import Setup, open_feed, set_up
+from miniend.student_train.setup import Setup
 from miniend.student_train.student_run import StudentRun
 from miniend.student_train.train import train_step
 from miniend.teacher_dump.config import DumpConfig
@@ -119,9 +118,10 @@ def size_line(cache: Cache) -> str:
 
 def one_student(asked: argparse.Namespace, cache: Cache, row: Row, seed: int, teacher: Teacher) -> dict[str, float]:
     """Train one student and judge it by the live teacher."""
-    config = TrainConfig(
-        cache=cache.path,
-        output=asked.work / "unused",
+    processes = Processes("auto")
+    setup = student_of(
+        cache,
+        processes,
         size=asked.size,
         objective=asked.objective,
         steps=asked.steps,
@@ -130,10 +130,6 @@ def one_student(asked: argparse.Namespace, cache: Cache, row: Row, seed: int, te
         learning_rate=asked.learning_rate,
         seed=seed,
     )
-    objective = build_objective(config.objective, config.logits, config.cross_relation, config.weight)
-    codecs, processes = required_codecs(objective, cache), Processes(config.device)
-    feed = open_feed(cache, [(objective, codecs)], processes.device)
-    setup = set_up(config, feed, objective, codecs, lambda _line: None)
     live = beside(setup, teacher)
     train(live if row.live else setup, processes, f"{row.name} seed {seed}")
     return evaluate([live], processes)[0]
@@ -142,7 +138,6 @@ def one_student(asked: argparse.Namespace, cache: Cache, row: Row, seed: int, te
 def train(setup: Setup, processes: Processes, name: str) -> None:
     config, run = setup.config, StudentRun(setup, processes)
     ahead = Ahead(steps(setup.feed.training, config.batch_size, config.seed, 0))
-    setup.student.train()
     try:
         with progress_bar(name, config.steps, "step") as bar:
             for _ in range(config.steps):

@@ -19,16 +19,15 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from one_student import student_of
 
-from miniend.cache import Cache, open_cache
+from miniend.cache import open_cache
 from miniend.student_train.batch import Batch
-from miniend.student_train.config import TrainConfig
 from miniend.student_train.loader import Ahead, steps
 from miniend.student_train.objective import OBJECTIVES, build_objective, required_codecs
 from miniend.student_train.processes import Processes
-from miniend.student_train.setup import open_feed, set_up
+from miniend.student_train.setup import open_feed
 from miniend.student_train.student_run import StudentRun
-from miniend.student_train.teacher_signals import Needs
 from miniend.student_train.train import train_step
 
 PARTS = ("decoding", "relation KLs", "head and loss", "forward, rest", "backward", "optimiser")
@@ -50,7 +49,10 @@ def main() -> None:
     print(f"{platform.machine()}, {processes.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     built = [build_objective(name, True, "qk", ()) for name in OBJECTIVES]
     needs = [(objective, required_codecs(objective, cache)) for objective in built]
-    runs = {need[0].name: run_of(asked, cache, need, processes) for need in needs}
+    runs = {
+        name: StudentRun(student_of(cache, processes, size=asked.size, objective=name), processes)
+        for name in OBJECTIVES
+    }
     everything = open_feed(cache, needs, processes.device)
     ahead = Ahead(steps(everything.training, asked.batch_size, 0, 0))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -76,14 +78,6 @@ def main() -> None:
         print(
             f"{name:<10} {median(found):7.3f} s  x {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})  {shares}"
         )
-
-
-def run_of(asked: argparse.Namespace, cache: Cache, need: Needs, processes: Processes) -> StudentRun:
-    """A student of one objective, which decodes no more of a batch than that objective needs."""
-    config = TrainConfig(cache=cache.path, output=Path("unused"), size=asked.size, objective=need[0].name, steps=1000)
-    setup = set_up(config, open_feed(cache, [need], processes.device), *need, lambda _line: None)
-    setup.student.train()
-    return StudentRun(setup, processes)
 
 
 @contextmanager

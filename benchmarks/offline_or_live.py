@@ -21,15 +21,13 @@ from time import perf_counter
 
 import torch
 from live_teacher import beside
+from one_student import student_of
 from random_teacher import SHAPES, random_teacher
 
 from miniend.cache import open_cache
 from miniend.student_train.batch import Batch
-from miniend.student_train.config import TrainConfig
 from miniend.student_train.loader import Ahead, steps
-from miniend.student_train.objective import build_objective, required_codecs
 from miniend.student_train.processes import Processes
-from miniend.student_train.setup import Setup, open_feed, set_up
 from miniend.student_train.student_run import StudentRun
 from miniend.student_train.train import train_step
 from miniend.teacher_dump.config import DumpConfig
@@ -134,16 +132,9 @@ def timed_step(run: StudentRun, batches: list[Batch], processes: Processes) -> f
 def run_of(asked: argparse.Namespace, kind: str, processes: Processes) -> StudentRun:
     """A fresh student that is taught by the cache, or by the live teacher in a dtype."""
     cache = open_cache(asked.work / "cache")
-    config = TrainConfig(
-        cache=cache.path, output=asked.work / "unused", size=asked.size, objective=asked.objective, steps=1000
-    )
-    objective = build_objective(config.objective, True, config.cross_relation, ())
-    codecs = required_codecs(objective, cache)
-    feed = open_feed(cache, [(objective, codecs)], processes.device)
-    setup: Setup = set_up(config, feed, objective, codecs, lambda _line: None)
+    setup = student_of(cache, processes, size=asked.size, objective=asked.objective)
     if kind != "cache":
         setup = beside(setup, load_teacher(str(asked.work / f"teacher-{asked.shape}"), kind, processes.device))
-    setup.student.train()
     return StudentRun(setup, processes)
 
 

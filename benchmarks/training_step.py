@@ -14,20 +14,19 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
 import torch
+from one_student import student_of
 
-from miniend.cache import Cache, open_cache
+from miniend.cache import open_cache
 from miniend.signals.site_codec import SiteCodec
-from miniend.student_train.config import TrainConfig
-from miniend.student_train.distillation import Batch
+from miniend.student_train.batch import Batch
 from miniend.student_train.loader import Ahead, BatchSource, steps
-from miniend.student_train.objective import build_objective, required_codecs
-from miniend.student_train.setup import Setup, set_up
-from miniend.student_train.train import Progress, train_step
+from miniend.student_train.processes import Processes
+from miniend.student_train.student_run import StudentRun
+from miniend.student_train.train import train_step
 
 
 def parse() -> argparse.Namespace:
@@ -51,45 +50,31 @@ def main() -> None:
     print(
         f"{len(cache)} examples in {len(cache.training.shards)} shards, batches of {asked.batch_size}, {asked.objective}"
     )
+    processes = Processes(asked.device)
     for size in asked.size.split(","):
-        setup = student_of(asked, cache, size)
-        source = BatchSource(cache.training, setup.training.columns, 0, round(asked.memory * 1e6))
-        compare(asked, size, setup, source)
+        settings = {"objective": asked.objective, "batch_size": asked.batch_size, "bf16": asked.bf16}
+        setup = student_of(cache, processes, size=size, **settings)
+        source = BatchSource(cache.training, setup.feed.training.columns, 0, round(asked.memory * 1e6))
+        compare(asked, size, StudentRun(setup, processes), processes, source)
     alone(asked, source)
 
 
-def student_of(asked: argparse.Namespace, cache: Cache, size: str) -> Setup:
-    config = TrainConfig(
-        cache=cache.path,
-        output=Path("unused"),
-        size=size,
-        objective=asked.objective,
-        steps=10**6,
-        batch_size=asked.batch_size,
-        device=asked.device,
-        bf16=asked.bf16,
-    )
-    objective = build_objective(config.objective, config.logits, config.cross_relation, config.weight)
-    return set_up(config, cache, objective, required_codecs(objective, cache), lambda _line: None)
-
-
-def compare(asked: argparse.Namespace, size: str, setup: Setup, source: BatchSource) -> None:
+def compare(asked: argparse.Namespace, size: str, run: StudentRun, processes: Processes, source: BatchSource) -> None:
     """Alternate steps from the cache and the same from memory; print a line."""
     pairs, first, waits, products, plain = [], [], [], [], []
-    setup.student.train()
     for repeat in range(asked.repeats + 1):
         begin = repeat * asked.steps
         generator = steps(source, asked.batch_size, 0, begin)
         held = list(islice(generator, asked.steps))
         generator.close()
-        with decoding_timed(setup.device) as decoding:
-            memory, _ = timed(setup, iter(held), asked.steps)
+        with decoding_timed(processes.device) as decoding:
+            memory, _ = timed(run, processes, iter(held), asked.steps)
         before = perf_counter()
         ahead = Ahead(steps(source, asked.batch_size, 0, begin))
         started = next(ahead)
         waited_first = perf_counter() - before
         try:
-            cached, waited = timed(setup, after(started, ahead), asked.steps)
+            cached, waited = timed(run, processes, after(started, ahead), asked.steps)
         finally:
             ahead.close()
         if repeat:  # the first of all is for warming up
@@ -111,15 +96,15 @@ def after(first: list[Batch], rest: Iterator[list[Batch]]) -> Iterator[list[Batc
     yield from rest
 
 
-def timed(setup: Setup, items: Iterator[list[Batch]], count: int) -> tuple[float, float]:
+def timed(run: StudentRun, processes: Processes, items: Iterator[list[Batch]], count: int) -> tuple[float, float]:
     """Seconds of so many steps, and of waiting for their batches."""
-    progress, waited, begun = Progress(), 0.0, perf_counter()
+    waited, begun = 0.0, perf_counter()
     for _ in range(count):
         waiting = perf_counter()
         batches = next(items)
         waited += perf_counter() - waiting
-        train_step(setup, progress, batches)
-    synchronise(setup.device)
+        train_step([run], batches, processes)
+    synchronise(processes.device)
     return perf_counter() - begun, waited
 
 

@@ -30,12 +30,12 @@ BEST = "best"
 
 
 class StudentRun:
-    """Works on one `Setup`. Only the main process writes files."""
+    """Works on one `Setup`. Only the main process writes files; `prefix` tells its numbers from another's in a tracker."""
 
-    def __init__(self, setup: Setup, processes: Processes) -> None:
+    def __init__(self, setup: Setup, processes: Processes, prefix: str = "") -> None:
         self.setup, self.state = setup, TrainingState()
         self.module = processes.wrap(setup.distillation)
-        self._processes = processes
+        self._processes, self._prefix = processes, prefix
         self._log: MetricsLog | None = None
         self._sums: dict[str, Tensor] = {}
         self._losses: list[tuple[Tensor, tuple[int, ...]]] = []
@@ -143,7 +143,7 @@ class StudentRun:
                 self._write_model(self.setup.config.output / BEST)
         if line and self._log is not None:
             self._log.log(state.step, line)
-            self._processes.track(line, state.step)
+            self._processes.track({self._prefix + key: value for key, value in line.items()}, state.step)
         state.unlogged = None
 
     def save(self) -> None:

@@ -7,6 +7,7 @@ parameters, optimiser state, step. The order of examples follows from the step.
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 
 from ..cache import open_cache
@@ -59,7 +60,6 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
             else:
                 unfinished.append(setup)
         if unfinished:
-            processes.start_trackers({s.config.output.name: str(s.config) for s in unfinished})
             _train(unfinished, processes, say)
         return [last_held_out(config.output) for config in configs]
     finally:
@@ -134,7 +134,15 @@ def _claim(setups: Sequence[Setup], processes: Processes) -> None:
 
 def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
     """From wherever each student stands to its end. A signal waits for the end of a step, and then for a checkpoint."""
-    runs = [StudentRun(setup, processes) for setup in setups]
+    prefixes = [f"{setup.config.output.name}/" if len(setups) > 1 else "" for setup in setups]
+    runs = [StudentRun(setup, processes, prefix) for setup, prefix in zip(setups, prefixes, strict=True)]
+    processes.start_trackers(
+        {
+            f"{prefix}{key}": str(value)
+            for setup, prefix in zip(setups, prefixes, strict=True)
+            for key, value in asdict(setup.config).items()
+        }
+    )
     with ExitStack() as stack:
         for run in runs:
             run.restore(say)

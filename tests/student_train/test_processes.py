@@ -5,9 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from typing import ClassVar
 
 import pytest
 import torch
+from accelerate import accelerator, tracking
+from accelerate.tracking import GeneralTracker
+from accelerate.utils import LoggerType
 
 from miniend.errors import ConfigurationError
 from miniend.student_train.config import TrainConfig, each_student
@@ -110,3 +114,43 @@ def test_an_unknown_tracker_is_refused_with_those_that_are_there(tmp_path):
     """accelerate drops trackers that are not installed with a word that nobody reads."""
     with pytest.raises(ConfigurationError, match=r"--tracker 'abacus' is not installed or unknown .*available here"):
         Processes("cpu", ["abacus"])
+
+
+class Notebook(GeneralTracker):
+    """A tracker that is installed."""
+
+    name, requires_logging_directory, main_process_only = "wandb", False, True
+    tracker = None
+    lines: ClassVar[list] = []
+
+    def __init__(self, project, **_rest):
+        super().__init__()
+        self.lines.append(project)
+
+    def store_init_configuration(self, values):
+        self.lines.append(values)
+
+    def log(self, values, step, **_rest):
+        self.lines.append((step, values))
+
+    def finish(self):
+        self.lines.append("finished")
+
+
+def test_a_tracker_hears_what_is_logged(ragged_home, tmp_path, monkeypatch):
+    """Students of one pass are told apart; the settings go with them."""
+    monkeypatch.setattr(tracking, "_available_trackers", [LoggerType.WANDB])
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "wandb", Notebook)
+    monkeypatch.setattr(accelerator, "LOGGER_TYPE_TO_CLASS", tracking.LOGGER_TYPE_TO_CLASS)
+    whole = TrainConfig(cache=ragged_home / "cache", output=tmp_path, tracker=("wandb",), **SETTINGS)
+    train_students(each_student(whole, ["2L32H"], ["scratch", "minilm"]), lambda _line: None)
+    project, settings, *lines, end = Notebook.lines
+    assert (project, end) == ("miniend", "finished")
+    assert settings["2L32H-scratch/objective"] == "scratch"
+    assert settings["2L32H-minilm/batch_size"] == "8"
+    told = {step: values for step, values in lines if "2L32H-minilm/loss" in values}
+    for line in metrics(tmp_path / "2L32H-minilm"):
+        assert {f"2L32H-minilm/{key}": value for key, value in line.items() if key != "step"}.items() <= told[
+            line["step"]
+        ].items()
+    assert len(lines) == 12
