@@ -4,22 +4,24 @@
 
 The teacher has random weights in the shape of T5-base (or -small). A small dump gives what a cache costs once (loading, plan,
 segments, calibration) and per example; steps from the cache and steps beside the teacher, in float32 and in bfloat16, of one
-student with the same batches are timed in turns; peak memory is that of a process of its own which does nothing else. From
+student with the same batches are timed in turns; peak memory is that of a process of its own, over its libraries. From
 these follow the hours of n students over N examples, offline = once + N x dump + n x N x step and live = n x N x live step, with
 the teacher's faster dtype.
 """
 
 import argparse
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import torch
+from child_memory import peak_over_before
 from live_teacher import beside
 from one_student import student_of
 from random_teacher import SHAPES, random_teacher
@@ -138,24 +140,25 @@ def run_of(asked: argparse.Namespace, kind: str, processes: Processes) -> Studen
     return StudentRun(setup, processes)
 
 
-def peak_memory(asked: argparse.Namespace) -> str:
-    """Of this process, after two steps of one kind: on a GPU what torch allocated there, else the resident set."""
+def peak_memory(asked: argparse.Namespace) -> float:
+    """MB over the bare process, of loading what one kind needs and taking two steps."""
     processes = Processes("auto")
+    return peak_over_before(partial(two_steps, asked, processes), processes.device.type)
+
+
+def two_steps(asked: argparse.Namespace, processes: Processes) -> None:
     run = run_of(asked, asked.only, processes)
-    stream = steps(run.setup.feed.training, asked.batch_size, 0, 0)
-    for _ in range(2):
-        train_step([run], next(stream), processes)
-    if processes.device.type == "cuda":
-        return f"{torch.cuda.max_memory_allocated() / 1e9:.2f} GB (allocated on the GPU)"
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB (resident set)"
+    with closing(Ahead(steps(run.setup.feed.training, asked.batch_size, 0, 0))) as ahead:
+        for _ in range(2):
+            train_step([run], next(ahead), processes)
 
 
 def in_child(asked: argparse.Namespace, kind: str) -> str:
-    """The peak memory of a process of its own, told by it."""
+    """The peak memory in MB of a process of its own, told by it."""
     ended = subprocess.run(
         [sys.executable, __file__, *sys.argv[1:], "--only", kind], capture_output=True, text=True, check=True
     )
-    return ended.stdout.strip()
+    return f"{float(ended.stdout.split()[-1]):,.0f} MB"
 
 
 if __name__ == "__main__":

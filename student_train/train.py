@@ -110,9 +110,11 @@ def _set_up_all(configs: Sequence[TrainConfig], processes: Processes, say: Say) 
     objectives = [build_objective(c.objective, c.logits, c.cross_relation, c.weight, c.temperature) for c in configs]
     needs = [(objective, required_codecs(objective, cache)) for objective in objectives]
     feed = open_feed(cache, needs, processes.device)
-    setups = [
-        set_up(config, feed, objective, codecs, say) for config, (objective, codecs) in zip(configs, needs, strict=True)
-    ]
+    setups = []
+    for config, (objective, codecs) in zip(configs, needs, strict=True):
+        if len(configs) > 1:
+            say(f"{config.output.name}:")
+        setups.append(set_up(config, feed, objective, codecs, say))
     return setups
 
 
