@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .errors import CacheDamagedError
-from .signals.logits import LogitIntegers, head_ranks
+from .signals.logits import LogitIntegers
 from .storage.columns import Column
 from .storage.contents import LOGIT_COLUMNS, TAIL_LEVELS
 from .storage.folder import PublishedFolder
@@ -96,9 +96,23 @@ def read_logits(folder: PublishedFolder, kind: str, ids: int, tempered: bool = F
         head_starts=starts_of(heads),
         draw_starts=starts_of(draws),
     )
-    _check_ranks(folder, head_ranks(stored.positions(0, len(heads))).numpy(), ids)
+    _check_ranks(folder, _head_ranks(stored), ids)
     _check_ranks(folder, stored.draw_ranks, ids)
     return stored
+
+
+def _head_ranks(stored: StoredLogits) -> Integers:
+    """The ranks of all heads' entries, end to end, int64; of damaged integers they may lie anywhere.
+
+    In numpy, for loaders call this in threads: torch would start a team of OpenMP threads in each.
+    """
+    codes = stored.head_codes.astype(np.int64)
+    first = stored.head_levels != 0
+    first[stored.head_starts[:-1][stored.head_sizes > 0]] = True
+    group = np.maximum.accumulate(np.where(first, np.arange(len(codes)), 0))
+    total = codes.cumsum()
+    ranks: Integers = total - (total - codes)[group]
+    return ranks
 
 
 def _check_sizes(folder: PublishedFolder, sizes: Integers, *entries: int) -> None:

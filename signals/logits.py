@@ -238,13 +238,6 @@ def logit_code_from(description: Mapping[str, Any], vocab_rows: int, order: Tens
     )
 
 
-def head_ranks(stored: LogitIntegers) -> Tensor:
-    """The ranks of all heads' entries, end to end, int64; of damaged integers they may lie anywhere."""
-    sizes = stored.head_sizes.long()
-    position = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
-    return _head_from(stored.head_codes.long(), stored.head_levels.long(), sizes, position)[0]
-
-
 def rank_order(mean_probability: Tensor, allowed: int) -> Tensor:
     """Ids below `allowed` by falling mean probability, the smaller id first among equals: int64 [allowed]."""
     return mean_probability[:allowed].sort(descending=True, stable=True).indices

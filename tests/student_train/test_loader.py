@@ -1,8 +1,12 @@
 """The loader: a pure order of examples, batches of the very integers that the cache holds, threads that fail aloud and end."""
 
+import ast
+import subprocess
+import sys
 import threading
 import time
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -364,3 +368,54 @@ def test_damage_surfaces_where_the_step_is_asked_for(source, monkeypatch):
                 next(ahead)
     finally:
         ahead.close()
+
+
+OWN_THREADS = """
+import os, sys, threading
+import numpy as np
+import torch
+from miniend.student_train.batches import make_batch
+from miniend.student_train.records import pack, pack_count
+from miniend.student_train.shard_records import Columns
+
+torch.set_num_threads(4)
+rng = np.random.default_rng(0)
+record = pack(rng.integers(0, 99, 600)) + pack(rng.integers(0, 99, 600)) + pack_count(1) + pack(rng.integers(-9, 9, (40, 600)))
+sizes = np.full(600, 15)
+for block in (sizes, rng.integers(0, 99, 9000), rng.integers(0, 9, 9000), sizes * 0, sizes[:0], sizes * 0, np.zeros((0, 600), int)):
+    record += pack(block)
+started = []
+
+def work(task):
+    before = len(os.listdir("/proc/self/task"))
+    task()
+    started.append(len(os.listdir("/proc/self/task")) - before)
+
+def batch():
+    make_batch(Columns((("c", "input"),), ("top-k", 99, False)), 0, range(128), [record] * 128)
+
+def ranks():
+    from miniend.logit_columns import StoredLogits, _head_ranks
+    many = np.full(40_000, 5)
+    starts = np.arange(40_001) * 5
+    _head_ranks(StoredLogits(many, np.ones(200_000), np.ones(200_000), many, many, many, many, starts, starts))
+
+def torch_itself():
+    torch.ones(2_000_000).exp()
+
+for task in (batch, ranks, torch_itself):
+    thread = threading.Thread(target=work, args=(task,))
+    thread.start()
+    thread.join()
+print(started)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux tells them")
+def test_what_the_loaders_threads_do_starts_no_openmp_threads():
+    """With more of them than cores each parallel region of a step waits for threads that sleep: steps took 1.5 times as long."""
+    ended = subprocess.run([sys.executable, "-c", OWN_THREADS], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    found = ast.literal_eval(ended.stdout)
+    assert found[:2] == [0, 0]
+    assert found[2] > 0, "the count would notice"
