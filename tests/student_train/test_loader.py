@@ -382,7 +382,8 @@ torch.set_num_threads(4)
 rng = np.random.default_rng(0)
 record = pack(rng.integers(0, 99, 600)) + pack(rng.integers(0, 99, 600)) + pack_count(1) + pack(rng.integers(-9, 9, (40, 600)))
 sizes = np.full(600, 15)
-for block in (sizes, rng.integers(0, 99, 9000), rng.integers(0, 9, 9000), sizes * 0, sizes[:0], sizes * 0, np.zeros((0, 600), int)):
+lists = (sizes, rng.integers(0, 99, 9000), rng.integers(0, 9, 9000), sizes * 0, sizes[:0], sizes * 0, np.zeros((0, 600), int))
+for block in lists:
     record += pack(block)
 started = []
 
