@@ -52,6 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--examples", type=int, default=96)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--dump-dtype", choices=DTYPES, default="bfloat16")
     parser.add_argument("--planned-examples", type=int, default=100_000, help="N of the totals")
     parser.add_argument("--only", help="cache, float32 or bfloat16: a few steps of it, and the peak memory")
     return parser.parse_args()
@@ -64,7 +65,10 @@ def main() -> None:
         return
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     once, per_example = dumped(asked)
-    print(f"T5-{asked.shape}, L={asked.input_length}: once {once:.1f} s, shard loop {per_example:.3f} s per example")
+    print(
+        f"T5-{asked.shape}, L={asked.input_length}, {asked.dump_dtype}: once {once:.1f} s, "
+        f"shard loop {per_example:.3f} s per example"
+    )
     seconds = step_seconds(asked)
     for name, found in seconds.items():
         print(
@@ -99,6 +103,7 @@ def dumped(asked: argparse.Namespace) -> tuple[float, float]:
         calibration_examples=16,
         batch_size=asked.batch_size,
         shard_examples=asked.examples // 2,
+        dtype=asked.dump_dtype,
     )
     begun = perf_counter()
     report = dump_teacher(config, say=lambda _line: None)
