@@ -2,17 +2,17 @@
 
     python benchmarks/training_step.py --cache DIR [--size 6L384H,4L128H] [--batch-size 8] [--steps 8] [--memory 256]
 
-Both kinds of steps alternate, `--steps` at a time. Steps from the cache begin with an empty buffer; the wait for the first of
-them is printed apart, and what a bounded buffer leaves to be read later is read during them: `--memory` (MB) below what the
-cache takes makes a small cache behave as a large one. Printed per size: seconds of a step from memory; the ratio (median of
-the pairs, and all of them); the part of the time that steps from the cache waited for data, and the part that went into
-products with the bases. Then what the loader delivers alone.
+Both kinds of steps alternate, `--steps` at a time. The wait for the very first step is printed apart, and the buffer fills
+during a warm-up; what a bounded buffer leaves to be read later is read during the steps: `--memory` (MB) below what the
+cache takes makes a small cache behave as a large one. (Two steps are read ahead, during steps from memory too.) Printed per
+size: seconds of a step from memory; the ratio (median of the pairs, and all of them); the part of the time that steps from
+the cache waited for data, and the part that went into products with the bases. Then what the loader delivers alone.
 """
 
 import argparse
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from statistics import median
 from time import perf_counter, process_time
@@ -61,39 +61,27 @@ def main() -> None:
 
 def compare(asked: argparse.Namespace, size: str, run: StudentRun, processes: Processes, source: BatchSource) -> None:
     """Alternate steps from the cache and the same from memory; print a line."""
-    pairs, first, waits, products, plain = [], [], [], [], []
-    for repeat in range(asked.repeats + 1):
-        begin = repeat * asked.steps
-        generator = steps(source, asked.batch_size, 0, begin)
-        held = list(islice(generator, asked.steps))
-        generator.close()
-        with decoding_timed(processes.device) as decoding:
-            memory, _ = timed(run, processes, iter(held), asked.steps)
-        before = perf_counter()
-        ahead = Ahead(steps(source, asked.batch_size, 0, begin))
-        started = next(ahead)
-        waited_first = perf_counter() - before
-        try:
-            cached, waited = timed(run, processes, after(started, ahead), asked.steps)
-        finally:
-            ahead.close()
-        if repeat:  # the first of all is for warming up
-            pairs.append(cached / memory)
-            first.append(waited_first)
-            waits.append(waited / cached)
-            products.append(decoding[0] / memory)
-            plain.append(memory / asked.steps)
+    pairs, waits, products, plain = [], [], [], []
+    begun = perf_counter()
+    with closing(Ahead(steps(source, asked.batch_size, 0, 0))) as ahead:
+        held = [next(ahead)]
+        first = perf_counter() - begun
+        held += islice(ahead, asked.steps - 1)
+        for repeat in range(asked.repeats + 1):
+            with decoding_timed(processes.device) as decoding:
+                memory, _ = timed(run, processes, iter(held), asked.steps)
+            cached, waited = timed(run, processes, ahead, asked.steps)
+            if repeat:  # the first of all is for warming up, and for filling the buffer
+                pairs.append(cached / memory)
+                waits.append(waited / cached)
+                products.append(decoding[0] / memory)
+                plain.append(memory / asked.steps)
     every = ", ".join(f"{ratio:.3f}" for ratio in pairs)
     print(
         f"{size}: {median(plain):.3f} s a step from memory; from the cache {median(pairs):.3f} times that ({every}); "
-        f"waiting {median(waits):.2%}, basis products {median(products):.2%}; first step after {median(first):.2f} s",
+        f"waiting {median(waits):.2%}, basis products {median(products):.2%}; first step after {first:.2f} s",
         flush=True,
     )
-
-
-def after(first: list[Batch], rest: Iterator[list[Batch]]) -> Iterator[list[Batch]]:
-    yield first
-    yield from rest
 
 
 def timed(run: StudentRun, processes: Processes, items: Iterator[list[Batch]], count: int) -> tuple[float, float]:
