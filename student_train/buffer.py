@@ -6,6 +6,7 @@ even where sizes were guessed wrongly, and nobody waits for ever.
 """
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 
@@ -29,6 +30,7 @@ class Buffer:
         layout = visits.layout
         self.visits, self._read, self._budget = visits, read, layout.budget
         self._guess = layout.costs / np.array(layout.examples)
+        self._resident = layout.resident
         self._loads = iter(visits.loads())
         self._waiting: list[tuple[int, int, Load]] = []
         self._pushed = 0
@@ -86,7 +88,7 @@ class Buffer:
             self._changed.wait()
         self._wanted = None
         record = self._drop(visit)
-        if self.visits.layout.resident:
+        if self._resident:
             self._hold(self.visits.next_visit(visit), record)
         return record
 
@@ -133,22 +135,24 @@ class Buffer:
 
     def _put(self, load: Load, records: Sequence[bytes]) -> None:
         """Hold what there is room for, dropping what is needed later; the rest is to be read again."""
-        for place, (visit, record) in enumerate(zip(load.visits.tolist(), records, strict=True)):
-            while self.bytes + len(record) + HELD > self._budget and self._held:
-                if not self._give_way(visit):
-                    rest = load.visits[place:]
-                    self._push(Load(int(rest[0]), load.shard, rest))
-                    return
-            self._hold(visit, record)
+        dropped: dict[int, list[int]] = defaultdict(list)
+        pairs = zip(load.visits.tolist(), records, strict=True)
+        for visit, record in sorted(pairs, key=lambda pair: (pair[0] != self._wanted, pair[0])):
+            if self._make_room(visit, len(record) + HELD, dropped):
+                self._hold(visit, record)
+            else:
+                dropped[load.shard].append(visit)
+        for shard, visits in dropped.items():  # one load a shard, for each load decodes all of it
+            self._push(Load(min(visits), shard, np.array(sorted(visits))))
 
-    def _give_way(self, visit: int) -> bool:
-        """Drop the record that is needed last, if that is later than this one's visit or this one is waited for."""
-        latest = max((held for held in self._held if held != self._wanted), default=-1)
-        if latest < (0 if visit == self._wanted else visit):
-            return False
-        self._drop(latest)
-        shard = self.visits.shard(int(self.visits.numbers(np.array([latest]))[0]))
-        self._push(Load(latest, shard, np.array([latest])))
+    def _make_room(self, visit: int, size: int, dropped: dict[int, list[int]]) -> bool:
+        """Drop what is needed last, as long as that is later than this visit or this one is waited for; whether it fits now."""
+        while self.bytes + size > self._budget and self._held:
+            latest = max((held for held in self._held if held != self._wanted), default=-1)
+            if latest < (0 if visit == self._wanted else visit):
+                return False
+            self._drop(latest)
+            dropped[self.visits.shard(int(self.visits.numbers(np.array([latest]))[0]))].append(latest)
         return True
 
     def _hold(self, visit: int, record: bytes) -> None:

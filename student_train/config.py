@@ -97,14 +97,15 @@ class TrainConfig:
 
 
 def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: Sequence[str]) -> list[TrainConfig]:
-    """One configuration per size and objective; of several, each has its own folder OUTPUT/SIZE-OBJECTIVE.
+    """One configuration per size and objective; of several, each has its own folder OUTPUT/SIZE-OBJECTIVE
+    (OUTPUT/OBJECTIVE of students that start from one checkpoint).
 
     Raises ConfigurationError where one is named twice.
     """
     pairs = [(size, objective) for size in sizes or [None] for objective in objectives]
     if len(pairs) == 1:
         return [replace(config, size=pairs[0][0], objective=pairs[0][1])]
-    names = [f"{Path(size or DEFAULT_SIZE).stem}-{objective}" for size, objective in pairs]
+    names = [objective if config.init else f"{_short(size or DEFAULT_SIZE)}-{objective}" for size, objective in pairs]
     _require(
         len(set(names)) == len(names),
         f"students in one pass must differ in size or objective; found {', '.join(names)}",
@@ -113,6 +114,12 @@ def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: S
         replace(config, size=size, objective=objective, output=config.output / name)
         for (size, objective), name in zip(pairs, names, strict=True)
     ]
+
+
+def _short(size: str) -> str:
+    """What a folder is named after: the size itself, or the name of the folder that holds a config.json."""
+    path = Path(size)
+    return path.absolute().parent.name if path.suffix == ".json" else path.name
 
 
 def _require(condition: bool, message: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.tracking import get_available_trackers
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import gather_object
 from torch import nn
 
@@ -98,7 +98,8 @@ class Processes:
 
 
 def _require_trackers(names: Sequence[str]) -> None:
-    available = sorted({str(getattr(name, "value", name)) for name in get_available_trackers()} - {"tensorboard"})
+    installed = {str(getattr(name, "value", name)) for name in get_available_trackers()}
+    available = sorted(name for name in installed if not LOGGER_TYPE_TO_CLASS[name].requires_logging_directory)
     for name in names:
         if name not in available:
             raise ConfigurationError(

@@ -1,5 +1,6 @@
 """The facts of a finished run, gathered for its model card."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -36,8 +37,8 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         generates=objective.needs_head,
         relation_heads=setup.distillation.heads if used else None,
         relation_temperatures={str(codec.site): codec.alpha for codec in used.values()},
-        fidelity=_relation_fidelity(cache),
-        logit_fidelity=_logit_fidelity(cache),
+        fidelity=_relation_fidelity(cache, setup.feed.fidelity),
+        logit_fidelity=_logit_fidelity(cache, setup.feed.fidelity),
         steps=state.step,
         batch_size=config.batch_size,
         tokens_seen=state.tokens,
@@ -67,9 +68,8 @@ def _part_name(part: dict[str, Any]) -> str:
     return str(part.get("name") or (files[0] + more if files else part["kind"]))
 
 
-def _relation_fidelity(cache: Cache) -> dict[str, dict[str, str]]:
+def _relation_fidelity(cache: Cache, measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Every cached relation, used by this run or not."""
-    measured = cache.fidelity()
     rows = {}
     for site, codec in cache.codecs.items():
         for kind, spread in measured.get(site, {}).items():
@@ -83,8 +83,8 @@ def _relation_fidelity(cache: Cache) -> dict[str, dict[str, str]]:
     return rows
 
 
-def _logit_fidelity(cache: Cache) -> str:
-    measured = cache.fidelity().get("logits")
+def _logit_fidelity(cache: Cache, fidelity: Mapping[str, Any]) -> str:
+    measured = fidelity.get("logits")
     if not measured:
         return ""
     facts = logit_facts({kind: part.mean for kind, part in measured.items()})

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from .teacher_signals import Needs, TeacherDecoder, build_decoder, needed_column
 from .unreached import freeze, require_encoder_gradient, summarise_unreached, unreached_parameters
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Feed:
     """What is read of a cache, and decoded, once for all students in training."""
 
@@ -34,6 +35,11 @@ class Feed:
     validation: BatchSource
     decoder: TeacherDecoder
     device: torch.device
+
+    @cached_property
+    def fidelity(self) -> Mapping[str, Any]:
+        """`Cache.fidelity()`, which reads every marker, once."""
+        return self.cache.fidelity()
 
 
 def open_feed(cache: Cache, needs: Sequence[Needs], device: torch.device) -> Feed:

@@ -27,14 +27,6 @@ class Columns:
     """Kind of the cached distributions, number of ids that they can name, and whether at another temperature than 1; None where
     they are not needed"""
 
-    def __or__(self, other: "Columns") -> "Columns":
-        """What either of two objectives on one cache needs."""
-        coefficients = tuple(dict.fromkeys(self.coefficients + other.coefficients))
-        logits = self.logits or other.logits
-        if self.logits and other.logits:
-            logits = (*self.logits[:2], self.logits[2] or other.logits[2])
-        return Columns(coefficients, logits)
-
 
 def read_lengths(shard: Shard) -> Integers:
     """Tokens of each example, int32 [examples, 2]: inputs, targets."""

@@ -60,9 +60,13 @@ class StudentRun:
             load_optimiser_tensors(setup.optimiser, {n.removeprefix("optimiser/"): t for n, t in state.items()})
             self.state = TrainingState(step=checkpoint.step, **checkpoint.state)
             say(f"resumed at step {checkpoint.step}")
-        self._log = MetricsLog(output, self.state.step) if self._processes.main else None
+        self._log = MetricsLog(output, self._logged_until()) if self._processes.main else None
         self.clock = Clock(self.state.tokens)
         setup.student.train()
+
+    def _logged_until(self) -> int:
+        """The last step whose line stands; a checkpoint made in an evaluation leaves that of its own step to whoever goes on."""
+        return self.state.step - (self.state.unlogged is not None)
 
     def counts(self, batch: Batch) -> list[int]:
         """How much each part of the loss sums for a batch, in the order of the parts."""
@@ -127,8 +131,8 @@ class StudentRun:
         shown = ", ".join(map(str, sorted(broken)[:32])) + (", ..." if len(broken) > 32 else "")
         raise TrainingError(
             f"{self.setup.config.output}: the loss or its gradient is not finite at step {step} (loss {loss}, gradient norm "
-            f"{norm}), met in examples {shown}; the last checkpoint is kept: lower --learning-rate, lengthen "
-            "--warmup-steps or train without --bf16"
+            f"{norm}), met in examples {shown}; the last checkpoint is kept. Train again, into another --output, with a lower "
+            "--learning-rate, a longer --warmup-steps or without --bf16 (--init goes on from a student)"
         )
 
     def log(self, held_out: dict[str, float] | None) -> None:
@@ -138,7 +142,7 @@ class StudentRun:
         if held_out is not None:
             state.held_out = held_out
             line |= {f"{HELD_OUT}{name}": value for name, value in held_out.items()}
-            if held_out and (state.best is None or held_out["loss"] < state.best):
+            if held_out and held_out["loss"] < (math.inf if state.best is None else state.best):
                 state.best = held_out["loss"]
                 self._write_model(self.setup.config.output / BEST)
         if line and self._log is not None:
@@ -154,14 +158,13 @@ class StudentRun:
             state = asdict(self.state)
             save_checkpoint(self.setup.config.output / CHECKPOINTS, state.pop("step"), tensors, state)
 
-    def finish(self, say: Say) -> dict[str, float]:
-        """Write the model directory; returns the held-out losses."""
+    def finish(self, say: Say) -> None:
+        """Write the model directory."""
         state, output = self.state, self.setup.config.output
         self._write_model(output)
         found = ", ".join(f"{name} {value:.4f}" for name, value in state.held_out.items())
         say(f"trained {state.step} steps, {state.tokens:,} tokens; held-out: {found or 'no validation examples'}")
         say(f"wrote {output}")
-        return state.held_out
 
     def _write_model(self, folder: Path) -> None:
         if self._processes.main:

@@ -5,12 +5,11 @@ other, and each ends with the weights that it would have alone. Everything that 
 parameters, optimiser state, step. The order of examples follows from the step.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 
-from ..cache import open_cache
 from ..errors import ConfigurationError, TrainingError
 from ..progress import Say, progress_bar
 from ..stopping import Terminated, held_back
@@ -20,17 +19,11 @@ from .dry_run import describe, dry_run
 from .held_out import evaluate
 from .loader import Ahead, Share, steps
 from .metrics import last_held_out
-from .objective import build_objective, required_codecs
+from .one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all
 from .processes import Processes, Stopped
-from .run import claim_output, is_finished, part_taken
-from .setup import Setup, open_feed, set_up
+from .run import is_finished
+from .setup import Setup
 from .student_run import StudentRun
-
-SHARED = (
-    *("cache", "steps", "batch_size", "accumulate", "seed", "temperature", "device", "bf16", "tracker"),
-    *("log_every", "save_every", "eval_every", "allow_unfinished"),
-)
-"""Settings that students in one pass have in common."""
 
 
 def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
@@ -47,18 +40,19 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
 
     Raises ConfigurationError where settings differ that one pass has in common, or two students have one output.
     """
-    _require_shared(configs)
     processes = Processes(configs[0].device, configs[0].tracker)
     say = say if processes.main else _silent
     try:
-        setups = _set_up_all(configs, processes, say)
-        _claim(setups, processes)
+        require_one_pass(configs, processes.world)
+        setups = set_up_all(configs, processes, say)
+        claim_outputs(setups, processes)
         unfinished = []
         for setup in setups:
             if is_finished(setup.config.output):
                 say(f"{setup.config.output} is finished: {setup.config.steps} steps")
             else:
                 unfinished.append(setup)
+        del setups  # and with it finished students
         if unfinished:
             _train(unfinished, processes, say)
         return [last_held_out(config.output) for config in configs]
@@ -69,11 +63,12 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
 def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> None:
     """Say what `train_students` would compute, hold and take, by a few steps of each student; whatever is in the outputs is
     neither looked at nor touched, but for the part of the cache that a run began with."""
-    _require_shared(configs)
     processes = Processes(configs[0].device)
-    say = say if processes.main else _silent
     try:
-        for setup in _set_up_all(configs, processes, say):
+        if processes.world > 1:
+            raise ConfigurationError("--dry-run speaks of one process; start it without torchrun or accelerate launch")
+        require_one_pass(configs, processes.world)
+        for setup in set_up_all(configs, processes, say):
             if len(configs) > 1:
                 say(f"{setup.config.output.name}:")
             for line in describe(dry_run(setup, partial(_lone_step, processes))):
@@ -91,49 +86,6 @@ def _silent(_line: str) -> None:
     """What the processes beside the main one say."""
 
 
-def _require_shared(configs: Sequence[TrainConfig]) -> None:
-    for name in SHARED:
-        if len({getattr(config, name) for config in configs}) > 1:
-            raise ConfigurationError(
-                f"students in one pass need the same --{name.replace('_', '-')}; train them one by one"
-            )
-    if len({config.output for config in configs}) < len(configs):
-        raise ConfigurationError("students in one pass need an output of their own each; name none of them twice")
-
-
-def _set_up_all(configs: Sequence[TrainConfig], processes: Processes, say: Say) -> list[Setup]:
-    parts = [part for config in configs if (part := part_taken(config.output))]
-    cache = open_cache(configs[0].cache, configs[0].allow_unfinished, parts[0] if parts else None)
-    if not len(cache.training):
-        raise ConfigurationError(f"{cache.path} has no training examples published yet; run dump-teacher again")
-    _require_divisible(configs[0], processes.world)
-    objectives = [build_objective(c.objective, c.logits, c.cross_relation, c.weight, c.temperature) for c in configs]
-    needs = [(objective, required_codecs(objective, cache)) for objective in objectives]
-    feed = open_feed(cache, needs, processes.device)
-    setups = []
-    for config, (objective, codecs) in zip(configs, needs, strict=True):
-        if len(configs) > 1:
-            say(f"{config.output.name}:")
-        setups.append(set_up(config, feed, objective, codecs, say))
-    return setups
-
-
-def _require_divisible(config: TrainConfig, world: int) -> None:
-    if config.batch_size % (config.accumulate * world):
-        raise ConfigurationError(
-            f"--batch-size {config.batch_size} does not divide among {world} processes with --accumulate {config.accumulate}"
-        )
-
-
-def _claim(setups: Sequence[Setup], processes: Processes) -> None:
-    """The main process writes, the others find what it wrote."""
-    for turn in (True, False):
-        if processes.main is turn:
-            for setup in setups:
-                claim_output(setup.config, setup.feed.cache, setup.student.config.to_dict())
-        processes.wait()
-
-
 def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
     """From wherever each student stands to its end. A signal waits for the end of a step, and then for a checkpoint."""
     prefixes = [f"{setup.config.output.name}/" if len(setups) > 1 else "" for setup in setups]
@@ -149,15 +101,9 @@ def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
         for run in runs:
             run.restore(say)
             stack.callback(run.close)
+        require_same_steps([run.state.step for run in runs], processes)
         with held_back():
-            try:
-                _loop(runs, processes)
-            except Stopped:
-                _save(runs, processes)
-                raise Terminated from None
-            except TrainingError:
-                _save([run for run in runs if not run.failed], processes)
-                raise
+            _loop(runs, processes)
         for run in runs:
             run.finish(say)
         processes.wait()
@@ -172,21 +118,36 @@ def _save(runs: Sequence[StudentRun], processes: Processes) -> None:
 def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
     config, feed = runs[0].setup.config, runs[0].setup.feed
     first = min(run.state.step for run in runs)
-    _end_step([run for run in runs if run.state.unlogged is not None], processes)
     share = Share(processes.rank, processes.world, config.accumulate)
     ahead = Ahead(steps(feed.training, config.batch_size, config.seed, first, share))
     try:
+        _end_step([run for run in runs if run.state.unlogged is not None], processes)
         with progress_bar("train", config.steps, "step", initial=first, shown=processes.main) as bar:
             for step in range(first, config.steps):
                 processes.stop_if_told()
-                batches = _next(ahead, runs)
                 due = [run for run in runs if run.state.step == step]
-                train_step(due, batches, processes)
+                with paused([run for run in runs if run not in due]):
+                    train_step(due, _next(ahead, due), processes)
                 bar.set_postfix({run.name: f"{run.state.loss:.4f}" for run in due}, refresh=False)
                 _end_step(due, processes)
                 bar.update()
+    except Stopped:  # saved before the loader's threads are waited for: notice is short
+        _save(runs, processes)
+        raise Terminated from None
+    except TrainingError:
+        _save([run for run in runs if not run.failed], processes)
+        raise
     finally:
         ahead.close()
+
+
+@contextmanager
+def paused(runs: Sequence[StudentRun]) -> Iterator[None]:
+    """Inside, the clocks of these runs stand."""
+    with ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(run.clock.paused())
+        yield
 
 
 def _next(ahead: Ahead[list[Batch]], runs: Sequence[StudentRun]) -> list[Batch]:
@@ -230,9 +191,7 @@ def _count(
 
 def _end_step(runs: Sequence[StudentRun], processes: Processes) -> None:
     """Evaluation, the line of the log and the checkpoint, where they are due. Raises Stopped between two batches."""
-    with ExitStack() as stack:
-        for run in runs:
-            stack.enter_context(run.clock.paused())
+    with paused(runs):
         for step in sorted({run.state.step for run in runs}):
             here = [run for run in runs if run.state.step == step]
             config = here[0].setup.config

@@ -3,14 +3,15 @@
 import threading
 import time
 import tracemalloc
+from collections import defaultdict
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from miniend.errors import CacheDamagedError
-from miniend.student_train.buffer import Buffer
-from miniend.student_train.order import Layout, Visits
+from miniend.student_train.buffer import HELD, Buffer
+from miniend.student_train.order import Layout, Load, Visits
 
 
 def record_of(shard, place, size):
@@ -75,9 +76,28 @@ def test_what_is_waited_for_does_not_give_way():
     buffer._hold(10, b"")
     buffer._hold(7, b"")
     buffer._wanted = 10
-    assert buffer._give_way(5)
-    assert not buffer._give_way(5)
+    dropped = defaultdict(list)
+    assert buffer._make_room(5, 30_000 - HELD, dropped)
+    assert not buffer._make_room(5, 30_000, dropped)
     assert list(buffer._held) == [10]
+    assert [7] in dropped.values()
+    buffer.close()
+
+
+def test_what_gives_way_is_read_again_shard_by_shard():
+    """Each load decodes a whole shard; a load for every record that gave way would decode it a hundred times."""
+    layout = Layout((20,) * 9, (20_000,) * 9, 30_000)
+    buffer = Buffer(Visits(layout, 0, 0), Shards(10), readers=0)
+    for visit in range(100, 175):
+        buffer._hold(visit, b"x" * 200)
+    waiting = len(buffer._waiting)
+    visits = np.arange(20, 40)
+    buffer._put(Load(20, 0, visits), [b"y" * 1000] * 20)
+    assert set(visits.tolist()) <= buffer._held.keys()
+    given_way = 75 + 20 - len(buffer._held)
+    assert given_way > 30
+    assert waiting < len(buffer._waiting) <= waiting + len(layout.examples)
+    assert sum(len(load.visits) for _, _, load in buffer._waiting if load.due >= 100) >= given_way
     buffer.close()
 
 

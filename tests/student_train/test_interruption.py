@@ -174,6 +174,33 @@ def test_twenty_kills_at_random_moments_leave_no_trace(ragged_home, tmp_path):
     see_the_same(output, tmp_path / "unbroken")
 
 
+def test_a_step_left_unlogged_is_logged_once_however_often_its_checkpoint_is_gone_on_from(
+    ragged_home, unbroken, tmp_path, monkeypatch
+):
+    """Stopped in the evaluation of step 5, then twice killed before the next checkpoint: its line must not pile up."""
+    with monkeypatch.context() as patched:
+        patched.setattr(held_out._Sums, "add", lambda *_a: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises((Terminated, KeyError, ZeroDivisionError)), stoppable():
+            train_student(config(ragged_home, tmp_path), quiet)
+    restore_signals()
+    assert checkpoints(tmp_path) == ["step-00000005"]
+    one_step = train.train_step
+
+    def killed(runs, batches, processes):
+        if runs[0].state.step == 7:
+            raise SystemExit
+        return one_step(runs, batches, processes)
+
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(train, "train_step", killed)
+            with pytest.raises(SystemExit):
+                train_student(config(ragged_home, tmp_path), quiet)
+        assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6, 7]
+    train_student(config(ragged_home, tmp_path), quiet)
+    see_the_same(tmp_path, unbroken)
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_kill_in_the_middle_of_a_checkpoint_goes_on_from_the_one_before(
     ragged_home, unbroken, tmp_path, monkeypatch, moment

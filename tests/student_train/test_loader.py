@@ -131,14 +131,6 @@ def test_the_order_does_not_depend_on_what_is_read(ragged, columns):
     assert few == all_of_them
 
 
-def test_columns_of_two_objectives_are_joined():
-    """One pass over a shard for both; a temperature that one of them needs is read."""
-    one = Columns((("a", "input"), ("b", "target")), ("top-k", 9, False))
-    other = Columns((("b", "target"), ("c", "input")), ("top-k", 9, True))
-    assert one | other == Columns((("a", "input"), ("b", "target"), ("c", "input")), ("top-k", 9, True))
-    assert NOTHING | one == one | NOTHING == one
-
-
 def test_real_batches_resume_identically(ragged, columns, source):
     """A second process starts with nothing in memory; what it reads has to be the same."""
     unbroken = taken(steps(source, 5, seed=3, start=0), 12)
