@@ -10,7 +10,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cloud,plot,test]' -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cloud,eval,plot,test]' -c constraints.txt
 	mkdir -p $(VENV)/types && ln -sfn "$(CURDIR)" $(VENV)/types/miniend
 	touch $(STAMP)
 

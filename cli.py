@@ -66,6 +66,13 @@ class Schedule(StrEnum):
     INVERSE_SQRT = "inverse-sqrt"
 
 
+class TaskProtocol(StrEnum):
+    """Ways to put a task to a model."""
+
+    HEAD = "head"
+    TEXT = "text"
+
+
 def plainly(command: Callable[..., None]) -> Callable[..., None]:
     """Errors of ours become a line on standard error and exit status 2, an interrupt 130, SIGTERM 143; no traceback."""
 
@@ -365,6 +372,71 @@ def verify(
         typer.echo(line)
     if not report.sound:
         raise typer.Exit(1)
+
+
+@app.command()
+@plainly
+def evaluate(
+    model: Annotated[str, Opt(help="Folder or hub name of any T5-family checkpoint, trained here or not.")],
+    task: Annotated[
+        list[str],
+        Opt(help="glue/sst2, mrpc, stsb, qqp, mnli (both development sets), qnli, rte, cola or wnli; repeatable."),
+    ],
+    output: Annotated[Path, Opt(help="Directory for the results. Seeds that are already there are not run again.")],
+    data: Annotated[
+        Path | None,
+        Opt(
+            help="Folder with train and dev as .tsv, .csv or .jsonl, itself or in a folder named after the task; or one such "
+            "file, of which a tenth becomes the development set. From the hub unless given.",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        TaskProtocol,
+        Opt(
+            help="head: a new head on encoder and decoder, which read the same text. text: T5's prompts and label words."
+        ),
+    ] = TaskProtocol.HEAD,
+    seeds: Annotated[int, Opt(help="Fine-tunings per task, seeds 0, 1, ...; may be raised later.")] = 3,
+    epochs: Annotated[int, Opt(help="Epochs of every fine-tuning.")] = 3,
+    learning_rate: Annotated[
+        list[float] | None,
+        Opt(
+            help="Repeatable: the best on a tenth of train is taken; a single one is taken untried. "
+            "1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for text unless given.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[int, Opt(help="Examples per step.")] = 32,
+    max_length: Annotated[int, Opt(help="Tokens of an input; longer ones are shortened.")] = 128,
+    train_examples: Annotated[
+        int | None, Opt(help="Train on so many examples, drawn once; on all unless given.", show_default=False)
+    ] = None,
+    bf16: Annotated[bool, Opt("--bf16", help="bfloat16 autocast.")] = False,
+    device: Annotated[str, Opt(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Judge a model: fine-tune it on tasks of GLUE and score it over several seeds. Run it again to resume."""
+    from .evaluation.evaluate import EvaluateConfig
+    from .evaluation.evaluate import evaluate as run
+    from .evaluation.report import describe
+
+    config = EvaluateConfig(
+        model=model,
+        tasks=tuple(task),
+        output=output,
+        data=data,
+        protocol=protocol.value,
+        seeds=seeds,
+        epochs=epochs,
+        learning_rates=tuple(learning_rate or ()),
+        batch_size=batch_size,
+        max_length=max_length,
+        train_examples=train_examples,
+        bf16=bf16,
+        device=device,
+    )
+    for line in describe(run(config, say=typer.echo)):
+        typer.echo(line)
 
 
 @app.command()

@@ -141,6 +141,15 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file by `content` at once: written aside, flushed to the disk, renamed."""
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_bytes(content)
+    flush(aside)
+    os.replace(aside, path)
+    flush(path.parent)
+
+
 @contextmanager
 def _full_disk_named(target: Path) -> Iterator[None]:
     """Turn "no space" and "quota exceeded" into a message that says what to do."""

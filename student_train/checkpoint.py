@@ -75,15 +75,6 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
     return _read(published[-1]) if published else None
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file by `content` at once: written aside, flushed to the disk, renamed."""
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_bytes(content)
-    flush(aside)
-    os.replace(aside, path)
-    flush(path.parent)
-
-
 def _write(partial: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     try:
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial / _TENSORS)

@@ -14,7 +14,7 @@ from typing import Any, Self
 from torch.utils.tensorboard import SummaryWriter
 
 from ..errors import TrainingError
-from .checkpoint import write_durably
+from ..storage.publish import write_durably
 
 Value = float | int | str | None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..cache import Cache, Part
 from ..errors import RunMismatchError
-from .checkpoint import write_durably
+from ..storage.publish import write_durably
 from .config import TrainConfig
 
 RUN_FILE = "run.json"

@@ -42,6 +42,10 @@ OPTIONS = {
     """,
     "inspect": "directory --json --plot",
     "verify": "directory --json --repair --teacher --corpus --device --mixed-environment",
+    "evaluate": """
+        --model --task --output --data --protocol --seeds --epochs --learning-rate --batch-size --max-length --train-examples
+        --bf16 --device
+    """,
     "demo": "--output",
 }
 DUMP = {

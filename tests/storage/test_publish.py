@@ -12,7 +12,7 @@ import pytest
 
 from miniend.errors import CacheMismatchError, MiniEndError
 from miniend.storage.folder import PublishedFolder, folder_exists, publish_folder
-from miniend.storage.publish import publish, remove_abandoned, staging
+from miniend.storage.publish import publish, remove_abandoned, staging, write_durably
 
 KILLED_WRITER = """
 import sys, time
@@ -188,3 +188,12 @@ def test_files_and_folders_are_flushed_before_the_rename_and_the_parent_after(tm
     assert {"g", "h", "marker.json"} < set(before)
     assert before[-1].startswith(".staging-a-")
     assert after == [tmp_path.name]
+
+
+def test_durable_writes_replace_whole_files(tmp_path):
+    """No rest of a longer file, no temporary left."""
+    path = tmp_path / "file"
+    write_durably(path, b"longer content")
+    write_durably(path, b"short")
+    assert path.read_bytes() == b"short"
+    assert list(tmp_path.iterdir()) == [path]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from miniend.errors import TrainingError
-from miniend.student_train.checkpoint import latest_checkpoint, save_checkpoint, write_durably
+from miniend.student_train.checkpoint import latest_checkpoint, save_checkpoint
 
 CHILD = """
 import os, signal, sys
@@ -124,12 +124,3 @@ def test_arguments_that_would_lose_checkpoints_are_refused(tmp_path, step, keep)
     """`keep=0` would delete what was just saved."""
     with pytest.raises(ValueError):
         save_checkpoint(tmp_path, step, tensors(1), {}, keep=keep)
-
-
-def test_durable_writes_replace_whole_files(tmp_path):
-    """No rest of a longer file, no temporary left."""
-    path = tmp_path / "file"
-    write_durably(path, b"longer content")
-    write_durably(path, b"short")
-    assert path.read_bytes() == b"short"
-    assert list(tmp_path.iterdir()) == [path]

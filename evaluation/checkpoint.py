@@ -1,0 +1,64 @@
+"""The checkpoint that is judged: model, tokenizer and a digest of both, checked against each other."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError
+from ..pretrained import load_pretrained
+from ..progress import quiet_transformers
+from ..signals.t5 import restore_head_scale
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A loaded T5-family encoder-decoder with its language-model head, on the CPU in float32; never trained itself."""
+
+    name: str
+    model: Any
+    tokenizer: Any
+
+    def digest(self) -> str:
+        """SHA-256 of the model's tensors by name and of the tokenizer's vocabulary."""
+        found = hashlib.sha256(json.dumps(self.tokenizer.get_vocab(), sort_keys=True).encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            found.update(name.encode())
+            found.update(tensor.contiguous().view(torch.uint8).numpy().data)
+        return found.hexdigest()
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Token ids without special ones: a text that spells out "</s>" ends nothing, such ids are dropped."""
+        control = {self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
+        encoded = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return [[token for token in row if token not in control] for row in encoded]
+
+
+def load_checkpoint(name: str) -> Checkpoint:
+    """Load a folder or hub name. Raises CheckpointError for what is no T5, is incomplete, or has no tokenizer that fits."""
+    model, raw = load_pretrained(name, torch.float32)
+    restore_head_scale(model, raw)
+    return Checkpoint(name, model.eval(), _tokenizer(name, model.lm_head.weight.shape[0]))
+
+
+def _tokenizer(name: str, rows: int) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(name)
+    except Exception as error:  # transformers raises what its many layers raise
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"no tokenizer can be loaded from {name}: {reason}; put the model's own beside it"
+        ) from error
+    if len(tokenizer) > rows:
+        raise CheckpointError(
+            f"the tokenizer of {name} has {len(tokenizer)} entries and the model {rows} rows; put the model's own beside it"
+        )
+    if tokenizer.eos_token_id is None or tokenizer.pad_token_id is None:
+        raise CheckpointError(f"the tokenizer of {name} names no EOS or no padding token; T5 needs both")
+    tokenizer.padding_side = "right"
+    return tokenizer

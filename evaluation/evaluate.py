@@ -1,0 +1,190 @@
+"""Judging a checkpoint: for every task choose a learning rate on a part of train, fine-tune with every seed, score, sum up."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from ..devices import choose_device
+from ..errors import ConfigurationError, TrainingError
+from ..progress import Say, duration
+from .checkpoint import Checkpoint, load_checkpoint
+from .examples import LabelledExample, TaskData, draw, split_off
+from .facts import model_facts
+from .fine_tuning import FineTuning, fine_tune_and_predict
+from .protocols import PROTOCOLS, Predictions, TaskProtocol
+from .records import FACTS, MODEL, SETTINGS, Document, claim, read_record, write_record
+from .report import write_results
+from .scores import score
+from .sources import load_task
+from .tasks import Task, find_task
+
+LEARNING_RATES = {"head": (1e-4, 2e-4, 3e-4), "text": (1e-4, 3e-4, 1e-3)}
+SEARCH_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateConfig:
+    """What is judged, on what, and how.
+
+    `learning_rates` are those to choose from, the protocol's own where there are none; a single one is not tried first.
+    Raises ConfigurationError for what cannot work.
+    """
+
+    model: str
+    tasks: tuple[str, ...]
+    output: Path
+    data: Path | None = None
+    protocol: str = "head"
+    seeds: int = 3
+    epochs: int = 3
+    learning_rates: tuple[float, ...] = ()
+    batch_size: int = 32
+    max_length: int = 128
+    train_examples: int | None = None
+    bf16: bool = False
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "epochs", "batch_size", "train_examples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"--{name.replace('_', '-')} should be at least 1, not {value}")
+        if self.max_length < 8:
+            raise ConfigurationError(f"--max-length should be at least 8, not {self.max_length}")
+        if self.protocol not in PROTOCOLS:
+            raise ConfigurationError(f"unknown protocol {self.protocol!r}; expected {' or '.join(PROTOCOLS)}")
+        if not self.tasks:
+            raise ConfigurationError("name at least one --task")
+        if not all(0 < rate < 1 for rate in self.learning_rates):
+            raise ConfigurationError(f"learning rates lie between 0 and 1, not {self.learning_rates}")
+        for task in self.tasks:
+            find_task(task)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rates to choose from, smallest first."""
+        return tuple(sorted(set(self.learning_rates or LEARNING_RATES[self.protocol])))
+
+
+def evaluate(config: EvaluateConfig, say: Say) -> Document:
+    """Do what is missing in the output directory, and return what `results.json` then holds.
+
+    Data are read before the model. Raises what loading raises, RunMismatchError where the directory holds another evaluation,
+    TrainingError where no learning rate gives a finite loss.
+    """
+    device = _device(config.device)
+    tasks = [find_task(name) for name in dict.fromkeys(config.tasks)]
+    data = {task.name: load_task(task, config.data, say) for task in tasks}
+    score("accuracy", [0.0], [0.0])  # fails now, and not after hours, where the libraries are missing
+    checkpoint = load_checkpoint(config.model)
+    identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
+    claim(config.output / MODEL, identity, beside={"model": config.model})
+    if read_record(config.output / FACTS) is None:
+        write_record(config.output / FACTS, asdict(model_facts(checkpoint.model, device)))
+    for task in tasks:
+        _TaskRun(config, task, checkpoint, data[task.name], device, say).finish()
+        results = write_results(config.output)
+    return results
+
+
+def _device(text: str) -> torch.device:
+    device = choose_device(text)
+    if device.index:
+        raise ConfigurationError(
+            f"Trainer takes the first GPU that it sees; set CUDA_VISIBLE_DEVICES={device.index} instead"
+        )
+    return device
+
+
+class _TaskRun:
+    """One task's search and seeds."""
+
+    def __init__(
+        self, config: EvaluateConfig, task: Task, checkpoint: Checkpoint, data: TaskData, device: torch.device, say: Say
+    ) -> None:
+        self._config, self._task, self._device, self._say = config, task, device, say
+        self._folder = config.output / task.name
+        self._protocol: TaskProtocol = PROTOCOLS[config.protocol](task, checkpoint, config.max_length)
+        self._train = draw(data.train, config.train_examples)
+        self._data = data
+
+    def finish(self) -> None:
+        """Make every record that is missing."""
+        claim(self._folder / SETTINGS, self._settings())
+        rate = self._choose_rate()
+        for seed in range(self._config.seeds):
+            path = self._folder / f"seed-{seed}.json"
+            if read_record(path) is None:
+                record = write_record(path, self._run_seed(rate, seed))
+                self._say(f"{self._task.name}, seed {seed}: {self._shown(record)}, {duration(record['seconds'])}")
+
+    def _settings(self) -> Document:
+        names = ("epochs", "batch_size", "max_length", "train_examples", "bf16")
+        settings = {name: getattr(self._config, name) for name in names}
+        return settings | {"learning_rates": self._config.rates, "data": self._data.digest()}
+
+    def _choose_rate(self) -> float:
+        """The rate with the best score on the held-out part of train, of equals the smallest; a single one is taken as it is."""
+        rates = self._config.rates
+        if len(rates) == 1:
+            return rates[0]
+        found = {rate: self._try_rate(rate)["score"] for rate in rates}
+        finite = {rate: value for rate, value in found.items() if value is not None}
+        if not finite:
+            raise TrainingError(
+                f"{self._task.name}: the loss is finite at none of {rates}; give lower ones by --learning-rate"
+            )
+        return max(finite, key=lambda rate: finite[rate])
+
+    def _try_rate(self, rate: float) -> Document:
+        """The record of a rate; its score is None where the loss was not finite."""
+        path = self._folder / f"learning-rate-{rate:g}.json"
+        if (record := read_record(path)) is not None:
+            return record
+        rest, held_out = split_off(self._train)
+        metric = self._task.metrics[0]
+        try:
+            found = self._fine_tune(rest, {"held_out": held_out}, rate, SEARCH_SEED)["held_out"]
+            value = score(metric, [example.label for example in held_out], found.labels)
+        except TrainingError:
+            value = None
+        shown = "not finite" if value is None else f"{metric} {value:.1f}"
+        self._say(f"{self._task.name}, learning rate {rate:g}: {shown} on {len(held_out)} examples of train")
+        return write_record(path, {"learning_rate": rate, "metric": metric, "score": value, "held_out": len(held_out)})
+
+    def _run_seed(self, rate: float, seed: int) -> Document:
+        started = perf_counter()
+        found = self._fine_tune(self._train, self._data.development, rate, seed)
+        return {
+            "seed": seed,
+            "learning_rate": rate,
+            "seconds": perf_counter() - started,
+            "scores": {name: self._scores(name, one) for name, one in found.items()},
+            "unreadable": {name: one.unreadable for name, one in found.items()},
+            "predictions": {name: one.labels for name, one in found.items()},
+        }
+
+    def _scores(self, name: str, found: Predictions) -> dict[str, float]:
+        labels = [example.label for example in self._data.development[name]]
+        return {metric: score(metric, labels, found.labels) for metric in self._task.metrics}
+
+    def _fine_tune(
+        self, train: Sequence[LabelledExample], development: dict[str, list[LabelledExample]], rate: float, seed: int
+    ) -> dict[str, Predictions]:
+        settings = FineTuning(
+            learning_rate=rate,
+            epochs=self._config.epochs,
+            batch_size=self._config.batch_size,
+            seed=seed,
+            bf16=self._config.bf16,
+            device=self._device,
+        )
+        title = f"{self._task.name}, learning rate {rate:g}, seed {seed}"
+        return fine_tune_and_predict(self._protocol, train, development, settings, title)
+
+    def _shown(self, record: Document) -> str:
+        metric = self._task.metrics[0]
+        return ", ".join(f"{name} {metric} {scores[metric]:.1f}" for name, scores in record["scores"].items())

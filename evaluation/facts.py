@@ -1,0 +1,92 @@
+"""What a model costs: parameters, GFLOPs by the paper's convention, measured latency and throughput.
+
+The convention was found from the paper's numbers (25.4 for T5-base, 3.18 for 6L384H): one FLOP per multiply-add, matrices of
+linear layers only (no attention products, norms or embeddings), 128 encoder and 128 decoder positions, and the head at one
+position. Latency and throughput are measured on the same work.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..signals.t5 import is_tied
+
+POSITIONS = 128
+THROUGHPUT_BATCH = 32
+LATENCY_RUNS, THROUGHPUT_RUNS = 7, 3
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """Size and speed of one model on one device."""
+
+    parameters: int
+    parameters_without_embeddings: int
+    """Without the input embedding and, where it is not the same, the output head."""
+    gflops: float
+    latency_ms: float
+    """Median for one example."""
+    examples_per_second: float
+    """In batches of 32."""
+    device: str
+
+
+def parameters(model: Any) -> tuple[int, int]:
+    """(all, without embeddings) of a model with its language-model head; shared parameters count once."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    embeddings = model.shared.weight.numel() + (0 if is_tied(model) else model.lm_head.weight.numel())
+    return total, total - embeddings
+
+
+def gflops(model: Any) -> float:
+    """10^9 multiply-adds of one forward by the convention above; the model may lie on the meta device."""
+    count = 0
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            count += module.weight.numel() * (1 if name == "lm_head" else POSITIONS)
+    return count / 1e9
+
+
+def model_facts(model: Any, device: torch.device) -> ModelFacts:
+    """All facts; the model is moved to the device for the measurement and back to the CPU."""
+    total, without = parameters(model)
+    model.to(device)
+    try:
+        latency = _seconds(lambda: _forward(model, 1, device), device, LATENCY_RUNS)
+        batch = _seconds(lambda: _forward(model, THROUGHPUT_BATCH, device), device, THROUGHPUT_RUNS)
+    finally:
+        model.to("cpu")
+    return ModelFacts(total, without, gflops(model), 1e3 * latency, THROUGHPUT_BATCH / batch, _device_name(device))
+
+
+def _forward(model: Any, batch: int, device: torch.device) -> torch.Tensor:
+    """Encoder and decoder over 128 positions each and the head at the last; logits [batch, 1, vocabulary rows]."""
+    ids = torch.full((batch, POSITIONS), model.config.eos_token_id, device=device)
+    encoded = model.encoder(input_ids=ids)[0]
+    decoded = model.decoder(input_ids=ids, encoder_hidden_states=encoded, use_cache=False)[0]
+    logits: torch.Tensor = model.lm_head(decoded[:, -1:])
+    return logits
+
+
+def _seconds(forward: Callable[[], torch.Tensor], device: torch.device, runs: int) -> float:
+    """Median wall time of a forward after one that is not counted."""
+    times = []
+    with torch.inference_mode():
+        for _ in range(runs + 1):
+            started = perf_counter()
+            forward()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(perf_counter() - started)
+    return median(times[1:])
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"

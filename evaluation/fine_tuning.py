@@ -1,0 +1,112 @@
+"""Fine-tuning of one model on one task with one seed, by transformers' Trainer.
+
+AdamW, weight decay 0.01, clipping at 5, a tenth of the steps warm-up and then linear decay: the settings of the MiniEnD authors'
+sibling projects (StarK, MiniDisc). The last weights are taken: no epoch is chosen, on the development set least of all.
+"""
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import TrainingError
+from ..progress import progress_bar, quiet_transformers
+from .examples import LabelledExample
+from .protocols import Predictions, TaskProtocol
+
+WEIGHT_DECAY, CLIP, WARMUP_SHARE = 0.01, 5.0, 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FineTuning:
+    """What decides a fine-tuning beside model and data."""
+
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    seed: int
+    bf16: bool
+    device: torch.device
+
+    def arguments(self, folder: str, examples: int) -> Any:
+        """Trainer's own settings, which write nothing and log nothing."""
+        from transformers import Seq2SeqTrainingArguments
+
+        on_cpu = self.device.type == "cpu"
+        steps = math.ceil(examples / self.batch_size) * self.epochs
+        arguments = Seq2SeqTrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=self.batch_size,
+            per_device_eval_batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            num_train_epochs=self.epochs,
+            warmup_steps=round(WARMUP_SHARE * steps),
+            lr_scheduler_type="linear",
+            weight_decay=WEIGHT_DECAY,
+            max_grad_norm=CLIP,
+            seed=self.seed,
+            bf16=self.bf16,
+            use_cpu=on_cpu,
+            dataloader_pin_memory=not on_cpu,
+            logging_nan_inf_filter=False,
+            logging_strategy="no",
+            save_strategy="no",
+            eval_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+        )
+        if arguments.n_gpu > 1:
+            arguments._n_gpu = (
+                1  # else Trainer spreads a batch over all of them, and the batch size grows with their number
+            )
+        return arguments
+
+
+def fine_tune_and_predict(
+    protocol: TaskProtocol,
+    train: Sequence[LabelledExample],
+    development: Mapping[str, Sequence[LabelledExample]],
+    settings: FineTuning,
+    title: str,
+) -> dict[str, Predictions]:
+    """Fine-tune a fresh model and predict every development set, by name; the model is dropped.
+
+    Raises TrainingError where the loss is not finite.
+    """
+    from transformers import PrinterCallback
+
+    features = protocol.features(train, targets=True)
+    with tempfile.TemporaryDirectory() as folder, quiet_transformers():
+        arguments = settings.arguments(folder, len(features))
+        trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, features)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_bar_callback(title))
+        loss = trainer.train().training_loss
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"{title}: the loss is not finite at learning rate {settings.learning_rate:g}; give a lower --learning-rate"
+            )
+        return {name: protocol.predict(trainer, examples) for name, examples in development.items()}
+
+
+def _bar_callback(title: str) -> Any:
+    """A callback that shows the steps as the house's bar, and nothing where there is no terminal."""
+    from transformers import TrainerCallback
+
+    class Bar(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        bar: Any = None
+
+        def on_train_begin(self, _arguments: Any, state: Any, _control: Any, **_others: Any) -> None:
+            self.bar = progress_bar(title, state.max_steps, "step")
+
+        def on_step_end(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
+            self.bar.update(1)
+
+        def on_train_end(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
+            self.bar.close()
+
+    return Bar()

@@ -1,0 +1,73 @@
+"""A tiny model whose tokenizer knows the words of tiny tasks, and the files of those tasks."""
+
+import json
+import random
+
+import pytest
+import torch
+
+from support.tiny_t5 import build_tiny_t5, tiny_texts
+from support.tiny_tokenizer import build_tiny_tokenizer
+
+GOOD, BAD = ("lovely", "great", "fine"), ("awful", "dull", "poor")
+PROMPT_WORDS = [
+    "sst2 sentence: negative positive mnli hypothesis: premise: stsb sentence1: sentence2: 0 1 2 3 4 5 . < / >"
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    words = [" ".join((*GOOD, *BAD))] * 50
+    return build_tiny_tokenizer([*tiny_texts(30), *words, *PROMPT_WORDS * 50], 300, sentinels=8)
+
+
+@pytest.fixture(scope="session")
+def model_folder(tokenizer, tmp_path_factory):
+    """A random T5 of 1+1 layers."""
+    return build_tiny_t5(tmp_path_factory.mktemp("model"), tokenizer, layers=(1, 1))
+
+
+@pytest.fixture(scope="session")
+def sentiment():
+    """sentiment(count, seed): rows of SST-2 of which one word tells the label."""
+
+    def rows(count, seed=0):
+        generator = random.Random(seed)
+        labels = [number % 2 for number in range(count)]
+        return [{"sentence": f"a {generator.choice(GOOD if label else BAD)} film", "label": label} for label in labels]
+
+    return rows
+
+
+@pytest.fixture(scope="session")
+def write_rows():
+    """write_rows(path, rows): a .jsonl, .tsv or .csv file of rows."""
+
+    def write(path, rows):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            separator = "\t" if path.suffix == ".tsv" else ","
+            lines = [rows[0].keys(), *(row.values() for row in rows)]
+            path.write_text("".join(separator.join(map(str, line)) + "\n" for line in lines))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def sentiment_folder(tmp_path_factory, sentiment, write_rows):
+    """A folder in GLUE's layout with SST-2 in it."""
+    root = tmp_path_factory.mktemp("glue")
+    write_rows(root / "SST-2" / "train.tsv", sentiment(40))
+    write_rows(root / "SST-2" / "dev.tsv", sentiment(12, seed=1))
+    return root
