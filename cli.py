@@ -441,6 +441,21 @@ def evaluate(
 
 @app.command()
 @plainly
+def compare(
+    file: Annotated[Path, typer.Argument(help="YAML file that says what is compared; see README.")],
+    output: Annotated[Path, Opt(help="Directory for caches, students, evaluations and report. What is there is kept.")],
+    plan: Annotated[
+        bool, Opt("--plan", help="Time a little of everything, print the hours that are planned, and stop.")
+    ] = False,
+) -> None:
+    """Which objective, which size: every row from one cache with equal steps and seeds, judged. Run it again to resume."""
+    from .recipes.compare.compare import compare as run
+
+    run(file, output, plan, say=typer.echo)
+
+
+@app.command()
+@plainly
 def demo(
     output: Annotated[Path, Opt(help="Directory for everything that the demo writes.")] = Path("demo-output"),
 ) -> None:

@@ -58,3 +58,7 @@ class RunMismatchError(MiniEndError, ValueError):
 
 class TrainingError(MiniEndError, RuntimeError):
     """The training cannot go on."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss or its gradient is infinite or not a number."""

@@ -44,6 +44,7 @@ class EvaluateConfig:
     batch_size: int = 32
     max_length: int = 128
     train_examples: int | None = None
+    eval_examples: int | None = None
     bf16: bool = False
     device: str = "auto"
 
@@ -109,7 +110,7 @@ class _TaskRun:
         self._folder = config.output / task.name
         self._protocol: TaskProtocol = PROTOCOLS[config.protocol](task, checkpoint, config.max_length)
         self._train = draw(data.train, config.train_examples)
-        self._data = data
+        self._data = TaskData(data.train, {k: draw(v, config.eval_examples) for k, v in data.development.items()})
 
     def finish(self) -> None:
         """Make every record that is missing."""

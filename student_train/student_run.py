@@ -9,7 +9,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from ..errors import TrainingError
+from ..errors import NotFiniteError
 from ..progress import Say
 from .batch import Batch
 from .checkpoint import latest_checkpoint, save_checkpoint
@@ -88,7 +88,7 @@ class StudentRun:
 
         Gradient norms are those before clipping; those by part are taken in steps that are logged alone.
 
-        Raises TrainingError, before the update, when the loss or its gradient is not finite.
+        Raises NotFiniteError, before the update, when the loss or its gradient is not finite.
         """
         setup, config, state = self.setup, self.setup.config, self.state
         terms = setup.distillation.term_means(self._total(), counts)
@@ -129,7 +129,7 @@ class StudentRun:
         broken = [number for finite, examples in parts for number in examples if not finite]
         broken = broken or [number for _, examples in parts for number in examples]  # the gradient alone
         shown = ", ".join(map(str, sorted(broken)[:32])) + (", ..." if len(broken) > 32 else "")
-        raise TrainingError(
+        raise NotFiniteError(
             f"{self.setup.config.output}: the loss or its gradient is not finite at step {step} (loss {loss}, gradient norm "
             f"{norm}), met in examples {shown}; the last checkpoint is kept. Train again, into another --output, with a lower "
             "--learning-rate, a longer --warmup-steps or without --bf16 (--init goes on from a student)"

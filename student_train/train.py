@@ -15,7 +15,7 @@ from ..progress import Say, progress_bar
 from ..stopping import Terminated, held_back
 from .batch import Batch
 from .config import TrainConfig
-from .dry_run import describe, dry_run
+from .dry_run import DryRun, describe, dry_run
 from .held_out import evaluate
 from .loader import Ahead, Share, steps
 from .metrics import last_held_out
@@ -60,7 +60,7 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
         processes.close()
 
 
-def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> None:
+def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> list[DryRun]:
     """Say what `train_students` would compute, hold and take, by a few steps of each student; whatever is in the outputs is
     neither looked at nor touched, but for the part of the cache that a run began with."""
     processes = Processes(configs[0].device)
@@ -68,11 +68,14 @@ def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> None:
         if processes.world > 1:
             raise ConfigurationError("--dry-run speaks of one process; start it without torchrun or accelerate launch")
         require_one_pass(configs, processes.world)
+        found = []
         for setup in set_up_all(configs, processes, say):
             if len(configs) > 1:
                 say(f"{setup.config.output.name}:")
-            for line in describe(dry_run(setup, partial(_lone_step, processes))):
+            found.append(dry_run(setup, partial(_lone_step, processes)))
+            for line in describe(found[-1]):
                 say(line)
+        return found
     finally:
         processes.close()
 

@@ -1,0 +1,97 @@
+"""A report as headings, paragraphs, tables and pictures, written as Markdown or as one HTML file that needs no other."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 13px; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+th { border-bottom: 2px solid #999; }
+img { max-width: 100%; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A title; level 1 is the report's own."""
+
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Plain text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A header and rows of plain text; all rows have the header's length."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A .png file in the report's folder."""
+
+    path: Path
+    caption: str
+
+
+Block = Heading | Paragraph | Table | Picture
+
+
+def as_markdown(blocks: Sequence[Block]) -> str:
+    """Markdown whose pictures are files beside it."""
+    return "\n\n".join(_markdown(block) for block in blocks) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Heading(text, level):
+            return f"{'#' * level} {text}"
+        case Paragraph(text):
+            return text
+        case Picture(path, caption):
+            return f"![{caption}]({path.name})\n\n{caption}"
+        case Table(header, rows):
+            lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+            return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def as_html(blocks: Sequence[Block]) -> str:
+    """One HTML file with its pictures inside."""
+    title = next((block.text for block in blocks if isinstance(block, Heading)), "")
+    head = f'<meta charset="utf-8">\n<title>{escape(title)}</title>\n<style>{STYLE}</style>'
+    body = "\n".join(line for block in blocks for line in _html(block))
+    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+
+
+def _html(block: Block) -> Iterator[str]:
+    match block:
+        case Heading(text, level):
+            yield f"<h{level}>{escape(text)}</h{level}>"
+        case Paragraph(text):
+            yield f"<p>{escape(text)}</p>"
+        case Picture(path, caption):
+            data = base64.b64encode(path.read_bytes()).decode()
+            yield f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+            yield f"<figcaption>{escape(caption)}</figcaption></figure>"
+        case Table(header, rows):
+            yield "<table>"
+            yield _line("th", header)
+            yield from (_line("td", row) for row in rows)
+            yield "</table>"
+
+
+def _line(tag: str, cells: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

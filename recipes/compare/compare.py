@@ -1,0 +1,100 @@
+"""`miniend compare`: caches, students and evaluations of a file, each made once; and the report, after every step of the way.
+
+Seed by seed: all students of the first are trained and judged before the second begins, so that an early report is a fair one.
+"""
+
+from pathlib import Path
+
+from ...cache import open_cache
+from ...errors import ConfigurationError
+from ...evaluation.records import Document, write_record
+from ...progress import Say
+from ...storage.publish import write_durably
+from ...teacher_dump.dump import dump_teacher
+from .blocks import as_html, as_markdown
+from .judging import Judging, write_untrained
+from .pace import measured_pace
+from .places import Places
+from .plan import plan_lines, planned
+from .report import report_blocks, summary_lines
+from .results import Results, as_document, gather
+from .settings import MAIN, Comparison, Student, read_comparison
+from .training import SEARCH_SEED, Training
+
+
+def compare(file: Path, output: Path, plan_only: bool, say: Say) -> None:
+    """Do what is missing of a comparison in its output directory; with `plan_only` say how long it would take.
+
+    Raises ConfigurationError for the file, and whatever the stages raise.
+    """
+    _Run(read_comparison(file), Places(output), say).run(plan_only)
+
+
+class _Run:
+    """One comparison on its way."""
+
+    def __init__(self, comparison: Comparison, places: Places, say: Say) -> None:
+        self._comparison, self._places, self._say = comparison, places, say
+        self._training = Training(comparison, places, say)
+        self._judging = Judging(comparison, places, self._training, say)
+        self._pace: Document = {}
+
+    def run(self, plan_only: bool) -> None:
+        """The plan, and all that it plans."""
+        self._pace = measured_pace(self._comparison, self._places, self._say)
+        for line in plan_lines(planned(self._comparison, self._places, self._training, self._pace)):
+            self._say(line)
+        if plan_only:
+            return
+        for name in self._comparison.caches:
+            self._make_cache(name)
+        self._judge_bounds()
+        for seed in range(self._comparison.seeds):
+            self._training.train(self._comparison.students, seed)
+            self._report()
+            for student in self._comparison.students:
+                self._judging.judge(student, seed)
+            self._report()
+        for line in summary_lines(self._comparison, gather(self._comparison, self._places, self._training)):
+            self._say(line)
+        self._say(f"report: {self._places.root / 'report.html'}")
+
+    def _make_cache(self, name: str) -> None:
+        """Dump a cache; one that an assistant teaches, after it is trained from its own."""
+        teacher, assistant = self._comparison.teacher, self._comparison.caches[name].teacher
+        if assistant is not None:
+            teacher = str(self._make_assistant(self._comparison.assistants[assistant]))
+        dump_teacher(self._comparison.dump(name, teacher, self._places.cache(name)), self._say)
+
+    def _make_assistant(self, assistant: Student) -> Path:
+        self._make_cache(assistant.cache)
+        self._training.train([assistant], SEARCH_SEED)
+        return self._training.output(assistant, SEARCH_SEED)
+
+    def _judge_bounds(self) -> None:
+        """What students lie between: the teacher and random weights; and the assistants."""
+        self._judging.judge_teacher()
+        cache = open_cache(self._places.cache(MAIN))
+        for size in self._comparison.sizes:
+            write_untrained(cache, size, self._places.untrained(size))
+            self._judging.judge_untrained(size)
+        for assistant in self._comparison.assistants.values():
+            self._make_assistant(assistant)
+            self._judging.judge(assistant, SEARCH_SEED)
+
+    def _report(self) -> None:
+        """Write comparison.json, report.md, report.html and the pictures."""
+        results, root = gather(self._comparison, self._places, self._training), self._places.root
+        write_record(self._places.comparison, as_document(results, self._comparison, self._pace))
+        blocks = list(report_blocks(self._comparison, results, self._pace, self._pictures(results)))
+        write_durably(root / "report.md", as_markdown(blocks).encode())
+        write_durably(root / "report.html", as_html(blocks).encode())
+
+    def _pictures(self, results: Results) -> dict[str, Path]:
+        """None, with a line that says so, where matplotlib is missing."""
+        try:
+            from .figures import draw_all
+        except ConfigurationError as error:
+            self._say(f"no pictures: {error}")
+            return {}
+        return draw_all(results, self._places.root)

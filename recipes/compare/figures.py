@@ -1,0 +1,161 @@
+"""Pictures of a comparison: scores with error bars, held-out losses over the steps, and gradient norms by part.
+
+The last is the pilot study of the MiniEnD paper in our reading: how strongly, and how unsteadily, each objective's gradient
+reaches the parts of the student.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from ...student_train.metrics import HELD_OUT as HELD_OUT_PREFIX
+from ..picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, RAW, SKY, new_figure, save
+from .results import HELD_OUT, SCORE, Outcome, Results, mean_and_spread
+
+COLOURS = (ORANGE, AMBER, PURPLE, SKY, BLUE, "#003B5C", GREEN, "#00523B", "0.35", "0.6")
+PILOT = ("implicit", "miniend-d", "miniend-e")
+"""Objectives with the logit term: the implicit one, and the two explicit ones."""
+PARTS = {
+    "encoder": "encoder",
+    "decoder_self": "decoder self-attention",
+    "decoder_cross": "cross-attention",
+    "decoder_feed_forward": "decoder feed-forward",
+}
+Line = Mapping[str, Any]
+
+
+def draw_all(results: Results, folder: Path) -> dict[str, Path]:
+    """Caption -> picture of all that there is something to draw of."""
+    drawn = {}
+    if any(outcome.column(SCORE) for outcome in results.students):
+        drawn["Score by row; error bars are one standard deviation over seeds of distillation"] = draw_scores(
+            results, folder / "scores.png"
+        )
+    if any(outcome.outputs for outcome in results.students):
+        drawn["Held-out loss over the steps, first seed"] = draw_losses(results, folder / "losses.png")
+    pilot = [outcome for outcome in results.students if outcome.student.name in PILOT and outcome.outputs]
+    if len({outcome.student.name for outcome in pilot}) > 1:
+        drawn[GRADIENTS] = draw_gradients(pilot, folder / "gradients.png")
+    return drawn
+
+
+GRADIENTS = (
+    "Gradient norms by part for the implicit and the explicit objectives, seeds together, and how much they vary from one logged "
+    "step to the next: the standard deviation of the difference of their logarithms"
+)
+
+
+def draw_scores(results: Results, path: Path) -> Path:
+    """A bar per row in every size; teacher and untrained weights as lines."""
+    shown = [outcome for outcome in results.students if outcome.column(SCORE)]
+    figure = new_figure(9.0, 1.6 + 0.32 * len(shown))
+    axes = figure.subplots()
+    for place, outcome in enumerate(shown):
+        mean, deviation = mean_and_spread(outcome.column(SCORE)) or (math.nan, None)
+        axes.barh(place, mean, color=_colour(results, outcome), height=0.7, xerr=deviation, capsize=3)
+        axes.text(mean + (deviation or 0.0), place, f"  {mean:.1f}", va="center", fontsize=8)
+    values = [value for outcome in shown for value in outcome.column(SCORE).values()]
+    for name, value in _lines(results):
+        axes.axvline(value, color="0.2", linestyle="--" if name == "teacher" else ":", linewidth=1, label=name)
+        values.append(value)
+    room = max(1.0, max(values) - min(values))
+    axes.set_xlim(min(values) - 0.25 * room, max(values) + 0.2 * room)
+    axes.set_yticks(range(len(shown)), [outcome.student.label for outcome in shown])
+    axes.invert_yaxis()
+    axes.set_xlabel("score: mean over tasks (the axis does not begin at 0)")
+    if results.teacher or results.untrained:
+        figure.legend(frameon=False, fontsize=8, loc="outside upper right", ncols=3)
+    return save(figure, path)
+
+
+def _lines(results: Results) -> Iterator[tuple[str, float]]:
+    for judged in (results.teacher, *results.untrained.values()):
+        if judged and SCORE in judged.values:
+            yield judged.name, judged.values[SCORE]
+
+
+def draw_losses(results: Results, path: Path) -> Path:
+    """Hard-label cross-entropy, and each objective's own loss relative to its first evaluation."""
+    figure = new_figure(11.5, 4.8)
+    entropies, losses = figure.subplots(1, 2)
+    for outcome in results.students:
+        if 0 not in outcome.outputs:
+            continue
+        lines = read_metrics(outcome.outputs[0])
+        style = {"color": _colour(results, outcome), "linewidth": 1.4, "label": outcome.student.label}
+        steps, values = curve(lines, f"{HELD_OUT_PREFIX}cross_entropy")
+        if steps:
+            entropies.plot(steps, values, **style)
+        steps, values = curve(lines, f"{HELD_OUT_PREFIX}loss")
+        if steps:
+            losses.plot(steps, [value / values[0] for value in values], **style)
+    for axes, title in (
+        (entropies, f"{HELD_OUT} cross-entropy of hard labels (nats)"),
+        (losses, "own objective, over its first evaluation"),
+    ):
+        axes.set_xlabel("step")
+        axes.set_title(title, fontsize=10)
+    names, labels = losses.get_legend_handles_labels()
+    figure.legend(names, labels, frameon=False, fontsize=8, loc="outside lower center", ncols=5)
+    return save(figure, path)
+
+
+def draw_gradients(outcomes: Sequence[Outcome], path: Path) -> Path:
+    """A panel of norms over steps for each part, and their unsteadiness beside."""
+    figure = new_figure(13.0, 5.6)
+    panels = figure.subplot_mosaic(
+        [["encoder", "decoder_self", "variation"], ["decoder_cross", "decoder_feed_forward", "variation"]]
+    )
+    width = 0.8 / len(outcomes)
+    for number, outcome in enumerate(outcomes):
+        runs = [read_metrics(output) for output in outcome.outputs.values()]
+        colour = (ORANGE, BLUE, GREEN, PURPLE, AMBER, SKY)[number % 6]
+        for part in PARTS:
+            for run in runs:
+                steps, norms = curve(run, f"gradient_norm.{part}")
+                panels[part].plot(steps, norms, color=colour, linewidth=0.8, alpha=0.8)
+        found = [unsteadiness(runs, part) for part in PARTS]
+        places = [place + (number - (len(outcomes) - 1) / 2) * width for place in range(len(PARTS))]
+        panels["variation"].bar(places, found, width=0.92 * width, color=colour, label=outcome.student.label)
+    for part, title in PARTS.items():
+        panels[part].set_yscale("log")
+        panels[part].set_title(f"{title}: gradient norm", fontsize=9)
+        panels[part].set_xlabel("step", fontsize=8)
+    panels["variation"].set_xticks(
+        range(len(PARTS)), [title.replace(" ", "\n") for title in PARTS.values()], fontsize=8
+    )
+    panels["variation"].set_title("variation from step to step (log norm)", fontsize=9)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=len(outcomes))
+    return save(figure, path)
+
+
+def unsteadiness(runs: Sequence[Sequence[Line]], part: str) -> float:
+    """Mean over runs of the standard deviation of log norm differences between lines of the log, over sqrt(2): that of single
+    lines about a trend that is slower than they are. Not a number where a run has fewer than three lines."""
+    found = []
+    for run in runs:
+        _, norms = curve(run, f"gradient_norm.{part}")
+        steps = [math.log(b / a) for a, b in pairwise(norms) if a > 0 and b > 0]
+        found.append(stdev(steps) / math.sqrt(2) if len(steps) > 1 else math.nan)
+    return fmean(found)
+
+
+def read_metrics(output: Path) -> list[Line]:
+    """The lines of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def curve(lines: Sequence[Line], name: str) -> tuple[list[int], list[float]]:
+    """Steps and values of the lines that have a number under a name."""
+    points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _colour(results: Results, outcome: Outcome) -> str:
+    """The same for a row in every size."""
+    names = list(dict.fromkeys(one.student.name for one in results.students))
+    return COLOURS[names.index(outcome.student.name)] if len(names) <= len(COLOURS) else RAW

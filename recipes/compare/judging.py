@@ -1,0 +1,65 @@
+"""Judging the models of a comparison: the same tasks, settings and seeds for teacher, students and random weights.
+
+A student's learning rate of fine-tuning is searched with the first seed of its distillation, and taken over by the others.
+"""
+
+from pathlib import Path
+
+from ...cache import Cache
+from ...evaluation.evaluate import evaluate
+from ...evaluation.records import RESULTS, Document, read_record
+from ...evaluation.tasks import find_task
+from ...progress import Say
+from ...student_train.run import is_finished
+from ...student_train.size import student_config
+from ...student_train.student import build_student, save_student
+from .places import Places
+from .settings import Comparison, Student
+from .training import SEARCH_SEED, Training
+
+UNTRAINED_CARD = "Random weights in the shape of a student: what an evaluation gives without any pre-training.\n"
+
+
+class Judging:
+    """Judges what is missing."""
+
+    def __init__(self, comparison: Comparison, places: Places, training: Training, say: Say) -> None:
+        self._comparison, self._places, self._training, self._say = comparison, places, training, say
+
+    def judge_teacher(self) -> None:
+        """The teacher itself."""
+        self._judge(self._comparison.teacher, self._places.teacher_judged)
+
+    def judge_untrained(self, size: str) -> None:
+        """Random weights of a size."""
+        self._judge(str(self._places.untrained(size)), self._places.untrained_judged(size))
+
+    def judge(self, student: Student, seed: int) -> None:
+        """A trained student."""
+        first = None if seed == SEARCH_SEED else self._places.judged(student, SEARCH_SEED)
+        self._judge(str(self._training.output(student, seed)), self._places.judged(student, seed), first)
+
+    def _judge(self, model: str, output: Path, first: Path | None = None) -> None:
+        """All tasks, at the rates that were chosen in `first`."""
+        chosen = fine_tuned_tasks(first) if first else {}
+        self._say(f"judging {output.name}")
+        for task in self._comparison.tasks:
+            rate = chosen[find_task(task).name]["learning_rate"] if first else None
+            evaluate(self._comparison.evaluate(task, model, output, rate), self._say)
+
+
+def fine_tuned_tasks(output: Path) -> dict[str, Document]:
+    """What an evaluation's results say of its tasks, by the names of their folders."""
+    found = read_record(output / RESULTS)
+    return dict(found["tasks"]) if found else {}
+
+
+def write_untrained(cache: Cache, size: str, output: Path) -> None:
+    """A folder with a student of random weights, as training would begin with by seed 0; kept where it is there."""
+    if is_finished(output):
+        return
+    teacher = cache.plan.document["teacher"]
+    rows = {"vocab_size": teacher["facts"]["vocab_rows"]}
+    model = build_student(student_config(size, teacher["config"] | rows), teacher["facts"]["tied"], seed=0)
+    output.mkdir(parents=True, exist_ok=True)
+    save_student(model, output, cache.tokenizer_files(), UNTRAINED_CARD)

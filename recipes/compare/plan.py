@@ -1,0 +1,90 @@
+"""The hours that a comparison has before it: how much is missing of each stage, times what it takes here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...cache import open_cache
+from ...errors import CacheMismatchError, CacheUnfinishedError
+from ...evaluation.records import Document
+from ...evaluation.tasks import find_task
+from ...progress import duration
+from .pace import TEACHER
+from .places import Places
+from .settings import Comparison
+from .training import SEARCH_SEED, Training
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One stage's share."""
+
+    what: str
+    seconds: float
+
+
+def planned(comparison: Comparison, places: Places, training: Training, pace: Document) -> list[Planned]:
+    """What is missing, stage by stage."""
+    stages = [_dumps(comparison, places, pace), _trainings(comparison, training, pace)]
+    return [*stages, _evaluations(comparison, places, pace)]
+
+
+def plan_lines(stages: list[Planned]) -> Iterator[str]:
+    """For people, with the sum."""
+    for stage in stages:
+        yield f"{duration(stage.seconds):>10}  {stage.what}"
+    yield f"{duration(sum(stage.seconds for stage in stages)):>10}  in all, by what was timed here"
+
+
+def _dumps(comparison: Comparison, places: Places, pace: Document) -> Planned:
+    known = [seconds for seconds in pace["dump"].values() if seconds is not None]
+    missing, seconds = 0, 0.0
+    for name in comparison.caches:
+        config = comparison.dump(name, comparison.teacher, places.cache(name))
+        left = config.examples + config.validation_examples - _published(places.cache(name))
+        missing += left
+        seconds += left * (pace["dump"].get(name) or max(known, default=0.0))
+    return Planned(f"dump: {missing:,} examples into {len(comparison.caches)} caches", seconds)
+
+
+def _published(cache: Path) -> int:
+    try:
+        found = open_cache(cache, allow_unfinished=True)
+    except (CacheMismatchError, CacheUnfinishedError):  # none there, or none begun
+        return 0
+    return len(found.training) + len(found.validation)
+
+
+def _trainings(comparison: Comparison, training: Training, pace: Document) -> Planned:
+    runs = [
+        (student, training.missing(student, seed))
+        for student in comparison.students
+        for seed in range(comparison.seeds)
+    ]
+    runs += [(student, training.missing(student, SEARCH_SEED)) for student in comparison.assistants.values()]
+    seconds = sum(missing * pace["train"][student.label] for student, missing in runs)
+    return Planned(f"training: {sum(missing for _, missing in runs)} runs, one after the other", seconds)
+
+
+def _evaluations(comparison: Comparison, places: Places, pace: Document) -> Planned:
+    models = [(TEACHER, places.teacher_judged, True)]
+    models += [(size, places.untrained_judged(size), True) for size in comparison.sizes]
+    models += [(TEACHER, places.judged(one, SEARCH_SEED), True) for one in comparison.assistants.values()]
+    for student in comparison.students:
+        models += [(student.size, places.judged(student, n), n == SEARCH_SEED) for n in range(comparison.seeds)]
+    count, seconds = 0, 0.0
+    for model, output, search in models:
+        for task in comparison.tasks:
+            missing = _missing(comparison, task, output, search)
+            count += missing
+            seconds += missing * pace["evaluate"][model][task]
+    return Planned(f"judging: {count} fine-tunings of {len(models)} models", seconds)
+
+
+def _missing(comparison: Comparison, task: str, output: Path, search: bool) -> int:
+    """Fine-tunings of a model on a task that have left no record."""
+    config, folder = comparison.evaluate(task, "model", output), output / find_task(task).name
+    wanted = [f"seed-{seed}.json" for seed in range(config.seeds)]
+    if search and len(config.rates) > 1:
+        wanted += [f"learning-rate-{rate:g}.json" for rate in config.rates]
+    return sum(not (folder / name).exists() for name in wanted)

@@ -1,0 +1,170 @@
+"""The report of a comparison: tables and pictures of what came out so far, in words that claim no more than the seeds show."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .blocks import Block, Heading, Paragraph, Picture, Table
+from .differences import Difference
+from .results import HELD_OUT, SCORE, Judged, Outcome, Results, mean_and_spread
+from .settings import Comparison
+
+Documents = Mapping[str, Any]
+
+
+def report_blocks(
+    comparison: Comparison, results: Results, pace: Documents, pictures: Mapping[str, Path]
+) -> Iterator[Block]:
+    """The whole report; `pictures` by their captions."""
+    yield Heading("Comparison of students", 1)
+    yield Paragraph(_what(comparison))
+    yield Heading("Scores")
+    yield _scores(comparison, results)
+    yield Paragraph(SCORES_NOTE)
+    yield Heading("Paired differences")
+    yield from _differences(comparison, results)
+    yield Heading("Sizes and times")
+    yield _costs(results, pace)
+    yield Heading("Learning rates of distillation")
+    yield _rates(comparison, results)
+    for caption, path in pictures.items():
+        yield Picture(path, caption)
+
+
+SCORES_NOTE = (
+    f"Mean and standard deviation over seeds of distillation, each the mean over its seeds of fine-tuning; of teacher, untrained "
+    f"weights and assistants over seeds of fine-tuning. {SCORE} is the plain mean of the columns before it; {HELD_OUT} is the "
+    "hard-label cross-entropy in nats per target token on examples that no student was trained on (lower is better), "
+    "where the objective trains the head."
+)
+DIFFERENCES_NOTE = (
+    "Mean of the differences between students of one seed, with its 95 % interval by Student's t over seeds of distillation. "
+    "Where the interval contains 0 there is no difference that these seeds show. The intervals are not corrected for their "
+    "number: one in twenty misses its true value."
+)
+
+
+def _what(comparison: Comparison) -> str:
+    rows = ", ".join(dict.fromkeys(student.name for student in comparison.students))
+    train = comparison.students[0].options
+    common = ", ".join(f"{name} {value}" for name, value in train.items() if name not in ("objective", "logits"))
+    return (
+        f"Teacher {comparison.teacher}. Rows {rows}; sizes {', '.join(comparison.sizes)}; {comparison.seeds} seeds of "
+        f"distillation; trained with {common}. Judged on {', '.join(comparison.tasks)}. Every row has the same steps, examples "
+        "and seeds; its learning rate is the best on the held-out loss of its own objective."
+    )
+
+
+def _scores(comparison: Comparison, results: Results) -> Table:
+    rows = [_judged_row(results, results.teacher)] if results.teacher else []
+    rows += [_outcome_row(results, outcome) for outcome in results.assistants]
+    for size in comparison.sizes:
+        rows += [_outcome_row(results, outcome) for outcome in results.students if outcome.student.size == size]
+        rows += [_judged_row(results, results.untrained[size])] if size in results.untrained else []
+    return Table(["model", *results.columns, SCORE, HELD_OUT], rows)
+
+
+def _judged_row(results: Results, judged: Judged) -> list[str]:
+    cells = [_spread(judged.values.get(column), judged.spreads.get(column), column) for column in results.columns]
+    return [judged.name, *cells, _spread(judged.values.get(SCORE), None, SCORE), "-"]
+
+
+def _outcome_row(results: Results, outcome: Outcome) -> list[str]:
+    student, single = outcome.student, next(iter(outcome.judged.values()), None)
+    if student not in [o.student for o in results.students] and single is not None:
+        row = _judged_row(results, single)
+        return [student.label, *row[1:-1], _found(outcome, HELD_OUT)]
+    return [student.label, *(_found(outcome, column) for column in (*results.columns, SCORE, HELD_OUT))]
+
+
+def _found(outcome: Outcome, column: str) -> str:
+    found = mean_and_spread(outcome.column(column))
+    return _spread(*found, column) if found else "-"
+
+
+def _spread(mean: float | None, deviation: float | None, column: str) -> str:
+    digits = 3 if column == HELD_OUT else 1
+    if mean is None:
+        return "-"
+    return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if deviation is not None else "")
+
+
+def _differences(comparison: Comparison, results: Results) -> Iterator[Block]:
+    columns = (SCORE, HELD_OUT, *results.columns)
+    rows = []
+    for size in comparison.sizes:
+        for pair in comparison.pairs:
+            found = [results.difference(size, pair, column) for column in columns]
+            if any(found):
+                cells = [_difference(one, column) for one, column in zip(found, columns, strict=True)]
+                rows.append([f"{size} {pair[0]} - {pair[1]}", *cells])
+    yield Table(["rows", *columns], rows)
+    yield Paragraph(DIFFERENCES_NOTE)
+
+
+def _difference(found: Difference | None, column: str) -> str:
+    if found is None:
+        return "-"
+    digits = 3 if column == HELD_OUT else 1
+    if found.margin is None:
+        return f"{found.mean:+.{digits}f} (one seed)"
+    shown = f"{found.mean:+.{digits}f} ± {found.margin:.{digits}f}"
+    return shown if found.is_shown else f"no difference ({shown})"
+
+
+def _costs(results: Results, pace: Documents) -> Table:
+    seconds = pace.get("train", {})
+    rows = [_cost_row(results.teacher.name, results.teacher, None)] if results.teacher else []
+    for outcome in (*results.assistants, *results.students):
+        judged = next(iter(outcome.judged.values()), None)
+        if judged:
+            rows.append(_cost_row(outcome.student.label, judged, seconds.get(outcome.student.label)))
+    header = [
+        "model",
+        "parameters (M)",
+        "without embeddings (M)",
+        "GFLOPs",
+        "ms for one example",
+        "examples/s",
+        "distillation (min)",
+    ]
+    return Table(header, rows)
+
+
+def _cost_row(name: str, judged: Judged, seconds: float | None) -> list[str]:
+    facts = judged.facts
+    return [
+        name,
+        f"{facts['parameters'] / 1e6:.2f}",
+        f"{facts['parameters_without_embeddings'] / 1e6:.2f}",
+        f"{facts['gflops']:.3g}",
+        f"{facts['latency_ms']:.1f}",
+        f"{facts['examples_per_second']:.0f}",
+        "-" if seconds is None else f"{seconds / 60:.1f}",
+    ]
+
+
+def _rates(comparison: Comparison, results: Results) -> Table:
+    """Held-out loss of each student's own objective by learning rate; the chosen one is marked."""
+    rows = []
+    for outcome in (*results.assistants, *results.students):
+        cells = []
+        for rate in comparison.learning_rates:
+            loss = outcome.losses[rate]
+            text = "-" if loss is None else "not finite" if loss == float("inf") else f"{loss:.4f}"
+            cells.append(f"{text} (taken)" if rate == outcome.rate and len(outcome.losses) > 1 else text)
+        rows.append([outcome.student.label, *cells])
+    return Table(["held-out loss of its own objective", *(f"{rate:g}" for rate in comparison.learning_rates)], rows)
+
+
+def summary_lines(comparison: Comparison, results: Results) -> Iterator[str]:
+    """The table of scores for a terminal."""
+    table = _scores(comparison, results)
+    lines = [table.header, *table.rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
+    for line in lines:
+        first, *others = (
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        yield "  ".join([first, *others])

@@ -1,0 +1,178 @@
+"""What came out so far, gathered from the directories of students and evaluations; the one source of report and pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+from ...evaluation.records import RESULTS, Document, read_record
+from ...evaluation.tasks import find_task
+from ...student_train.metrics import last_held_out
+from ...student_train.run import is_finished
+from .differences import Difference, paired_difference
+from .places import Places
+from .settings import Comparison, Student
+from .training import Training
+
+SCORE = "score"
+"""The plain mean over the results of all tasks, each by its first metric; not before a model is judged on all of them."""
+HELD_OUT = "held-out"
+"""Hard-label cross-entropy in nats on the cache's validation examples, of students whose head is trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A model's results: column -> mean over the seeds of fine-tuning; and its facts."""
+
+    name: str
+    values: Mapping[str, float]
+    spreads: Mapping[str, float | None]
+    """Column -> standard deviation over the seeds of fine-tuning."""
+    facts: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A student's results by seed of distillation, as far as they are there."""
+
+    student: Student
+    rate: float | None
+    losses: Mapping[float, float | None]
+    """Held-out loss of the student's own objective by learning rate."""
+    outputs: Mapping[int, Path]
+    judged: Mapping[int, Judged]
+    held_out: Mapping[int, Mapping[str, float]]
+
+    def value(self, column: str, seed: int) -> float | None:
+        """One number."""
+        if column == HELD_OUT:
+            return self.held_out.get(seed, {}).get("cross_entropy")
+        return self.judged[seed].values.get(column) if seed in self.judged else None
+
+    def column(self, column: str) -> dict[int, float]:
+        """Values by seed, of those that are there."""
+        found = {seed: self.value(column, seed) for seed in self.outputs}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything that a report shows."""
+
+    columns: tuple[str, ...]
+    """`RESULT METRIC` of every task, as `sst2 accuracy`."""
+    teacher: Judged | None
+    untrained: Mapping[str, Judged]
+    students: tuple[Outcome, ...]
+    assistants: tuple[Outcome, ...]
+
+    def outcome(self, size: str, name: str) -> Outcome:
+        """That of a row in one size."""
+        return next(o for o in self.students if (o.student.size, o.student.name) == (size, name))
+
+    def difference(self, size: str, pair: tuple[str, str], column: str) -> Difference | None:
+        """Of two rows in a column, over the seeds that both have; None without any."""
+        a, b = (self.outcome(size, name).column(column) for name in pair)
+        seeds = [seed for seed in a if seed in b]
+        return paired_difference([a[s] for s in seeds], [b[s] for s in seeds]) if seeds else None
+
+
+def gather(comparison: Comparison, places: Places, training: Training) -> Results:
+    """Read what is there."""
+
+    def judged(name: str, output: Path) -> Judged | None:
+        return _judged(name, output, [find_task(task).name for task in comparison.tasks])
+
+    def outcome(student: Student, seeds: int) -> Outcome:
+        rate = training.rate(student)
+        paths = {seed: places.student(student, rate, seed) for seed in range(seeds)} if rate is not None else {}
+        outputs = {seed: path for seed, path in paths.items() if is_finished(path)}
+        found = {seed: judged(f"{student.label}, seed {seed}", places.judged(student, seed)) for seed in outputs}
+        held_out = {seed: last_held_out(path) for seed, path in outputs.items()}
+        there = {seed: one for seed, one in found.items() if one}
+        return Outcome(student, rate, training.losses(student), outputs, there, held_out)
+
+    teacher = judged("teacher", places.teacher_judged)
+    untrained = {size: judged(f"{size} untrained", places.untrained_judged(size)) for size in comparison.sizes}
+    students = tuple(outcome(student, comparison.seeds) for student in comparison.students)
+    assistants = tuple(outcome(student, 1) for student in comparison.assistants.values())
+    everyone = [teacher, *untrained.values(), *(j for o in (*students, *assistants) for j in o.judged.values())]
+    columns = dict.fromkeys(column for one in everyone if one for column in one.values if column != SCORE)
+    there = {size: one for size, one in untrained.items() if one}
+    return Results(tuple(columns), teacher, there, students, assistants)
+
+
+def _judged(name: str, output: Path, tasks: Sequence[str]) -> Judged | None:
+    found = read_record(output / RESULTS)
+    if not found or not found["results"]:
+        return None
+    firsts = {f"{result} {metric}": spread for result, (metric, spread) in _first_metrics(found).items()}
+    values = {column: spread["mean"] for column, spread in firsts.items()}
+    spreads = {column: spread["std"] for column, spread in firsts.items()}
+    if set(tasks) <= set(found["tasks"]):
+        values[SCORE] = fmean(values.values())
+    return Judged(name, values, spreads, found["facts"])
+
+
+def _first_metrics(found: Document) -> dict[str, tuple[str, Document]]:
+    return {result: next(iter(metrics.items())) for result, metrics in found["results"].items()}
+
+
+def mean_and_spread(values: Mapping[int, float]) -> tuple[float, float | None] | None:
+    """Mean and sample standard deviation (None of one) over seeds; None without any."""
+    if not values:
+        return None
+    return fmean(values.values()), stdev(values.values()) if len(values) > 1 else None
+
+
+def as_document(results: Results, comparison: Comparison, pace: Document) -> Document:
+    """All numbers as one JSON object."""
+    return {
+        "columns": list(results.columns),
+        "teacher": _judged_document(results.teacher),
+        "untrained": {size: _judged_document(one) for size, one in results.untrained.items()},
+        "students": [_outcome_document(outcome) for outcome in results.students],
+        "assistants": [_outcome_document(outcome) for outcome in results.assistants],
+        "differences": _difference_documents(results, comparison),
+        "pace": pace,
+    }
+
+
+def _judged_document(judged: Judged | None) -> Document | None:
+    return judged and {"results": dict(judged.values), "std": dict(judged.spreads), "facts": judged.facts}
+
+
+def _outcome_document(outcome: Outcome) -> Document:
+    return {
+        "name": outcome.student.name,
+        "size": outcome.student.size,
+        "cache": outcome.student.cache,
+        "learning_rate": outcome.rate,
+        "losses": {f"{rate:g}": _finite(loss) for rate, loss in outcome.losses.items()},
+        "seeds": {
+            str(seed): {
+                "output": path.name,
+                "held_out": dict(outcome.held_out[seed]),
+                "judged": _judged_document(outcome.judged.get(seed)),
+            }
+            for seed, path in outcome.outputs.items()
+        },
+    }
+
+
+def _finite(loss: float | None) -> float | str | None:
+    return "not finite" if loss == float("inf") else loss
+
+
+def _difference_documents(results: Results, comparison: Comparison) -> list[Document]:
+    documents = []
+    for size in comparison.sizes:
+        for pair in comparison.pairs:
+            for column in (SCORE, HELD_OUT, *results.columns):
+                found = results.difference(size, pair, column)
+                if found:
+                    documents.append(
+                        {"size": size, "rows": list(pair), "column": column, "mean": found.mean, "margin": found.margin}
+                        | {"seeds": found.seeds, "shown": found.is_shown}
+                    )
+    return documents

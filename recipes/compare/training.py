@@ -1,0 +1,111 @@
+"""Training the students of a comparison: with the first seed at every learning rate, with the others at the best of them.
+
+Students that take the same cache, rate and seed train in one pass over it. A student that is finished is left alone.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from ...errors import NotFiniteError, TrainingError
+from ...progress import Say
+from ...storage.publish import write_durably
+from ...student_train.config import TrainConfig
+from ...student_train.metrics import last_held_out
+from ...student_train.one_pass import SHARED
+from ...student_train.run import is_finished
+from ...student_train.train import train_students
+from .places import Places
+from .settings import Comparison, Student
+
+SEARCH_SEED = 0
+"""The distillation seed with which learning rates are tried."""
+Run = tuple[Student, float, int]
+"""Student, learning rate and seed."""
+
+
+class Training:
+    """Trains what is missing, and knows what is there."""
+
+    def __init__(self, comparison: Comparison, places: Places, say: Say) -> None:
+        self._comparison, self._places, self._say = comparison, places, say
+
+    def train(self, students: Sequence[Student], seed: int) -> None:
+        """All `students` with one seed. Raises TrainingError where the loss of one is finite at no learning rate."""
+        wanted = [run for student in students for run in self.runs(student, seed) if not self._is_done(run)]
+        for _, passed in groupby(sorted(wanted, key=self._pass), key=self._pass):
+            self._train_pass(list(passed))
+        for student in students:
+            self.output(student, seed)
+
+    def runs(self, student: Student, seed: int) -> list[Run]:
+        """The runs of a student with one seed: at every rate with the search seed, else at the best one, once it is known."""
+        rates = self._comparison.learning_rates
+        best = None if seed == SEARCH_SEED else self.rate(student)
+        return [(student, rate, seed) for rate in (rates if best is None else [best])]
+
+    def missing(self, student: Student, seed: int) -> int:
+        """How many runs of a student with one seed are still to be made."""
+        left = sum(not self._is_done(run) for run in self.runs(student, seed))
+        return left if seed == SEARCH_SEED else min(1, left)
+
+    def rate(self, student: Student) -> float | None:
+        """The learning rate with the lowest held-out loss of the student's own objective, of equals the smallest; None before
+        all have been tried, or where the loss is finite at none."""
+        rates = sorted(self._comparison.learning_rates)
+        if len(rates) == 1:
+            return rates[0]
+        losses = {rate: self._loss((student, rate, SEARCH_SEED)) for rate in rates}
+        known = {rate: loss for rate, loss in losses.items() if loss is not None}
+        if len(known) < len(rates) or min(known.values()) == math.inf:
+            return None
+        return min(known, key=lambda rate: known[rate])
+
+    def losses(self, student: Student) -> dict[float, float | None]:
+        """Held-out loss by learning rate, infinite where it was not finite, None where there is none yet."""
+        return {rate: self._loss((student, rate, SEARCH_SEED)) for rate in self._comparison.learning_rates}
+
+    def output(self, student: Student, seed: int) -> Path:
+        """Where a trained student lies. Raises TrainingError where it could not be trained."""
+        rate = self.rate(student)
+        if rate is None or not is_finished(self._places.student(student, rate, seed)):
+            rates = ", ".join(f"{run[1]:g}" for run in self.runs(student, seed))
+            raise TrainingError(
+                f"{student.label}, seed {seed}: the loss is finite at none of {rates}; try lower learning_rates"
+            )
+        return self._places.student(student, rate, seed)
+
+    def _is_done(self, run: Run) -> bool:
+        return is_finished(self._places.student(*run)) or self._places.failure(*run).exists()
+
+    def _loss(self, run: Run) -> float | None:
+        if self._places.failure(*run).exists():
+            return math.inf
+        output = self._places.student(*run)
+        return last_held_out(output)["loss"] if is_finished(output) else None
+
+    def _train_pass(self, runs: Sequence[Run]) -> None:
+        """Train together; where one fails, each goes on by itself, so that the others come to their end."""
+        try:
+            train_students([self._config(run) for run in runs], self._say)
+        except TrainingError:
+            for run in runs:
+                self._train_alone(run)
+
+    def _train_alone(self, run: Run) -> None:
+        try:
+            train_students([self._config(run)], self._say)
+        except NotFiniteError as error:
+            write_durably(self._places.failure(*run), f"{error}\n".encode())
+
+    def _config(self, run: Run) -> TrainConfig:
+        student, rate, seed = run
+        return self._comparison.train(
+            student, self._places.cache(student.cache), self._places.student(*run), rate, seed
+        )
+
+    def _pass(self, run: Run) -> tuple[str, float, str]:
+        """What students that train together have in common: the rate, so that passes stay short, and all that one needs."""
+        config = self._config(run)
+        return run[0].cache, run[1], repr([getattr(config, name) for name in SHARED])

@@ -1,0 +1,108 @@
+"""A comparison from its file to its report, and what is not done twice."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from miniend.cli import app
+from miniend.recipes.compare.compare import compare
+
+CHAIN = {
+    "rows": {
+        "scratch": None,
+        "implicit": None,
+        "miniend-e": None,
+        "assisted": {"objective": "miniend-e", "cache": "of-assistant"},
+    },
+    "caches": {"of-assistant": {"teacher": "assistant"}},
+    "assistants": {"assistant": {"size": "2L32H", "objective": "miniend-e"}},
+    "pairs": [["miniend-e", "scratch"], ["assisted", "miniend-e"]],
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, settings):
+    """(file, output, lines) of a whole comparison with an assistant."""
+    import yaml
+
+    folder, lines = tmp_path_factory.mktemp("compared"), []
+    file = folder / "comparison.yaml"
+    file.write_text(yaml.safe_dump(settings(**CHAIN), sort_keys=False))
+    compare(file, folder / "out", False, lines.append)
+    return file, folder / "out", lines
+
+
+def document(output):
+    return json.loads((output / "comparison.json").read_text())
+
+
+def test_every_row_seed_and_bound_is_trained_and_judged(finished):
+    found = document(finished[1])
+    assert [student["name"] for student in found["students"]] == list(CHAIN["rows"])
+    for student in found["students"]:
+        assert set(student["seeds"]) == {"0", "1"}
+        assert all(seed["judged"]["results"]["score"] >= 0 for seed in student["seeds"].values())
+    assert found["teacher"]["results"].keys() == {"sst2 accuracy", "score"}
+    assert set(found["untrained"]) == {"1L32H"}
+    assert found["assistants"][0]["seeds"]["0"]["judged"]
+
+
+def test_the_learning_rate_with_the_lowest_loss_of_the_own_objective_is_taken(finished):
+    for student in document(finished[1])["students"]:
+        losses = {float(rate): loss for rate, loss in student["losses"].items()}
+        assert len(losses) == 2
+        assert student["learning_rate"] == min(losses, key=lambda rate: losses[rate])
+        assert student["seeds"]["1"]["output"].endswith(f"lr-{student['learning_rate']:g}-seed-1")
+
+
+def test_the_assistants_cache_is_dumped_from_the_assistant(finished):
+    plan = json.loads((finished[1] / "caches" / "of-assistant" / "plan" / "plan.json").read_text())
+    assert "2L32H-assistant" in plan["teacher"]["name"]
+
+
+def test_the_hours_are_said_before_anything_else_is_done(finished):
+    lines = finished[2]
+    total = next(i for i, line in enumerate(lines) if "in all, by what was timed here" in line)
+    assert not any("judging" in line and "fine-tunings" not in line for line in lines[:total])
+
+
+def test_the_report_holds_every_row_and_its_pictures(finished):
+    output = finished[1]
+    markdown, html = (output / "report.md").read_text(), (output / "report.html").read_text()
+    for name in (*CHAIN["rows"], "teacher", "untrained", "2L32H assistant"):
+        assert name in markdown
+        assert name in html
+    assert html.count("data:image/png;base64,") == 3
+    for picture in ("scores", "losses", "gradients"):
+        assert (output / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"({picture}.png)" in markdown
+
+
+def test_what_is_finished_is_not_done_again(finished, monkeypatch):
+    file, output, _ = finished
+    before = {
+        path: path.stat().st_mtime_ns for path in output.rglob("*") if path.name in ("model.safetensors", "seed-0.json")
+    }
+    lines = []
+    compare(file, output, False, lines.append)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert any("training: 0 runs" in line for line in lines)
+    assert any("judging: 0 fine-tunings" in line for line in lines)
+
+
+def test_a_plan_does_no_more_than_time_a_little(written, tmp_path):
+    lines = []
+    compare(written(), tmp_path / "out", True, lines.append)
+    assert any(
+        "training: 6 runs" in line for line in lines
+    )  # 2 rows: 2 rates with the first seed and one with the second
+    assert not list((tmp_path / "out" / "students").glob("*seed*"))
+    assert not (tmp_path / "out" / "judged").exists()
+
+
+def test_a_mistake_in_the_file_is_a_line_of_the_command(written, tmp_path):
+    found = CliRunner().invoke(app, ["compare", str(written(rows={"sratch": None})), "--output", str(tmp_path / "out")])
+    assert found.exit_code == 2
+    assert "sratch" in found.output
+    assert "Traceback" not in found.output

@@ -1,0 +1,168 @@
+"""The file of a comparison: what it may say, what its preset adds, and how mistakes are told."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from miniend.errors import ConfigurationError
+from miniend.recipes.compare.settings import MAIN, ROWS, read_comparison
+from miniend.recipes.compare.yaml_file import PRESETS
+
+
+def test_every_row_of_the_paper_is_known_by_its_name_alone(written):
+    found = read_comparison(written(rows=dict.fromkeys(ROWS)))
+    options = {student.name: student.options for student in found.students}
+    assert list(options) == [
+        *(
+            "scratch",
+            "logits",
+            "minilm",
+            "implicit",
+            "miniend-d",
+            "miniend-e",
+            "miniend-d-no-logits",
+            "miniend-e-no-logits",
+        )
+    ]
+    assert options["miniend-e-no-logits"]["objective"] == "miniend-e"
+    assert options["miniend-e-no-logits"]["logits"] is False
+    assert "logits" not in options["miniend-e"]
+
+
+def test_rows_are_trained_in_every_size_with_the_common_options_and_their_own(written):
+    rows = {"scratch": None, "slow": {"objective": "minilm", "clip": 5, "steps": 8}}
+    found = read_comparison(written(rows=rows, sizes=["1L32H", "2L64H"]))
+    labels = [student.label for student in found.students]
+    assert labels == ["1L32H scratch", "1L32H slow", "2L64H scratch", "2L64H slow"]
+    config = found.train(found.students[3], Path("cache"), Path("out"), 0.1, 5)
+    assert (config.size, config.objective, config.clip, config.steps, config.batch_size) == (
+        "2L64H",
+        "minilm",
+        5.0,
+        8,
+        4,
+    )
+    assert (config.learning_rate, config.seed, config.device, config.output) == (0.1, 5, "cpu", Path("out"))
+
+
+def test_another_cache_has_the_options_of_the_first_but_for_its_own(written):
+    found = read_comparison(written(caches={"calibrated": {"relation_temperature": "calibrated"}}))
+    main, other = (found.dump(name, "teacher", Path("cache")) for name in (MAIN, "calibrated"))
+    assert (main.relation_temperature, other.relation_temperature) == ("published", "calibrated")
+    assert main.examples == other.examples == 24
+
+
+def test_a_task_has_the_common_options_but_for_its_own_and_a_rate_may_be_given(written):
+    found = read_comparison(written(tasks={"glue/sst2": {"train_examples": 16}, "glue/rte": None}))
+    sst2, rte = (found.evaluate(task, "model", Path("out")) for task in ("glue/sst2", "glue/rte"))
+    assert (sst2.train_examples, rte.train_examples) == (16, None)
+    assert sst2.seeds == rte.seeds == 1
+    assert found.evaluate("glue/rte", "model", Path("out"), 0.5).rates == (0.5,)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.yaml")))
+def test_every_preset_is_whole_but_for_what_only_a_user_knows(name, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        yaml.safe_dump({"preset": name, "teacher": "t5", "dump": {"corpus": "texts.txt"}, "evaluate": {"data": "d"}})
+    )
+    found = read_comparison(file)
+    names = [student.name for student in found.students]
+    assert set(ROWS) <= set(names)
+    assert {name for pair in found.pairs for name in pair} <= set(names)
+    assert found.seeds == 3
+    assert len(found.learning_rates) == 3
+    assert found.dump(MAIN, "t5", Path("cache")).corpus == "texts.txt"
+
+
+def test_false_leaves_out_what_a_preset_has(tmp_path):
+    file = tmp_path / "mine.yaml"
+    changes = {
+        "rows": {"minilm": False, "miniend-e-assisted": False},
+        "caches": {"assisted": False},
+        "assistants": {"assistant": False},
+    }
+    own = {"preset": "small", "teacher": "t5", "dump": {"corpus": "texts.txt"}, "tasks": {"glue/rte": False}}
+    file.write_text(yaml.safe_dump(own | changes))
+    found = read_comparison(file)
+    assert "minilm" not in {student.name for student in found.students}
+    assert set(found.caches) == {MAIN, "calibrated"}
+    assert not found.assistants
+    assert "glue/rte" not in found.tasks
+    assert ("miniend-e-assisted", "miniend-e") not in found.pairs
+
+
+def test_without_pairs_every_row_is_held_against_the_first(written):
+    found = read_comparison(written(rows=dict.fromkeys(["scratch", "logits", "minilm"])))
+    assert found.pairs == (("logits", "scratch"), ("minilm", "scratch"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"teachers": "x"}, "unknown key 'teachers'"),
+        ({"teacher": None}, "does not say teacher"),
+        ({"rows": {"scratched": None}}, "scratched needs options"),
+        ({"rows": {"a/b": {"objective": "scratch"}}}, "should be a name"),
+        ({"rows": {"mine": {"objective": "nothing"}}}, "mine: unknown objective 'nothing'"),
+        ({"rows": {"mine": {"learning_rate": 1}}}, "unknown option 'learning_rate'"),
+        (
+            {"rows": {"mine": {"objective": "scratch", "cache": "other"}}},
+            "there is no cache other; expected one of main",
+        ),
+        ({"rows": ["scratch"]}, "rows should hold options"),
+        ({"train": {"steps": 0}}, "--steps must be at least 1"),
+        ({"seeds": 0}, "seeds should be at least 1"),
+        ({"seeds": "three"}, "seeds should be a whole number"),
+        ({"learning_rates": [1e-3, 1e-3]}, "none twice"),
+        ({"learning_rates": [2]}, "between 0 and 1"),
+        ({"tasks": {"glue/sst3": None}}, "unknown task 'glue/sst3'"),
+        ({"evaluate": {"model": "x"}}, "unknown option 'model'"),
+        ({"pairs": [["scratch"]]}, "should be a list of two rows"),
+        ({"caches": {"c": {"teacher": "nobody"}}}, "no assistant is named nobody; there are none"),
+        ({"sizes": []}, "does not say sizes"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(written, changed, message):
+    with pytest.raises(ConfigurationError, match=message):
+        read_comparison(written(**changed))
+
+
+def test_a_dump_without_validation_examples_is_refused(written, settings):
+    with pytest.raises(ConfigurationError, match="validation_examples should be at least 1"):
+        read_comparison(written(dump=settings()["dump"] | {"validation_examples": 0}))
+
+
+def test_assistants_that_teach_each_other_are_refused(written):
+    assistants = {
+        name: {"size": "1L32H", "objective": "minilm", "cache": f"of-{other}"}
+        for name, other in (("a", "b"), ("b", "a"))
+    }
+    with pytest.raises(ConfigurationError, match="never come to an end"):
+        read_comparison(written(assistants=assistants, caches={"of-a": {"teacher": "a"}, "of-b": {"teacher": "b"}}))
+
+
+def test_an_assistant_may_not_have_the_name_of_a_row_of_its_size(written):
+    with pytest.raises(ConfigurationError, match="have the same name"):
+        read_comparison(written(assistants={"scratch": {"size": "1L32H", "objective": "scratch"}}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "should hold keys"),
+        ("a: [", "is no YAML"),
+        ("preset: tiny", "there is no preset 'tiny'; expected paper or small"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused(tmp_path, text, message):
+    file = tmp_path / "comparison.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        read_comparison(file)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_comparison(tmp_path / "none.yaml")
