@@ -15,20 +15,9 @@ from miniend.stopping import Terminated, stoppable
 from miniend.student_train import held_out, train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
-from support.runs import metrics, same_weights
+from support.runs import RUN, metrics, same_weights
 
-SETTINGS = {
-    "size": "2L32H",
-    "objective": "miniend-d",
-    "steps": 10,
-    "batch_size": 4,
-    "log_every": 1,
-    "save_every": 4,
-    "eval_every": 5,
-    "warmup_steps": 2,
-    "relation_heads": 4,
-    "device": "cpu",
-}
+SETTINGS = {**RUN, "objective": "miniend-d"}
 
 
 def quiet(_line):
