@@ -61,8 +61,10 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
 
 
 def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> None:
-    """Say what `train_students` would compute, hold and take, by a few steps of each student; whatever is in the outputs is
-    neither looked at nor touched, but for the part of the cache that a run began with."""
+    """Say what `train_students` would compute, hold and take, by a few steps of each student.
+
+    Outputs are not touched; all that is looked at there is with what part of the cache a run began, and whether it is finished.
+    """
     processes = Processes(configs[0].device)
     try:
         if processes.world > 1:
