@@ -89,7 +89,8 @@ def _silent(_line: str) -> None:
 
 
 def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
-    """From wherever each student stands to its end. A signal waits for the end of a step, and then for a checkpoint."""
+    """From wherever each student stands to its end. A signal waits for the end of a step, and then for a checkpoint; an error
+    on the way there is raised in its place."""
     prefixes = [f"{setup.config.output.name}/" if len(setups) > 1 else "" for setup in setups]
     runs = [StudentRun(setup, processes, prefix) for setup, prefix in zip(setups, prefixes, strict=True)]
     processes.start_trackers(
@@ -104,7 +105,7 @@ def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
             run.restore(say)
             stack.callback(run.close)
         require_same_steps([run.state.step for run in runs], processes)
-        with held_back():
+        with held_back(unless=Exception):
             _loop(runs, processes)
         for run in runs:
             run.finish(say)
