@@ -233,7 +233,7 @@ def train_student(
         Opt(
             "--gradient-checkpointing",
             help="Compute each block once more in the backward instead of keeping its activations: less memory, slower steps, "
-            "the same student.",
+            "on a CPU the same student.",
         ),
     ] = False,
     device: Annotated[str, Opt(help="auto, cpu, cuda or cuda:N.")] = "auto",

@@ -59,11 +59,12 @@ class _HeldBack:
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def held_back(unless: type[Exception] | tuple[()] = ()) -> Iterator[None]:
     """Inside, a signal waits for the end of the block; for work of a moment that must not be left halfway.
 
-    Zarr's calls are such: an event loop in another thread would go on with what the interrupted one cleans up. Does nothing
-    outside the main thread, which alone is interrupted.
+    Zarr's calls are such: an event loop in another thread would go on with what the interrupted one cleans up. An exception of
+    type `unless` that leaves the block is raised in the signal's place: where it ends the command, it must not go unsaid. Does
+    nothing outside the main thread, which alone is interrupted.
     """
     if current_thread() is not main_thread():
         yield
@@ -71,6 +72,9 @@ def held_back() -> Iterator[None]:
     _HeldBack.depth += 1
     try:
         yield
+    except unless:
+        _HeldBack.waiting = None
+        raise
     finally:
         _HeldBack.depth -= 1
         if not _HeldBack.depth and (waiting := _HeldBack.waiting):

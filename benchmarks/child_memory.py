@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from miniend.student_train.peak_memory import peak_growth
+
 
 def in_child(script: str, **case: Any) -> float | None:
     """The number that `script --case JSON` prints last; None where the case ran out of memory."""
@@ -31,24 +33,16 @@ def in_child(script: str, **case: Any) -> float | None:
 
 def peak_over_before(call: Callable[[], object], device: str = "cpu") -> float:
     """MB at the peak of a call over what was there before."""
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+    if device == "cpu":
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory that the allocator keeps would be used again unseen
+    with peak_growth(torch.device(device)) as growth:
         call()
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
-    ctypes.CDLL(None).malloc_trim(0)  # freed memory that the allocator keeps would be used again unseen
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _kib("VmRSS")
-    call()
-    return (_kib("VmHWM") - before) * 1024 / 1e6
+    return growth.bytes / 1e6
 
 
 def limit_memory(megabytes: float) -> None:
     """From here on this process may map so much more than it has; beyond, allocations fail."""
-    most = _kib("VmSize") * 1024 + int(megabytes * 1e6)
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-def _kib(field: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+    mapped = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize:"))
+    most = mapped + int(megabytes * 1e6)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))

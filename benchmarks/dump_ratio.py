@@ -13,12 +13,11 @@ import argparse
 import platform
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import torch
-from random_teacher import SHAPES, random_teacher
+from random_teacher import parser_for, random_teacher
 
 from miniend.devices import choose_device
 from miniend.padding import pad_examples
@@ -32,18 +31,12 @@ from miniend.teacher_dump.teacher import Teacher, load_teacher
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of a T5 tokenizer")
-    parser.add_argument("--corpus", required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--shape", choices=SHAPES, default="base")
-    parser.add_argument("--input-length", type=int, default=512)
+    parser = parser_for(__doc__)
     parser.add_argument("--logits", default="top-k")
     parser.add_argument("--shard-examples", type=int, default=32)
     parser.add_argument(
         "--shards", type=int, default=2, help="shards of every pair; the last one's writing hides behind none"
     )
-    parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--calibration-examples", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--dtype", default="float32")

@@ -10,11 +10,10 @@ those of random logits of standard deviation 3: lists of about 40 and of 12 entr
 import argparse
 import json
 import platform
-from statistics import median
-from time import perf_counter
 
 import torch
 from child_memory import in_child, peak_over_before
+from in_turns import in_turns, ratio, shown
 from torch import Tensor
 
 from miniend.signals.head_loss import head_loss_sums
@@ -23,6 +22,7 @@ from miniend.signals.logit_targets import LogitTarget, label_target, sparse_targ
 from miniend.signals.logits import LogitCode, SparseDistributions, join_integers
 
 KINDS = {"hybrid": {"k": 50, "draws": 50}, "top-k": {"k": 12, "draws": 0}, "labels": None}
+WAYS = ("whole", "chunked")
 ENCODED_AT_ONCE = 64
 
 
@@ -46,6 +46,7 @@ class Case:
         self.kind, self.device = kind, device
         self.hidden = torch.randn(positions, width, device=device, requires_grad=True)
         self.weight = (torch.randn(vocabulary, width, device=device) * width**-0.5).requires_grad_()
+        self.leaves = [self.hidden, self.weight]
         self.labels = torch.randint(vocabulary, (positions,), device=device)
         if kind == "labels":
             self.target: LogitTarget = label_target(self.labels)
@@ -67,14 +68,6 @@ class Case:
     def chunked(self) -> None:
         head_loss_sums(self.hidden, self.weight, 1.0, [self.target]).sum().backward()
 
-    def timed(self, way: str) -> tuple[float, list[Tensor]]:
-        self.hidden.grad = self.weight.grad = None
-        begun = perf_counter()
-        getattr(self, way)()
-        if self.device != "cpu":
-            torch.cuda.synchronize()
-        return perf_counter() - begun, [self.hidden.grad, self.weight.grad]
-
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,24 +88,15 @@ def measure_memory(way: str, shape: list) -> None:
     print(peak_over_before(getattr(Case(*shape), way), device))
 
 
-def shown(seconds: list[float]) -> str:
-    return f"{median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
-
-
 def row(shape: list, repeats: int) -> None:
-    memory = {way: in_child(__file__, way=way, shape=shape) for way in ("whole", "chunked")}
-    case, times, gradients = Case(*shape), {"whole": [], "chunked": []}, {}
-    for repeat in range(repeats + 1):
-        for way, found in times.items():
-            seconds, gradients[way] = case.timed(way)
-            if repeat:
-                found.append(seconds)
+    memory = {way: in_child(__file__, way=way, shape=shape) for way in WAYS}
+    times, gradients = in_turns(Case(*shape), WAYS, repeats)
     error = max(float((a - b).norm() / b.norm()) for a, b in zip(gradients["chunked"], gradients["whole"], strict=True))
-    ratios = [fast / slow for slow, fast in zip(times["whole"], times["chunked"], strict=True)]
     megabytes = [f"{value:.0f}" if value is not None else "did not fit" for value in memory.values()]
     share = f"{memory['chunked'] / memory['whole']:.3f}" if None not in memory.values() else "-"
     print(
-        f"{shape[0]:>7}{shape[1]:>10}{shown(times['whole']):>20}{shown(times['chunked']):>20}{median(ratios):>7.2f}"
+        f"{shape[0]:>7}{shape[1]:>10}{shown(times['whole'], 2):>20}{shown(times['chunked'], 2):>20}"
+        f"{ratio(times['whole'], times['chunked']):>7.2f}"
         f"{megabytes[0]:>12}{megabytes[1]:>12}{share:>7}{error:>9.0e}",
         flush=True,
     )

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
@@ -24,7 +23,7 @@ import torch
 from child_memory import peak_over_before
 from live_teacher import beside
 from one_student import student_of
-from random_teacher import SHAPES, random_teacher
+from random_teacher import parser_for, random_teacher
 
 from miniend.cache import open_cache
 from miniend.student_train.batch import Batch
@@ -41,16 +40,10 @@ STUDENTS = (1, 2, 4)
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of a T5 tokenizer")
-    parser.add_argument("--corpus", required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--shape", choices=SHAPES, default="base")
+    parser = parser_for(__doc__)
     parser.add_argument("--size", default="6L384H")
     parser.add_argument("--objective", default="miniend-e")
-    parser.add_argument("--input-length", type=int, default=512)
     parser.add_argument("--examples", type=int, default=96)
-    parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dump-dtype", choices=DTYPES, default="bfloat16")
     parser.add_argument("--planned-examples", type=int, default=100_000, help="N of the totals")

@@ -1,5 +1,6 @@
 """A teacher of a well-known shape with random weights, for measuring time, which does not ask what they mean."""
 
+import argparse
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,18 @@ SHAPES = {
     "base": {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12},
     "small": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
 }
+
+
+def parser_for(description: str) -> argparse.ArgumentParser:
+    """The options of a script that dumps such a teacher; its own are added."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of a T5 tokenizer")
+    parser.add_argument("--corpus", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--shape", choices=SHAPES, default="base")
+    parser.add_argument("--input-length", type=int, default=512)
+    parser.add_argument("--batch-size", type=int, default=8)
+    return parser
 
 
 def random_teacher(work: Path, shape: str, tokenizer: Path) -> Path:

@@ -11,11 +11,10 @@ the call, a process for each number (`child_memory.py`). At the end the longest 
 import argparse
 import json
 import platform
-from statistics import median
-from time import perf_counter
 
 import torch
 from child_memory import in_child, limit_memory, peak_over_before
+from in_turns import in_turns, ratio, shown
 from torch import Tensor
 
 from miniend.signals.relations import Relation, relation_kl_sum, relation_logits
@@ -25,6 +24,7 @@ RELATIONS = {
     "causal": Relation("query", "query", "query", "target", "target"),
     "query-key": Relation("query_key", "query", "key", "target", "input"),
 }
+WAYS = ("materialised", "blocked")
 WIDTHS = {"teacher": 768, "student": 384}
 
 
@@ -38,8 +38,7 @@ class Case:
         self.teacher, self.student = (
             {side: torch.randn(batch, length, width, device=device) for side in sides} for width in WIDTHS.values()
         )
-        for tensor in self.student.values():
-            tensor.requires_grad_()
+        self.leaves = [tensor.requires_grad_() for tensor in self.student.values()]
         axes = {self.relation.row_axis, self.relation.key_axis}
         self.valid = {axis: torch.ones(batch, length, dtype=torch.bool, device=device) for axis in axes}
         self.future = ~torch.ones(length, length, dtype=torch.bool, device=device).tril()
@@ -56,15 +55,6 @@ class Case:
 
     def blocked(self) -> None:
         relation_kl_sum(self.relation, self.teacher, self.student, self.valid, self.heads, 1.0).backward()
-
-    def timed(self, way: str) -> tuple[float, list[Tensor]]:
-        for tensor in self.student.values():
-            tensor.grad = None
-        begun = perf_counter()
-        getattr(self, way)()
-        if self.device != "cpu":
-            torch.cuda.synchronize()
-        return perf_counter() - begun, [tensor.grad for tensor in self.student.values()]
 
     def error(self, found: list[Tensor]) -> float:
         """Relative, against float64; of the first example, for its size."""
@@ -104,21 +94,13 @@ def measure_memory(way: str, shape: list, limit: float | None = None) -> None:
     print(peak_over_before(getattr(case, way), device))
 
 
-def shown(seconds: list[float]) -> str:
-    return f"{median(seconds):.3f} ({min(seconds):.3f}-{max(seconds):.3f})"
-
-
 def row(shape: list, repeats: int) -> None:
-    memory = {way: in_child(__file__, way=way, shape=shape) for way in ("materialised", "blocked")}
-    case, times, gradients = Case(*shape), {"materialised": [], "blocked": []}, {}
-    for repeat in range(repeats + 1):
-        for way, found in times.items():
-            seconds, gradients[way] = case.timed(way)
-            if repeat:
-                found.append(seconds)
-    ratio = median(fast / slow for slow, fast in zip(times["materialised"], times["blocked"], strict=True))
+    memory = {way: in_child(__file__, way=way, shape=shape) for way in WAYS}
+    case = Case(*shape)
+    times, gradients = in_turns(case, WAYS, repeats)
     print(
-        f"{shape[0]:>10}{shape[1]:>7}{shape[2]:>6}{shown(times['materialised']):>24}{shown(times['blocked']):>22}{ratio:>7.2f}"
+        f"{shape[0]:>10}{shape[1]:>7}{shape[2]:>6}{shown(times['materialised'], 3):>24}{shown(times['blocked'], 3):>22}"
+        f"{ratio(times['materialised'], times['blocked']):>7.2f}"
         f"{memory['materialised']:>17.0f}{memory['blocked']:>11.0f}{memory['blocked'] / memory['materialised']:>7.3f}"
         f"{case.error(gradients['blocked']):>9.0e}",
         flush=True,
@@ -143,7 +125,7 @@ def main() -> None:
         for length in lengths:
             row([name, length, max(1, asked.tokens // length), asked.heads, asked.device], asked.repeats)
     longest = ["self", lengths[-1], max(1, asked.tokens // lengths[-1]), asked.heads, "cpu"]
-    for way in ("materialised", "blocked"):
+    for way in WAYS:
         peak = in_child(__file__, way=way, shape=longest, limit=asked.limit_mb)
         said = "does not fit" if peak is None else f"trains, with a peak of {peak:.0f} MB"
         print(f"at length {longest[1]} with {asked.limit_mb:.0f} MB to spare, {way}: {said}")

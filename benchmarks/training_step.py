@@ -5,16 +5,17 @@
 Both kinds of steps alternate, `--steps` at a time. The wait for the very first step is printed apart, and the buffer fills
 during a warm-up; what a bounded buffer leaves to be read later is read during the steps: `--memory` (MB) below what the
 cache takes makes a small cache behave as a large one. (Two steps are read ahead, during steps from memory too.) Printed per
-size: seconds of a step from memory; the ratio (median of the pairs, and all of them); the part of the time that steps from
+size: seconds of a step from memory; the ratio (median, range and mean of the pairs); the part of the time that steps from
 the cache waited for data, and the part that went into products with the bases. Then what the loader delivers alone.
 """
 
 import argparse
+import math
 import platform
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
-from statistics import median
+from statistics import fmean, median, stdev
 from time import perf_counter, process_time
 
 import torch
@@ -76,9 +77,10 @@ def compare(asked: argparse.Namespace, size: str, run: StudentRun, processes: Pr
                 waits.append(waited / cached)
                 products.append(decoding[0] / memory)
                 plain.append(memory / asked.steps)
-    every = ", ".join(f"{ratio:.3f}" for ratio in pairs)
+    error = stdev(pairs) / len(pairs) ** 0.5 if len(pairs) > 1 else math.nan
     print(
-        f"{size}: {median(plain):.3f} s a step from memory; from the cache {median(pairs):.3f} times that ({every}); "
+        f"{size}: {median(plain):.3f} s a step from memory; from the cache {median(pairs):.3f} times that (median of {len(pairs)} "
+        f"pairs from {min(pairs):.3f} to {max(pairs):.3f}, mean {fmean(pairs):.3f} with a standard error of {error:.3f}); "
         f"waiting {median(waits):.2%}, basis products {median(products):.2%}; first step after {first:.2f} s",
         flush=True,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..signals.t5 import is_tied
+from ..signals.t5 import parameter_counts
 
 POSITIONS = 128
 THROUGHPUT_BATCH = 32
@@ -36,13 +36,6 @@ class ModelFacts:
     device: str
 
 
-def parameters(model: Any) -> tuple[int, int]:
-    """(all, without embeddings) of a model with its language-model head; shared parameters count once."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    embeddings = model.shared.weight.numel() + (0 if is_tied(model) else model.lm_head.weight.numel())
-    return total, total - embeddings
-
-
 def gflops(model: Any) -> float:
     """10^9 multiply-adds of one forward by the convention above; the model may lie on the meta device."""
     count = 0
@@ -54,7 +47,7 @@ def gflops(model: Any) -> float:
 
 def model_facts(model: Any, device: torch.device) -> ModelFacts:
     """All facts; the model is moved to the device for the measurement and back to the CPU."""
-    total, without = parameters(model)
+    total, without = parameter_counts(model)
     model.to(device)
     try:
         latency = _seconds(lambda: _forward(model, 1, device), device, LATENCY_RUNS)

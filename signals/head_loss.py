@@ -15,8 +15,8 @@ from torch import Tensor
 from .logit_targets import ChunkEntries, LogitTarget, starts_of_chunks, value_and_gradient
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 1024}
-"""Positions per chunk, whatever V: enough that reading the head's weight costs little beside multiplying by it (on one core of an
-EPYC 16 take twice as long as 256, and 512 no less); their logits are smaller than that weight where there are fewer than d."""
+"""Positions per chunk, whatever V: enough that reading the head's weight costs little beside multiplying by it;
+their logits are smaller than that weight where there are fewer than d."""
 
 
 def head_loss_sums(hidden: Tensor, weight: Tensor, scale: float, targets: Sequence[LogitTarget]) -> Tensor:

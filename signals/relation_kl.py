@@ -24,7 +24,7 @@ BLOCK_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
 """Logits per block: what stays in a core's cache, and what keeps a GPU busy."""
 
 LEAST_ROWS = 64
-"""Rows per block, where there are so many: products of fewer take up to twice the time per logit."""
+"""Rows per block, where there are so many: products of fewer take longer per logit."""
 
 
 @dataclass(frozen=True, slots=True)

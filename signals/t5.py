@@ -82,6 +82,13 @@ def is_tied(model: Any) -> bool:
     return model.lm_head.weight is model.shared.weight
 
 
+def parameter_counts(model: Any) -> tuple[int, int]:
+    """(all, without embeddings), which are the input embedding and an untied head; shared parameters count once."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    embeddings = model.shared.weight.numel() + (0 if is_tied(model) else model.lm_head.weight.numel())
+    return total, total - embeddings
+
+
 def head_scale(model: Any) -> float:
     """The factor that this model's forward applies to the decoder output before the head."""
     config = model.config

@@ -1,7 +1,7 @@
 """A batch made of records: padded, transposed, and in the types that the student computes with.
 
 All of it in numpy, for it is done in a thread: torch would start a team of OpenMP threads there, and with more of them than
-cores each parallel region of the step waits for threads that sleep (a step took 1.5 times as long).
+cores each parallel region of the step waits for threads that sleep.
 """
 
 from collections.abc import Sequence

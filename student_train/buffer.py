@@ -134,31 +134,26 @@ class Buffer:
         heappush(self._waiting, (load.due, self._pushed, load))
 
     def _put(self, load: Load, records: Sequence[bytes]) -> None:
-        """Hold what there is room for, dropping what is needed later; the rest is to be read again."""
-        dropped: dict[int, list[int]] = defaultdict(list)
-        pairs = zip(load.visits.tolist(), records, strict=True)
-        for visit, record in sorted(pairs, key=lambda pair: (pair[0] != self._wanted, pair[0])):
-            if self._make_room(visit, len(record) + HELD, dropped):
-                self._hold(visit, record)
-            else:
-                dropped[load.shard].append(visit)
-        for shard, visits in dropped.items():  # one load a shard, for each load decodes all of it
+        """Hold these, and drop what there is no room for, to be read again."""
+        for visit, record in zip(load.visits.tolist(), records, strict=True):
+            self._hold(visit, record)
+        for shard, visits in self._make_room().items():  # one load a shard, for each load decodes all of it
             self._push(Load(min(visits), shard, np.array(sorted(visits))))
+        self.most_bytes = max(self.most_bytes, self.bytes)
 
-    def _make_room(self, visit: int, size: int, dropped: dict[int, list[int]]) -> bool:
-        """Drop what is needed last, as long as that is later than this visit or this one is waited for; whether it fits now."""
-        while self.bytes + size > self._budget and self._held:
-            latest = max((held for held in self._held if held != self._wanted), default=-1)
-            if latest < (0 if visit == self._wanted else visit):
-                return False
-            self._drop(latest)
-            dropped[self.visits.shard(int(self.visits.numbers(np.array([latest]))[0]))].append(latest)
-        return True
+    def _make_room(self) -> dict[int, list[int]]:
+        """Drop what is needed last until the rest fits, but neither what is waited for nor the only one; visits by shard."""
+        dropped: dict[int, list[int]] = defaultdict(list)
+        latest = sorted(self._held.keys() - {self._wanted}) if self.bytes > self._budget else []
+        while self.bytes > self._budget and len(self._held) > 1:
+            visit = latest.pop()
+            self._drop(visit)
+            dropped[self.visits.shard(int(self.visits.numbers(np.array([visit]))[0]))].append(visit)
+        return dropped
 
     def _hold(self, visit: int, record: bytes) -> None:
         self._held[visit] = record
         self.bytes += len(record) + HELD
-        self.most_bytes = max(self.most_bytes, self.bytes)
 
     def _drop(self, visit: int) -> bytes:
         record = self._held.pop(visit)

@@ -46,7 +46,7 @@ class TrainConfig:
     """Largest global gradient norm; 0 does not clip."""
     bf16: bool = False
     gradient_checkpointing: bool = False
-    """Recompute each block in the backward instead of keeping its activations: less memory, a third more work."""
+    """Recompute each block in the backward instead of keeping its activations: less memory, slower steps."""
     device: str = "auto"
     seed: int = 0
     init: str | None = None

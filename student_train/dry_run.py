@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from ..progress import duration
+from ..signals.t5 import parameter_counts
 from .batch import Batch
 from .flops import count_flops
 from .loader import Ahead, Share, in_order, steps
 from .optimisers import build_optimiser
 from .peak_memory import peak_growth
-from .report import embedding_parameters
 from .setup import Setup
 from .teacher_signals import TeacherSignals
 
@@ -91,10 +91,10 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
     optimiser_bytes = sum(_bytes(state.values()) for state in trial.optimiser.state.values())
     batch = batches[0][0].to(device)
     teacher = setup.feed.decoder.decode(batch)
-    parameters = sum(parameter.numel() for parameter in student.parameters())
+    parameters, without_embeddings = parameter_counts(student)
     return DryRun(
         parameters=parameters,
-        parameters_without_embeddings=parameters - embedding_parameters(student),
+        parameters_without_embeddings=without_embeddings,
         parameter_bytes=_bytes(student.parameters()),
         optimiser_bytes=optimiser_bytes,
         step_bytes=max(0, growth.bytes - optimiser_bytes),

@@ -8,6 +8,7 @@ from ..cache import Cache
 from ..signals.logit_kl import logit_facts
 from ..signals.relations import carries_no_information
 from ..signals.site_codec import SiteCodec
+from ..signals.t5 import parameter_counts
 from .model_card import ModelCardFacts, Term
 from .setup import Setup
 from .size import describe_size
@@ -20,11 +21,11 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
     cache = setup.feed.cache
     config, objective, plan = setup.config, setup.objective, cache.plan.document
     used = setup.distillation.codecs
-    parameters = sum(parameter.numel() for parameter in setup.student.parameters())
+    parameters, without_embeddings = parameter_counts(setup.student)
     return ModelCardFacts(
         size=describe_size(setup.student.config.to_dict()),
         parameters=parameters,
-        parameters_without_embeddings=parameters - embedding_parameters(setup.student),
+        parameters_without_embeddings=without_embeddings,
         teacher=plan["teacher"]["name"],
         teacher_digest=plan["teacher"]["tensor_digest"],
         cache_digest=cache.digest,
@@ -103,9 +104,3 @@ def _logit_fidelity(cache: Cache, fidelity: Mapping[str, Any]) -> str:
 
 def _against(codec: SiteCodec | None) -> str:
     return f"; teacher's {codec.site}" if codec else ""
-
-
-def embedding_parameters(student: Any) -> int:
-    """How many parameters are those of the input embedding and of an untied head."""
-    tied = student.lm_head.weight is student.shared.weight
-    return int(student.shared.weight.numel()) * (1 if tied else 2)

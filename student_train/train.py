@@ -61,8 +61,10 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
 
 
 def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> list[DryRun]:
-    """Say what `train_students` would compute, hold and take, by a few steps of each student; whatever is in the outputs is
-    neither looked at nor touched, but for the part of the cache that a run began with."""
+    """Say what `train_students` would compute, hold and take, by a few steps of each student.
+
+    Outputs are not touched; all that is looked at there is with what part of the cache a run began, and whether it is finished.
+    """
     processes = Processes(configs[0].device)
     try:
         if processes.world > 1:
@@ -90,7 +92,8 @@ def _silent(_line: str) -> None:
 
 
 def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
-    """From wherever each student stands to its end. A signal waits for the end of a step, and then for a checkpoint."""
+    """From wherever each student stands to its end. A signal waits for the end of a step, and then for a checkpoint; an error
+    on the way there is raised in its place."""
     prefixes = [f"{setup.config.output.name}/" if len(setups) > 1 else "" for setup in setups]
     runs = [StudentRun(setup, processes, prefix) for setup, prefix in zip(setups, prefixes, strict=True)]
     processes.start_trackers(
@@ -105,7 +108,7 @@ def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
             run.restore(say)
             stack.callback(run.close)
         require_same_steps([run.state.step for run in runs], processes)
-        with held_back():
+        with held_back(unless=Exception):
             _loop(runs, processes)
         for run in runs:
             run.finish(say)

@@ -5,6 +5,7 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 
 import itertools
+import sys
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,14 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, print_b
 settings.load_profile("repeatable")
 
 _buckets = itertools.count()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """A dump gives its process the threads of the plan; the next module has one again."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -55,17 +55,8 @@ RUNS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models this small only wait for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def home(one_thread, tmp_path_factory):
+def home(tmp_path_factory):
     """A folder with an untied, gated teacher (uniform relations at the published scale) and its near-lossless cache."""
     folder = tmp_path_factory.mktemp("online")
     settings = {**PAIRS, **LOSSLESS, "validation_examples": 0, "relation_temperature": "calibrated", "sharpen": 1.0}

@@ -155,3 +155,25 @@ def test_a_signal_waits_for_what_must_not_be_left_halfway():
         for number, handler in before.items():
             signal.signal(number, handler)
     assert seen == ["written"]
+
+
+@pytest.mark.parametrize(("unless", "raised"), [((), Terminated), (OSError, Terminated), (ValueError, ValueError)])
+def test_an_error_that_ends_the_command_is_not_hidden_by_a_signal_that_waits(unless, raised):
+    """Others are: a reader that takes an error for an answer would go on, and the signal be lost."""
+    before = {number: signal.getsignal(number) for number in ENDS}
+
+    @stoppable()
+    @held_back(unless)
+    def failing_after_a_signal():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise ValueError
+
+    try:
+        with pytest.raises((ValueError, Terminated)) as found:
+            failing_after_a_signal()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert found.type is raised
+    with held_back():
+        pass  # nothing waits any more

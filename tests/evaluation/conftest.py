@@ -4,7 +4,6 @@ import json
 import random
 
 import pytest
-import torch
 
 from support.tiny_t5 import build_tiny_t5, tiny_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
@@ -13,14 +12,6 @@ GOOD, BAD = ("lovely", "great", "fine"), ("awful", "dull", "poor")
 PROMPT_WORDS = [
     "sst2 sentence: negative positive mnli hypothesis: premise: stsb sentence1: sentence2: 0 1 2 3 4 5 . < / >"
 ]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from miniend.signals.t5 import (
     head_scale,
     is_tied,
     model_type_of,
+    parameter_counts,
     restore_head_scale,
     scales_decoder_output,
     shift_right,
@@ -129,6 +130,26 @@ def test_facts_are_those_of_the_model():
     model = fresh("mt5")
     untie_head(model)
     assert (facts_of(model).tied, facts_of(model).head_scale) == (False, 1.0)
+
+
+def test_the_parameters_of_t5_base_are_the_known_ones():
+    """222.9 million, 24.7 million of them embeddings."""
+    with torch.device("meta"):
+        config = T5Config(vocab_size=32128, d_model=768, d_kv=64, num_heads=12, d_ff=3072, num_layers=12)
+        model = T5ForConditionalGeneration(config)
+    assert parameter_counts(model) == (222_903_552, 222_903_552 - 32128 * 768)
+
+
+@pytest.mark.parametrize(("tied", "matrices"), [(True, 1), (False, 2)])
+def test_an_untied_head_is_an_embedding_too(tied, matrices):
+    """Vocabulary rows say nothing of a model's depth; a tied matrix counts once."""
+    model = fresh("t5")
+    if not tied:
+        untie_head(model)
+    total, without = parameter_counts(model)
+    assert total - without == matrices * 300 * 64
+    body = [p.numel() for name, p in model.named_parameters() if name not in ("shared.weight", "lm_head.weight")]
+    assert without == sum(body)
 
 
 @pytest.mark.parametrize("kind", MODELS)

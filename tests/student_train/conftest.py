@@ -1,24 +1,15 @@
-"""Tiny caches that the tests of stage two share, and one thread, for models this small only wait for a second."""
+"""Tiny caches that the tests of stage two share."""
 
 import shutil
 
 import pytest
-import torch
 
 import miniend
 from support.tiny_cache import LOSSLESS, PAIRS, build_tiny_cache
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
-def span_home(one_thread, tmp_path_factory):
+def span_home(tmp_path_factory):
     """`teacher` and `cache`: tied T5, span corruption, three training shards and one of validation, default fidelity."""
     folder = tmp_path_factory.mktemp("span")
     build_tiny_cache(folder)
@@ -26,7 +17,7 @@ def span_home(one_thread, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def ragged_home(one_thread, tmp_path_factory):
+def ragged_home(tmp_path_factory):
     """The same of an untied, gated teacher with inner 48 of d_model 32: ragged pairs, calibrated temperatures."""
     folder = tmp_path_factory.mktemp("ragged")
     settings = {"tied": False, "v11": True, "d_kv": 12, "sharpen": 1.0, "relation_temperature": "calibrated"}
@@ -35,7 +26,7 @@ def ragged_home(one_thread, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def umt5_home(one_thread, tmp_path_factory):
+def umt5_home(tmp_path_factory):
     """The same of an untied umT5: ragged pairs."""
     folder = tmp_path_factory.mktemp("umt5")
     build_tiny_cache(folder, **PAIRS, model_type="umt5", tied=False)
@@ -43,7 +34,7 @@ def umt5_home(one_thread, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def lossless_home(one_thread, tmp_path_factory):
+def lossless_home(tmp_path_factory):
     """Ragged pairs of a tied T5, calibrated temperatures, the whole head kept at steps that no loss can feel."""
     folder = tmp_path_factory.mktemp("lossless")
     build_tiny_cache(folder, **PAIRS, **LOSSLESS | {"sharpen": 1.0, "relation_temperature": "calibrated"})

@@ -3,7 +3,6 @@
 import threading
 import time
 import tracemalloc
-from collections import defaultdict
 from itertools import islice
 
 import numpy as np
@@ -73,14 +72,23 @@ def test_the_budget_holds_where_examples_are_larger_than_was_guessed(shards, siz
 def test_what_is_waited_for_does_not_give_way():
     """It would be read again and dropped again, and the training wait for ever."""
     buffer = Buffer(Visits(Layout((20,) * 9, (20_000,) * 9, 30_000), 0, 0), Shards(10), readers=0)
-    buffer._hold(10, b"")
     buffer._hold(7, b"")
     buffer._wanted = 10
-    dropped = defaultdict(list)
-    assert buffer._make_room(5, 30_000 - HELD, dropped)
-    assert not buffer._make_room(5, 30_000, dropped)
-    assert list(buffer._held) == [10]
-    assert [7] in dropped.values()
+    buffer._put(Load(8, 0, np.array([8, 10])), [b"x" * 20_000, b"y" * 20_000])
+    assert set(buffer._held) == {7, 10}, "what is needed last gives way"
+    buffer._put(Load(5, 0, np.array([5])), [b"z" * 30_000])
+    assert set(buffer._held) == {10}
+    assert {5, 7, 8} <= {visit for _, _, load in buffer._waiting for visit in load.visits.tolist()}
+    assert buffer.most_bytes == buffer.bytes + HELD == 20_000 + 2 * HELD
+    buffer.close()
+
+
+def test_one_record_that_is_larger_than_the_budget_is_held():
+    """Nobody else could take its place, and whoever needs it would wait for ever."""
+    buffer = Buffer(Visits(Layout((20,) * 9, (20_000,) * 9, 30_000), 0, 0), Shards(10), readers=0)
+    buffer._hold(7, b"")
+    buffer._put(Load(5, 0, np.array([5])), [b"z" * 40_000])
+    assert set(buffer._held) == {5}
     buffer.close()
 
 

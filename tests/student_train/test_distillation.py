@@ -12,41 +12,24 @@ import torch
 import miniend
 from miniend.signals.t5 import shift_right
 from miniend.student_train.batch import Batch
-from miniend.student_train.config import TrainConfig
 from miniend.student_train.distillation import Distillation
 from miniend.student_train.objective import build_objective
 from miniend.student_train.student import build_student
 from miniend.student_train.teacher_signals import TeacherSignals
 from support.batches import batch_of
-from support.setups import set_up_alone, sums_of
+from support.setups import OBJECTIVES, set_up_named, sums_of
 
 SELF = ("query", "key", "value")
 HEADS = 4
-OBJECTIVES = {
-    "scratch": ("scratch", True, "qk"),
-    "logits": ("logits", True, "qk"),
-    "minilm": ("minilm", True, "qk"),
-    "implicit": ("implicit", True, "qk"),
-    "d by qk": ("miniend-d", True, "qk"),
-    "d by qq_kk_vv": ("miniend-d", True, "qq_kk_vv"),
-    "e": ("miniend-e", True, "qk"),
-    "d by qk without logits": ("miniend-d", False, "qk"),
-    "d by qq_kk_vv without logits": ("miniend-d", False, "qq_kk_vv"),
-    "e without logits": ("miniend-e", False, "qk"),
-}
 EACH = pytest.mark.parametrize("name", OBJECTIVES)
 SITE_OF = {"decoder_self": "decoder.self", "encoder_self": "encoder.self", "cross": "decoder.cross"}
 
 
 def prepare(cache, name, size="2L64H", **settings):
-    """A run's parts for an objective of the table above."""
-    objective, logits, cross = OBJECTIVES[name]
-    built = build_objective(objective, logits, cross, settings.pop("weight", ()))
-    settings = {"relation_heads": HEADS, "device": "cpu", **settings}
+    """A run's parts for an objective of the table; a student to go on from has its own size."""
     if "init" not in settings:
         settings["size"] = size
-    config = TrainConfig(cache=cache.path, output=cache.path.local / "unused", **settings)
-    return set_up_alone(config, cache, built)
+    return set_up_named(cache, name, **{"relation_heads": HEADS, **settings})
 
 
 def examples_of(setup, numbers):

@@ -9,30 +9,13 @@ from transformers import modeling_layers
 import miniend
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.loader import in_order
-from miniend.student_train.objective import build_objective
 from miniend.student_train.train import train_student
-from support.setups import set_up_alone, sums_of
-
-OBJECTIVES = {
-    "scratch": ("scratch", True, "qk"),
-    "logits": ("logits", True, "qk"),
-    "minilm": ("minilm", True, "qk"),
-    "implicit": ("implicit", True, "qk"),
-    "d by qk": ("miniend-d", True, "qk"),
-    "d by qq_kk_vv without logits": ("miniend-d", False, "qq_kk_vv"),
-    "e": ("miniend-e", True, "qk"),
-    "e without logits": ("miniend-e", False, "qk"),
-}
+from support.setups import OBJECTIVES, set_up_named, sums_of
 
 
 def prepare(home, name, **settings):
-    """A run's parts for an objective of the table above."""
-    cache = miniend.open_cache(home / "cache")
-    objective, logits, cross = OBJECTIVES[name]
-    built = build_objective(objective, logits, cross, ())
-    settings = {"size": "3L32H", "relation_heads": 4, "device": "cpu", **settings}
-    config = TrainConfig(cache=cache.path, output=home / "unused", **settings)
-    return set_up_alone(config, cache, built)
+    """A run's parts for an objective of the table."""
+    return set_up_named(miniend.open_cache(home / "cache"), name, **{"size": "3L32H", **settings})
 
 
 def step(setup, bf16=False):

@@ -1,5 +1,6 @@
 """Signals and kills: a signal ends in a checkpoint of the step in hand, a kill costs the steps since the last one."""
 
+import math
 import os
 import random
 import shutil
@@ -10,25 +11,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from miniend.errors import TrainingError
 from miniend.stopping import Terminated, stoppable
 from miniend.student_train import held_out, train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
-from support.runs import metrics, same_weights
+from support.runs import RUN, metrics, same_weights
 
-SETTINGS = {
-    "size": "2L32H",
-    "objective": "miniend-d",
-    "steps": 10,
-    "batch_size": 4,
-    "log_every": 1,
-    "save_every": 4,
-    "eval_every": 5,
-    "warmup_steps": 2,
-    "relation_heads": 4,
-    "device": "cpu",
-}
+SETTINGS = {**RUN, "objective": "miniend-d"}
 
 
 def quiet(_line):
@@ -78,6 +70,23 @@ def test_a_signal_in_a_step_ends_in_a_checkpoint_of_that_step(
     assert not (tmp_path / "model.safetensors").exists()
     train_student(config(ragged_home, tmp_path), quiet)
     see_the_same(tmp_path, unbroken)
+
+
+def test_a_loss_that_is_not_finite_is_told_though_a_signal_came_in_its_step(ragged_home, tmp_path, monkeypatch):
+    """Whoever only reads that it was terminated starts it again, on the next machine that may be taken away."""
+    one_step = train.train_step
+
+    def poisoned(runs, batches, processes):
+        if runs[0].state.step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+            with torch.no_grad():
+                runs[0].setup.student.shared.weight[5:] = math.nan
+        return one_step(runs, batches, processes)
+
+    monkeypatch.setattr(train, "train_step", poisoned)
+    with pytest.raises((TrainingError, Terminated), match=r"not finite at step 7 \(loss nan"), stoppable():
+        train_student(config(ragged_home, tmp_path), quiet)
+    assert checkpoints(tmp_path) == ["step-00000004"]
 
 
 def restore_signals():

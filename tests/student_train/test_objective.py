@@ -20,7 +20,7 @@ TABLE = {
 
 
 @pytest.fixture(scope="module")
-def poor_caches(one_thread, tmp_path_factory):
+def poor_caches(tmp_path_factory):
     """One cache without logits, and one whose only relations are those of two decoder layers."""
     folder = tmp_path_factory.mktemp("poor")
     build_tiny_cache(folder, cache=folder / "no-logits", logits="none", validation_examples=0)

@@ -30,20 +30,9 @@ from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
-from support.runs import TIMING, metrics, same_weights, weights
+from support.runs import RUN, TIMING, metrics, same_weights, weights
 from support.tiny_cache import DUMP, PAIRS, build_tiny_cache
 
-RUN = {
-    "size": "2L32H",
-    "steps": 10,
-    "batch_size": 4,
-    "log_every": 1,
-    "save_every": 4,
-    "eval_every": 5,
-    "warmup_steps": 2,
-    "relation_heads": 4,
-    "device": "cpu",
-}
 KILLED = """
 import os, signal, sys, torch
 from pathlib import Path

@@ -1,10 +1,22 @@
-"""Comparing what training runs leave behind."""
+"""Settings of short training runs, and comparing what they leave behind."""
 
 import json
 
 import torch
 from safetensors.torch import load_file
 
+RUN = {
+    "size": "2L32H",
+    "steps": 10,
+    "batch_size": 4,
+    "log_every": 1,
+    "save_every": 4,
+    "eval_every": 5,
+    "warmup_steps": 2,
+    "relation_heads": 4,
+    "device": "cpu",
+}
+"""Ten steps: checkpoints after 4 and 8, evaluations after 5 and 10."""
 TIMING = {"tokens_per_second", "step_seconds", "data_wait_seconds"}
 
 

@@ -2,11 +2,34 @@
 
 import torch
 
-from miniend.student_train.objective import required_codecs
+from miniend.student_train.config import TrainConfig
+from miniend.student_train.objective import build_objective, required_codecs
 from miniend.student_train.processes import Processes
 from miniend.student_train.setup import open_feed, set_up
 from miniend.student_train.student_run import StudentRun
 from miniend.student_train.train import train_step
+
+OBJECTIVES = {
+    "scratch": ("scratch", True, "qk"),
+    "logits": ("logits", True, "qk"),
+    "minilm": ("minilm", True, "qk"),
+    "implicit": ("implicit", True, "qk"),
+    "d by qk": ("miniend-d", True, "qk"),
+    "d by qq_kk_vv": ("miniend-d", True, "qq_kk_vv"),
+    "e": ("miniend-e", True, "qk"),
+    "d by qk without logits": ("miniend-d", False, "qk"),
+    "d by qq_kk_vv without logits": ("miniend-d", False, "qq_kk_vv"),
+    "e without logits": ("miniend-e", False, "qk"),
+}
+"""Every objective in all its forms: its name, with logits or not, and the cross relation."""
+
+
+def set_up_named(cache, name, weight=(), **settings):
+    """The setup of one student for an objective of the table above, with 4 relation heads unless told otherwise."""
+    built = build_objective(*OBJECTIVES[name], weight)
+    settings = {"relation_heads": 4, "device": "cpu", **settings}
+    config = TrainConfig(cache=cache.path, output=cache.path.local / "unused", **settings)
+    return set_up_alone(config, cache, built)
 
 
 def set_up_alone(config, cache, objective):

@@ -51,14 +51,6 @@ def material(tmp_path_factory):
     return SimpleNamespace(root=root, corpus=corpus, teacher=build_tiny_t5(root / "teacher", tokenizer, layers=(1, 1)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def threads():
-    """A dump sets the thread count of its process."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def alone(material):
     """The cache of one process that nobody disturbs."""
