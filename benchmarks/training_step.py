@@ -80,7 +80,7 @@ def compare(asked: argparse.Namespace, size: str, run: StudentRun, processes: Pr
     error = stdev(pairs) / len(pairs) ** 0.5 if len(pairs) > 1 else math.nan
     print(
         f"{size}: {median(plain):.3f} s a step from memory; from the cache {median(pairs):.3f} times that (median of "
-        f"{len(pairs)} pairs from {min(pairs):.3f} to {max(pairs):.3f}, mean {fmean(pairs):.3f} with a standard error of {error:.3f}); "
+        f"{len(pairs)} pairs from {min(pairs):.3f} to {max(pairs):.3f}; mean {fmean(pairs):.3f}, standard error {error:.3f}); "
         f"waiting {median(waits):.2%}, basis products {median(products):.2%}; first step after {first:.2f} s",
         flush=True,
     )
