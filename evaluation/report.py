@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .glue import glue_score
 from .records import FACTS, MODEL, RESULTS, Document, read_record, write_record
-from .scores import glue_score, spread
+from .scores import spread
 from .tasks import TASKS
 
 

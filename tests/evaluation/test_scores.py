@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from miniend.errors import ConfigurationError
-from miniend.evaluation.scores import glue_score, score, spread
-from miniend.evaluation.tasks import GLUE_EIGHT
+from miniend.evaluation.glue import GLUE_EIGHT, glue_score
+from miniend.evaluation.scores import score, spread
 
 
 def counts(labels, predictions):
