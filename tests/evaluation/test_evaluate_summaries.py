@@ -1,10 +1,11 @@
 """A judgement on summaries from end to end: what is learnt, scored, kept, and run again."""
 
 import json
+import sys
 
 import pytest
 
-from miniend.errors import CheckpointError, CorpusError, RunMismatchError
+from miniend.errors import CheckpointError, ConfigurationError, CorpusError, RunMismatchError
 from miniend.evaluation import evaluate as module
 from miniend.evaluation.evaluate import EvaluateConfig, evaluate
 from miniend.evaluation.protocol import Predictions
@@ -68,7 +69,9 @@ def test_summaries_that_can_be_learnt_are_learnt(config, tmp_path):
     assert sum(a == b for a, b in zip(record["predictions"]["xsum"], right, strict=True)) >= 10
     assert said[0].startswith("xsum, seed 0: xsum rouge1 ")
     assert results["glue_score"] is None
-    assert any(line.split()[:2] == ["xsum", "rougeLsum"] for line in describe(results))
+    lines = describe(results)
+    assert lines[0].endswith(", protocol head; summaries as text")
+    assert any(line.split()[:2] == ["xsum", "rougeLsum"] for line in lines)
 
 
 def test_the_learning_rate_is_the_best_by_rouge_on_a_part_of_train(config, fake, tmp_path):
@@ -143,10 +146,6 @@ def test_a_part_of_the_development_set_is_drawn_once(config, monkeypatch):
 
 def test_a_library_that_is_missing_is_told_first(config, monkeypatch, tmp_path):
     """And not after hours of training."""
-    import sys
-
-    from miniend.errors import ConfigurationError
-
     monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
     with pytest.raises(ConfigurationError, match="rouge-score"):
         evaluate(config(data=tmp_path / "nowhere"), silent)
