@@ -380,21 +380,26 @@ def evaluate(
     model: Annotated[str, Opt(help="Folder or hub name of any T5-family checkpoint, trained here or not.")],
     task: Annotated[
         list[str],
-        Opt(help="glue/sst2, mrpc, stsb, qqp, mnli (both development sets), qnli, rte, cola or wnli; repeatable."),
+        Opt(
+            help="glue/sst2, mrpc, stsb, qqp, mnli (both development sets), qnli, rte, cola or wnli; summarize/cnn_dailymail, "
+            "xsum, scitldr, or pairs: any texts with summaries in columns source/target, document/summary, article/highlights "
+            "or text/summary. Repeatable."
+        ),
     ],
     output: Annotated[Path, Opt(help="Directory for the results. Seeds that are already there are not run again.")],
     data: Annotated[
         Path | None,
         Opt(
             help="Folder with train and dev as .tsv, .csv or .jsonl, itself or in a folder named after the task; or one such "
-            "file, of which a tenth becomes the development set. From the hub unless given.",
+            "file, of which a tenth becomes the development set. From the hub unless given; summarize/pairs needs it.",
             show_default=False,
         ),
     ] = None,
     protocol: Annotated[
         TaskProtocol,
         Opt(
-            help="head: a new head on encoder and decoder, which read the same text. text: T5's prompts and label words."
+            help="head: a new head on encoder and decoder, which read the same text. text: T5's prompts and label words. "
+            "Summaries are text in either."
         ),
     ] = TaskProtocol.HEAD,
     seeds: Annotated[int, Opt(help="Fine-tunings per task, seeds 0, 1, ...; may be raised later.")] = 3,
@@ -403,19 +408,35 @@ def evaluate(
         list[float] | None,
         Opt(
             help="Repeatable: the best on a tenth of train is taken; a single one is taken untried. "
-            "1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for text unless given.",
+            "1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for text and summaries unless given.",
             show_default=False,
         ),
     ] = None,
     batch_size: Annotated[int, Opt(help="Examples per step.")] = 32,
-    max_length: Annotated[int, Opt(help="Tokens of an input; longer ones are shortened.")] = 128,
+    max_length: Annotated[
+        int | None,
+        Opt(
+            help="Tokens of an input; longer ones are shortened. 128 for GLUE and 512 for texts to summarise unless given.",
+            show_default=False,
+        ),
+    ] = None,
+    max_summary_length: Annotated[
+        int, Opt(help="Tokens of a summary; longer ones to learn from are cut, and none longer is generated.")
+    ] = 128,
     train_examples: Annotated[
         int | None, Opt(help="Train on so many examples, drawn once; on all unless given.", show_default=False)
+    ] = None,
+    eval_examples: Annotated[
+        int | None,
+        Opt(
+            help="Score on so many examples of each development set, drawn once; on all unless given.",
+            show_default=False,
+        ),
     ] = None,
     bf16: Annotated[bool, Opt("--bf16", help="bfloat16 autocast.")] = False,
     device: Annotated[str, Opt(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Judge a model: fine-tune it on tasks of GLUE and score it over several seeds. Run it again to resume."""
+    """Judge a model: fine-tune it on GLUE or summarisation and score it over several seeds. Run it again to resume."""
     from .evaluation.evaluate import EvaluateConfig
     from .evaluation.evaluate import evaluate as run
     from .evaluation.report import describe
@@ -431,7 +452,9 @@ def evaluate(
         learning_rates=tuple(learning_rate or ()),
         batch_size=batch_size,
         max_length=max_length,
+        max_summary_length=max_summary_length,
         train_examples=train_examples,
+        eval_examples=eval_examples,
         bf16=bf16,
         device=device,
     )

@@ -12,6 +12,9 @@ from ..pretrained import load_pretrained
 from ..progress import quiet_transformers
 from ..signals.t5 import restore_head_scale
 
+ENCODED_AT_ONCE = 1000
+"""Texts; a tokenizer keeps about 100 bytes for every token until it is done."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -29,11 +32,15 @@ class Checkpoint:
             found.update(tensor.contiguous().view(torch.uint8).numpy().data)
         return found.hexdigest()
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        """Token ids without special ones: a text that spells out "</s>" ends nothing, such ids are dropped."""
+    def encode(self, texts: list[str], longest: int | None = None) -> list[list[int]]:
+        """Token ids without special ones, no more than `longest` of a text; a text that spells out "</s>" ends nothing."""
         control = {self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
-        encoded = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        return [[token for token in row if token not in control] for row in encoded]
+        rows: list[list[int]] = []
+        for start in range(0, len(texts), ENCODED_AT_ONCE):
+            part = texts[start : start + ENCODED_AT_ONCE]
+            encoded = self.tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
+            rows += [[token for token in row if token not in control][:longest] for row in encoded]
+        return rows
 
 
 def load_checkpoint(name: str) -> Checkpoint:

@@ -1,9 +1,9 @@
 """Judging a checkpoint: for every task choose a learning rate on a part of train, fine-tune with every seed, score, sum up."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -11,18 +11,23 @@ from ..devices import choose_device
 from ..errors import ConfigurationError, TrainingError
 from ..progress import Say, duration
 from .checkpoint import Checkpoint, load_checkpoint
-from .examples import LabelledExample, TaskData, draw, split_off
+from .examples import TaskData, draw, split_off
 from .facts import model_facts
 from .fine_tuning import FineTuning, fine_tune_and_predict
-from .protocols import PROTOCOLS, Predictions, TaskProtocol
+from .protocol import Predictions
+from .protocols import PROTOCOLS, protocol_class, protocol_for
 from .records import FACTS, MODEL, SETTINGS, Document, claim, read_record, write_record
 from .report import write_results
-from .scores import score
 from .sources import load_task
-from .tasks import Task, find_task
+from .task import Task
+from .tasks import find_task
 
-LEARNING_RATES = {"head": (1e-4, 2e-4, 3e-4), "text": (1e-4, 3e-4, 1e-3)}
 SEARCH_SEED = 0
+LEAST = {
+    **dict.fromkeys(("seeds", "epochs", "batch_size", "train_examples", "eval_examples"), 1),
+    **dict.fromkeys(("max_length", "max_summary_length"), 8),
+}
+"""Settings that are numbers -> the smallest that makes sense."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +35,8 @@ class EvaluateConfig:
     """What is judged, on what, and how.
 
     `learning_rates` are those to choose from, the protocol's own where there are none; a single one is not tried first.
+    `protocol` is that of tasks with labels; summaries are always text. `max_length` (128 for labels and 512 for summaries unless
+    given) and `max_summary_length` count tokens with EOS. `eval_examples` are drawn from each development set once.
     Raises ConfigurationError for what cannot work.
     """
 
@@ -42,19 +49,18 @@ class EvaluateConfig:
     epochs: int = 3
     learning_rates: tuple[float, ...] = ()
     batch_size: int = 32
-    max_length: int = 128
+    max_length: int | None = None
+    max_summary_length: int = 128
     train_examples: int | None = None
     eval_examples: int | None = None
     bf16: bool = False
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "epochs", "batch_size", "train_examples"):
+        for name, least in LEAST.items():
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigurationError(f"--{name.replace('_', '-')} should be at least 1, not {value}")
-        if self.max_length < 8:
-            raise ConfigurationError(f"--max-length should be at least 8, not {self.max_length}")
+            if value is not None and value < least:
+                raise ConfigurationError(f"--{name.replace('_', '-')} should be at least {least}, not {value}")
         if self.protocol not in PROTOCOLS:
             raise ConfigurationError(f"unknown protocol {self.protocol!r}; expected {' or '.join(PROTOCOLS)}")
         if not self.tasks:
@@ -64,10 +70,9 @@ class EvaluateConfig:
         for task in self.tasks:
             find_task(task)
 
-    @property
-    def rates(self) -> tuple[float, ...]:
-        """The learning rates to choose from, smallest first."""
-        return tuple(sorted(set(self.learning_rates or LEARNING_RATES[self.protocol])))
+    def rates(self, task: Task[Any, Any]) -> tuple[float, ...]:
+        """The learning rates that are tried for a task, the smallest first."""
+        return tuple(sorted(set(self.learning_rates or protocol_class(task, self.protocol).learning_rates)))
 
 
 def evaluate(config: EvaluateConfig, say: Say) -> Document:
@@ -78,8 +83,9 @@ def evaluate(config: EvaluateConfig, say: Say) -> Document:
     """
     device = _device(config.device)
     tasks = [find_task(name) for name in dict.fromkeys(config.tasks)]
+    for task in tasks:
+        task.require_libraries()
     data = {task.name: load_task(task, config.data, say) for task in tasks}
-    score("accuracy", [0.0], [0.0])  # fails now, and not after hours, where the libraries are missing
     checkpoint = load_checkpoint(config.model)
     identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
     claim(config.output / MODEL, identity, beside={"model": config.model})
@@ -104,13 +110,21 @@ class _TaskRun:
     """One task's search and seeds."""
 
     def __init__(
-        self, config: EvaluateConfig, task: Task, checkpoint: Checkpoint, data: TaskData, device: torch.device, say: Say
+        self,
+        config: EvaluateConfig,
+        task: Task[Any, Any],
+        checkpoint: Checkpoint,
+        data: TaskData[Any],
+        device: torch.device,
+        say: Say,
     ) -> None:
         self._config, self._task, self._device, self._say = config, task, device, say
         self._folder = config.output / task.name
-        self._protocol: TaskProtocol = PROTOCOLS[config.protocol](task, checkpoint, config.max_length)
+        self._protocol = protocol_for(task, config.protocol, checkpoint, config.max_length, config.max_summary_length)
+        self._rates = config.rates(task)
+        self._digest = data.digest()
         self._train = draw(data.train, config.train_examples)
-        self._data = TaskData(data.train, {k: draw(v, config.eval_examples) for k, v in data.development.items()})
+        self._development = {name: draw(part, config.eval_examples) for name, part in data.development.items()}
 
     def finish(self) -> None:
         """Make every record that is missing."""
@@ -123,13 +137,13 @@ class _TaskRun:
                 self._say(f"{self._task.name}, seed {seed}: {self._shown(record)}, {duration(record['seconds'])}")
 
     def _settings(self) -> Document:
-        names = ("epochs", "batch_size", "max_length", "train_examples", "bf16")
+        names = ("epochs", "batch_size", "train_examples", "eval_examples", "bf16")
         settings = {name: getattr(self._config, name) for name in names}
-        return settings | {"learning_rates": self._config.rates, "data": self._data.digest()}
+        return settings | self._protocol.settings | {"learning_rates": self._rates, "data": self._digest}
 
     def _choose_rate(self) -> float:
         """The rate with the best score on the held-out part of train, of equals the smallest; a single one is taken as it is."""
-        rates = self._config.rates
+        rates = self._rates
         if len(rates) == 1:
             return rates[0]
         found = {rate: self._try_rate(rate)["score"] for rate in rates}
@@ -145,11 +159,11 @@ class _TaskRun:
         path = self._folder / f"learning-rate-{rate:g}.json"
         if (record := read_record(path)) is not None:
             return record
-        rest, held_out = split_off(self._train)
+        rest, held_out = split_off(self._train, self._task.held_out_most)
         metric = self._task.metrics[0]
         try:
             found = self._fine_tune(rest, {"held_out": held_out}, rate, SEARCH_SEED)["held_out"]
-            value = score(metric, [example.label for example in held_out], found.labels)
+            value = self._task.scores(held_out, found.answers)[metric]
         except TrainingError:
             value = None
         shown = "not finite" if value is None else f"{metric} {value:.1f}"
@@ -158,23 +172,20 @@ class _TaskRun:
 
     def _run_seed(self, rate: float, seed: int) -> Document:
         started = perf_counter()
-        found = self._fine_tune(self._train, self._data.development, rate, seed)
+        found = self._fine_tune(self._train, self._development, rate, seed)
+        scores = {name: self._task.scores(part, found[name].answers) for name, part in self._development.items()}
         return {
             "seed": seed,
             "learning_rate": rate,
             "seconds": perf_counter() - started,
-            "scores": {name: self._scores(name, one) for name, one in found.items()},
+            "scores": scores,
             "unreadable": {name: one.unreadable for name, one in found.items()},
-            "predictions": {name: one.labels for name, one in found.items()},
+            "predictions": {name: one.answers for name, one in found.items()},
         }
 
-    def _scores(self, name: str, found: Predictions) -> dict[str, float]:
-        labels = [example.label for example in self._data.development[name]]
-        return {metric: score(metric, labels, found.labels) for metric in self._task.metrics}
-
     def _fine_tune(
-        self, train: Sequence[LabelledExample], development: dict[str, list[LabelledExample]], rate: float, seed: int
-    ) -> dict[str, Predictions]:
+        self, train: list[Any], development: dict[str, list[Any]], rate: float, seed: int
+    ) -> dict[str, Predictions[Any]]:
         settings = FineTuning(
             learning_rate=rate,
             epochs=self._config.epochs,

@@ -14,8 +14,9 @@ import torch
 
 from ..errors import TrainingError
 from ..progress import progress_bar, quiet_transformers
-from .examples import LabelledExample
-from .protocols import Predictions, TaskProtocol
+from .examples import ExampleT
+from .protocol import Predictions, TaskProtocol
+from .task import AnswerT
 
 WEIGHT_DECAY, CLIP, WARMUP_SHARE = 0.01, 5.0, 0.1
 
@@ -67,12 +68,12 @@ class FineTuning:
 
 
 def fine_tune_and_predict(
-    protocol: TaskProtocol,
-    train: Sequence[LabelledExample],
-    development: Mapping[str, Sequence[LabelledExample]],
+    protocol: TaskProtocol[ExampleT, AnswerT],
+    train: Sequence[ExampleT],
+    development: Mapping[str, Sequence[ExampleT]],
     settings: FineTuning,
     title: str,
-) -> dict[str, Predictions]:
+) -> dict[str, Predictions[AnswerT]]:
     """Fine-tune a fresh model and predict every development set, by name; the model is dropped.
 
     Raises TrainingError where the loss is not finite.
@@ -94,7 +95,7 @@ def fine_tune_and_predict(
 
 
 def _bar_callback(title: str) -> Any:
-    """A callback that shows the steps as the house's bar, and nothing where there is no terminal."""
+    """A callback that shows steps and predictions as the house's bar, and nothing where there is no terminal."""
     from transformers import TrainerCallback
 
     class Bar(TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -107,6 +108,20 @@ def _bar_callback(title: str) -> Any:
             self.bar.update(1)
 
         def on_train_end(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
+            self._close()
+
+        def on_prediction_step(
+            self, _arguments: Any, _state: Any, _control: Any, eval_dataloader: Any, **_others: Any
+        ) -> None:
+            if self.bar is None:
+                self.bar = progress_bar(f"{title}, predictions", len(eval_dataloader), "batch")
+            self.bar.update(1)
+
+        def on_predict(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
+            self._close()
+
+        def _close(self) -> None:
             self.bar.close()
+            self.bar = None
 
     return Bar()

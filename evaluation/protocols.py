@@ -10,8 +10,7 @@ the task counts as wrong.
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,42 +18,25 @@ import torch
 from ..signals.t5 import ARCHITECTURES
 from .checkpoint import Checkpoint
 from .examples import LabelledExample
-from .tasks import Task
+from .generation import GeneratingProtocol
+from .glue_task import GlueTask
+from .protocol import Feature, Predictions, TaskProtocol
+from .summary_protocol import SummaryProtocol
+from .task import Task
 
-Feature = dict[str, Any]
+LABELLED_LENGTH, SUMMARISED_LENGTH = 128, 512
 UNWANTED_OUTPUTS = ["past_key_values", "encoder_last_hidden_state"]
 """Of the head's forward; Trainer would gather them over the whole development set."""
 
 
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """A label per example, and how many answers could not be understood and were set to a wrong one."""
-
-    labels: list[float]
-    unreadable: int
-
-
-class TaskProtocol(Protocol):
-    """What fine-tuning needs to know of a protocol."""
-
-    def fresh_model(self, seed: int) -> Any:
-        """A copy of the checkpoint to fine-tune; weights that it lacks are drawn from the seed."""
-
-    def features(self, examples: Sequence[LabelledExample], targets: bool) -> list[Feature]:
-        """Token ids per example, with labels where targets are wanted."""
-
-    def trainer(self, model: Any, arguments: Any, train: list[Feature]) -> Any:
-        """A transformers Trainer of the model."""
-
-    def predict(self, trainer: Any, examples: Sequence[LabelledExample]) -> Predictions:
-        """What the trained model says; the examples' labels serve to set unreadable answers to wrong ones only."""
-
-
-class HeadProtocol:
+class HeadProtocol(TaskProtocol[LabelledExample, float]):
     """A classification or regression head on encoder and decoder."""
 
-    def __init__(self, task: Task, checkpoint: Checkpoint, max_length: int) -> None:
+    learning_rates: ClassVar[tuple[float, ...]] = (1e-4, 2e-4, 3e-4)
+
+    def __init__(self, task: GlueTask, checkpoint: Checkpoint, max_length: int) -> None:
         self._task, self._checkpoint, self._max_length = task, checkpoint, max_length
+        self.settings = {"max_length": max_length}
 
     def fresh_model(self, seed: int) -> Any:
         """The checkpoint's encoder and decoder below a head drawn from the seed."""
@@ -94,7 +76,7 @@ class HeadProtocol:
         collator = DataCollatorWithPadding(self._checkpoint.tokenizer)
         return Trainer(model=model, args=arguments, train_dataset=train, data_collator=collator)
 
-    def predict(self, trainer: Any, examples: Sequence[LabelledExample]) -> Predictions:
+    def predict(self, trainer: Any, examples: Sequence[LabelledExample]) -> Predictions[float]:
         """The largest logit's class, or the similarity as the head says it."""
         found = trainer.predict(self.features(examples, targets=False), ignore_keys=UNWANTED_OUTPUTS).predictions
         logits = np.asarray(found, np.float64)
@@ -102,16 +84,14 @@ class HeadProtocol:
         return Predictions([float(value) for value in chosen], 0)
 
 
-class TextProtocol:
+class TextProtocol(GeneratingProtocol[LabelledExample, float]):
     """Prompt in, label word out."""
 
-    def __init__(self, task: Task, checkpoint: Checkpoint, max_length: int) -> None:
-        self._task, self._checkpoint, self._max_length = task, checkpoint, max_length
+    learning_rates: ClassVar[tuple[float, ...]] = (1e-4, 3e-4, 1e-3)
 
-    def fresh_model(self, seed: int) -> Any:
-        """A copy of the checkpoint; nothing of it is drawn."""
-        torch.manual_seed(seed)
-        return copy.deepcopy(self._checkpoint.model)
+    def __init__(self, task: GlueTask, checkpoint: Checkpoint, max_length: int) -> None:
+        self._task, self._checkpoint, self._max_length = task, checkpoint, max_length
+        self.settings = {"max_length": max_length}
 
     def features(self, examples: Sequence[LabelledExample], targets: bool) -> list[Feature]:
         """`input_ids` of the prompt and EOS, cut at the end where it is too long; `labels` of the answer and EOS."""
@@ -124,29 +104,13 @@ class TextProtocol:
                 feature["labels"] = [*answer, eos]
         return features
 
-    def trainer(self, model: Any, arguments: Any, train: list[Feature]) -> Any:
-        """A Seq2SeqTrainer that generates when it predicts."""
-        from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer
-
-        arguments.predict_with_generate = True
-        collator = DataCollatorForSeq2Seq(self._checkpoint.tokenizer)
-        return Seq2SeqTrainer(model=model, args=arguments, train_dataset=train, data_collator=collator)
-
-    def predict(self, trainer: Any, examples: Sequence[LabelledExample]) -> Predictions:
+    def predict(self, trainer: Any, examples: Sequence[LabelledExample]) -> Predictions[float]:
         """Greedy answers, no longer than the longest of the task and EOS."""
-        from transformers import DataCollatorWithPadding
-
         longest = max(map(len, self._checkpoint.encode(self._task.answers()))) + 1
         features = self.features(examples, targets=False)
-        trainer.data_collator = DataCollatorWithPadding(
-            self._checkpoint.tokenizer
-        )  # that of training adds empty labels
-        found = trainer.predict(features, max_new_tokens=longest, num_beams=1, do_sample=False).predictions
-        tokenizer = self._checkpoint.tokenizer
-        texts = tokenizer.batch_decode(np.where(found < 0, tokenizer.pad_token_id, found), skip_special_tokens=True)
-        return self.understood(texts, examples)
+        return self.understood(self.generate(trainer, features, max_new_tokens=longest, num_beams=1), examples)
 
-    def understood(self, texts: Sequence[str], examples: Sequence[LabelledExample]) -> Predictions:
+    def understood(self, texts: Sequence[str], examples: Sequence[LabelledExample]) -> Predictions[float]:
         """The labels that answers stand for, a wrong one where they stand for none."""
         read = [self._task.understand(text) for text in texts]
         pairs = zip(read, examples, strict=True)
@@ -155,6 +119,20 @@ class TextProtocol:
 
 
 PROTOCOLS: dict[str, type[HeadProtocol] | type[TextProtocol]] = {"head": HeadProtocol, "text": TextProtocol}
+
+
+def protocol_class(task: Task[Any, Any], name: str) -> type[TaskProtocol[Any, Any]]:
+    """The named protocol's class for a task with labels; a summary is always text."""
+    return PROTOCOLS[name] if isinstance(task, GlueTask) else SummaryProtocol
+
+
+def protocol_for(
+    task: Task[Any, Any], name: str, checkpoint: Checkpoint, max_length: int | None, max_summary_length: int
+) -> TaskProtocol[Any, Any]:
+    """The named protocol of a task with labels; a summary is always text. Inputs have 128 and 512 tokens unless said."""
+    if isinstance(task, GlueTask):
+        return PROTOCOLS[name](task, checkpoint, max_length or LABELLED_LENGTH)
+    return SummaryProtocol(checkpoint, max_length or SUMMARISED_LENGTH, max_summary_length)
 
 
 def shorten(parts: Sequence[list[int]], room: int) -> list[list[int]]:

@@ -1,11 +1,13 @@
 """An output directory summed up: means and standard deviations over seeds, the GLUE score, and lines for people."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .glue import glue_score
 from .records import FACTS, MODEL, RESULTS, Document, read_record, write_record
-from .scores import glue_score, spread
+from .scores import spread
+from .summaries import SummaryTask
 from .tasks import TASKS
 
 
@@ -31,7 +33,7 @@ def describe(results: Mapping[str, Any]) -> list[str]:
     """The table of `results.json`: what the model costs, then a line per result and metric."""
     facts = results["facts"]
     lines = [
-        f"{results['model']}, protocol {results['protocol']}",
+        f"{results['model']}, protocol {results['protocol']}{_beside(results['tasks'])}",
         f"{facts['parameters'] / 1e6:.1f} M parameters, {facts['parameters_without_embeddings'] / 1e6:.1f} M without embeddings; "
         f"{facts['gflops']:.3g} GFLOPs (one per multiply-add, 128 + 128 positions)",
         f"{facts['latency_ms']:.1f} ms for one example, {facts['examples_per_second']:.1f} examples/s ({facts['device']})",
@@ -48,6 +50,11 @@ def describe(results: Mapping[str, Any]) -> list[str]:
         if task["unreadable"]:
             lines.append(f"{name}: {task['unreadable']} answers, over all seeds, were no label and counted as wrong")
     return lines
+
+
+def _beside(names: Iterable[str]) -> str:
+    """What has another protocol than the one that was asked for."""
+    return "; summaries as text" if any(isinstance(TASKS[name], SummaryTask) for name in names) else ""
 
 
 def _seeds(folder: Path) -> list[Document]:

@@ -1,18 +1,17 @@
-"""Scores of predictions, in per cent, by scikit-learn and scipy; the GLUE score over a model's results.
+"""Scores of predicted labels, in per cent, by scikit-learn and scipy; the spread of any score over seeds.
 
 F1 is that of the positive class, Matthews and the correlations are times 100, as tables of GLUE print them.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigurationError
-from .tasks import GLUE_EIGHT
 
 
 def score(metric: str, labels: Sequence[float], predictions: Sequence[float]) -> float:
@@ -78,13 +77,3 @@ METRICS: dict[str, Callable[[Any, Any], float]] = {
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """Mean, sample standard deviation (None of a single value) and the values of a score over seeds."""
     return {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else None, "values": list(values)}
-
-
-def glue_score(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> float | None:
-    """The plain mean of the paper's eight numbers; None while one of them is missing.
-
-    `results` is result name -> metric -> `spread`.
-    """
-    if not set(GLUE_EIGHT) <= set(results):
-        return None
-    return fmean(results[name][metric]["mean"] for name, metric in GLUE_EIGHT.items())

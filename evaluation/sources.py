@@ -5,22 +5,20 @@ from pathlib import Path
 
 from ..errors import CorpusError
 from ..progress import Say
-from .examples import LabelledExample, TaskData, labelled_examples, split_off
+from .examples import ExampleT, TaskData, split_off
 from .tables import READERS, read_table
-from .tasks import Task
-
-HUB_NAME = "nyu-mll/glue"
+from .task import AnswerT, Task
 
 
-def load_task(task: Task, data: Path | None, say: Say) -> TaskData:
+def load_task(task: Task[ExampleT, AnswerT], data: Path | None, say: Say) -> TaskData[ExampleT]:
     """The training and development examples of a task.
 
     Without `data` from the hub, through `datasets`. A folder holds `train` and `dev` or `validation` (MNLI: `dev_matched` and
-    `dev_mismatched`, or `validation_...`) as .tsv, .csv or .jsonl, itself or in a folder named after the task. Of one file, a
-    tenth is held out as development set. Raises CorpusError for what is missing, empty or not of the task.
+    `dev_mismatched`, or `validation_...`; summaries: `val` too) as .tsv, .csv or .jsonl, itself or in a folder named after the
+    task. Of one file, a tenth is held out as development set. Raises CorpusError for what is missing, empty or not of the task.
     """
     if data is None:
-        return _from_hub(task)
+        return _from_hub(task, say)
     if data.is_file():
         return _from_file(task, data, say)
     if not data.is_dir():
@@ -30,7 +28,7 @@ def load_task(task: Task, data: Path | None, say: Say) -> TaskData:
     return TaskData(_read(task, _find(folder, ("train",)), say), development)
 
 
-def _from_file(task: Task, path: Path, say: Say) -> TaskData:
+def _from_file(task: Task[ExampleT, AnswerT], path: Path, say: Say) -> TaskData[ExampleT]:
     if path.suffix not in READERS:
         raise CorpusError(f"{path}: expected a file of {', '.join(READERS)}")
     train, held_out = split_off(_read(task, path, say))
@@ -38,7 +36,7 @@ def _from_file(task: Task, path: Path, say: Say) -> TaskData:
     return TaskData(train, dict.fromkeys(task.development, held_out))
 
 
-def _task_folder(task: Task, data: Path) -> Path:
+def _task_folder(task: Task[ExampleT, AnswerT], data: Path) -> Path:
     """`data` itself where it holds a training file, else the folder in it that is named after the task."""
     if _candidates(data, ("train",)):
         return data
@@ -74,26 +72,29 @@ def _listing(folder: Path) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "nothing"
 
 
-def _read(task: Task, path: Path, say: Say) -> list[LabelledExample]:
-    return labelled_examples(task, read_table(path, task.headerless, say), str(path))
+def _read(task: Task[ExampleT, AnswerT], path: Path, say: Say) -> list[ExampleT]:
+    return task.examples(read_table(path, task.headerless, say), str(path), say)
 
 
-def _from_hub(task: Task) -> TaskData:
+def _from_hub(task: Task[ExampleT, AnswerT], say: Say) -> TaskData[ExampleT]:
     from datasets import disable_progress_bars, load_dataset
 
+    title = ", ".join(task.hub)
+    if not task.hub:
+        raise CorpusError(f"{task.prefix}{task.name} stands for no data set of the hub; give --data a file or a folder")
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
-        splits = load_dataset(HUB_NAME, task.name)
+        splits = load_dataset(*task.hub)
     except Exception as error:  # datasets raises what its many layers raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CorpusError(
-            f"{HUB_NAME}, {task.name} cannot be loaded from the hub: {reason}; give --data a folder with the task's files"
+            f"{title} cannot be loaded from the hub: {reason}; give --data a folder with the task's files"
         ) from error
 
-    def examples(name: str) -> list[LabelledExample]:
+    def examples(name: str) -> list[ExampleT]:
         if name not in splits:
-            raise CorpusError(f"{HUB_NAME}, {task.name} has no split {name}; found {', '.join(splits)}")
-        return labelled_examples(task, list(splits[name]), f"{HUB_NAME}, {task.name}, {name}")
+            raise CorpusError(f"{title} has no split {name}; found {', '.join(splits)}")
+        return task.examples(list(splits[name]), f"{title}, {name}", say)
 
     return TaskData(examples("train"), {name: examples(names[0]) for name, names in task.development.items()})

@@ -13,6 +13,9 @@ Row = dict[str, Any]
 MALFORMED_SHARE = 0.01
 """GLUE's QQP has some lines with too few fields; they are passed over and counted. More than this share is no accident."""
 
+LONGEST_FIELD = 2**31 - 1
+"""Characters; csv would refuse a document of more than 131,072."""
+
 
 def read_table(path: Path, headerless: Sequence[str], say: Say) -> list[Row]:
     """The rows of a file by column name.
@@ -42,6 +45,7 @@ def _read_tsv(path: Path, lines: Iterable[str], headerless: Sequence[str], say: 
 
 
 def _read_csv(path: Path, lines: Iterable[str], _headerless: Sequence[str], say: Say) -> list[Row]:
+    csv.field_size_limit(LONGEST_FIELD)
     return _named(path, [row for row in csv.reader(lines) if row], say)
 
 

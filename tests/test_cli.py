@@ -43,8 +43,8 @@ OPTIONS = {
     "inspect": "directory --json --plot",
     "verify": "directory --json --repair --teacher --corpus --device --mixed-environment",
     "evaluate": """
-        --model --task --output --data --protocol --seeds --epochs --learning-rate --batch-size --max-length --train-examples
-        --bf16 --device
+        --model --task --output --data --protocol --seeds --epochs --learning-rate --batch-size --max-length
+        --max-summary-length --train-examples --eval-examples --bf16 --device
     """,
     "demo": "--output",
 }

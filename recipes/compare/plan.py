@@ -84,7 +84,8 @@ def _evaluations(comparison: Comparison, places: Places, pace: Document) -> Plan
 def _missing(comparison: Comparison, task: str, output: Path, search: bool) -> int:
     """Fine-tunings of a model on a task that have left no record."""
     config, folder = comparison.evaluate(task, "model", output), output / find_task(task).name
+    rates = config.rates(find_task(task))
     wanted = [f"seed-{seed}.json" for seed in range(config.seeds)]
-    if search and len(config.rates) > 1:
-        wanted += [f"learning-rate-{rate:g}.json" for rate in config.rates]
+    if search and len(rates) > 1:
+        wanted += [f"learning-rate-{rate:g}.json" for rate in rates]
     return sum(not (folder / name).exists() for name in wanted)

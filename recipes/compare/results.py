@@ -139,7 +139,9 @@ def as_document(results: Results, comparison: Comparison, pace: Document) -> Doc
 
 
 def _judged_document(judged: Judged | None) -> Document | None:
-    return judged and {"results": dict(judged.values), "std": dict(judged.spreads), "facts": judged.facts}
+    if judged is None:
+        return None
+    return {"results": dict(judged.values), "std": dict(judged.spreads), "facts": judged.facts}
 
 
 def _outcome_document(outcome: Outcome) -> Document:

@@ -174,7 +174,7 @@ def _student(name: str, size: str, own: dict[str, Any], train: Options, where: s
 
 def _tasks(found: Options) -> dict[str, Options]:
     common = read_options(EvaluateConfig, _mapping(found, "evaluate"), "evaluate", OWN_EVALUATE)
-    tasks = {}
+    tasks: dict[str, Options] = {}
     for name, own in _entries(found, "tasks"):
         tasks[name] = {**common, **read_options(EvaluateConfig, own, f"tasks, {name}", OWN_EVALUATE)}
     return tasks

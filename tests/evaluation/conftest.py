@@ -10,7 +10,7 @@ from support.tiny_tokenizer import build_tiny_tokenizer
 
 GOOD, BAD = ("lovely", "great", "fine"), ("awful", "dull", "poor")
 PROMPT_WORDS = [
-    "sst2 sentence: negative positive mnli hypothesis: premise: stsb sentence1: sentence2: 0 1 2 3 4 5 . < / >"
+    "summarize: sst2 sentence: negative positive mnli hypothesis: premise: stsb sentence1: sentence2: 0 1 2 3 4 5 . < / >"
 ]
 
 
@@ -39,6 +39,17 @@ def sentiment():
 
 
 @pytest.fixture(scope="session")
+def articles():
+    """articles(count, seed): pairs of document and summary of which one word tells the summary."""
+
+    def rows(count, seed=0):
+        words = random.Random(seed).choices((GOOD[0], BAD[0]), k=count)
+        return [{"document": f"it was a {word} film", "summary": f"so {word}"} for word in words]
+
+    return rows
+
+
+@pytest.fixture(scope="session")
 def write_rows():
     """write_rows(path, rows): a .jsonl, .tsv or .csv file of rows."""
 
@@ -61,4 +72,13 @@ def sentiment_folder(tmp_path_factory, sentiment, write_rows):
     root = tmp_path_factory.mktemp("glue")
     write_rows(root / "SST-2" / "train.tsv", sentiment(40))
     write_rows(root / "SST-2" / "dev.tsv", sentiment(12, seed=1))
+    return root
+
+
+@pytest.fixture(scope="session")
+def summary_folder(tmp_path_factory, articles, write_rows):
+    """A folder with XSum in it."""
+    root = tmp_path_factory.mktemp("summaries")
+    write_rows(root / "xsum" / "train.csv", articles(40))
+    write_rows(root / "xsum" / "validation.csv", articles(12, seed=1))
     return root

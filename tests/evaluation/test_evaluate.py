@@ -8,7 +8,7 @@ import pytest
 from miniend.errors import CheckpointError, ConfigurationError, RunMismatchError, TrainingError
 from miniend.evaluation import evaluate as module
 from miniend.evaluation.evaluate import EvaluateConfig, evaluate
-from miniend.evaluation.protocols import Predictions
+from miniend.evaluation.protocol import Predictions
 from miniend.evaluation.report import describe
 
 

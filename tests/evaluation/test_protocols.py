@@ -105,7 +105,7 @@ def test_answers_that_are_no_label_count_as_wrong(checkpoint):
     """Whatever the right one is, and they are counted."""
     examples = [LabelledExample(("a",), label) for label in (1.0, 0.0, 1.0, 0.0)]
     found = TextProtocol(TASKS["sst2"], checkpoint, 128).understood(["positive", "negative", "good", ""], examples)
-    assert found.labels == [1.0, 0.0, 0.0, 1.0]
+    assert found.answers == [1.0, 0.0, 0.0, 1.0]
     assert found.unreadable == 2
 
 

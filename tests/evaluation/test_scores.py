@@ -1,4 +1,4 @@
-"""Scores against the formulas that define them, on the same predictions."""
+"""Scores of labels against the formulas that define them, on the same predictions."""
 
 import sys
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from miniend.errors import ConfigurationError
-from miniend.evaluation.scores import glue_score, score, spread
-from miniend.evaluation.tasks import GLUE_EIGHT
+from miniend.evaluation.scores import score, spread
 
 
 def counts(labels, predictions):
@@ -91,26 +90,3 @@ def test_the_spread_is_that_of_a_sample():
     """n - 1: three seeds are a sample; one seed has none."""
     assert spread([1.0, 2.0, 4.5]) == {"mean": 2.5, "std": pytest.approx(3.25**0.5), "values": [1.0, 2.0, 4.5]}
     assert spread([1.0])["std"] is None
-
-
-POSTER = {
-    88.5: (94.6, 93.0, 90.0, 88.9, 86.7, 86.8, 92.9, 74.7),
-    84.6: (92.2, 90.2, 86.0, 87.3, 81.2, 81.7, 88.2, 70.0),
-    85.0: (92.3, 89.9, 86.6, 87.7, 82.5, 83.1, 89.2, 69.0),
-}
-"""The paper's GLUE score -> its eight numbers, of the teacher, the student from scratch, and the best one."""
-
-
-@pytest.mark.parametrize(("published", "numbers"), POSTER.items())
-def test_the_glue_score_is_the_papers(published, numbers):
-    """The mean of eight, MNLI's two counted apart; the mean of seven would be 88.7 for the teacher."""
-    results = {
-        name: {metric: spread([value])} for (name, metric), value in zip(GLUE_EIGHT.items(), numbers, strict=True)
-    }
-    assert glue_score(results) == pytest.approx(published, abs=0.051)
-
-
-def test_there_is_no_glue_score_while_a_number_is_missing():
-    """A mean of seven would be taken for one of eight."""
-    results = {name: {metric: spread([50.0])} for name, metric in GLUE_EIGHT.items() if name != "mnli_mismatched"}
-    assert glue_score(results) is None

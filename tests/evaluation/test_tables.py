@@ -28,6 +28,13 @@ def test_a_csv_is_quoted(tmp_path):
     assert read(path)[0] == [{"sentence": "one, two\nthree", "label": "1"}]
 
 
+def test_a_csv_may_hold_a_long_document(tmp_path):
+    """Python's csv stops at 131,072 characters, which a chapter of a book has."""
+    path = tmp_path / "train.csv"
+    path.write_text(f"document,summary\n{'word ' * 30_000},short\n")
+    assert len(read(path)[0][0]["document"]) == 150_000
+
+
 def test_json_lines_are_rows(tmp_path):
     """Empty lines are none."""
     path = tmp_path / "train.jsonl"

@@ -58,7 +58,7 @@ def test_a_task_has_the_common_options_but_for_its_own_and_a_rate_may_be_given(w
     sst2, rte = (found.evaluate(task, "model", Path("out")) for task in ("glue/sst2", "glue/rte"))
     assert (sst2.train_examples, rte.train_examples) == (16, None)
     assert sst2.seeds == rte.seeds == 1
-    assert found.evaluate("glue/rte", "model", Path("out"), 0.5).rates == (0.5,)
+    assert found.evaluate("glue/rte", "model", Path("out"), 0.5).learning_rates == (0.5,)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.yaml")))
