@@ -44,8 +44,19 @@ class Judging:
         chosen = fine_tuned_tasks(first) if first else {}
         self._say(f"judging {output.name}")
         for task in self._comparison.tasks:
-            rate = chosen[find_task(task).name]["learning_rate"] if first else None
-            evaluate(self._comparison.evaluate(task, model, output, rate), self._say)
+            if missing_fine_tunings(self._comparison, task, output, search=first is None):
+                rate = chosen[find_task(task).name]["learning_rate"] if first else None
+                evaluate(self._comparison.evaluate(task, model, output, rate), self._say)
+
+
+def missing_fine_tunings(comparison: Comparison, task: str, output: Path, search: bool) -> int:
+    """How many fine-tunings of a model on a task have left no record; `search` says whether learning rates are tried first."""
+    config, folder = comparison.evaluate(task, "model", output), output / find_task(task).name
+    wanted = [f"seed-{seed}.json" for seed in range(config.seeds)]
+    rates = config.rates(find_task(task))
+    if search and len(rates) > 1:
+        wanted += [f"learning-rate-{rate:g}.json" for rate in rates]
+    return sum(not (folder / name).exists() for name in wanted)
 
 
 def fine_tuned_tasks(output: Path) -> dict[str, Document]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from ...cache import open_cache
 from ...errors import CacheMismatchError, CacheUnfinishedError
 from ...evaluation.records import Document
-from ...evaluation.tasks import find_task
 from ...progress import duration
+from .judging import missing_fine_tunings
 from .pace import TEACHER
 from .places import Places
 from .settings import Comparison
@@ -75,17 +75,7 @@ def _evaluations(comparison: Comparison, places: Places, pace: Document) -> Plan
     count, seconds = 0, 0.0
     for model, output, search in models:
         for task in comparison.tasks:
-            missing = _missing(comparison, task, output, search)
+            missing = missing_fine_tunings(comparison, task, output, search)
             count += missing
             seconds += missing * pace["evaluate"][model][task]
     return Planned(f"judging: {count} fine-tunings of {len(models)} models", seconds)
-
-
-def _missing(comparison: Comparison, task: str, output: Path, search: bool) -> int:
-    """Fine-tunings of a model on a task that have left no record."""
-    config, folder = comparison.evaluate(task, "model", output), output / find_task(task).name
-    rates = config.rates(find_task(task))
-    wanted = [f"seed-{seed}.json" for seed in range(config.seeds)]
-    if search and len(rates) > 1:
-        wanted += [f"learning-rate-{rate:g}.json" for rate in rates]
-    return sum(not (folder / name).exists() for name in wanted)

@@ -27,6 +27,7 @@ def report_blocks(
     yield _costs(results, pace)
     yield Heading("Learning rates of distillation")
     yield _rates(comparison, results)
+    yield from _edges(comparison, results)
     for caption, path in pictures.items():
         yield Picture(path, caption)
 
@@ -155,6 +156,15 @@ def _rates(comparison: Comparison, results: Results) -> Table:
             cells.append(f"{text} (taken)" if rate == outcome.rate and len(outcome.losses) > 1 else text)
         rows.append([outcome.student.label, *cells])
     return Table(["held-out loss of its own objective", *(f"{rate:g}" for rate in comparison.learning_rates)], rows)
+
+
+def _edges(comparison: Comparison, results: Results) -> Iterator[Paragraph]:
+    """Which rates were the smallest or largest of those tried."""
+    tried = sorted(comparison.learning_rates)
+    taken = [outcome for outcome in (*results.assistants, *results.students) if outcome.rate in (tried[0], tried[-1])]
+    if len(tried) > 1 and taken:
+        names = ", ".join(outcome.student.label for outcome in taken)
+        yield Paragraph(f"At the edge of what was tried, so that a rate beyond it might be better: {names}.")
 
 
 def summary_lines(comparison: Comparison, results: Results) -> Iterator[str]:

@@ -1,0 +1,122 @@
+"""What is gathered from the directories, and how the report words it."""
+
+import json
+
+import pytest
+
+from miniend.recipes.compare.places import Places
+from miniend.recipes.compare.report import report_blocks, summary_lines
+from miniend.recipes.compare.results import HELD_OUT, SCORE, as_document, gather
+from miniend.recipes.compare.settings import read_comparison
+from miniend.recipes.compare.training import Training
+
+FACTS = {
+    "parameters": 2e6,
+    "parameters_without_embeddings": 1e6,
+    "gflops": 0.5,
+    "latency_ms": 3.0,
+    "examples_per_second": 9.0,
+}
+
+
+@pytest.fixture
+def world(written, tmp_path):
+    """world(scores, **changed): what is gathered where row and seed have these accuracies; rate 1e-3 alone is tried."""
+    places = Places(tmp_path / "out")
+
+    def judge(folder, accuracy, tasks=("sst2",)):
+        folder.mkdir(parents=True)
+        spread = {"mean": accuracy, "std": 0.5, "values": []}
+        results = {task: {"accuracy": spread, "f1": spread} for task in tasks}
+        document = {"tasks": {task: {} for task in tasks}, "results": results, "facts": FACTS}
+        (folder / "results.json").write_text(json.dumps(document))
+
+    def build(scores, entropies=None, teacher=None, **changed):
+        comparison = read_comparison(written(**{"learning_rates": 1e-3, **changed}))
+        for student in comparison.students:
+            for seed, accuracy in enumerate(scores.get(student.name, [])):
+                output = places.student(student, 1e-3, seed)
+                output.mkdir(parents=True)
+                line = {"step": 1, "held_out.loss": 5.0 + seed}
+                if entropies:
+                    line["held_out.cross_entropy"] = entropies[student.name][seed]
+                (output / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+                (output / "model.safetensors").touch()
+                if accuracy is not None:
+                    judge(places.judged(student, seed), accuracy)
+        if teacher is not None:
+            judge(places.teacher_judged, teacher)
+        return comparison, gather(comparison, places, Training(comparison, places, print))
+
+    return build
+
+
+def table(comparison, results, title):
+    """The first table below a heading."""
+    blocks = iter(report_blocks(comparison, results, {"train": {"1L32H scratch": 90.0}}, {}))
+    next(block for block in blocks if getattr(block, "text", "") == title)
+    return next(block for block in blocks if hasattr(block, "rows"))
+
+
+def test_scores_are_means_over_seeds_with_their_deviation(world):
+    comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": [80.0]}, teacher=90.0)
+    found = table(comparison, results, "Scores")
+    assert found.header == ["model", "sst2 accuracy", "score", "held-out"]
+    assert found.rows == [
+        ["teacher", "90.0 ± 0.5", "90.0", "-"],
+        ["1L32H scratch", "72.0 ± 2.8", "72.0 ± 2.8", "-"],
+        ["1L32H miniend-e", "80.0", "80.0", "-"],
+    ]
+    assert len(list(summary_lines(comparison, results))) == 4
+
+
+def test_a_difference_pairs_the_seeds_that_both_rows_have(world):
+    _, results = world({"scratch": [70.0, 74.0], "miniend-e": [71.0, 75.1]})
+    found = results.difference("1L32H", ("miniend-e", "scratch"), SCORE)
+    assert found.mean == pytest.approx(1.05)
+    assert found.seeds == 2
+    assert results.difference("1L32H", ("miniend-e", "scratch"), HELD_OUT) is None
+
+
+@pytest.mark.parametrize(
+    ("better", "cell"),
+    [([71.0, 75.0], "+1.0 ± 0.0"), ([70.0, 76.0], "no difference (+1.0 ± 12.7)"), ([71.5], "+1.5 (one seed)")],
+)
+def test_a_difference_inside_its_interval_is_printed_as_none(world, better, cell):
+    comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": better})
+    (row,) = table(comparison, results, "Paired differences").rows
+    assert row == ["1L32H miniend-e - scratch", cell, "-", cell]
+
+
+def test_held_out_cross_entropy_has_three_digits_and_its_own_differences(world):
+    comparison, results = world(
+        {"scratch": [70.0, 70.0], "miniend-e": [70.0, 70.0]},
+        entropies={"scratch": [5.5, 5.7], "miniend-e": [5.25, 5.45]},
+    )
+    assert table(comparison, results, "Scores").rows[1][-1] == "5.350 ± 0.141"
+    assert table(comparison, results, "Paired differences").rows[0][2] == "-0.250 ± 0.000"
+
+
+def test_no_score_is_given_before_all_tasks_are_judged(world):
+    comparison, results = world({"scratch": [70.0]}, tasks={"glue/sst2": None, "glue/rte": None})
+    assert table(comparison, results, "Scores").rows == [
+        ["1L32H scratch", "70.0", "-", "-"],
+        ["1L32H miniend-e", "-", "-", "-"],
+    ]
+
+
+def test_costs_come_from_the_facts_and_the_timed_dry_run(world):
+    comparison, results = world({"scratch": [70.0]})
+    assert table(comparison, results, "Sizes and times").rows == [
+        ["1L32H scratch", "2.00", "1.00", "0.5", "3.0", "9", "1.5"]
+    ]
+
+
+def test_the_document_has_every_number(world):
+    comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": [71.0, 75.0]}, teacher=90.0)
+    found = as_document(results, comparison, {"train": {}})
+    assert found["teacher"]["results"] == {"sst2 accuracy": 90.0, "score": 90.0}
+    assert [student["seeds"]["1"]["judged"]["results"]["score"] for student in found["students"]] == [74.0, 75.0]
+    shown = {one["column"]: (one["mean"], one["shown"]) for one in found["differences"]}
+    assert shown == {"score": (1.0, True), "sst2 accuracy": (1.0, True)}
+    json.dumps(found, allow_nan=False)
