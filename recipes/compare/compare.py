@@ -16,9 +16,10 @@ from .judging import Judging, write_untrained
 from .pace import measured_pace
 from .places import Places
 from .plan import plan_lines, planned
+from .reading import read_comparison
 from .report import report_blocks, summary_lines
 from .results import Results, as_document, gather
-from .settings import MAIN, Comparison, Student, read_comparison
+from .settings import MAIN, Comparison, Student
 from .training import SEARCH_SEED, Training
 
 

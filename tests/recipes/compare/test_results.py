@@ -5,9 +5,9 @@ import json
 import pytest
 
 from miniend.recipes.compare.places import Places
+from miniend.recipes.compare.reading import read_comparison
 from miniend.recipes.compare.report import report_blocks, summary_lines
 from miniend.recipes.compare.results import HELD_OUT, SCORE, as_document, gather
-from miniend.recipes.compare.settings import read_comparison
 from miniend.recipes.compare.training import Training
 
 FACTS = {

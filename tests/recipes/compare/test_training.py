@@ -7,7 +7,7 @@ import pytest
 from miniend.errors import NotFiniteError, TrainingError
 from miniend.recipes.compare import training as module
 from miniend.recipes.compare.places import Places
-from miniend.recipes.compare.settings import read_comparison
+from miniend.recipes.compare.reading import read_comparison
 from miniend.recipes.compare.training import Training
 
 

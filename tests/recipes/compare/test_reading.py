@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from miniend.errors import ConfigurationError
-from miniend.recipes.compare.settings import MAIN, ROWS, read_comparison
+from miniend.recipes.compare.reading import read_comparison
+from miniend.recipes.compare.settings import MAIN, ROWS
 from miniend.recipes.compare.yaml_file import PRESETS
 
 
