@@ -38,10 +38,25 @@ def test_the_learning_rate_is_chosen_without_the_development_set(config, fake):
         assert (list(development), len(train), len(development["sst2"])) == (["sst2"], 40, 12)
 
 
+def test_no_more_than_a_thousand_examples_judge_a_rate(config, fake, sentiment, write_rows, tmp_path):
+    """Of a large task a tenth would be too much to predict."""
+    for name in ("train", "dev"):
+        write_rows(tmp_path / f"{name}.tsv", sentiment(10_010))
+    tuning = fake()
+    evaluate(config(data=tmp_path, seeds=1, eval_examples=1), silent)
+    assert [len(train) for _, _, train, _ in tuning.calls] == [9010, 9010, 9010, 10_010]
+
+
 def test_a_rate_that_diverges_is_not_chosen(config, fake):
     """Of equals the smallest; where all diverge the user is told."""
     fake(diverging=(1e-4,))
     assert evaluate(config(), silent)["tasks"]["sst2"]["learning_rate"] == 2e-4
+
+
+def test_a_score_of_nothing_is_a_score(config, fake):
+    """A weak student may learn nothing at any rate, which is a finding."""
+    fake(wrong=(1e-4, 2e-4, 3e-4))
+    assert evaluate(config(), silent)["tasks"]["sst2"]["learning_rate"] == 1e-4
 
 
 def test_rates_that_all_diverge_are_refused(config, fake):

@@ -1,5 +1,8 @@
 """The two ways to put a task: what the model reads, what it starts from, and how it is understood."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
@@ -39,6 +42,7 @@ def test_the_head_stands_on_the_whole_checkpoint(tmp_path, tokenizer, kind, tied
 def test_the_head_alone_is_drawn_from_the_seed(checkpoint):
     """And a second model does not start from what the first one learnt."""
     protocol = HeadProtocol(TASKS["sst2"], checkpoint, 128)
+    before = checkpoint.model.config.to_dict()
     one, same, other = (protocol.fresh_model(seed) for seed in (1, 1, 2))
     heads = [model.classification_head.dense.weight for model in (one, same, other)]
     assert torch.equal(heads[0], heads[1])
@@ -47,6 +51,7 @@ def test_the_head_alone_is_drawn_from_the_seed(checkpoint):
         one.transformer.shared.weight.zero_()
     assert torch.equal(same.transformer.shared.weight, checkpoint.model.shared.weight)
     assert checkpoint.model.shared.weight.abs().sum() > 0
+    assert checkpoint.model.config.to_dict() == before
 
 
 def test_the_text_model_is_a_copy_too(checkpoint):
@@ -87,6 +92,7 @@ def test_long_texts_lose_the_ends_of_the_longest(checkpoint):
     (prompt,) = TextProtocol(TASKS["rte"], checkpoint, 16).features([long], targets=False)
     assert len(prompt["input_ids"]) == 16
     assert prompt["input_ids"][-1] == 1
+    assert prompt["input_ids"][:-1] == checkpoint.encode([TASKS["rte"].prompt(long.texts)], 15)[0]
     assert shorten([[1, 2, 3, 4], [5, 6]], 5) == [[1, 2, 3], [5, 6]]
     assert shorten([[1, 2, 3], [4, 5, 6]], 4) == [[1, 2], [4, 5]]
 
@@ -97,6 +103,24 @@ def test_prompt_and_answer_are_text(checkpoint):
     (feature,) = TextProtocol(TASKS["sst2"], checkpoint, 128).features([example], targets=True)
     prompt, answer = checkpoint.encode(["sst2 sentence: great film", "positive"])
     assert feature == {"input_ids": [*prompt, 1], "labels": [*answer, 1]}
+
+
+def test_answers_are_generated_greedily_and_no_longer_than_the_longest(checkpoint):
+    """With room for the mark of the end; what follows it is no part of the answer."""
+    asked = []
+    answers = checkpoint.encode(["negative", "positive"])
+    rows = [[0, *ids, 1, *[0] * (9 - len(ids))] for ids in answers]
+
+    def predict(features, **how):
+        asked.append((features, how))
+        return SimpleNamespace(predictions=np.array(rows))
+
+    examples = [LabelledExample(("a film",), 0.0)] * 2
+    protocol = TextProtocol(TASKS["sst2"], checkpoint, 128)
+    assert protocol.predict(SimpleNamespace(predict=predict), examples).answers == [0.0, 1.0]
+    longest = max(map(len, answers)) + 1
+    features = protocol.features(examples, targets=False)
+    assert asked == [(features, {"max_new_tokens": longest, "num_beams": 1, "do_sample": False})]
 
 
 def test_answers_that_are_no_label_count_as_wrong(checkpoint):
