@@ -4,7 +4,6 @@ import copy
 from typing import Any
 
 import numpy as np
-import torch
 
 from .checkpoint import Checkpoint
 from .examples import ExampleT
@@ -17,11 +16,10 @@ class GeneratingProtocol(TaskProtocol[ExampleT, AnswerT]):
 
     _checkpoint: Checkpoint
 
-    def fresh_model(self, seed: int) -> Any:
+    def fresh_model(self, _seed: int) -> Any:
         """A copy of the checkpoint; nothing of it is drawn. Its own habits of generating (a least length, ...) are left out."""
         from transformers import GenerationConfig
 
-        torch.manual_seed(seed)
         model = copy.deepcopy(self._checkpoint.model)
         config = model.config
         model.generation_config = GenerationConfig(

@@ -28,7 +28,7 @@ class TaskProtocol(ABC, Generic[ExampleT, AnswerT]):
     """Lengths in tokens, EOS included."""
 
     @abstractmethod
-    def fresh_model(self, seed: int) -> Any:
+    def fresh_model(self, seed: int, /) -> Any:
         """A copy of the checkpoint to fine-tune; weights that it lacks are drawn from the seed."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Two ways to put a task to a model: a fresh head on the whole encoder-decoder, or questions and answers as text.
+"""Two ways to put a task with labels to a model: a fresh head on the whole encoder-decoder, or questions and answers as text.
 
 *head*: transformers' T5ForSequenceClassification and its mT5 and umT5 kin. Encoder and decoder read the same text, `a </s> b
 </s>`, and a two-layer head reads the decoder's state at the last </s>; squared error for similarities. The paper's GFLOPs imply

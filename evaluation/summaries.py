@@ -15,7 +15,7 @@ from .tables import Row
 from .task import Task
 
 EMPTY_SHARE = 0.01
-"""XSum has a few empty documents; pairs without a text or a summary are passed over and counted. More is no accident."""
+"""Data sets from the web have some empty texts; they are passed over and counted. More than this share is no accident."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

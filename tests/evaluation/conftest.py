@@ -5,6 +5,11 @@ import random
 
 import pytest
 
+from miniend.errors import TrainingError
+from miniend.evaluation import evaluate as evaluate_module
+from miniend.evaluation.evaluate import EvaluateConfig
+from miniend.evaluation.examples import LabelledExample
+from miniend.evaluation.protocol import Predictions
 from support.tiny_t5 import build_tiny_t5, tiny_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
 
@@ -82,3 +87,49 @@ def summary_folder(tmp_path_factory, articles, write_rows):
     write_rows(root / "xsum" / "train.csv", articles(40))
     write_rows(root / "xsum" / "validation.csv", articles(12, seed=1))
     return root
+
+
+@pytest.fixture
+def config(model_folder, sentiment_folder, tmp_path):
+    """config(**changed): two seeds of tiny SST-2, on one CPU."""
+
+    def build(**changed):
+        settings = {"model": str(model_folder), "tasks": ("glue/sst2",), "data": sentiment_folder, "device": "cpu"}
+        settings |= {"output": tmp_path / "out", "seeds": 2, "epochs": 1, "batch_size": 8}
+        return EvaluateConfig(**settings | changed)
+
+    return build
+
+
+class FakeTuning:
+    """Stands for fine-tuning: says what is right but at the rates named, and notes what it was asked for."""
+
+    def __init__(self, wrong=(), diverging=(), stop_at=None):
+        self.calls, self.wrong, self.diverging, self.stop_at = [], wrong, diverging, stop_at
+
+    def __call__(self, _protocol, train, development, settings, _title):
+        self.calls.append((settings.learning_rate, settings.seed, train, development))
+        if len(self.calls) == self.stop_at:
+            raise KeyboardInterrupt
+        if settings.learning_rate in self.diverging:
+            raise TrainingError("not finite")
+        right = settings.learning_rate not in self.wrong
+        return {name: Predictions([self.answer(e, right) for e in part], 0) for name, part in development.items()}
+
+    def answer(self, example, right):
+        """The label or the other one of two, the first reference or nothing."""
+        if isinstance(example, LabelledExample):
+            return example.label if right else 1 - example.label
+        return example.references[0] if right else ""
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """fake(**options): a FakeTuning in the place of fine-tuning."""
+
+    def install(**options):
+        tuning = FakeTuning(**options)
+        monkeypatch.setattr(evaluate_module, "fine_tune_and_predict", tuning)
+        return tuning
+
+    return install

@@ -18,6 +18,7 @@ def test_what_is_held_out_is_a_tenth_and_not_trained_on():
     assert set(rest) | set(held_out) == set(examples)
     assert split_off(examples) == (rest, held_out)
     assert held_out != examples[:20]
+    assert [rest, held_out] == [[e for e in examples if e in part] for part in (rest, held_out)]
     assert len(split_off(numbered(20000))[1]) == 1000
     assert len(split_off(numbered(2000), 100)[1]) == 100
 
@@ -34,6 +35,7 @@ def test_a_draw_is_the_same_every_time():
     assert draw(examples, 10) == draw(examples, 10)
     assert len(set(draw(examples, 10))) == 10
     assert draw(examples, 10) != examples[:10]
+    assert draw(examples, 10) == [e for e in examples if e in draw(examples, 10)]
     assert draw(examples, 1000) == draw(examples, None) == examples
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
+from miniend.evaluation import facts as module
 from miniend.evaluation.checkpoint import load_checkpoint
 from miniend.evaluation.facts import gflops, model_facts
 from miniend.signals.t5 import parameter_counts
@@ -38,3 +39,23 @@ def test_speed_is_measured_and_the_device_named(model_folder):
     assert facts.device.startswith("CPU, 1 thread")
     assert facts.gflops == gflops(model)
     assert (facts.parameters, facts.parameters_without_embeddings) == parameter_counts(model)
+
+
+def test_time_is_taken_of_the_work_that_gflops_count(model_folder, monkeypatch):
+    """128 positions of either side, the head at one; the median of 7 runs of one example and of 3 of 32, after one of each."""
+    model, work, clock = load_checkpoint(str(model_folder)).model, [], [0.0]
+    seconds = iter([100, 1, 7, 2, 6, 3, 5, 4, 100, 1, 3, 2])
+    monkeypatch.setattr(module, "perf_counter", lambda: clock[0])
+
+    def note(_head, states, _logits):
+        work.append(tuple(states[0].shape[:2]))
+        clock[0] += states[0].shape[0] * next(seconds)
+
+    for part in (model.encoder, model.decoder):
+        part.register_forward_pre_hook(
+            lambda _part, _inputs, named: work.append(tuple(named["input_ids"].shape)), with_kwargs=True
+        )
+    model.lm_head.register_forward_hook(note)
+    facts = model_facts(model, torch.device("cpu"))
+    assert work == [*[(1, 128), (1, 128), (1, 1)] * 8, *[(32, 128), (32, 128), (32, 1)] * 4]
+    assert (facts.latency_ms, facts.examples_per_second) == (4000.0, 0.5)

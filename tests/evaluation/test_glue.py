@@ -25,7 +25,8 @@ POSTER = {
 def test_the_glue_score_is_the_papers(published, numbers):
     """The mean of eight, MNLI's two counted apart; the mean of seven would be 88.7 for the teacher."""
     results = {
-        name: {metric: spread([value])} for (name, metric), value in zip(GLUE_EIGHT.items(), numbers, strict=True)
+        name: {metric: spread([value - 1, value + 1])}
+        for (name, metric), value in zip(GLUE_EIGHT.items(), numbers, strict=True)
     }
     assert glue_score(results) == pytest.approx(published, abs=0.051)
 
@@ -34,3 +35,9 @@ def test_there_is_no_glue_score_while_a_number_is_missing():
     """A mean of seven would be taken for one of eight."""
     results = {name: {metric: spread([50.0])} for name, metric in GLUE_EIGHT.items() if name != "mnli_mismatched"}
     assert glue_score(results) is None
+
+
+def test_the_hub_knows_the_tasks_by_their_names():
+    """As configurations of one data set."""
+    names = ("sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "cola", "wnli")
+    assert [task.hub for task in GLUE_TASKS] == [("nyu-mll/glue", name) for name in names]

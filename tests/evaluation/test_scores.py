@@ -88,5 +88,6 @@ def test_a_missing_library_is_named(monkeypatch):
 
 def test_the_spread_is_that_of_a_sample():
     """n - 1: three seeds are a sample; one seed has none."""
-    assert spread([1.0, 2.0, 4.5]) == {"mean": 2.5, "std": pytest.approx(3.25**0.5), "values": [1.0, 2.0, 4.5]}
+    assert spread([2.0, 1.0, 4.5]) == {"mean": 2.5, "std": pytest.approx(3.25**0.5), "values": [2.0, 1.0, 4.5]}
+    assert spread([1.0, 3.0])["std"] == pytest.approx(2**0.5)
     assert spread([1.0])["std"] is None

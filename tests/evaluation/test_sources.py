@@ -4,6 +4,7 @@ import datasets
 import pytest
 
 from miniend.errors import CorpusError
+from miniend.evaluation.examples import LabelledExample
 from miniend.evaluation.sources import load_task
 from miniend.evaluation.tasks import TASKS
 
@@ -76,16 +77,28 @@ def test_of_one_file_a_tenth_is_the_development_set(tmp_path, sentiment, write_r
 
 def test_the_hub_is_asked_by_name(monkeypatch):
     """`datasets` does the rest."""
-    columns = {"premise": ["a"], "hypothesis": ["b"], "label": [1], "idx": [0]}
+    names = ("train", "validation_matched", "validation_mismatched")
     splits = {
-        name: datasets.Dataset.from_dict(columns) for name in ("train", "validation_matched", "validation_mismatched")
+        name: datasets.Dataset.from_dict({"premise": [name], "hypothesis": ["b"], "label": [1], "idx": [0]})
+        for name in names
     }
     asked = []
     monkeypatch.setattr(datasets, "load_dataset", lambda *names: asked.append(names) or splits)
     data, _ = load("mnli", None)
     assert asked == [("nyu-mll/glue", "mnli")]
-    assert data.train == data.development["mnli_matched"]
-    assert data.train[0].texts == ("a", "b")
+    assert data.train == [LabelledExample(("train", "b"), 1.0)]
+    assert {name: [e.texts[0] for e in part] for name, part in data.development.items()} == {
+        "mnli_matched": ["validation_matched"],
+        "mnli_mismatched": ["validation_mismatched"],
+    }
+
+
+def test_a_data_set_of_the_hub_without_a_split_is_refused(monkeypatch):
+    """With those that it has."""
+    splits = {"train": datasets.Dataset.from_dict({"sentence": ["a"], "label": [1]}), "test": None}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_names: splits)
+    with pytest.raises(CorpusError, match="nyu-mll/glue, sst2 has no split validation; found train, test"):
+        load("sst2", None)
 
 
 def test_a_hub_that_cannot_be_reached_is_a_clear_line(monkeypatch):
@@ -114,6 +127,14 @@ def test_folders_that_do_not_hold_the_task_are_refused(tmp_path, sentiment, writ
     for name in files:
         write_rows(tmp_path / name, sentiment(4))
     with pytest.raises(CorpusError, match=message):
+        load("sst2", tmp_path)
+
+
+def test_a_file_called_like_the_task_is_no_folder_of_it(tmp_path):
+    """And of a folder full of other things the first are named."""
+    for name in ("sst2", *"abcdefgh"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(CorpusError, match=r"neither train.*; found a, b, c, d, e, f, g, h, \.\.\."):
         load("sst2", tmp_path)
 
 

@@ -96,7 +96,7 @@ def test_columns_that_are_missing_are_named():
 
 
 def test_a_few_empty_pairs_are_passed_over_and_counted():
-    """XSum has some. A blank reference beside another is dropped; one in a hundred may be empty, no more."""
+    """Data sets from the web have some. A blank reference beside another is dropped; one in a hundred may be empty, no more."""
     whole = {"source": "a", "target": ["b", " "]}
     examples, said = read("scitldr", *[whole] * 198, {"source": [], "target": "b"}, {"source": "a", "target": ["\n"]})
     assert examples == [SummaryExample("a", ("b",))] * 198
@@ -118,3 +118,10 @@ def test_no_examples_are_refused():
     """A split may be empty."""
     with pytest.raises(CorpusError, match="holds no examples"):
         read("xsum")
+
+
+def test_every_reference_is_scored_against():
+    """The best of them for each metric; the first is only the one to learn."""
+    example = SummaryExample("a", ("nothing of it", "a lovely film"))
+    found = TASKS["scitldr"].scores([example], ["a lovely film"])
+    assert found == dict.fromkeys(("rouge1", "rouge2", "rougeL", "rougeLsum"), 100.0)

@@ -1,5 +1,8 @@
 """Summaries as text: what the model reads, what it learns, and how it is searched."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
@@ -39,6 +42,18 @@ def test_the_model_reads_the_prefix_and_learns_the_first_reference(checkpoint):
     assert "labels" not in protocol.features([EXAMPLE], targets=False)[0]
 
 
+def test_line_breaks_are_spaces_whatever_the_tokenizer(checkpoint):
+    """T5's vocabulary has no line break; one that took it for an unknown word would judge articles by their layout."""
+    seen = []
+
+    def encode(texts, _longest):
+        seen.extend(texts)
+        return [[] for _ in texts]
+
+    SummaryProtocol(SimpleNamespace(tokenizer=checkpoint.tokenizer, encode=encode), 64, 12).features([EXAMPLE], True)
+    assert seen == ["summarize: a lovely film", "so fine"]
+
+
 def test_long_texts_and_summaries_lose_their_ends(checkpoint):
     """And keep the mark of theirs."""
     long = SummaryExample("lovely " * 50, ("great " * 50,))
@@ -66,6 +81,23 @@ def test_summaries_are_searched_by_four_beams(checkpoint, predictor):
     assert any(expected)
 
 
+def test_summaries_of_unequal_length_are_read(checkpoint):
+    """transformers fills what batches lack with -100, which is no token."""
+    ids = checkpoint.encode(["lovely film"])[0]
+    rows = [[0, *ids, 1, -100], [0, *ids, *ids][: len(ids) + 3]]
+    asked = []
+
+    def predict(_features, **how):
+        asked.append(how)
+        return SimpleNamespace(predictions=np.array(rows))
+
+    protocol = SummaryProtocol(checkpoint, 64, 12)
+    texts = protocol.predict(SimpleNamespace(predict=predict), [EXAMPLE, EXAMPLE]).answers
+    assert texts == ["lovely film", checkpoint.tokenizer.decode(rows[1][1:])]
+    search = {"num_beams": 4, "length_penalty": 0.6, "early_stopping": True, "do_sample": False}
+    assert asked == [{"max_new_tokens": 12, **search}]
+
+
 def test_habits_of_the_checkpoint_do_not_count(model_folder, predictor):
     """A published checkpoint may forbid short answers or repetitions, which would be scored as its skill."""
     plain, odd = load_checkpoint(str(model_folder)), load_checkpoint(str(model_folder))
@@ -90,6 +122,9 @@ def test_each_kind_of_task_has_its_protocol_and_lengths(checkpoint):
     assert kinds["sst2", "head", None] is HeadProtocol
     assert kinds["sst2", "text", None] is TextProtocol
     assert kinds["xsum", "head", None] is kinds["xsum", "text", None] is SummaryProtocol
+    rates = {type(protocol): protocol.learning_rates for protocol in found.values()}
+    assert rates.pop(HeadProtocol) == (1e-4, 2e-4, 3e-4)
+    assert set(rates.values()) == {(1e-4, 3e-4, 1e-3)}
     settings = {key: protocol.settings for key, protocol in found.items()}
     assert settings["sst2", "head", None] == settings["sst2", "text", None] == {"max_length": 128}
     assert settings["xsum", "text", None] == {"max_length": 512, "max_summary_length": 64}

@@ -24,8 +24,8 @@ def test_tabs_alone_divide_a_tsv(tmp_path):
 def test_a_csv_is_quoted(tmp_path):
     """Commas and line breaks inside quotes belong to the text."""
     path = tmp_path / "train.csv"
-    path.write_text('sentence,label\n"one, two\nthree",1\n')
-    assert read(path)[0] == [{"sentence": "one, two\nthree", "label": "1"}]
+    path.write_bytes(b'sentence,label\r\n"one, two\r\nthree",1\r\n\r\n')
+    assert read(path) == ([{"sentence": "one, two\r\nthree", "label": "1"}], [])
 
 
 def test_a_csv_may_hold_a_long_document(tmp_path):
@@ -50,15 +50,24 @@ def test_a_file_without_header_gets_the_columns_of_its_task(tmp_path):
     bare, headed = (read(tmp_path / name, columns)[0] for name in ("bare.tsv", "headed.tsv"))
     assert [row["sentence"] for row in bare] == ["He went.", "He go."]
     assert [row["sentence"] for row in headed] == ["He went."]
+    (tmp_path / "other.tsv").write_text("text\tmark\nHe went.\t1\n")
+    assert read(tmp_path / "other.tsv", columns)[0] == [{"text": "He went.", "mark": "1"}]
+
+
+def test_empty_fields_and_lines_of_a_tsv(tmp_path):
+    """A field at the end may be empty; a line that is counts for nothing."""
+    path = tmp_path / "dev.tsv"
+    path.write_text("sentence\tnote\n\nfine\t\n\n")
+    assert read(path) == ([{"sentence": "fine", "note": ""}], [])
 
 
 def test_a_few_broken_lines_are_passed_over_and_counted(tmp_path):
     """GLUE's QQP has some."""
     path = tmp_path / "train.tsv"
-    path.write_text("question1\tis_duplicate\n" + "why\t1\n" * 200 + "broken\n")
+    path.write_text("question1\tis_duplicate\n" + "why\t1\n" * 200 + "broken\nhow\t1\t2\n")
     rows, said = read(path)
-    assert len(rows) == 200
-    assert "1 of 201 rows" in said[0]
+    assert rows == [{"question1": "why", "is_duplicate": "1"}] * 200
+    assert "2 of 202 rows" in said[0]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +88,12 @@ def test_files_that_hold_no_table_are_refused(tmp_path, name, content, message):
     with pytest.raises(CorpusError, match=message) as refused:
         read(tmp_path / name)
     assert name in str(refused.value)
+
+
+def test_a_file_that_is_missing_is_refused(tmp_path):
+    """It may have been moved since it was found."""
+    with pytest.raises(CorpusError, match=r"a\.tsv cannot be read"):
+        read(tmp_path / "a.tsv")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):

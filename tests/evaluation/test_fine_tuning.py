@@ -1,0 +1,92 @@
+"""One fine-tuning: the settings that Trainer is given, what it trains and predicts, and a loss that is not finite."""
+
+import pytest
+import torch
+
+from miniend.errors import TrainingError
+from miniend.evaluation import fine_tuning as module
+from miniend.evaluation.checkpoint import load_checkpoint
+from miniend.evaluation.examples import LabelledExample
+from miniend.evaluation.fine_tuning import FineTuning, fine_tune_and_predict
+from miniend.evaluation.protocols import HeadProtocol, TextProtocol
+from miniend.evaluation.tasks import TASKS
+
+EXAMPLES = [LabelledExample((f"a {word} film",), float(n % 2)) for n, word in enumerate(("dull", "fine") * 5)]
+
+
+@pytest.fixture
+def checkpoint(model_folder):
+    return load_checkpoint(str(model_folder))
+
+
+@pytest.fixture
+def settings():
+    """settings(**changed): a FineTuning of two epochs on the CPU."""
+
+    def build(**changed):
+        chosen = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 4, "seed": 3, "bf16": False}
+        return FineTuning(**chosen | {"device": torch.device("cpu")} | changed)
+
+    return build
+
+
+def test_the_settings_are_those_of_the_authors_sibling_projects(settings, tmp_path):
+    """Decay 0.01, clipping at 5, a tenth of 10 x 30 steps of warm-up; nothing is logged, saved or reported."""
+    found = settings(bf16=True, epochs=10).arguments(str(tmp_path), 118)
+    assert (found.learning_rate, found.num_train_epochs, found.warmup_steps, found.seed) == (1e-3, 10, 30, 3)
+    assert (found.per_device_train_batch_size, found.per_device_eval_batch_size) == (4, 4)
+    assert (found.weight_decay, found.max_grad_norm, found.lr_scheduler_type) == (0.01, 5.0, "linear")
+    assert (found.bf16, found.use_cpu, found.n_gpu) == (True, True, 0)
+    assert (found.logging_strategy, found.save_strategy, found.eval_strategy, found.report_to) == ("no", "no", "no", [])
+    assert not settings().arguments(str(tmp_path), 118).bf16
+
+
+def test_every_example_is_trained_on_and_every_development_set_predicted(checkpoint, settings, monkeypatch):
+    """In bars of steps and then of batches, each from its beginning."""
+    bars = []
+
+    class Bar:
+        def __init__(self, title, total, unit):
+            self.title, self.total, self.unit, self.done, self.closed = title, total, unit, 0, False
+            bars.append(self)
+
+        def update(self, steps):
+            assert not self.closed
+            self.done += steps
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr(module, "progress_bar", Bar)
+    protocol = TextProtocol(TASKS["sst2"], checkpoint, 32)
+    development = {"first": EXAMPLES[:9], "second": EXAMPLES[:2]}
+    found = fine_tune_and_predict(protocol, EXAMPLES, development, settings(), "sst2")
+    assert {name: len(one.answers) for name, one in found.items()} == {"first": 9, "second": 2}
+    assert [(bar.title, bar.total, bar.done, bar.unit) for bar in bars] == [
+        ("sst2", 6, 6, "step"),
+        ("sst2, predictions", 3, 3, "batch"),
+        ("sst2, predictions", 1, 1, "batch"),
+    ]
+    assert all(bar.closed for bar in bars)
+
+
+def test_the_seed_decides_the_head(checkpoint, settings):
+    """At a learning rate that changes nothing, what is predicted is what was drawn."""
+    protocol = HeadProtocol(TASKS["stsb"], checkpoint, 32)
+    pairs = [LabelledExample((f"a {n}", "film"), n / 5) for n in range(12)]
+
+    def similarities(seed):
+        tuned = fine_tune_and_predict(protocol, pairs, {"dev": pairs}, settings(seed=seed, learning_rate=1e-9), "stsb")
+        return tuned["dev"].answers
+
+    one, same, other = (similarities(seed) for seed in (1, 1, 2))
+    assert one == same
+    assert one != pytest.approx(other, rel=1e-3)
+
+
+def test_a_loss_that_is_not_finite_is_refused(checkpoint, settings):
+    """Trainer would pass over it and count it as nothing; the scores would be those of a broken model."""
+    checkpoint.model.shared.weight.data.fill_(float("nan"))
+    protocol = TextProtocol(TASKS["sst2"], checkpoint, 32)
+    with pytest.raises(TrainingError, match=r"sst2: the loss is not finite at learning rate 0\.001; give a lower"):
+        fine_tune_and_predict(protocol, EXAMPLES, {"dev": EXAMPLES}, settings(), "sst2")
