@@ -77,5 +77,5 @@ def _evaluations(comparison: Comparison, places: Places, pace: Document) -> Plan
         for task in comparison.tasks:
             missing = missing_fine_tunings(comparison, task, output, search)
             count += missing
-            seconds += missing * pace["evaluate"][model][task]
+            seconds += missing * pace["evaluate"][f"{model} {task}"]
     return Planned(f"judging: {count} fine-tunings of {len(models)} models", seconds)
