@@ -19,6 +19,7 @@ from .plan import plan_lines, planned
 from .reading import read_comparison
 from .report import report_blocks, summary_lines
 from .results import Results, as_document, gather
+from .sameness import keep_settings, require_same_settings
 from .settings import MAIN, Comparison, Student
 from .training import SEARCH_SEED, Training
 
@@ -42,11 +43,13 @@ class _Run:
 
     def run(self, plan_only: bool) -> None:
         """The plan, and all that it plans."""
+        require_same_settings(self._comparison, self._places)
         self._pace = measured_pace(self._comparison, self._places, self._say)
         for line in plan_lines(planned(self._comparison, self._places, self._training, self._pace)):
             self._say(line)
         if plan_only:
             return
+        keep_settings(self._comparison, self._places)
         for name in self._comparison.caches:
             self._make_cache(name)
         self._judge_bounds()
@@ -54,7 +57,8 @@ class _Run:
             self._training.train(self._comparison.students, seed)
             self._report()
             for student in self._comparison.students:
-                self._judging.judge(student, seed)
+                if not self._training.is_lost(student, seed):
+                    self._judging.judge(student, seed)
             self._report()
         for line in summary_lines(self._comparison, gather(self._comparison, self._places, self._training)):
             self._say(line)

@@ -12,6 +12,7 @@ from math import ceil
 from pathlib import Path
 
 from ...cache import open_cache
+from ...errors import ConfigurationError
 from ...evaluation.evaluate import EvaluateConfig, evaluate
 from ...evaluation.records import Document, read_record, write_record
 from ...evaluation.sources import load_task
@@ -41,7 +42,7 @@ def measured_pace(comparison: Comparison, places: Places, say: Say) -> Document:
     a size or the teacher, -> seconds of one fine-tuning with its predictions. An assistant that teaches or is judged is taken to
     cost what the teacher does, which is too much. `settings` says what each was measured under: what is new or has changed in
     the file is measured then."""
-    pace = {"dump": {}, "train": {}, "evaluate": {}, "settings": {}} | (read_record(places.pace) or {})
+    pace: Document = {"dump": {}, "train": {}, "evaluate": {}, "settings": {}} | (read_record(places.pace) or {})
     missing = [
         one for one in _measurements(comparison, places, say) if pace["settings"].get(f"{one[0]} {one[1]}") != one[2]
     ]
@@ -88,7 +89,10 @@ def _run_seconds(comparison: Comparison, student: Student, places: Places) -> fl
     """A student's whole run, from a few of its steps; those that take an assistant's cache are timed on the teacher's."""
     name = student.cache if comparison.caches[student.cache].teacher is None else MAIN
     config = comparison.train(student, places.cache(name), places.root / "timed", comparison.learning_rates[0], 0)
-    (found,) = dry_run_students([replace(config, allow_unfinished=True)], _silent)
+    try:
+        (found,) = dry_run_students([replace(config, allow_unfinished=True)], _silent)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{student.label}: {error}") from None
     return found.total_seconds
 
 
