@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import yaml
@@ -133,9 +134,24 @@ def test_a_plan_does_no_more_than_time_a_little(written, tmp_path):
 
 def test_what_a_trial_refuses_is_told_with_the_student(written, tmp_path):
     with pytest.raises(
-        ConfigurationError, match="^1L32H minilm: this objective gives the student's encoder no gradient"
+        ConfigurationError, match=r"^1L32H minilm: this objective gives the student's encoder no gradient"
     ):
         compare(written(rows={"minilm": None}), tmp_path / "out", True, lambda _line: None)
+
+
+def test_under_torchrun_it_is_refused(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigurationError, match="without torchrun"):
+        compare(written(), tmp_path / "out", True, pytest.fail)
+
+
+@pytest.mark.parametrize("library", ["scipy", "sklearn.metrics"])
+def test_a_library_that_is_missing_is_told_before_anything_is_done(written, tmp_path, monkeypatch, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'miniend\[eval\]'"):
+        compare(written(), tmp_path / "out", True, pytest.fail)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_mistake_in_the_file_is_a_line_of_the_command(written, tmp_path):

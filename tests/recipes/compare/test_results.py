@@ -31,7 +31,7 @@ def world(written, tmp_path):
         document = {"tasks": {}, "results": results, "facts": FACTS}
         (folder / "results.json").write_text(json.dumps(document))
 
-    def build(scores, entropies=None, teacher=None, judged=None, **changed):
+    def build(scores, entropies=None, teacher=None, judged=None, failed=(), **changed):
         comparison = read_comparison(written(**{"learning_rates": 1e-3, **changed}))
         for student in comparison.students:
             for seed, accuracy in enumerate(scores.get(student.name, [])):
@@ -44,6 +44,8 @@ def world(written, tmp_path):
                 (output / "model.safetensors").touch()
                 if accuracy is not None:
                     judge(places.judged(output), judged or {"sst2": accuracy})
+            for seed in [seed for name, seed in failed if name == student.name]:
+                places.failure(student, 1e-3, seed).write_text("not finite\n")
         if teacher is not None:
             judge(places.teacher_judged, {"sst2": teacher})
         return comparison, gather(comparison, places, Training(comparison, places, print))
@@ -125,6 +127,12 @@ def test_costs_come_from_the_facts_and_the_timed_dry_run(world):
     assert table(comparison, results, "Sizes and times").rows == [
         ["1L32H scratch", "2.00", "1.00", "0.5", "3.0", "9", "1.5"]
     ]
+
+
+def test_a_seed_that_was_lost_is_named(world):
+    comparison, results = world({"scratch": [70.0]}, failed=[("miniend-e", 1)])
+    texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {}, {})]
+    assert any(text.endswith("the first seed chose: 1L32H miniend-e, seed 1.") for text in texts)
 
 
 def test_the_document_has_every_number(world):
