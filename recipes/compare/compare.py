@@ -8,10 +8,13 @@ from pathlib import Path
 from ...cache import open_cache
 from ...errors import ConfigurationError
 from ...evaluation.records import Document, write_record
+from ...evaluation.tasks import find_task
 from ...progress import Say
 from ...storage.publish import write_durably
 from ...teacher_dump.dump import dump_teacher
+from ...teacher_dump.worker import Worker
 from .blocks import as_html, as_markdown
+from .differences import require_scipy
 from .judging import Judging, write_untrained
 from .pace import measured_pace
 from .places import Places
@@ -19,6 +22,7 @@ from .plan import plan_lines, planned
 from .reading import read_comparison
 from .report import report_blocks, summary_lines
 from .results import Results, as_document, gather
+from .sameness import keep_settings, require_same_settings
 from .settings import MAIN, Comparison, Student
 from .training import SEARCH_SEED, Training
 
@@ -26,9 +30,16 @@ from .training import SEARCH_SEED, Training
 def compare(file: Path, output: Path, plan_only: bool, say: Say) -> None:
     """Do what is missing of a comparison in its output directory; with `plan_only` say how long it would take.
 
-    Raises ConfigurationError for the file, and whatever the stages raise.
+    Raises ConfigurationError for the file, under torchrun and where libraries are missing, RunMismatchError where the directory
+    was begun with other settings, and whatever the stages raise.
     """
-    _Run(read_comparison(file), Places(output), say).run(plan_only)
+    if Worker.from_environment().size > 1:
+        raise ConfigurationError("a comparison is one process; start it without torchrun or accelerate launch")
+    comparison = read_comparison(file)
+    require_scipy()
+    for task in comparison.tasks:
+        find_task(task).require_libraries()
+    _Run(comparison, Places(output), say).run(plan_only)
 
 
 class _Run:
@@ -42,11 +53,13 @@ class _Run:
 
     def run(self, plan_only: bool) -> None:
         """The plan, and all that it plans."""
+        require_same_settings(self._comparison, self._places)
         self._pace = measured_pace(self._comparison, self._places, self._say)
         for line in plan_lines(planned(self._comparison, self._places, self._training, self._pace)):
             self._say(line)
         if plan_only:
             return
+        keep_settings(self._comparison, self._places)
         for name in self._comparison.caches:
             self._make_cache(name)
         self._judge_bounds()
@@ -54,7 +67,8 @@ class _Run:
             self._training.train(self._comparison.students, seed)
             self._report()
             for student in self._comparison.students:
-                self._judging.judge(student, seed)
+                if not self._training.is_lost(student, seed):
+                    self._judging.judge(student, seed)
             self._report()
         for line in summary_lines(self._comparison, gather(self._comparison, self._places, self._training)):
             self._say(line)

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
+
+from ...errors import ConfigurationError
 
 CONFIDENCE = 0.95
 
@@ -34,7 +37,14 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
     found = [one - other for one, other in zip(a, b, strict=True)]
     if len(found) < 2:
         return Difference(found[0], None, 1)
-    from scipy.stats import t
-
-    quantile = float(t.ppf(0.5 + CONFIDENCE / 2, len(found) - 1))
+    quantile = float(require_scipy().t.ppf(0.5 + CONFIDENCE / 2, len(found) - 1))
     return Difference(fmean(found), quantile * stdev(found) / math.sqrt(len(found)), len(found))
+
+
+def require_scipy() -> Any:
+    """scipy.stats. Raises ConfigurationError where it is not installed, before hours of training."""
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise ConfigurationError(f"intervals need scipy: pip install 'miniend[eval]' ({error})") from None
+    return stats

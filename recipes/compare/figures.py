@@ -13,10 +13,11 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ...student_train.metrics import HELD_OUT as HELD_OUT_PREFIX
-from ..picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, RAW, SKY, new_figure, save
+from ..picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, SKY, new_figure, save
 from .results import HELD_OUT, SCORE, Outcome, Results, mean_and_spread
 
 COLOURS = (ORANGE, AMBER, PURPLE, SKY, BLUE, "#003B5C", GREEN, "#00523B", "0.35", "0.6")
+STYLES = ("-", "--", ":", "-.")
 PILOT = ("implicit", "miniend-d", "miniend-e")
 """Objectives with the logit term: the implicit one, and the two explicit ones."""
 PARTS = {
@@ -56,7 +57,7 @@ def draw_scores(results: Results, path: Path) -> Path:
     axes = figure.subplots()
     for place, outcome in enumerate(shown):
         mean, deviation = mean_and_spread(outcome.column(SCORE)) or (math.nan, None)
-        axes.barh(place, mean, color=_colour(results, outcome), height=0.7, xerr=deviation, capsize=3)
+        axes.barh(place, mean, color=look(results, outcome)["color"], height=0.7, xerr=deviation, capsize=3)
         axes.text(mean + (deviation or 0.0), place, f"  {mean:.1f}", va="center", fontsize=8)
     values = [value for outcome in shown for value in outcome.column(SCORE).values()]
     for name, value in _lines(results):
@@ -86,7 +87,7 @@ def draw_losses(results: Results, path: Path) -> Path:
         if 0 not in outcome.outputs:
             continue
         lines = read_metrics(outcome.outputs[0])
-        style = {"color": _colour(results, outcome), "linewidth": 1.4, "label": outcome.student.label}
+        style = {**look(results, outcome), "linewidth": 1.4, "label": outcome.student.label}
         steps, values = curve(lines, f"{HELD_OUT_PREFIX}cross_entropy")
         if steps:
             entropies.plot(steps, values, **style)
@@ -155,7 +156,10 @@ def curve(lines: Sequence[Line], name: str) -> tuple[list[int], list[float]]:
     return [step for step, _ in points], [value for _, value in points]
 
 
-def _colour(results: Results, outcome: Outcome) -> str:
-    """The same for a row in every size."""
+def look(results: Results, outcome: Outcome) -> dict[str, str]:
+    """Colour by row, and line style by size, or by the round of colours where there are more rows than those."""
     names = list(dict.fromkeys(one.student.name for one in results.students))
-    return COLOURS[names.index(outcome.student.name)] if len(names) <= len(COLOURS) else RAW
+    sizes = list(dict.fromkeys(one.student.size for one in results.students))
+    number, place = names.index(outcome.student.name), sizes.index(outcome.student.size)
+    style = STYLES[(number // len(COLOURS) + place) % len(STYLES)]
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": style}

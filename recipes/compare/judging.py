@@ -8,6 +8,7 @@ from pathlib import Path
 from ...cache import Cache
 from ...evaluation.evaluate import evaluate
 from ...evaluation.records import RESULTS, Document, read_record
+from ...evaluation.report import write_results
 from ...evaluation.tasks import find_task
 from ...progress import Say
 from ...student_train.run import is_finished
@@ -32,12 +33,13 @@ class Judging:
 
     def judge_untrained(self, size: str) -> None:
         """Random weights of a size."""
-        self._judge(str(self._places.untrained(size)), self._places.untrained_judged(size))
+        self._judge(str(self._places.untrained(size)), self._places.judged(self._places.untrained(size)))
 
     def judge(self, student: Student, seed: int) -> None:
         """A trained student."""
-        first = None if seed == SEARCH_SEED else self._places.judged(student, SEARCH_SEED)
-        self._judge(str(self._training.output(student, seed)), self._places.judged(student, seed), first)
+        model, first = (self._training.output(student, number) for number in (seed, SEARCH_SEED))
+        searched = None if seed == SEARCH_SEED else self._places.judged(first)
+        self._judge(str(model), self._places.judged(model), searched)
 
     def _judge(self, model: str, output: Path, first: Path | None = None) -> None:
         """All tasks, at the rates that were chosen in `first`."""
@@ -47,16 +49,18 @@ class Judging:
             if missing_fine_tunings(self._comparison, task, output, search=first is None):
                 rate = chosen[find_task(task).name]["learning_rate"] if first else None
                 evaluate(self._comparison.evaluate(task, model, output, rate), self._say)
+        write_results(output)  # lest a kill between a task's last seed and the results leave those without it
 
 
-def missing_fine_tunings(comparison: Comparison, task: str, output: Path, search: bool) -> int:
-    """How many fine-tunings of a model on a task have left no record; `search` says whether learning rates are tried first."""
-    config, folder = comparison.evaluate(task, "model", output), output / find_task(task).name
+def missing_fine_tunings(comparison: Comparison, task: str, output: Path | None, search: bool) -> int:
+    """How many fine-tunings of a model on a task have left no record in `output`, all where that is None; `search` says whether
+    learning rates are tried first."""
+    config = comparison.evaluate(task, "model", output or Path())
     wanted = [f"seed-{seed}.json" for seed in range(config.seeds)]
     rates = config.rates(find_task(task))
     if search and len(rates) > 1:
         wanted += [f"learning-rate-{rate:g}.json" for rate in rates]
-    return sum(not (folder / name).exists() for name in wanted)
+    return sum(output is None or not (output / find_task(task).name / name).exists() for name in wanted)
 
 
 def fine_tuned_tasks(output: Path) -> dict[str, Document]:

@@ -4,8 +4,9 @@ OUT/caches/NAME                                caches
 OUT/students/SIZE-ROW-lr-RATE-seed-N           students, Hugging Face directories; beside one whose loss was not finite, in
                                                its place, SIZE-ROW-lr-RATE-seed-N.failed, which says so
 OUT/students/SIZE-untrained                    random weights of that size
-OUT/judged/teacher, .../SIZE-ROW-seed-N        evaluations
+OUT/judged/teacher, .../NAME                   evaluations, each named as its student is
 OUT/pace.json                                  what was timed for the plan of hours
+OUT/settings.json                              what students and evaluations were made with
 OUT/comparison.json, report.md, report.html    what came out, with its pictures
 """
 
@@ -45,18 +46,19 @@ class Places:
         """The teacher's evaluation."""
         return self.root / "judged" / "teacher"
 
-    def untrained_judged(self, size: str) -> Path:
-        """The evaluation of random weights."""
-        return self.root / "judged" / f"{_short(size)}-{UNTRAINED}"
-
-    def judged(self, student: Student, seed: int) -> Path:
-        """A student's evaluation."""
-        return self.root / "judged" / f"{_short(student.size)}-{student.name}-seed-{seed}"
+    def judged(self, model: Path) -> Path:
+        """The evaluation of a student or of random weights, by where that lies."""
+        return self.root / "judged" / model.name
 
     @property
     def pace(self) -> Path:
         """Measurements of the plan."""
         return self.root / "pace.json"
+
+    @property
+    def settings(self) -> Path:
+        """What has to stay the same."""
+        return self.root / "settings.json"
 
     @property
     def comparison(self) -> Path:

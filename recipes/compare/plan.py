@@ -11,7 +11,7 @@ from ...progress import duration
 from .judging import missing_fine_tunings
 from .pace import TEACHER
 from .places import Places
-from .settings import Comparison
+from .settings import Comparison, Student
 from .training import SEARCH_SEED, Training
 
 
@@ -26,7 +26,7 @@ class Planned:
 def planned(comparison: Comparison, places: Places, training: Training, pace: Document) -> list[Planned]:
     """What is missing, stage by stage."""
     stages = [_dumps(comparison, places, pace), _trainings(comparison, training, pace)]
-    return [*stages, _evaluations(comparison, places, pace)]
+    return [*stages, _evaluations(comparison, places, training, pace)]
 
 
 def plan_lines(stages: list[Planned]) -> Iterator[str]:
@@ -66,16 +66,22 @@ def _trainings(comparison: Comparison, training: Training, pace: Document) -> Pl
     return Planned(f"training: {sum(missing for _, missing in runs)} runs, one after the other", seconds)
 
 
-def _evaluations(comparison: Comparison, places: Places, pace: Document) -> Planned:
-    models = [(TEACHER, places.teacher_judged, True)]
-    models += [(size, places.untrained_judged(size), True) for size in comparison.sizes]
-    models += [(TEACHER, places.judged(one, SEARCH_SEED), True) for one in comparison.assistants.values()]
+def _evaluations(comparison: Comparison, places: Places, training: Training, pace: Document) -> Planned:
+
+    def judged(student: Student, seed: int) -> Path | None:
+        rate = training.rate(student)
+        return None if rate is None else places.judged(places.student(student, rate, seed))
+
+    models: list[tuple[str, Path | None, bool]] = [(TEACHER, places.teacher_judged, True)]
+    models += [(size, places.judged(places.untrained(size)), True) for size in comparison.sizes]
+    models += [(TEACHER, judged(one, SEARCH_SEED), True) for one in comparison.assistants.values()]
     for student in comparison.students:
-        models += [(student.size, places.judged(student, n), n == SEARCH_SEED) for n in range(comparison.seeds)]
+        seeds = [seed for seed in range(comparison.seeds) if not training.is_lost(student, seed)]
+        models += [(student.size, judged(student, seed), seed == SEARCH_SEED) for seed in seeds]
     count, seconds = 0, 0.0
     for model, output, search in models:
         for task in comparison.tasks:
             missing = missing_fine_tunings(comparison, task, output, search)
             count += missing
-            seconds += missing * pace["evaluate"][model][task]
+            seconds += missing * pace["evaluate"][f"{model} {task}"]
     return Planned(f"judging: {count} fine-tunings of {len(models)} models", seconds)

@@ -2,14 +2,16 @@
 
 preset: small                       # presets/small.yaml, to which everything below is added, or which it changes
 teacher: path-or-hub-name
+device: auto                        # or cpu, cuda
 dump: {corpus: "texts/*.jsonl.gz", examples: 8192}                # options of dump-teacher
 train: {steps: 1000, batch_size: 32}                              # options of train-student
 sizes: [2L128H, 4L128H]
-rows:                               # each is trained in every size; a name of ROWS needs no options
+rows:                               # each is trained in every size; a name of ROWS has its objective, any other says it
   scratch:
+  miniend-d: {cross_relation: qq_kk_vv}
   miniend-e-calibrated: {objective: miniend-e, cache: calibrated}
   minilm: false                     # leaves a row of the preset out; so for caches, assistants and tasks
-caches:                             # beside the one of the teacher: what is different about them
+caches:                             # beside the one of the teacher: what is different about them; examples are the same in all
   calibrated: {relation_temperature: calibrated}
   of-assistant: {teacher: assistant}
 assistants:                         # students that teach
@@ -30,8 +32,8 @@ from typing import Any
 from ...errors import ConfigurationError
 from ...evaluation.evaluate import EvaluateConfig
 from ...student_train.config import TrainConfig
-from ...student_train.objective import build_objective
 from ...teacher_dump.config import DumpConfig
+from .checks import check
 from .options import read_options, read_value
 from .settings import MAIN, ROWS, CacheRecipe, Comparison, Options, Student
 from .yaml_file import read_with_preset
@@ -40,10 +42,15 @@ KEYS = (
     *("teacher", "device", "dump", "train", "sizes", "rows", "caches", "assistants"),
     *("pairs", "seeds", "learning_rates", "evaluate", "tasks"),
 )
-OWN_DUMP = ("teacher", "cache", "device", "shards", "force")
-OWN_TRAIN = ("cache", "output", "size", "learning_rate", "seed", "device", "allow_unfinished")
+OWN_DUMP = ("teacher", "teacher_revision", "cache", "device", "shards", "force")
+OWN_TRAIN = ("cache", "output", "size", "init", "learning_rate", "seed", "device", "allow_unfinished")
 OWN_EVALUATE = ("model", "tasks", "output", "device")
-"""Fields that a comparison sets itself."""
+"""Fields that a comparison sets itself, or that go with nothing it does."""
+EXAMPLES = (
+    *("corpus", "corpus_weight", "shuffle_buffer", "field", "split", "objective", "input_length", "target_length"),
+    *("noise_density", "mean_span", "passes", "examples", "validation_examples", "shard_examples", "seed"),
+)
+"""Options of a dump that decide which examples there are and in what order they come; all caches have them in common."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -66,7 +73,7 @@ def read_comparison(path: Path) -> Comparison:
         learning_rates=read_value(found.get("learning_rates", [3e-4]), tuple[float, ...], "learning_rates"),
         tasks=_tasks(found),
     )
-    _check(comparison)
+    check(comparison)
     return comparison
 
 
@@ -76,7 +83,7 @@ def _caches(found: Options) -> dict[str, CacheRecipe]:
     for name, changes in _named(found, "caches"):
         where = f"caches, {name}"
         teacher = changes.pop("teacher", None)
-        own = read_options(DumpConfig, changes, where, OWN_DUMP)
+        own = read_options(DumpConfig, changes, where, (*OWN_DUMP, *EXAMPLES))
         recipes[name] = CacheRecipe(read_value(teacher, str | None, f"{where}, teacher"), {**common, **own})
     return recipes
 
@@ -84,9 +91,7 @@ def _caches(found: Options) -> dict[str, CacheRecipe]:
 def _students(found: Options, train: Options) -> Iterator[Student]:
     for size in read_value(found["sizes"], tuple[str, ...], "sizes"):
         for name, own in _named(found, "rows"):
-            if not own and name not in ROWS:
-                raise ConfigurationError(f"rows: {name} needs options; known by name alone are {', '.join(ROWS)}")
-            yield _student(name, size, own or dict(ROWS[name]), train, f"rows, {name}")
+            yield _student(name, size, own, train, f"rows, {name}")
 
 
 def _assistants(found: Options, train: Options) -> Iterator[tuple[str, Student]]:
@@ -97,7 +102,10 @@ def _assistants(found: Options, train: Options) -> Iterator[tuple[str, Student]]
 
 def _student(name: str, size: str, own: dict[str, Any], train: Options, where: str) -> Student:
     cache = read_value(own.pop("cache", MAIN), str, f"{where}, cache")
-    return Student(name, size, cache, {**train, **read_options(TrainConfig, own, where, OWN_TRAIN)})
+    options = {**train, **ROWS.get(name, {}), **read_options(TrainConfig, own, where, OWN_TRAIN)}
+    if "objective" not in options:
+        raise ConfigurationError(f"{where} needs an objective; known by name alone are {', '.join(ROWS)}")
+    return Student(name, size, cache, options)
 
 
 def _tasks(found: Options) -> dict[str, Options]:
@@ -109,11 +117,13 @@ def _tasks(found: Options) -> dict[str, Options]:
 
 
 def _pairs(found: Options) -> Iterator[tuple[str, str]]:
-    rows = [name for name, _ in _named(found, "rows")]
+    known, rows = list(_mapping(found, "rows")), [name for name, _ in _named(found, "rows")]
     for pair in found.get("pairs") or [[name, rows[0]] for name in rows[1:]]:
         if not isinstance(pair, list) or len(pair) != 2:
             raise ConfigurationError(f"pairs: {pair!r} should be a list of two rows")
-        if all(name in rows for name in pair):  # of a preset's pairs, those whose rows are there
+        if unknown := [name for name in pair if name not in known]:
+            raise ConfigurationError(f"pairs: there is no row {unknown[0]!r}; expected two of {', '.join(rows)}")
+        if all(name in rows for name in pair):  # the others are those of a row that is left out
             yield pair[0], pair[1]
 
 
@@ -137,49 +147,3 @@ def _named(found: Options, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if not _NAME.fullmatch(name):
             raise ConfigurationError(f"{key}: {name!r} should be a name of letters, digits, '-', '_' and '.'")
         yield name, value
-
-
-def _check(comparison: Comparison) -> None:
-    """Build every configuration once, so that a mistake ends the command now and not after hours."""
-    if comparison.seeds < 1:
-        raise ConfigurationError(f"seeds should be at least 1, not {comparison.seeds}")
-    rates = comparison.learning_rates
-    if not all(0 < rate < 1 for rate in rates) or len(set(rates)) < len(rates):
-        raise ConfigurationError(f"learning_rates should lie between 0 and 1, none twice; found {rates}")
-    everyone = [*comparison.students, *comparison.assistants.values()]
-    if len({student.label for student in everyone}) < len(everyone):
-        raise ConfigurationError("an assistant and a row of one size have the same name; give it another")
-    for name in comparison.caches:
-        _require_chain_ends(comparison, name)
-        if comparison.dump(name, comparison.teacher, Path(name)).validation_examples < 1:
-            raise ConfigurationError(
-                "dump: validation_examples should be at least 1: learning rates are chosen by them"
-            )
-    for student in everyone:
-        _check_student(comparison, student)
-    for task in comparison.tasks:
-        comparison.evaluate(task, comparison.teacher, Path(task))
-
-
-def _check_student(comparison: Comparison, student: Student) -> None:
-    if student.cache not in comparison.caches:
-        known = ", ".join(comparison.caches)
-        raise ConfigurationError(f"{student.name}: there is no cache {student.cache}; expected one of {known}")
-    try:
-        config = comparison.train(student, Path("cache"), Path("output"), comparison.learning_rates[0], 0)
-        build_objective(config.objective, config.logits, config.cross_relation, config.weight, config.temperature)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{student.name}: {error}") from None
-
-
-def _require_chain_ends(comparison: Comparison, name: str) -> None:
-    """From a cache over its assistant to that one's cache and so on, the chain should end at the teacher."""
-    seen = [name]
-    while (teacher := comparison.caches[seen[-1]].teacher) is not None:
-        if teacher not in comparison.assistants:
-            known = ", ".join(comparison.assistants) or "none"
-            raise ConfigurationError(f"caches, {seen[-1]}: no assistant is named {teacher}; there are {known}")
-        following = comparison.assistants[teacher].cache
-        if following in seen or following not in comparison.caches:
-            raise ConfigurationError(f"caches, {name}: its teachers never come to an end: {' <- '.join(seen)}")
-        seen.append(following)

@@ -6,7 +6,8 @@ from typing import Any
 
 from .blocks import Block, Heading, Paragraph, Picture, Table
 from .differences import Difference
-from .results import HELD_OUT, SCORE, Judged, Outcome, Results, mean_and_spread
+from .opening import what_is_compared
+from .results import GLUE, HELD_OUT, SCORE, Judged, Outcome, Results, mean_and_spread
 from .settings import Comparison
 
 Documents = Mapping[str, Any]
@@ -17,7 +18,7 @@ def report_blocks(
 ) -> Iterator[Block]:
     """The whole report; `pictures` by their captions."""
     yield Heading("Comparison of students", 1)
-    yield Paragraph(_what(comparison))
+    yield Paragraph(what_is_compared(comparison))
     yield Heading("Scores")
     yield _scores(comparison, results)
     yield Paragraph(SCORES_NOTE)
@@ -25,35 +26,30 @@ def report_blocks(
     yield from _differences(comparison, results)
     yield Heading("Sizes and times")
     yield _costs(results, pace)
+    yield Paragraph(COSTS_NOTE)
     yield Heading("Learning rates of distillation")
     yield _rates(comparison, results)
     yield from _edges(comparison, results)
+    yield from _lost(results)
     for caption, path in pictures.items():
         yield Picture(path, caption)
 
 
 SCORES_NOTE = (
-    f"Mean and standard deviation over seeds of distillation, each the mean over its seeds of fine-tuning; of teacher, untrained "
-    f"weights and assistants over seeds of fine-tuning. {SCORE} is the plain mean of the columns before it; {HELD_OUT} is the "
-    "hard-label cross-entropy in nats per target token on examples that no student was trained on (lower is better), "
-    "where the objective trains the head."
+    "Mean and standard deviation over seeds of distillation, each the mean over its seeds of fine-tuning; of teacher, untrained "
+    f"weights and assistants over seeds of fine-tuning. {SCORE} is the plain mean of the tasks' columns, {GLUE} that of the "
+    f"paper's eight numbers. {HELD_OUT} is the hard-label cross-entropy in nats per target token (lower is better), where the "
+    "objective trains the head, on examples that no student was trained on, though learning rates were chosen by them."
+)
+COSTS_NOTE = (
+    "GFLOPs by the paper's convention. Speed as measured when the first student of a row was judged: rows of one size have one "
+    "shape and differ in it by chance alone. Minutes are those of one run, as planned from a trial of a few steps."
 )
 DIFFERENCES_NOTE = (
     "Mean of the differences between students of one seed, with its 95 % interval by Student's t over seeds of distillation. "
     "Where the interval contains 0 there is no difference that these seeds show. The intervals are not corrected for their "
     "number: one in twenty misses its true value."
 )
-
-
-def _what(comparison: Comparison) -> str:
-    rows = ", ".join(dict.fromkeys(student.name for student in comparison.students))
-    train = comparison.students[0].options
-    common = ", ".join(f"{name} {value}" for name, value in train.items() if name not in ("objective", "logits"))
-    return (
-        f"Teacher {comparison.teacher}. Rows {rows}; sizes {', '.join(comparison.sizes)}; {comparison.seeds} seeds of "
-        f"distillation; trained with {common}. Judged on {', '.join(comparison.tasks)}. Every row has the same steps, examples "
-        "and seeds; its learning rate is the best on the held-out loss of its own objective."
-    )
 
 
 def _scores(comparison: Comparison, results: Results) -> Table:
@@ -127,7 +123,7 @@ def _costs(results: Results, pace: Documents) -> Table:
         "GFLOPs",
         "ms for one example",
         "examples/s",
-        "distillation (min)",
+        "distillation (min, planned)",
     ]
     return Table(header, rows)
 
@@ -165,6 +161,14 @@ def _edges(comparison: Comparison, results: Results) -> Iterator[Paragraph]:
     if len(tried) > 1 and taken:
         names = ", ".join(outcome.student.label for outcome in taken)
         yield Paragraph(f"At the edge of what was tried, so that a rate beyond it might be better: {names}.")
+
+
+def _lost(results: Results) -> Iterator[Paragraph]:
+    lost = [f"{outcome.student.label}, seed {seed}" for outcome in results.students for seed in outcome.lost]
+    if lost:
+        yield Paragraph(
+            f"Left out, since the loss was not finite at the rate that the first seed chose: {'; '.join(lost)}."
+        )
 
 
 def summary_lines(comparison: Comparison, results: Results) -> Iterator[str]:

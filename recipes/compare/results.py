@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
+from ...evaluation.glue import glue_score
 from ...evaluation.records import RESULTS, Document, read_record
 from ...evaluation.tasks import find_task
 from ...student_train.metrics import last_held_out
@@ -16,6 +17,8 @@ from .training import Training
 
 SCORE = "score"
 """The plain mean over the results of all tasks, each by its first metric; not before a model is judged on all of them."""
+GLUE = "GLUE score"
+"""The mean of the paper's eight numbers."""
 HELD_OUT = "held-out"
 """Hard-label cross-entropy in nats on the cache's validation examples, of students whose head is trained."""
 
@@ -42,6 +45,8 @@ class Outcome:
     outputs: Mapping[int, Path]
     judged: Mapping[int, Judged]
     held_out: Mapping[int, Mapping[str, float]]
+    lost: tuple[int, ...]
+    """Seeds whose loss was not finite at the rate that was best with the first."""
 
     def value(self, column: str, seed: int) -> float | None:
         """One number."""
@@ -60,7 +65,7 @@ class Results:
     """Everything that a report shows."""
 
     columns: tuple[str, ...]
-    """`RESULT METRIC` of every task, as `sst2 accuracy`."""
+    """`RESULT METRIC` of every task, as `sst2 accuracy`; then the GLUE score, where its eight numbers are among them."""
     teacher: Judged | None
     untrained: Mapping[str, Judged]
     students: tuple[Outcome, ...]
@@ -81,19 +86,20 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
     """Read what is there."""
 
     def judged(name: str, output: Path) -> Judged | None:
-        return _judged(name, output, [find_task(task).name for task in comparison.tasks])
+        return _judged(name, output, [result for task in comparison.tasks for result in find_task(task).development])
 
     def outcome(student: Student, seeds: int) -> Outcome:
         rate = training.rate(student)
         paths = {seed: places.student(student, rate, seed) for seed in range(seeds)} if rate is not None else {}
         outputs = {seed: path for seed, path in paths.items() if is_finished(path)}
-        found = {seed: judged(f"{student.label}, seed {seed}", places.judged(student, seed)) for seed in outputs}
+        found = {seed: judged(f"{student.label}, seed {seed}", places.judged(path)) for seed, path in outputs.items()}
         held_out = {seed: last_held_out(path) for seed, path in outputs.items()}
         there = {seed: one for seed, one in found.items() if one}
-        return Outcome(student, rate, training.losses(student), outputs, there, held_out)
+        lost = tuple(seed for seed in range(seeds) if training.is_lost(student, seed))
+        return Outcome(student, rate, training.losses(student), outputs, there, held_out, lost)
 
     teacher = judged("teacher", places.teacher_judged)
-    untrained = {size: judged(f"{size} untrained", places.untrained_judged(size)) for size in comparison.sizes}
+    untrained = {size: judged(f"{size} untrained", places.judged(places.untrained(size))) for size in comparison.sizes}
     students = tuple(outcome(student, comparison.seeds) for student in comparison.students)
     assistants = tuple(outcome(student, 1) for student in comparison.assistants.values())
     everyone = [teacher, *untrained.values(), *(j for o in (*students, *assistants) for j in o.judged.values())]
@@ -102,20 +108,20 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
     return Results(tuple(columns), teacher, there, students, assistants)
 
 
-def _judged(name: str, output: Path, tasks: Sequence[str]) -> Judged | None:
+def _judged(name: str, output: Path, wanted: Sequence[str]) -> Judged | None:
+    """The wanted results of an evaluation, which may hold others: those of a task that was taken out of the file."""
     found = read_record(output / RESULTS)
-    if not found or not found["results"]:
+    there = {result: found["results"][result] for result in wanted if result in found["results"]} if found else {}
+    if not found or not there:
         return None
-    firsts = {f"{result} {metric}": spread for result, (metric, spread) in _first_metrics(found).items()}
+    first = {result: next(iter(metrics)) for result, metrics in there.items()}
+    firsts = {f"{result} {metric}": there[result][metric] for result, metric in first.items()}
     values = {column: spread["mean"] for column, spread in firsts.items()}
     spreads = {column: spread["std"] for column, spread in firsts.items()}
-    if set(tasks) <= set(found["tasks"]):
-        values[SCORE] = fmean(values.values())
+    score, glue = fmean(values.values()), glue_score(there)
+    values |= {SCORE: score} if len(there) == len(wanted) else {}
+    values |= {GLUE: glue} if glue is not None else {}
     return Judged(name, values, spreads, found["facts"])
-
-
-def _first_metrics(found: Document) -> dict[str, tuple[str, Document]]:
-    return {result: next(iter(metrics.items())) for result, metrics in found["results"].items()}
 
 
 def mean_and_spread(values: Mapping[int, float]) -> tuple[float, float | None] | None:
@@ -150,6 +156,7 @@ def _outcome_document(outcome: Outcome) -> Document:
         "size": outcome.student.size,
         "cache": outcome.student.cache,
         "learning_rate": outcome.rate,
+        "lost_seeds": list(outcome.lost),
         "losses": {f"{rate:g}": _finite(loss) for rate, loss in outcome.losses.items()},
         "seeds": {
             str(seed): {

@@ -32,12 +32,19 @@ class Training:
         self._comparison, self._places, self._say = comparison, places, say
 
     def train(self, students: Sequence[Student], seed: int) -> None:
-        """All `students` with one seed. Raises TrainingError where the loss of one is finite at no learning rate."""
+        """All `students` with one seed. Raises TrainingError where the loss of one is finite at no learning rate; with a later
+        seed it is lost, and the others go on."""
         wanted = [run for student in students for run in self.runs(student, seed) if not self._is_done(run)]
         for _, passed in groupby(sorted(wanted, key=self._pass), key=self._pass):
             self._train_pass(list(passed))
         for student in students:
-            self.output(student, seed)
+            if self.is_lost(student, seed):
+                self._say(
+                    f"{student.label}, seed {seed}: the loss is not finite at {self.rate(student):g}, the best rate of the first "
+                    "seed; it is left out"
+                )
+            else:
+                self.output(student, seed)
 
     def runs(self, student: Student, seed: int) -> list[Run]:
         """The runs of a student with one seed: at every rate with the search seed, else at the best one, once it is known."""
@@ -76,6 +83,11 @@ class Training:
             )
         return self._places.student(student, rate, seed)
 
+    def is_lost(self, student: Student, seed: int) -> bool:
+        """Whether the rate that the first seed chose gave no finite loss with a later one."""
+        rate = self.rate(student)
+        return seed != SEARCH_SEED and rate is not None and self._places.failure(student, rate, seed).exists()
+
     def _is_done(self, run: Run) -> bool:
         return is_finished(self._places.student(*run)) or self._places.failure(*run).exists()
 
@@ -83,7 +95,10 @@ class Training:
         if self._places.failure(*run).exists():
             return math.inf
         output = self._places.student(*run)
-        return last_held_out(output)["loss"] if is_finished(output) else None
+        if not is_finished(output):
+            return None
+        loss: float | None = last_held_out(output)["loss"]  # None in the file where it was not finite
+        return math.inf if loss is None else loss
 
     def _train_pass(self, runs: Sequence[Run]) -> None:
         """Train together; where one fails, each goes on by itself, so that the others come to their end."""

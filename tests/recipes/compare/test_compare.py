@@ -1,11 +1,15 @@
 """A comparison from its file to its report, and what is not done twice."""
 
 import json
+import shutil
+import sys
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from miniend.cli import app
+from miniend.errors import ConfigurationError, RunMismatchError
 from miniend.recipes.compare.compare import compare
 
 CHAIN = {
@@ -24,8 +28,6 @@ CHAIN = {
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, settings):
     """(file, output, lines) of a whole comparison with an assistant."""
-    import yaml
-
     folder, lines = tmp_path_factory.mktemp("compared"), []
     file = folder / "comparison.yaml"
     file.write_text(yaml.safe_dump(settings(**CHAIN), sort_keys=False))
@@ -91,6 +93,35 @@ def test_what_is_finished_is_not_done_again(finished, monkeypatch):
     assert any("judging: 0 fine-tunings" in line for line in lines)
 
 
+def test_a_kill_before_the_results_were_summed_up_leaves_no_hole(finished, tmp_path):
+    file, output, _ = finished
+    copy = shutil.copytree(output, tmp_path / "copy")
+    wanted = document(output)["students"][0]["seeds"]["0"]
+    (copy / "judged" / wanted["output"] / "results.json").unlink()
+    compare(file, copy, False, lambda _line: None)
+    assert document(copy)["students"][0]["seeds"]["0"] == wanted
+
+
+def test_a_row_and_a_learning_rate_that_are_added_later_are_made_and_judged(finished, settings, tmp_path):
+    copy, file = shutil.copytree(finished[1], tmp_path / "copy"), tmp_path / "more.yaml"
+    more = {"rows": {"scratch": None, "miniend-e": None, "logits": None}, "learning_rates": [1e-3, 3e-3, 1e-2]}
+    file.write_text(yaml.safe_dump(settings(**more), sort_keys=False))
+    compare(file, copy, False, lambda _line: None)
+    for student in document(copy)["students"]:
+        assert len(student["losses"]) == 3
+        for one in student["seeds"].values():
+            judged = json.loads((copy / "judged" / one["output"] / "model.json").read_text())
+            assert judged["model"].endswith(one["output"])  # that of the rate which is the best now
+            assert one["judged"]["results"]["score"] >= 0
+
+
+def test_settings_that_changed_are_refused_before_anything_is_done(finished, settings, tmp_path):
+    file = tmp_path / "other.yaml"
+    file.write_text(yaml.safe_dump(settings(**CHAIN, train=settings()["train"] | {"steps": 6}), sort_keys=False))
+    with pytest.raises(RunMismatchError, match="steps: there 4, now 6"):
+        compare(file, finished[1], False, pytest.fail)
+
+
 def test_a_plan_does_no_more_than_time_a_little(written, tmp_path):
     lines = []
     compare(written(), tmp_path / "out", True, lines.append)
@@ -99,6 +130,28 @@ def test_a_plan_does_no_more_than_time_a_little(written, tmp_path):
     )  # 2 rows: 2 rates with the first seed and one with the second
     assert not list((tmp_path / "out" / "students").glob("*seed*"))
     assert not (tmp_path / "out" / "judged").exists()
+
+
+def test_what_a_trial_refuses_is_told_with_the_student(written, tmp_path):
+    with pytest.raises(
+        ConfigurationError, match=r"^1L32H minilm: this objective gives the student's encoder no gradient"
+    ):
+        compare(written(rows={"minilm": None}), tmp_path / "out", True, lambda _line: None)
+
+
+def test_under_torchrun_it_is_refused(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigurationError, match="without torchrun"):
+        compare(written(), tmp_path / "out", True, pytest.fail)
+
+
+@pytest.mark.parametrize("library", ["scipy", "sklearn.metrics"])
+def test_a_library_that_is_missing_is_told_before_anything_is_done(written, tmp_path, monkeypatch, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'miniend\[eval\]'"):
+        compare(written(), tmp_path / "out", True, pytest.fail)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_mistake_in_the_file_is_a_line_of_the_command(written, tmp_path):

@@ -5,7 +5,11 @@ import random
 
 import pytest
 
-from miniend.recipes.compare.figures import curve, unsteadiness
+from miniend.recipes.compare.figures import curve, look, unsteadiness
+from miniend.recipes.compare.places import Places
+from miniend.recipes.compare.reading import read_comparison
+from miniend.recipes.compare.results import gather
+from miniend.recipes.compare.training import Training
 
 
 def run(norms):
@@ -31,3 +35,12 @@ def test_too_few_lines_give_no_number():
 def test_a_curve_leaves_out_lines_without_the_number():
     lines = [{"step": 1, "loss": 3.0}, {"step": 2}, {"step": 3, "loss": None}, {"step": 4, "loss": 1.0}]
     assert curve(lines, "loss") == ([1, 4], [3.0, 1.0])
+
+
+def test_every_row_has_a_look_of_its_own_however_many_there_are(written, tmp_path):
+    rows = {f"row-{number}": {"objective": "scratch"} for number in range(14)}
+    comparison, places = read_comparison(written(rows=rows)), Places(tmp_path)
+    results = gather(comparison, places, Training(comparison, places, print))
+    looks = [look(results, outcome) for outcome in results.students]
+    assert len({tuple(one.values()) for one in looks}) == 14
+    assert looks[0]["color"] != looks[1]["color"]

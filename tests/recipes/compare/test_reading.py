@@ -104,7 +104,7 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
     [
         ({"teachers": "x"}, "unknown key 'teachers'"),
         ({"teacher": None}, "does not say teacher"),
-        ({"rows": {"scratched": None}}, "scratched needs options"),
+        ({"rows": {"scratched": None}}, "scratched needs an objective"),
         ({"rows": {"a/b": {"objective": "scratch"}}}, "should be a name"),
         ({"rows": {"mine": {"objective": "nothing"}}}, "mine: unknown objective 'nothing'"),
         ({"rows": {"mine": {"learning_rate": 1}}}, "unknown option 'learning_rate'"),
@@ -123,6 +123,15 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"pairs": [["scratch"]]}, "should be a list of two rows"),
         ({"caches": {"c": {"teacher": "nobody"}}}, "no assistant is named nobody; there are none"),
         ({"sizes": []}, "does not say sizes"),
+        ({"sizes": ["1L32H", "1L33H"]}, "scratch: size 1L33H: d_model 33 is no multiple"),
+        ({"sizes": ["1L32H", "1L32H"]}, "have the same name"),
+        ({"learning_rates": []}, "learning_rates: there is none left"),
+        ({"rows": {"scratch": False}}, "rows: there is none left"),
+        ({"tasks": {"glue/sst2": False}}, "tasks: there is none left"),
+        ({"pairs": [["scratch", "scartch"]]}, "there is no row 'scartch'; expected two of scratch, miniend-e"),
+        ({"rows": {"mine": {"objective": "scratch", "init": "there"}}}, "unknown option 'init'"),
+        ({"rows": {"mine": {"cache": "main"}}}, "mine needs an objective"),
+        ({"caches": {"longer": {"input_length": 64}}}, "longer: unknown option 'input_length'"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(written, changed, message):
@@ -133,6 +142,36 @@ def test_a_mistake_is_told_with_its_place(written, changed, message):
 def test_a_dump_without_validation_examples_is_refused(written, settings):
     with pytest.raises(ConfigurationError, match="validation_examples should be at least 1"):
         read_comparison(written(dump=settings()["dump"] | {"validation_examples": 0}))
+
+
+def test_a_row_known_by_its_name_keeps_its_objective_beside_options_of_its_own(written):
+    rows = {"scratch": {"clip": 5}, "miniend-e-no-logits": {"relation_heads": 8}, "minilm": {"objective": "logits"}}
+    found = [student.options for student in read_comparison(written(rows=rows)).students]
+    assert [options["objective"] for options in found] == ["scratch", "miniend-e", "logits"]
+    assert found[0]["clip"] == 5
+    assert (found[1]["logits"], found[1]["relation_heads"]) == (False, 8)
+
+
+def test_logits_of_an_assistant_whose_head_is_not_trained_are_refused(written):
+    changed = {
+        "rows": {"assisted": {"objective": "miniend-e", "cache": "of-it"}},
+        "caches": {"of-it": {"teacher": "it"}},
+        "assistants": {"it": {"size": "2L32H", "objective": "minilm"}},
+    }
+    with pytest.raises(
+        ConfigurationError, match="assisted learns the logits of it, whose own objective does not train"
+    ):
+        read_comparison(written(**changed))
+    changed["rows"]["assisted"]["logits"] = False
+    assert len(read_comparison(written(**changed)).students) == 1
+
+
+def test_two_sizes_whose_folders_have_one_name_are_refused(written, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "tiny").mkdir(parents=True)
+        (tmp_path / folder / "tiny" / "config.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match="have the same name, tiny-scratch"):
+        read_comparison(written(sizes=[str(tmp_path / folder / "tiny" / "config.json") for folder in ("a", "b")]))
 
 
 def test_assistants_that_teach_each_other_are_refused(written):

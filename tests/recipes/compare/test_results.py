@@ -7,7 +7,7 @@ import pytest
 from miniend.recipes.compare.places import Places
 from miniend.recipes.compare.reading import read_comparison
 from miniend.recipes.compare.report import report_blocks, summary_lines
-from miniend.recipes.compare.results import HELD_OUT, SCORE, as_document, gather
+from miniend.recipes.compare.results import GLUE, HELD_OUT, SCORE, as_document, gather
 from miniend.recipes.compare.training import Training
 
 FACTS = {
@@ -24,14 +24,14 @@ def world(written, tmp_path):
     """world(scores, **changed): what is gathered where row and seed have these accuracies; rate 1e-3 alone is tried."""
     places = Places(tmp_path / "out")
 
-    def judge(folder, accuracy, tasks=("sst2",)):
+    def judge(folder, scores):
         folder.mkdir(parents=True)
-        spread = {"mean": accuracy, "std": 0.5, "values": []}
-        results = {task: {"accuracy": spread, "f1": spread} for task in tasks}
-        document = {"tasks": {task: {} for task in tasks}, "results": results, "facts": FACTS}
+        spreads = {result: {"mean": score, "std": 0.5, "values": []} for result, score in scores.items()}
+        results = {result: dict.fromkeys(("accuracy", "f1", "spearman"), spread) for result, spread in spreads.items()}
+        document = {"tasks": {}, "results": results, "facts": FACTS}
         (folder / "results.json").write_text(json.dumps(document))
 
-    def build(scores, entropies=None, teacher=None, **changed):
+    def build(scores, entropies=None, teacher=None, judged=None, failed=(), **changed):
         comparison = read_comparison(written(**{"learning_rates": 1e-3, **changed}))
         for student in comparison.students:
             for seed, accuracy in enumerate(scores.get(student.name, [])):
@@ -43,9 +43,11 @@ def world(written, tmp_path):
                 (output / "metrics.jsonl").write_text(json.dumps(line) + "\n")
                 (output / "model.safetensors").touch()
                 if accuracy is not None:
-                    judge(places.judged(student, seed), accuracy)
+                    judge(places.judged(output), judged or {"sst2": accuracy})
+            for seed in [seed for name, seed in failed if name == student.name]:
+                places.failure(student, 1e-3, seed).write_text("not finite\n")
         if teacher is not None:
-            judge(places.teacher_judged, teacher)
+            judge(places.teacher_judged, {"sst2": teacher})
         return comparison, gather(comparison, places, Training(comparison, places, print))
 
     return build
@@ -105,11 +107,32 @@ def test_no_score_is_given_before_all_tasks_are_judged(world):
     ]
 
 
+def test_a_task_that_was_taken_out_of_the_file_counts_for_nobody(world):
+    comparison, results = world({"scratch": [70.0]}, judged={"sst2": 70.0, "rte": 50.0})
+    assert table(comparison, results, "Scores").header == ["model", "sst2 accuracy", "score", "held-out"]
+    assert results.students[0].value(SCORE, 0) == 70.0
+
+
+def test_the_glue_score_stands_beside_the_mean_over_all_tasks(world):
+    tasks = {f"glue/{name}": None for name in ("sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")}
+    eight = ("sst2", "mrpc", "stsb", "qqp", "mnli_matched", "mnli_mismatched", "qnli", "rte")
+    _, results = world({"scratch": [70.0]}, judged=dict.fromkeys(eight, 80.0) | {"wnli": 53.0}, tasks=tasks)
+    assert results.students[0].value(GLUE, 0) == pytest.approx(80.0)
+    assert results.students[0].value(SCORE, 0) == pytest.approx(77.0)
+    assert results.columns[-1] == GLUE
+
+
 def test_costs_come_from_the_facts_and_the_timed_dry_run(world):
     comparison, results = world({"scratch": [70.0]})
     assert table(comparison, results, "Sizes and times").rows == [
         ["1L32H scratch", "2.00", "1.00", "0.5", "3.0", "9", "1.5"]
     ]
+
+
+def test_a_seed_that_was_lost_is_named(world):
+    comparison, results = world({"scratch": [70.0]}, failed=[("miniend-e", 1)])
+    texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {}, {})]
+    assert any(text.endswith("the first seed chose: 1L32H miniend-e, seed 1.") for text in texts)
 
 
 def test_the_document_has_every_number(world):

@@ -1,6 +1,7 @@
 """Which students are trained at which rates, and what becomes of those whose loss is not finite."""
 
 import json
+import math
 
 import pytest
 
@@ -24,7 +25,8 @@ class FakeTraining:
             config.output.mkdir(parents=True, exist_ok=True)
             if loss is None:
                 raise NotFiniteError("not finite at step 3")
-            line = {"step": 4, "held_out.loss": loss, "held_out.cross_entropy": 7.0}
+            written = loss if math.isfinite(loss) else None  # as metrics.jsonl has it
+            line = {"step": 4, "held_out.loss": written, "held_out.cross_entropy": 7.0}
             (config.output / "metrics.jsonl").write_text(json.dumps(line) + "\n")
             (config.output / "model.safetensors").touch()
 
@@ -82,6 +84,25 @@ def test_a_student_whose_loss_is_finite_at_no_rate_ends_the_comparison(trained):
     training, comparison, _ = trained({1e-3: None, 3e-3: None})
     with pytest.raises(TrainingError, match=r"1L32H scratch, seed 0: the loss is finite at none of 0.001, 0.003"):
         training.train(comparison.students, 0)
+
+
+def test_a_student_that_fails_with_a_later_seed_is_lost_and_the_others_go_on(trained):
+    training, comparison, fake = trained({1e-3: 4.0}, learning_rates=1e-3)
+    training.train(comparison.students, 0)
+    fake.losses[1e-3] = None
+    training.train(comparison.students, 1)
+    student = comparison.students[0]
+    assert [training.is_lost(student, seed) for seed in (0, 1)] == [False, True]
+    assert training.missing(student, 1) == 0
+    assert len(fake.passes) == 1 + 3  # together, and then each by itself
+    training.train(comparison.students, 1)
+    assert len(fake.passes) == 4
+
+
+def test_a_held_out_loss_that_is_not_finite_is_never_the_best(trained):
+    training, comparison, _ = trained({1e-3: 5.0, 3e-3: math.nan})
+    training.train(comparison.students, 0)
+    assert training.rate(comparison.students[0]) == 1e-3
 
 
 def test_students_that_need_other_settings_or_another_cache_train_in_passes_of_their_own(trained):

@@ -1,0 +1,17 @@
+"""What the first paragraph says of equal and unequal rows."""
+
+from miniend.recipes.compare.opening import what_is_compared
+from miniend.recipes.compare.reading import read_comparison
+
+
+def test_rows_that_differ_in_their_objective_alone_are_called_equal(written):
+    found = what_is_compared(read_comparison(written()))
+    assert "trained with steps 4, batch_size 4, log_every 1, eval_every 2, save_every 2. Judged on glue/sst2." in found
+    assert "the same steps, examples and seeds" in found
+
+
+def test_what_a_row_has_by_itself_is_said_of_it_alone(written):
+    rows = {"short": {"objective": "scratch", "steps": 2}, "miniend-e": {"clip": 5, "cache": "other"}}
+    found = what_is_compared(read_comparison(written(rows=rows, caches={"other": {"draws": 5}})))
+    assert "; short with steps 2; miniend-e with steps 4, clip 5.0, cache other. Judged" in found
+    assert "Every row has the same seeds;" in found
