@@ -50,6 +50,7 @@ class _Run:
         self._training = Training(comparison, places, say)
         self._judging = Judging(comparison, places, self._training, say)
         self._pace: Document = {}
+        self._made: set[str] = set()
 
     def run(self, plan_only: bool) -> None:
         """The plan, and all that it plans."""
@@ -75,11 +76,14 @@ class _Run:
         self._say(f"report: {self._places.root / 'report.html'}")
 
     def _make_cache(self, name: str) -> None:
-        """Dump a cache; one that an assistant teaches, after it is trained from its own."""
+        """Dump a cache, once in a run; one that an assistant teaches, after it is trained from its own."""
+        if name in self._made:
+            return
         teacher, assistant = self._comparison.teacher, self._comparison.caches[name].teacher
         if assistant is not None:
             teacher = str(self._make_assistant(self._comparison.assistants[assistant]))
         dump_teacher(self._comparison.dump(name, teacher, self._places.cache(name)), self._say)
+        self._made.add(name)
 
     def _make_assistant(self, assistant: Student) -> Path:
         self._make_cache(assistant.cache)

@@ -45,8 +45,9 @@ def draw_all(results: Results, folder: Path) -> dict[str, Path]:
 
 
 GRADIENTS = (
-    "Gradient norms by part for the implicit and the explicit objectives, seeds together, and how much they vary from one logged "
-    "step to the next: the standard deviation of the difference of their logarithms"
+    "Gradient norms by part for the implicit and the explicit objectives, each at its own learning rate, seeds together, and how "
+    "much they vary from one logged step to the next: the standard deviation of the difference of their logarithms, over the "
+    "root of 2"
 )
 
 

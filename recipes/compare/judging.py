@@ -44,11 +44,12 @@ class Judging:
     def _judge(self, model: str, output: Path, first: Path | None = None) -> None:
         """All tasks, at the rates that were chosen in `first`."""
         chosen = fine_tuned_tasks(first) if first else {}
-        self._say(f"judging {output.name}")
-        for task in self._comparison.tasks:
-            if missing_fine_tunings(self._comparison, task, output, search=first is None):
-                rate = chosen[find_task(task).name]["learning_rate"] if first else None
-                evaluate(self._comparison.evaluate(task, model, output, rate), self._say)
+        tasks = [t for t in self._comparison.tasks if missing_fine_tunings(self._comparison, t, output, first is None)]
+        if tasks:
+            self._say(f"judging {output.name}")
+        for task in tasks:
+            rate = chosen[find_task(task).name]["learning_rate"] if first else None
+            evaluate(self._comparison.evaluate(task, model, output, rate), self._say)
         write_results(output)  # lest a kill between a task's last seed and the results leave those without it
 
 

@@ -89,6 +89,8 @@ def test_what_is_finished_is_not_done_again(finished, monkeypatch):
     lines = []
     compare(file, output, False, lines.append)
     assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert not any(line.startswith("judging ") for line in lines)
+    assert sum("is complete" in line for line in lines) == 2  # of two caches, each looked at once
     assert any("training: 0 runs" in line for line in lines)
     assert any("judging: 0 fine-tunings" in line for line in lines)
 
