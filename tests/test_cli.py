@@ -46,6 +46,7 @@ OPTIONS = {
         --model --task --output --data --protocol --seeds --epochs --learning-rate --batch-size --max-length
         --max-summary-length --train-examples --eval-examples --bf16 --device
     """,
+    "compare": "file --output --plan",
     "demo": "--output",
 }
 DUMP = {
