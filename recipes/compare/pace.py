@@ -27,7 +27,8 @@ from .settings import MAIN, Comparison, Student
 
 TRAINED_BATCHES, MORE_TRAINED_BATCHES = 2, 8
 PREDICTED_BATCHES, MORE_PREDICTED_BATCHES = 1, 4
-"""Of three short fine-tunings, whose differences are the cost of a step and of a batch of predictions."""
+"""Of three short fine-tunings, after one that is not counted; their differences are the cost of a step and of a batch of
+predictions."""
 TEACHER = "teacher"
 COUNTS = ("examples", "validation_examples")
 """Options of a dump that say how much of it there is, and not how fast it goes."""
@@ -117,6 +118,7 @@ def fine_tuning_seconds(config: EvaluateConfig) -> float:
         """Batches that `most` of them have beyond `least`, where there are so many examples; at least 1."""
         return max(1, ceil(min(examples, most * size) / size) - ceil(min(examples, least * size) / size))
 
+    _timed(replace(config, output=config.output / "warm-up"), TRAINED_BATCHES * size, PREDICTED_BATCHES * size)
     least = _timed(config, TRAINED_BATCHES * size, PREDICTED_BATCHES * size)
     steps = _timed(config, MORE_TRAINED_BATCHES * size, PREDICTED_BATCHES * size) - least
     batches = _timed(config, TRAINED_BATCHES * size, MORE_PREDICTED_BATCHES * size) - least

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...evaluation.tasks import find_task
 from .blocks import Block, Heading, Paragraph, Picture, Table
 from .differences import Difference
 from .opening import what_is_compared
@@ -161,6 +162,15 @@ def _edges(comparison: Comparison, results: Results) -> Iterator[Paragraph]:
     if len(tried) > 1 and taken:
         names = ", ".join(outcome.student.label for outcome in taken)
         yield Paragraph(f"At the edge of what was tried, so that a rate beyond it might be better: {names}.")
+    for name in comparison.tasks:
+        task = find_task(name)
+        tried = list(comparison.evaluate(name, comparison.teacher, Path()).rates(task))
+        at_edge = [one.name for one in results.first_judged() if one.rates.get(task.name) in (tried[0], tried[-1])]
+        if len(tried) > 1 and at_edge:
+            yield Paragraph(
+                f"At the edge of the rates tried in fine-tuning on {name} ({', '.join(f'{rate:g}' for rate in tried)}): "
+                f"{', '.join(at_edge)}."
+            )
 
 
 def _lost(results: Results) -> Iterator[Paragraph]:

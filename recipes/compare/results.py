@@ -32,6 +32,8 @@ class Judged:
     spreads: Mapping[str, float | None]
     """Column -> standard deviation over the seeds of fine-tuning."""
     facts: Document
+    rates: Mapping[str, float]
+    """Task -> learning rate of fine-tuning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,11 @@ class Results:
     untrained: Mapping[str, Judged]
     students: tuple[Outcome, ...]
     assistants: tuple[Outcome, ...]
+
+    def first_judged(self) -> list[Judged]:
+        """Teacher, untrained weights, and every student with its first seed."""
+        firsts = [next(iter(one.judged.values()), None) for one in (*self.assistants, *self.students)]
+        return [one for one in (self.teacher, *self.untrained.values(), *firsts) if one]
 
     def outcome(self, size: str, name: str) -> Outcome:
         """That of a row in one size."""
@@ -121,7 +128,8 @@ def _judged(name: str, output: Path, wanted: Sequence[str]) -> Judged | None:
     score, glue = fmean(values.values()), glue_score(there)
     values |= {SCORE: score} if len(there) == len(wanted) else {}
     values |= {GLUE: glue} if glue is not None else {}
-    return Judged(name, values, spreads, found["facts"])
+    rates = {task: one["learning_rate"] for task, one in found["tasks"].items()}
+    return Judged(name, values, spreads, found["facts"], rates)
 
 
 def mean_and_spread(values: Mapping[int, float]) -> tuple[float, float | None] | None:

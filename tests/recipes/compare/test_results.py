@@ -28,7 +28,8 @@ def world(written, tmp_path):
         folder.mkdir(parents=True)
         spreads = {result: {"mean": score, "std": 0.5, "values": []} for result, score in scores.items()}
         results = {result: dict.fromkeys(("accuracy", "f1", "spearman"), spread) for result, spread in spreads.items()}
-        document = {"tasks": {}, "results": results, "facts": FACTS}
+        tasks = {result: {"learning_rate": 1e-3} for result in scores}
+        document = {"tasks": tasks, "results": results, "facts": FACTS}
         (folder / "results.json").write_text(json.dumps(document))
 
     def build(scores, entropies=None, teacher=None, judged=None, failed=(), **changed):
@@ -143,3 +144,13 @@ def test_the_document_has_every_number(world):
     shown = {one["column"]: (one["mean"], one["shown"]) for one in found["differences"]}
     assert shown == {"score": (1.0, True), "sst2 accuracy": (1.0, True)}
     json.dumps(found, allow_nan=False)
+
+
+def test_a_rate_at_the_edge_of_what_was_tried_is_told(world, settings):
+    tried = settings()["evaluate"] | {"learning_rates": [1e-4, 1e-3]}
+    comparison, results = world({"scratch": [70.0]}, teacher=90.0, evaluate=tried)
+    texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
+    assert (
+        "At the edge of the rates tried in fine-tuning on glue/sst2 (0.0001, 0.001): teacher, 1L32H scratch, seed 0."
+        in texts
+    )
