@@ -37,6 +37,7 @@ def test_the_head_stands_on_the_whole_checkpoint(tmp_path, tokenizer, kind, tied
         state = model.eval().transformer(input_ids=ids, decoder_input_ids=torch.tensor([[0, 5, 6]]))[0][:, -1]
         assert torch.allclose(model(input_ids=ids).logits, model.classification_head(state), atol=1e-6)
     assert model(input_ids=ids).logits.shape == (1, 3)
+    assert not model.config.use_cache  # states for generating, which nothing here does
 
 
 def test_the_head_alone_is_drawn_from_the_seed(checkpoint):
