@@ -46,8 +46,8 @@ def draw_all(results: Results, folder: Path) -> dict[str, Path]:
 
 GRADIENTS = (
     "Gradient norms by part for the implicit and the explicit objectives, each at its own learning rate, seeds together, and how "
-    "much they vary from one logged step to the next: the standard deviation of the difference of their logarithms, over the "
-    "root of 2"
+    "much they vary from one logged step to the next after the first tenth: the standard deviation of the difference of their "
+    "logarithms, over the root of 2"
 )
 
 
@@ -137,10 +137,12 @@ def draw_gradients(outcomes: Sequence[Outcome], path: Path) -> Path:
 
 def unsteadiness(runs: Sequence[Sequence[Line]], part: str) -> float:
     """Mean over runs of the standard deviation of log norm differences between lines of the log, over sqrt(2): that of single
-    lines about a trend that is slower than they are. Not a number where a run has fewer than three lines."""
+    lines about a trend that is slower than they are. The first tenth, where all norms fall, is left out. Not a number where fewer
+    than three lines remain."""
     found = []
     for run in runs:
-        _, norms = curve(run, f"gradient_norm.{part}")
+        norms = curve(run, f"gradient_norm.{part}")[1]
+        norms = norms[len(norms) // 10 :]
         steps = [math.log(b / a) for a, b in pairwise(norms) if a > 0 and b > 0]
         found.append(stdev(steps) / math.sqrt(2) if len(steps) > 1 else math.nan)
     return fmean(found)

@@ -28,6 +28,11 @@ def test_unsteadiness_is_the_mean_over_runs():
     assert unsteadiness([shaky, steady], "encoder") == pytest.approx(unsteadiness([shaky], "encoder") / 2)
 
 
+def test_the_first_tenth_does_not_count():
+    assert unsteadiness([run([8.0, 1.0, 5.0, *[1.0] * 30])], "encoder") == pytest.approx(0, abs=1e-9)
+    assert unsteadiness([run([1.0] * 30 + [8.0, 1.0, 5.0])], "encoder") > 0.1
+
+
 def test_too_few_lines_give_no_number():
     assert math.isnan(unsteadiness([run([1.0, 2.0])], "encoder"))
 
