@@ -1,10 +1,10 @@
 """The demo's picture: held-out loss over the steps of each student, and bytes raw against bytes cached."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from .demo_report import DemoResult, StudentResult
+from ..student_train.metrics import HELD_OUT, curve, read_metrics
+from .demo_report import DemoResult
 from .picture import BLUE, ORANGE, RAW, SKY, new_figure, save
 
 COLOURS = (BLUE, SKY, ORANGE)
@@ -21,7 +21,7 @@ def draw(result: DemoResult, path: Path) -> Path:
 
 def _draw_losses(axes: Any, result: DemoResult) -> None:
     for colour, student in zip(COLOURS, result.students, strict=True):
-        steps, values = _curve(student)
+        steps, values = curve(read_metrics(student.output), f"{HELD_OUT}cross_entropy")
         axes.plot(steps, values, color=colour, marker="o", markersize=3, label=student.name)
     axes.axhline(result.unigram, color="0.55", linestyle=":", label="unigram frequencies")
     axes.axhline(result.teacher_loss, color="0.15", linestyle="--", label="teacher")
@@ -29,12 +29,6 @@ def _draw_losses(axes: Any, result: DemoResult) -> None:
     axes.set_ylabel("held-out cross-entropy (nats per target token)")
     axes.set_title("Students from one cache")
     axes.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 0.93))
-
-
-def _curve(student: StudentResult) -> tuple[list[int], list[float]]:
-    lines = [json.loads(line) for line in (student.output / "metrics.jsonl").read_text().splitlines()]
-    points = [(line["step"], line["held_out.cross_entropy"]) for line in lines if "held_out.cross_entropy" in line]
-    return [step for step, _ in points], [value for _, value in points]
 
 
 def _draw_sizes(axes: Any, result: DemoResult) -> None:

@@ -105,7 +105,9 @@ def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: S
     pairs = [(size, objective) for size in sizes or [None] for objective in objectives]
     if len(pairs) == 1:
         return [replace(config, size=pairs[0][0], objective=pairs[0][1])]
-    names = [objective if config.init else f"{_short(size or DEFAULT_SIZE)}-{objective}" for size, objective in pairs]
+    names = [
+        objective if config.init else f"{size_name(size or DEFAULT_SIZE)}-{objective}" for size, objective in pairs
+    ]
     _require(
         len(set(names)) == len(names),
         f"students in one pass must differ in size or objective; found {', '.join(names)}",
@@ -116,7 +118,7 @@ def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: S
     ]
 
 
-def _short(size: str) -> str:
+def size_name(size: str) -> str:
     """What a folder is named after: the size itself, or the name of the folder that holds a config.json."""
     path = Path(size)
     return path.absolute().parent.name if path.suffix == ".json" else path.name

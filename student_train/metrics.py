@@ -6,7 +6,7 @@ declared void (TensorBoard's purge step). Each step then appears once, as if not
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -92,9 +92,18 @@ def _step_of(path: Path, number: int, line: bytes) -> int:
 def last_held_out(output: Path) -> dict[str, float]:
     """The held-out means of the last evaluation that a run's metrics.jsonl holds, by name; empty where there is none."""
     found: dict[str, float] = {}
-    for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-        values = {
-            key.removeprefix(HELD_OUT): value for key, value in json.loads(line).items() if key.startswith(HELD_OUT)
-        }
+    for line in read_metrics(output):
+        values = {key.removeprefix(HELD_OUT): value for key, value in line.items() if key.startswith(HELD_OUT)}
         found = values or found
     return found
+
+
+def read_metrics(output: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def curve(lines: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    """Steps and values of the lines that have a number under a name."""
+    points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+    return [step for step, _ in points], [value for _, value in points]

@@ -18,7 +18,7 @@ BUDGET = 256_000_000
 PLANNED = 0.8
 """Part of the budget that an order may count on; the rest lets reading run ahead."""
 EXPANSION = 1.3
-"""Bytes of memory per stored byte that an order counts with; 1.1 to 1.4 were measured for examples of kilobytes."""
+"""Bytes of memory per stored byte that an order counts with."""
 OVERHEAD = 500
 """The same per example, whatever it holds."""
 

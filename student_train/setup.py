@@ -103,11 +103,20 @@ def set_up(
 def _make_student(config: TrainConfig, teacher: Mapping[str, Any]) -> Any:
     if config.init:
         return load_student(config.init, teacher["config"])
-    rows = {"vocab_size": teacher["facts"]["vocab_rows"]}  # which a config.json may leave to its default
-    sizes = student_config(config.size or DEFAULT_SIZE, teacher["config"] | rows)
+    size = config.size or DEFAULT_SIZE
     if config.init_from_teacher:
-        return init_from_teacher(sizes, config.init_from_teacher)
-    return build_student(sizes, teacher["facts"]["tied"], config.seed)
+        return init_from_teacher(_student_config(teacher, size), config.init_from_teacher)
+    return fresh_student(teacher, size, config.seed)
+
+
+def fresh_student(teacher: Mapping[str, Any], size: str, seed: int) -> Any:
+    """A student of random weights; `teacher` is what the cache's plan says of its teacher."""
+    return build_student(_student_config(teacher, size), teacher["facts"]["tied"], seed)
+
+
+def _student_config(teacher: Mapping[str, Any], size: str) -> dict[str, Any]:
+    rows = {"vocab_size": teacher["facts"]["vocab_rows"]}  # which a config.json may leave to its default
+    return student_config(size, teacher["config"] | rows)
 
 
 def _relation_heads(config: TrainConfig, codecs: Mapping[str, SiteCodec], student: Any) -> int:

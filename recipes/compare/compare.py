@@ -70,8 +70,8 @@ class _Run:
             for student in self._comparison.students:
                 if not self._training.is_lost(student, seed):
                     self._judging.judge(student, seed)
-            self._report()
-        for line in summary_lines(self._comparison, gather(self._comparison, self._places, self._training)):
+            results = self._report()
+        for line in summary_lines(self._comparison, results):
             self._say(line)
         self._say(f"report: {self._places.root / 'report.html'}")
 
@@ -101,13 +101,14 @@ class _Run:
             self._make_assistant(assistant)
             self._judging.judge(assistant, SEARCH_SEED)
 
-    def _report(self) -> None:
-        """Write comparison.json, report.md, report.html and the pictures."""
+    def _report(self) -> Results:
+        """Write comparison.json, report.md, report.html and the pictures, from what is gathered now and returned."""
         results, root = gather(self._comparison, self._places, self._training), self._places.root
         write_record(self._places.comparison, as_document(results, self._comparison, self._pace))
         blocks = list(report_blocks(self._comparison, results, self._pace, self._pictures(results)))
         write_durably(root / "report.md", as_markdown(blocks).encode())
         write_durably(root / "report.html", as_html(blocks).encode())
+        return results
 
     def _pictures(self, results: Results) -> dict[str, Path]:
         """None, with a line that says so, where matplotlib is missing."""

@@ -4,7 +4,6 @@ The last is the pilot study of the MiniEnD paper in our reading: how strongly, a
 reaches the parts of the student.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -13,6 +12,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ...student_train.metrics import HELD_OUT as HELD_OUT_PREFIX
+from ...student_train.metrics import curve, read_metrics
 from ..picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, SKY, new_figure, save
 from .results import HELD_OUT, SCORE, Outcome, Results, mean_and_spread
 
@@ -146,17 +146,6 @@ def unsteadiness(runs: Sequence[Sequence[Line]], part: str) -> float:
         steps = [math.log(b / a) for a, b in pairwise(norms) if a > 0 and b > 0]
         found.append(stdev(steps) / math.sqrt(2) if len(steps) > 1 else math.nan)
     return fmean(found)
-
-
-def read_metrics(output: Path) -> list[Line]:
-    """The lines of a run's metrics.jsonl."""
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def curve(lines: Sequence[Line], name: str) -> tuple[list[int], list[float]]:
-    """Steps and values of the lines that have a number under a name."""
-    points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
-    return [step for step, _ in points], [value for _, value in points]
 
 
 def look(results: Results, outcome: Outcome) -> dict[str, str]:

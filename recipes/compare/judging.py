@@ -12,8 +12,8 @@ from ...evaluation.report import write_results
 from ...evaluation.tasks import find_task
 from ...progress import Say
 from ...student_train.run import is_finished
-from ...student_train.size import student_config
-from ...student_train.student import build_student, save_student
+from ...student_train.setup import fresh_student
+from ...student_train.student import save_student
 from .places import Places
 from .settings import Comparison, Student
 from .training import SEARCH_SEED, Training
@@ -74,8 +74,6 @@ def write_untrained(cache: Cache, size: str, output: Path) -> None:
     """A folder with a student of random weights, as training would begin with by seed 0; kept where it is there."""
     if is_finished(output):
         return
-    teacher = cache.plan.document["teacher"]
-    rows = {"vocab_size": teacher["facts"]["vocab_rows"]}
-    model = build_student(student_config(size, teacher["config"] | rows), teacher["facts"]["tied"], seed=0)
+    model = fresh_student(cache.plan.document["teacher"], size, seed=0)
     output.mkdir(parents=True, exist_ok=True)
     save_student(model, output, cache.tokenizer_files(), UNTRAINED_CARD)

@@ -13,6 +13,7 @@ OUT/comparison.json, report.md, report.html    what came out, with its pictures
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...student_train.config import size_name
 from .settings import Student
 
 UNTRAINED = "untrained"
@@ -30,7 +31,7 @@ class Places:
 
     def student(self, student: Student, rate: float, seed: int) -> Path:
         """A trained student."""
-        return self.root / "students" / f"{_short(student.size)}-{student.name}-lr-{rate:g}-seed-{seed}"
+        return self.root / "students" / f"{size_name(student.size)}-{student.name}-lr-{rate:g}-seed-{seed}"
 
     def failure(self, student: Student, rate: float, seed: int) -> Path:
         """Why there is no such student."""
@@ -39,7 +40,7 @@ class Places:
 
     def untrained(self, size: str) -> Path:
         """A student that has learned nothing."""
-        return self.root / "students" / f"{_short(size)}-{UNTRAINED}"
+        return self.root / "students" / f"{size_name(size)}-{UNTRAINED}"
 
     @property
     def teacher_judged(self) -> Path:
@@ -64,9 +65,3 @@ class Places:
     def comparison(self) -> Path:
         """All results."""
         return self.root / "comparison.json"
-
-
-def _short(size: str) -> str:
-    """A size string, or the name of the folder of a config.json."""
-    path = Path(size)
-    return path.absolute().parent.name if path.suffix == ".json" else path.name

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from miniend.errors import TrainingError
-from miniend.student_train.metrics import MetricsLog
+from miniend.student_train.metrics import MetricsLog, curve
 
 
 def lines(folder):
@@ -96,3 +96,8 @@ def test_tensorboard_shows_each_step_once(tmp_path):
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(s, s / 4) for s in (10, 20, 30, 40)]
     assert events.Tags()["scalars"] == ["loss"]
+
+
+def test_a_curve_leaves_out_lines_without_the_number():
+    lines = [{"step": 1, "loss": 3.0}, {"step": 2}, {"step": 3, "loss": None}, {"step": 4, "loss": 1.0}]
+    assert curve(lines, "loss") == ([1, 4], [3.0, 1.0])

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from miniend.recipes.compare.figures import curve, look, unsteadiness
+from miniend.recipes.compare.figures import look, unsteadiness
 from miniend.recipes.compare.places import Places
 from miniend.recipes.compare.reading import read_comparison
 from miniend.recipes.compare.results import gather
@@ -35,11 +35,6 @@ def test_the_first_tenth_does_not_count():
 
 def test_too_few_lines_give_no_number():
     assert math.isnan(unsteadiness([run([1.0, 2.0])], "encoder"))
-
-
-def test_a_curve_leaves_out_lines_without_the_number():
-    lines = [{"step": 1, "loss": 3.0}, {"step": 2}, {"step": 3, "loss": None}, {"step": 4, "loss": 1.0}]
-    assert curve(lines, "loss") == ([1, 4], [3.0, 1.0])
 
 
 def test_every_row_has_a_look_of_its_own_however_many_there_are(written, tmp_path):
