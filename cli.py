@@ -404,11 +404,18 @@ def evaluate(
     ] = TaskProtocol.HEAD,
     seeds: Annotated[int, Opt(help="Fine-tunings per task, seeds 0, 1, ...; may be raised later.")] = 3,
     epochs: Annotated[int, Opt(help="Epochs of every fine-tuning.")] = 3,
+    optimizer: Annotated[
+        Optimizer,
+        Opt(
+            help="adafactor, with steps relative to each matrix's RMS, is T5's own; small students and small tasks need it."
+        ),
+    ] = Optimizer.ADAMW,
     learning_rate: Annotated[
         list[float] | None,
         Opt(
             help="Repeatable: the best on a tenth of train is taken; a single one is taken untried. "
-            "1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for text and summaries unless given.",
+            "adamw: 1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for text and summaries unless given; "
+            "adafactor: 1e-3, 3e-3, 1e-2.",
             show_default=False,
         ),
     ] = None,
@@ -449,6 +456,7 @@ def evaluate(
         protocol=protocol.value,
         seeds=seeds,
         epochs=epochs,
+        optimizer=optimizer.value,
         learning_rates=tuple(learning_rate or ()),
         batch_size=batch_size,
         max_length=max_length,

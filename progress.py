@@ -11,6 +11,10 @@ Say = Callable[[str], None]
 """Takes a line for people; the command line prints it."""
 
 
+def silent(_line: str) -> None:
+    """Says nothing."""
+
+
 def progress_bar(description: str, total: int | None, unit: str, initial: int = 0, shown: bool = True) -> Any:
     """A tqdm bar on standard error; disabled where it is not to be shown or standard error is not a terminal."""
     return tqdm(

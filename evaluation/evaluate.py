@@ -13,7 +13,7 @@ from ..progress import Say, duration
 from .checkpoint import Checkpoint, load_checkpoint
 from .examples import TaskData, draw, split_off
 from .facts import model_facts
-from .fine_tuning import FineTuning, fine_tune_and_predict
+from .fine_tuning import OPTIMISERS, FineTuning, fine_tune_and_predict
 from .protocol import Predictions
 from .protocols import PROTOCOLS, protocol_class, protocol_for
 from .records import FACTS, MODEL, SETTINGS, Document, claim, read_record, write_record
@@ -23,6 +23,8 @@ from .task import Task
 from .tasks import find_task
 
 SEARCH_SEED = 0
+ADAFACTOR_RATES = (1e-3, 3e-3, 1e-2)
+"""Relative to each matrix's RMS. The T5 paper fine-tunes with the first."""
 LEAST = {
     **dict.fromkeys(("seeds", "epochs", "batch_size", "train_examples", "eval_examples"), 1),
     **dict.fromkeys(("max_length", "max_summary_length"), 8),
@@ -34,7 +36,8 @@ LEAST = {
 class EvaluateConfig:
     """What is judged, on what, and how.
 
-    `learning_rates` are those to choose from, the protocol's own where there are none; a single one is not tried first.
+    `learning_rates` are those to choose from, where there are none those of the protocol, or of Adafactor; a single one is not
+    tried first.
     `protocol` is that of tasks with labels; summaries are always text. `max_length` (128 for labels and 512 for summaries unless
     given) and `max_summary_length` count tokens with EOS. `eval_examples` are drawn from each development set once.
     Raises ConfigurationError for what cannot work.
@@ -47,6 +50,7 @@ class EvaluateConfig:
     protocol: str = "head"
     seeds: int = 3
     epochs: int = 3
+    optimizer: str = "adamw"
     learning_rates: tuple[float, ...] = ()
     batch_size: int = 32
     max_length: int | None = None
@@ -61,6 +65,8 @@ class EvaluateConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigurationError(f"--{name.replace('_', '-')} should be at least {least}, not {value}")
+        if self.optimizer not in OPTIMISERS:
+            raise ConfigurationError(f"unknown optimizer {self.optimizer!r}; expected {' or '.join(OPTIMISERS)}")
         if self.protocol not in PROTOCOLS:
             raise ConfigurationError(f"unknown protocol {self.protocol!r}; expected {' or '.join(PROTOCOLS)}")
         if not self.tasks:
@@ -72,7 +78,8 @@ class EvaluateConfig:
 
     def rates(self, task: Task[Any, Any]) -> tuple[float, ...]:
         """The learning rates that are tried for a task, the smallest first."""
-        return tuple(sorted(set(self.learning_rates or protocol_class(task, self.protocol).learning_rates)))
+        usual = protocol_class(task, self.protocol).learning_rates if self.optimizer == "adamw" else ADAFACTOR_RATES
+        return tuple(sorted(set(self.learning_rates or usual)))
 
 
 def evaluate(config: EvaluateConfig, say: Say) -> Document:
@@ -137,7 +144,7 @@ class _TaskRun:
                 self._say(f"{self._task.name}, seed {seed}: {self._shown(record)}, {duration(record['seconds'])}")
 
     def _settings(self) -> Document:
-        names = ("epochs", "batch_size", "train_examples", "eval_examples", "bf16")
+        names = ("optimizer", "epochs", "batch_size", "train_examples", "eval_examples", "bf16")
         settings = {name: getattr(self._config, name) for name in names}
         return settings | self._protocol.settings | {"learning_rates": self._rates, "data": self._digest}
 
@@ -187,6 +194,7 @@ class _TaskRun:
         self, train: list[Any], development: dict[str, list[Any]], rate: float, seed: int
     ) -> dict[str, Predictions[Any]]:
         settings = FineTuning(
+            optimizer=self._config.optimizer,
             learning_rate=rate,
             epochs=self._config.epochs,
             batch_size=self._config.batch_size,

@@ -2,6 +2,10 @@
 
 AdamW, weight decay 0.01, clipping at 5, a tenth of the steps warm-up and then linear decay: the settings of the MiniEnD authors'
 sibling projects (StarK, MiniDisc). The last weights are taken: no epoch is chosen, on the development set least of all.
+
+Adafactor (Shazeer & Stern, arXiv 1804.04235), with which T5 itself is fine-tuned, scales steps by each matrix's RMS. T5's
+embeddings begin at RMS 1, so that AdamW hardly moves them in the few steps of a small task; a student that was trained little, or
+on a part of its parameters alone, learns such a task with Adafactor only.
 """
 
 import math
@@ -14,17 +18,25 @@ import torch
 
 from ..errors import TrainingError
 from ..progress import progress_bar, quiet_transformers
+from .batch_order import by_length
 from .examples import ExampleT
 from .protocol import Predictions, TaskProtocol
 from .task import AnswerT
 
 WEIGHT_DECAY, CLIP, WARMUP_SHARE = 0.01, 5.0, 0.1
+Optimiser = tuple[type[torch.optim.Optimizer], dict[str, Any]]
+"""A class and what it is called with beside the parameters."""
+OPTIMISERS: dict[str, Optimiser] = {
+    "adamw": (torch.optim.AdamW, {"betas": (0.9, 0.999), "eps": 1e-8}),
+    "adafactor": (torch.optim.Adafactor, {"eps": (1e-15, 1e-3)}),  # 1e-30 on squares, as in the paper
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FineTuning:
     """What decides a fine-tuning beside model and data."""
 
+    optimizer: str
     learning_rate: float
     epochs: int
     batch_size: int
@@ -33,17 +45,18 @@ class FineTuning:
     device: torch.device
 
     def arguments(self, folder: str, examples: int) -> Any:
-        """Trainer's own settings, which write nothing and log nothing."""
+        """Trainer's own settings, for one pass over so many examples in their order; it writes nothing and logs nothing."""
         from transformers import Seq2SeqTrainingArguments
 
         on_cpu = self.device.type == "cpu"
-        steps = math.ceil(examples / self.batch_size) * self.epochs
+        steps = math.ceil(examples / self.batch_size)
         arguments = Seq2SeqTrainingArguments(
             output_dir=folder,
             per_device_train_batch_size=self.batch_size,
             per_device_eval_batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            num_train_epochs=self.epochs,
+            num_train_epochs=1,
+            train_sampling_strategy="sequential",
             warmup_steps=round(WARMUP_SHARE * steps),
             lr_scheduler_type="linear",
             weight_decay=WEIGHT_DECAY,
@@ -66,6 +79,11 @@ class FineTuning:
             )
         return arguments
 
+    def optimiser(self) -> Optimiser:
+        """The optimiser's class and its own settings, as Trainer takes them."""
+        kind, options = OPTIMISERS[self.optimizer]
+        return kind, {"lr": self.learning_rate, **options}
+
 
 def fine_tune_and_predict(
     protocol: TaskProtocol[ExampleT, AnswerT],
@@ -81,9 +99,12 @@ def fine_tune_and_predict(
     from transformers import PrinterCallback
 
     features = protocol.features(train, targets=True)
+    lengths = [len(feature["input_ids"]) for feature in features]
+    visits = [features[i] for i in by_length(lengths, settings.epochs, settings.batch_size, settings.seed)]
     with tempfile.TemporaryDirectory() as folder, quiet_transformers():
-        arguments = settings.arguments(folder, len(features))
-        trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, features)
+        arguments = settings.arguments(folder, len(visits))
+        trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
+        trainer.optimizer_cls_and_kwargs = settings.optimiser()  # which Seq2SeqTrainer takes from no argument
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_bar_callback(title))
         loss = trainer.train().training_loss

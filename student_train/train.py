@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import partial
 
 from ..errors import ConfigurationError, TrainingError
-from ..progress import Say, progress_bar
+from ..progress import Say, progress_bar, silent
 from ..stopping import Terminated, held_back
 from .batch import Batch
 from .config import TrainConfig
@@ -41,7 +41,7 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
     Raises ConfigurationError where settings differ that one pass has in common, or two students have one output.
     """
     processes = Processes(configs[0].device, configs[0].tracker)
-    say = say if processes.main else _silent
+    say = say if processes.main else silent
     try:
         require_one_pass(configs, processes.world)
         setups = set_up_all(configs, processes, say)
@@ -85,10 +85,6 @@ def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> list[D
 def _lone_step(processes: Processes, setup: Setup, batches: Sequence[Batch]) -> None:
     """A step that no other one follows."""
     train_step([StudentRun(setup, processes)], batches, processes)
-
-
-def _silent(_line: str) -> None:
-    """What the processes beside the main one say."""
 
 
 def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:

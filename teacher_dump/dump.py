@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from ..cache import open_cache
-from ..progress import Say, progress_bar
+from ..progress import Say, progress_bar, silent
 from ..storage.claims import Claims
 from ..storage.layout import shards_path
 from ..storage.markers import published
@@ -49,7 +49,7 @@ def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
     are there, whoever made them. Raises MiniEndError before the first shard where the disk is too small for them all.
     """
     worker = Worker.from_environment()
-    say = say if worker.leads else _silent
+    say = say if worker.leads else silent
     sources = open_sources(config, worker)
     with Claims(config.cache) as claims:
         claims.wait(PREPARATION, lambda: say(f"waiting for another worker to prepare {config.cache}"))
@@ -64,10 +64,6 @@ def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
         for line in tail_lines(open_cache(config.cache, allow_unfinished=True).fidelity(), prepared.plan):
             say(line)
     return report
-
-
-def _silent(_line: str) -> None:
-    """What a rank other than the first says."""
 
 
 def _dump_shards(

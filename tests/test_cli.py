@@ -44,7 +44,7 @@ OPTIONS = {
     "verify": "directory --json --repair --teacher --corpus --device --mixed-environment",
     "evaluate": """
         --model --task --output --data --protocol --seeds --epochs --learning-rate --batch-size --max-length
-        --max-summary-length --train-examples --eval-examples --bf16 --device
+        --max-summary-length --optimizer --train-examples --eval-examples --bf16 --device
     """,
     "compare": "file --output --plan",
     "demo": "--output",

@@ -1,21 +1,24 @@
 """`miniend compare`: caches, students and evaluations of a file, each made once; and the report, after every step of the way.
 
 Seed by seed: all students of the first are trained and judged before the second begins, so that an early report is a fair one.
+Any number of processes may be started on one output directory; they share the work.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ...cache import open_cache
 from ...errors import ConfigurationError
 from ...evaluation.records import Document, write_record
 from ...evaluation.tasks import find_task
 from ...progress import Say
+from ...storage.claims import Claims
 from ...storage.publish import write_durably
 from ...teacher_dump.dump import dump_teacher
 from ...teacher_dump.worker import Worker
 from .blocks import as_html, as_markdown
 from .differences import require_scipy
-from .judging import Judging, write_untrained
+from .judging import Candidate, Judging
 from .pace import measured_pace
 from .places import Places
 from .plan import plan_lines, planned
@@ -23,7 +26,7 @@ from .reading import read_comparison
 from .report import report_blocks, summary_lines
 from .results import Results, as_document, gather
 from .sameness import keep_settings, require_same_settings
-from .settings import MAIN, Comparison, Student
+from .settings import Comparison, Student
 from .training import SEARCH_SEED, Training
 
 
@@ -34,46 +37,64 @@ def compare(file: Path, output: Path, plan_only: bool, say: Say) -> None:
     was begun with other settings, and whatever the stages raise.
     """
     if Worker.from_environment().size > 1:
-        raise ConfigurationError("a comparison is one process; start it without torchrun or accelerate launch")
+        raise ConfigurationError(
+            "processes of one comparison share its output directory alone; start each without torchrun or accelerate launch"
+        )
     comparison = read_comparison(file)
     require_scipy()
     for task in comparison.tasks:
         find_task(task).require_libraries()
-    _Run(comparison, Places(output), say).run(plan_only)
+    with Claims(output) as claims:
+        _Run(comparison, Places(output), claims, say).run(plan_only)
 
 
 class _Run:
     """One comparison on its way."""
 
-    def __init__(self, comparison: Comparison, places: Places, say: Say) -> None:
-        self._comparison, self._places, self._say = comparison, places, say
-        self._training = Training(comparison, places, say)
-        self._judging = Judging(comparison, places, self._training, say)
+    def __init__(self, comparison: Comparison, places: Places, claims: Claims, say: Say) -> None:
+        self._comparison, self._places, self._claims, self._say = comparison, places, claims, say
+        self._training = Training(comparison, places, claims, say)
+        self._judging = Judging(comparison, places, self._training, claims, say)
         self._pace: Document = {}
         self._made: set[str] = set()
 
     def run(self, plan_only: bool) -> None:
         """The plan, and all that it plans."""
-        require_same_settings(self._comparison, self._places)
-        self._pace = measured_pace(self._comparison, self._places, self._say)
-        for line in plan_lines(planned(self._comparison, self._places, self._training, self._pace)):
-            self._say(line)
+        with self._alone("the plan"):
+            self._plan(keep=not plan_only)
         if plan_only:
             return
-        keep_settings(self._comparison, self._places)
         for name in self._comparison.caches:
             self._make_cache(name)
-        self._judge_bounds()
+        for assistant in self._comparison.assistants.values():
+            self._make_assistant(assistant)
         for seed in range(self._comparison.seeds):
             self._training.train(self._comparison.students, seed)
             self._report()
-            for student in self._comparison.students:
-                if not self._training.is_lost(student, seed):
-                    self._judging.judge(student, seed)
+            self._judging.judge([*(self._bounds() if seed == SEARCH_SEED else ()), *self._students(seed)])
             results = self._report()
         for line in summary_lines(self._comparison, results):
             self._say(line)
         self._say(f"report: {self._places.root / 'report.html'}")
+
+    @contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        """Inside, no other process is at the same."""
+        name = what.replace(" ", "-")
+        self._claims.wait(name, lambda: self._say(f"waiting for another process, which is at {what}"))
+        try:
+            yield
+        finally:
+            self._claims.release(name)
+
+    def _plan(self, keep: bool) -> None:
+        """Say how long everything takes; `keep` settles the settings."""
+        require_same_settings(self._comparison, self._places)
+        self._pace = measured_pace(self._comparison, self._places, self._say)
+        for line in plan_lines(planned(self._comparison, self._places, self._training, self._pace)):
+            self._say(line)
+        if keep:
+            keep_settings(self._comparison, self._places)
 
     def _make_cache(self, name: str) -> None:
         """Dump a cache, once in a run; one that an assistant teaches, after it is trained from its own."""
@@ -90,24 +111,27 @@ class _Run:
         self._training.train([assistant], SEARCH_SEED)
         return self._training.output(assistant, SEARCH_SEED)
 
-    def _judge_bounds(self) -> None:
+    def _bounds(self) -> list[Candidate]:
         """What students lie between: the teacher and random weights; and the assistants."""
-        self._judging.judge_teacher()
-        cache = open_cache(self._places.cache(MAIN))
-        for size in self._comparison.sizes:
-            write_untrained(cache, size, self._places.untrained(size))
-            self._judging.judge_untrained(size)
-        for assistant in self._comparison.assistants.values():
-            self._make_assistant(assistant)
-            self._judging.judge(assistant, SEARCH_SEED)
+        with self._alone("random weights"):
+            untrained = [self._judging.untrained(size) for size in self._comparison.sizes]
+        assistants = [self._judging.student(one, SEARCH_SEED) for one in self._comparison.assistants.values()]
+        return [self._judging.teacher(), *untrained, *assistants]
+
+    def _students(self, seed: int) -> Iterator[Candidate]:
+        """Those of a seed that could be trained."""
+        for student in self._comparison.students:
+            if not self._training.is_lost(student, seed):
+                yield self._judging.student(student, seed)
 
     def _report(self) -> Results:
         """Write comparison.json, report.md, report.html and the pictures, from what is gathered now and returned."""
-        results, root = gather(self._comparison, self._places, self._training), self._places.root
-        write_record(self._places.comparison, as_document(results, self._comparison, self._pace))
-        blocks = list(report_blocks(self._comparison, results, self._pace, self._pictures(results)))
-        write_durably(root / "report.md", as_markdown(blocks).encode())
-        write_durably(root / "report.html", as_html(blocks).encode())
+        with self._alone("the report"):
+            results, root = gather(self._comparison, self._places, self._training), self._places.root
+            write_record(self._places.comparison, as_document(results, self._comparison, self._pace))
+            blocks = list(report_blocks(self._comparison, results, self._pace, self._pictures(results)))
+            write_durably(root / "report.md", as_markdown(blocks).encode())
+            write_durably(root / "report.html", as_html(blocks).encode())
         return results
 
     def _pictures(self, results: Results) -> dict[str, Path]:

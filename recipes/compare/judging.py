@@ -3,54 +3,97 @@
 A student's learning rate of fine-tuning is searched with the first seed of its distillation, and taken over by the others.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ...cache import Cache
+from ...cache import Cache, open_cache
+from ...errors import TrainingError
 from ...evaluation.evaluate import evaluate
 from ...evaluation.records import RESULTS, Document, read_record
 from ...evaluation.report import write_results
 from ...evaluation.tasks import find_task
 from ...progress import Say
+from ...storage.claims import Claims
 from ...student_train.run import is_finished
 from ...student_train.setup import fresh_student
 from ...student_train.student import save_student
 from .places import Places
-from .settings import Comparison, Student
+from .settings import MAIN, Comparison, Student
+from .sharing import share
 from .training import SEARCH_SEED, Training
 
 UNTRAINED_CARD = "Random weights in the shape of a student: what an evaluation gives without any pre-training.\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model to judge."""
+
+    model: str
+    """Folder or hub name."""
+    output: Path
+    first: Path | None = None
+    """The evaluation whose learning rates are taken; they are searched where it is None."""
+
+
 class Judging:
     """Judges what is missing."""
 
-    def __init__(self, comparison: Comparison, places: Places, training: Training, say: Say) -> None:
-        self._comparison, self._places, self._training, self._say = comparison, places, training, say
+    def __init__(self, comparison: Comparison, places: Places, training: Training, claims: Claims, say: Say) -> None:
+        self._comparison, self._places, self._training = comparison, places, training
+        self._claims, self._say = claims, say
 
-    def judge_teacher(self) -> None:
+    def teacher(self) -> Candidate:
         """The teacher itself."""
-        self._judge(self._comparison.teacher, self._places.teacher_judged)
+        return Candidate(self._comparison.teacher, self._places.teacher_judged)
 
-    def judge_untrained(self, size: str) -> None:
-        """Random weights of a size."""
-        self._judge(str(self._places.untrained(size)), self._places.judged(self._places.untrained(size)))
+    def untrained(self, size: str) -> Candidate:
+        """Random weights of a size, which are written where they are missing."""
+        model = self._places.untrained(size)
+        write_untrained(open_cache(self._places.cache(MAIN)), size, model)
+        return Candidate(str(model), self._places.judged(model))
 
-    def judge(self, student: Student, seed: int) -> None:
+    def student(self, student: Student, seed: int) -> Candidate:
         """A trained student."""
         model, first = (self._training.output(student, number) for number in (seed, SEARCH_SEED))
         searched = None if seed == SEARCH_SEED else self._places.judged(first)
-        self._judge(str(model), self._places.judged(model), searched)
+        return Candidate(str(model), self._places.judged(model), searched)
 
-    def _judge(self, model: str, output: Path, first: Path | None = None) -> None:
-        """All tasks, at the rates that were chosen in `first`."""
-        chosen = fine_tuned_tasks(first) if first else {}
-        tasks = [t for t in self._comparison.tasks if missing_fine_tunings(self._comparison, t, output, first is None)]
-        if tasks:
-            self._say(f"judging {output.name}")
-        for task in tasks:
-            rate = chosen[find_task(task).name]["learning_rate"] if first else None
-            evaluate(self._comparison.evaluate(task, model, output, rate), self._say)
-        write_results(output)  # lest a kill between a task's last seed and the results leave those without it
+    def judge(self, candidates: Sequence[Candidate]) -> None:
+        """All of them on all tasks; one on which a fine-tuning's loss is not finite is left out, with a line that says so."""
+        batches = [[candidate] for candidate in candidates]
+        share(
+            self._claims,
+            batches,
+            lambda one: f"judged-{one.output.name}",
+            self._is_judged,
+            lambda found: self._judge(*found),
+        )
+
+    def _missing(self, candidate: Candidate) -> list[str]:
+        search = candidate.first is None
+        tasks = self._comparison.tasks
+        return [task for task in tasks if missing_fine_tunings(self._comparison, task, candidate.output, search)]
+
+    def _is_judged(self, candidate: Candidate) -> bool:
+        return not self._missing(candidate) and (candidate.output / RESULTS).exists()
+
+    def _judge(self, candidate: Candidate) -> None:
+        self._say(f"judging {candidate.output.name}")
+        chosen = fine_tuned_tasks(candidate.first) if candidate.first else {}
+        for task in self._missing(candidate):
+            name = find_task(task).name
+            if candidate.first and name not in chosen:
+                self._say(f"{name}: no learning rate is finite for the first seed; {candidate.output.name} is left out")
+                continue
+            rate = chosen[name]["learning_rate"] if candidate.first else None
+            config = self._comparison.evaluate(task, candidate.model, candidate.output, rate)
+            try:
+                evaluate(config, self._say)
+            except TrainingError as error:
+                self._say(f"{candidate.output.name} is left out: {error}")
+        write_results(candidate.output)  # lest a kill between a task's last seed and the results leave those without it
 
 
 def missing_fine_tunings(comparison: Comparison, task: str, output: Path | None, search: bool) -> int:

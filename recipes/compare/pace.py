@@ -17,7 +17,7 @@ from ...evaluation.evaluate import EvaluateConfig, evaluate
 from ...evaluation.records import Document, read_record, write_record
 from ...evaluation.sources import load_task
 from ...evaluation.tasks import find_task
-from ...progress import Say
+from ...progress import Say, silent
 from ...student_train.dry_run import TIMED
 from ...student_train.train import dry_run_students
 from ...teacher_dump.dump import dump_teacher
@@ -40,8 +40,8 @@ Measurement = tuple[str, str, str, Callable[[], float | None]]
 
 def measured_pace(comparison: Comparison, places: Places, say: Say) -> Document:
     """`dump`: cache -> seconds per example; `train`: student -> seconds of a whole run; `evaluate`: `MODEL TASK`, the model being
-    a size or the teacher, -> seconds of one fine-tuning with its predictions. An assistant that teaches or is judged is taken to
-    cost what the teacher does, which is too much. `settings` says what each was measured under: what is new or has changed in
+    a size or the teacher, -> seconds of one fine-tuning with its predictions. An assistant that teaches is taken to cost what
+    the teacher does, which is too much. `settings` says what each was measured under: what is new or has changed in
     the file is measured then."""
     pace: Document = {"dump": {}, "train": {}, "evaluate": {}, "settings": {}} | (read_record(places.pace) or {})
     missing = [
@@ -64,7 +64,7 @@ def _measurements(comparison: Comparison, places: Places, say: Say) -> Iterator[
     for student in (*comparison.students, *comparison.assistants.values()):
         settings = _text([student.cache, *student.options.items()])
         yield "train", student.label, settings, partial(_run_seconds, comparison, student, places)
-    for model in (TEACHER, *comparison.sizes):
+    for model in (TEACHER, *comparison.all_sizes):
         for task, options in comparison.tasks.items():
             measure = partial(_evaluation_seconds, comparison, places, model, task)
             yield "evaluate", f"{model} {task}", _text(options), measure
@@ -91,7 +91,7 @@ def _run_seconds(comparison: Comparison, student: Student, places: Places) -> fl
     name = student.cache if comparison.caches[student.cache].teacher is None else MAIN
     config = comparison.train(student, places.cache(name), places.root / "timed", comparison.learning_rates[0], 0)
     try:
-        (found,) = dry_run_students([replace(config, allow_unfinished=True)], _silent)
+        (found,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
     except ConfigurationError as error:
         raise ConfigurationError(f"{student.label}: {error}") from None
     return found.total_seconds
@@ -110,7 +110,7 @@ def fine_tuning_seconds(config: EvaluateConfig) -> float:
     """Seconds of one fine-tuning on the one task of a configuration, with predictions on its development sets; below its output,
     which should be a temporary one."""
     (task,) = config.tasks
-    data, size = load_task(find_task(task), config.data, _silent), config.batch_size
+    data, size = load_task(find_task(task), config.data, silent), config.batch_size
     train = min(len(data.train), config.train_examples or len(data.train))
     sets = [min(len(part), config.eval_examples or len(part)) for part in data.development.values()]
 
@@ -126,7 +126,7 @@ def fine_tuning_seconds(config: EvaluateConfig) -> float:
     batch = batches / sum(
         more(len(part), PREDICTED_BATCHES, MORE_PREDICTED_BATCHES) for part in data.development.values()
     )
-    return max(0.0, config.epochs * ceil(train / size) * step) + max(0.0, sum(ceil(n / size) for n in sets) * batch)
+    return max(0.0, ceil(config.epochs * train / size) * step) + max(0.0, sum(ceil(n / size) for n in sets) * batch)
 
 
 def _timed(config: EvaluateConfig, train: int, predicted: int) -> float:
@@ -134,10 +134,6 @@ def _timed(config: EvaluateConfig, train: int, predicted: int) -> float:
     (task,) = config.tasks
     output = config.output / f"{task.replace('/', '-')}-{train}-{predicted}"
     short = replace(config, output=output, train_examples=train, eval_examples=predicted, epochs=1, seeds=1)
-    evaluate(replace(short, learning_rates=(1e-4,)), _silent)
+    evaluate(replace(short, learning_rates=(1e-4,)), silent)
     record = read_record(output / find_task(task).name / "seed-0.json") or {}
     return float(record["seconds"])
-
-
-def _silent(_line: str) -> None:
-    """What timing has to say is in what it finds."""

@@ -74,7 +74,7 @@ def _evaluations(comparison: Comparison, places: Places, training: Training, pac
 
     models: list[tuple[str, Path | None, bool]] = [(TEACHER, places.teacher_judged, True)]
     models += [(size, places.judged(places.untrained(size)), True) for size in comparison.sizes]
-    models += [(TEACHER, judged(one, SEARCH_SEED), True) for one in comparison.assistants.values()]
+    models += [(one.size, judged(one, SEARCH_SEED), True) for one in comparison.assistants.values()]
     for student in comparison.students:
         seeds = [seed for seed in range(comparison.seeds) if not training.is_lost(student, seed)]
         models += [(student.size, judged(student, seed), seed == SEARCH_SEED) for seed in seeds]

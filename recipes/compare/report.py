@@ -55,7 +55,7 @@ DIFFERENCES_NOTE = (
 
 def _scores(comparison: Comparison, results: Results) -> Table:
     rows = [_judged_row(results, results.teacher)] if results.teacher else []
-    rows += [_outcome_row(results, outcome) for outcome in results.assistants]
+    rows += [_assistant_row(results, outcome) for outcome in results.assistants]
     for size in comparison.sizes:
         rows += [_outcome_row(results, outcome) for outcome in results.students if outcome.student.size == size]
         rows += [_judged_row(results, results.untrained[size])] if size in results.untrained else []
@@ -67,12 +67,16 @@ def _judged_row(results: Results, judged: Judged) -> list[str]:
     return [judged.name, *cells, _spread(judged.values.get(SCORE), None, SCORE), "-"]
 
 
+def _assistant_row(results: Results, outcome: Outcome) -> list[str]:
+    """Of its one seed of distillation, with the spread over seeds of fine-tuning."""
+    single = next(iter(outcome.judged.values()), None)
+    if single is None:
+        return _outcome_row(results, outcome)
+    return [outcome.student.label, *_judged_row(results, single)[1:-1], _found(outcome, HELD_OUT)]
+
+
 def _outcome_row(results: Results, outcome: Outcome) -> list[str]:
-    student, single = outcome.student, next(iter(outcome.judged.values()), None)
-    if student not in [o.student for o in results.students] and single is not None:
-        row = _judged_row(results, single)
-        return [student.label, *row[1:-1], _found(outcome, HELD_OUT)]
-    return [student.label, *(_found(outcome, column) for column in (*results.columns, SCORE, HELD_OUT))]
+    return [outcome.student.label, *(_found(outcome, column) for column in (*results.columns, SCORE, HELD_OUT))]
 
 
 def _found(outcome: Outcome, column: str) -> str:

@@ -69,6 +69,11 @@ class Comparison:
         """Of the rows."""
         return tuple(dict.fromkeys(student.size for student in self.students))
 
+    @property
+    def all_sizes(self) -> tuple[str, ...]:
+        """Of rows and assistants."""
+        return tuple(dict.fromkeys(student.size for student in (*self.students, *self.assistants.values())))
+
     def dump(self, name: str, teacher: str, cache: Path) -> DumpConfig:
         """How a cache is dumped."""
         return DumpConfig(teacher=teacher, cache=cache, device=self.device, **self.caches[name].options)

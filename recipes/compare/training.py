@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...errors import NotFiniteError, TrainingError
 from ...progress import Say
+from ...storage.claims import Claims
 from ...storage.publish import write_durably
 from ...student_train.config import TrainConfig
 from ...student_train.metrics import last_held_out
@@ -18,6 +19,7 @@ from ...student_train.run import is_finished
 from ...student_train.train import train_students
 from .places import Places
 from .settings import Comparison, Student
+from .sharing import share
 
 SEARCH_SEED = 0
 """The distillation seed with which learning rates are tried."""
@@ -28,15 +30,15 @@ Run = tuple[Student, float, int]
 class Training:
     """Trains what is missing, and knows what is there."""
 
-    def __init__(self, comparison: Comparison, places: Places, say: Say) -> None:
-        self._comparison, self._places, self._say = comparison, places, say
+    def __init__(self, comparison: Comparison, places: Places, claims: Claims, say: Say) -> None:
+        self._comparison, self._places, self._claims, self._say = comparison, places, claims, say
 
     def train(self, students: Sequence[Student], seed: int) -> None:
         """All `students` with one seed. Raises TrainingError where the loss of one is finite at no learning rate; with a later
         seed it is lost, and the others go on."""
-        wanted = [run for student in students for run in self.runs(student, seed) if not self._is_done(run)]
-        for _, passed in groupby(sorted(wanted, key=self._pass), key=self._pass):
-            self._train_pass(list(passed))
+        runs = sorted((run for student in students for run in self.runs(student, seed)), key=self._pass)
+        passes = [list(passed) for _, passed in groupby(runs, key=self._pass)]
+        share(self._claims, passes, lambda run: self._places.student(*run).name, self._is_done, self._train_pass)
         for student in students:
             if self.is_lost(student, seed):
                 self._say(

@@ -10,6 +10,21 @@ from ...errors import ConfigurationError
 PRESETS = Path(__file__).parent / "presets"
 
 
+class _OnceOnly(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
+    """YAML forbids a key that stands twice in one mapping; PyYAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping. Raises yaml.YAMLError for a key that stands twice."""
+        seen: list[Any] = []
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands there twice", key_node.start_mark)
+            seen.append(key)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
 def read_with_preset(path: Path) -> dict[str, Any]:
     """The mapping in a file; mappings inside of it are added to those of its preset, other values replace them.
 
@@ -27,7 +42,7 @@ def read_with_preset(path: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), _OnceOnly)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:

@@ -12,6 +12,7 @@ from miniend.evaluation.fine_tuning import FineTuning
 from miniend.evaluation.protocol import Predictions
 from miniend.evaluation.report import describe
 from miniend.evaluation.sources import load_task
+from miniend.evaluation.tasks import find_task
 from support.tiny_t5 import build_tiny_t5
 
 
@@ -66,6 +67,14 @@ def test_rates_that_all_diverge_are_refused(config, fake):
         evaluate(config(), silent)
 
 
+def test_adafactor_has_rates_of_its_own(config):
+    """Which are relative to each matrix's size."""
+    for task in ("glue/sst2", "summarize/xsum"):
+        asked = config(tasks=(task,), optimizer="adafactor")
+        assert asked.rates(find_task(task)) == (1e-3, 3e-3, 1e-2)
+    assert config(optimizer="adafactor", learning_rates=(2e-3,)).rates(find_task("glue/sst2")) == (2e-3,)
+
+
 def test_what_was_finished_is_not_run_again(config, fake):
     """Interrupted in seed 1 of 2: the rates and seed 0 are kept, and a third seed may be added later."""
     fake(stop_at=5)
@@ -87,6 +96,7 @@ def test_other_settings_are_not_mixed(config, fake, sentiment, write_rows, token
     for name in ("train.tsv", "dev.tsv"):
         write_rows(other / name, sentiment(20))
     asked = {"epochs": 2, "batch_size": 4, "train_examples": 20, "eval_examples": 5, "bf16": True, "max_length": 64}
+    asked |= {"optimizer": "adafactor"}
     asked |= {"learning_rates": (1e-3,), "data": other, "protocol": "text"}
     for name, value in asked.items():
         with pytest.raises(RunMismatchError, match=f"{name}: there"):
@@ -105,9 +115,11 @@ def test_what_is_asked_for_reaches_the_fine_tuning(config, monkeypatch):
         return {"sst2": Predictions([0.0] * 3, 2)}
 
     monkeypatch.setattr(module, "fine_tune_and_predict", tuning)
-    asked = {"epochs": 7, "batch_size": 3, "bf16": True, "train_examples": 15, "eval_examples": 3}
+    asked = {"optimizer": "adafactor", "epochs": 7, "batch_size": 3, "bf16": True}
+    asked |= {"train_examples": 15, "eval_examples": 3}
     results = evaluate(config(**asked, learning_rates=(2e-3, 2e-3)), silent)
-    chosen = {"learning_rate": 2e-3, "epochs": 7, "batch_size": 3, "bf16": True, "device": torch.device("cpu")}
+    chosen = {"optimizer": "adafactor", "learning_rate": 2e-3, "epochs": 7, "batch_size": 3, "bf16": True}
+    chosen |= {"device": torch.device("cpu")}
     assert calls == [
         (FineTuning(**chosen, seed=seed), 15, 3, f"sst2, learning rate 0.002, seed {seed}") for seed in (0, 1)
     ]
@@ -201,6 +213,7 @@ def test_all_tasks_give_the_glue_score(config, fake, write_rows, tmp_path):
         ({"tasks": ()}, "at least one --task"),
         ({"tasks": ("glue/sst",)}, "unknown task"),
         ({"protocol": "heads"}, "unknown protocol"),
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'; expected adamw or adafactor"),
         ({"learning_rates": (1e-3, 1.0)}, "between 0 and 1"),
         ({"learning_rates": (0.0,)}, "between 0 and 1"),
     ],

@@ -24,16 +24,18 @@ def settings():
     """settings(**changed): a FineTuning of two epochs on the CPU."""
 
     def build(**changed):
-        chosen = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 4, "seed": 3, "bf16": False}
+        chosen = {"optimizer": "adamw", "learning_rate": 1e-3, "epochs": 2, "batch_size": 4, "seed": 3, "bf16": False}
         return FineTuning(**chosen | {"device": torch.device("cpu")} | changed)
 
     return build
 
 
 def test_the_settings_are_those_of_the_authors_sibling_projects(settings, tmp_path):
-    """Decay 0.01, clipping at 5, a tenth of 10 x 30 steps of warm-up; nothing is logged, saved or reported."""
-    found = settings(bf16=True, epochs=10).arguments(str(tmp_path), 118)
-    assert (found.learning_rate, found.num_train_epochs, found.warmup_steps, found.seed) == (1e-3, 10, 30, 3)
+    """AdamW, decay 0.01, clipping at 5, a tenth of 300 steps of warm-up; nothing is logged, saved or reported."""
+    assert settings().optimiser() == (torch.optim.AdamW, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8})
+    found = settings(bf16=True, epochs=10).arguments(str(tmp_path), 1198)
+    assert (found.learning_rate, found.num_train_epochs, found.warmup_steps, found.seed) == (1e-3, 1, 30, 3)
+    assert found.train_sampling_strategy == "sequential"
     assert (found.per_device_train_batch_size, found.per_device_eval_batch_size) == (4, 4)
     assert (found.weight_decay, found.max_grad_norm, found.lr_scheduler_type) == (0.01, 5.0, "linear")
     assert (found.bf16, found.use_cpu, found.n_gpu) == (True, True, 0)
@@ -63,11 +65,52 @@ def test_every_example_is_trained_on_and_every_development_set_predicted(checkpo
     found = fine_tune_and_predict(protocol, EXAMPLES, development, settings(), "sst2")
     assert {name: len(one.answers) for name, one in found.items()} == {"first": 9, "second": 2}
     assert [(bar.title, bar.total, bar.done, bar.unit) for bar in bars] == [
-        ("sst2", 6, 6, "step"),
+        ("sst2", 5, 5, "step"),
         ("sst2, predictions", 3, 3, "batch"),
         ("sst2, predictions", 1, 1, "batch"),
     ]
     assert all(bar.closed for bar in bars)
+
+
+@pytest.fixture
+def trainers(monkeypatch):
+    """The trainers of all protocols with a head, once they are made."""
+    made, build = [], HeadProtocol.trainer
+
+    def trainer(*arguments):
+        made.append(build(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(HeadProtocol, "trainer", trainer)
+    return made
+
+
+def test_examples_are_visited_once_an_epoch_in_batches_of_like_length(checkpoint, settings, trainers):
+    protocol = HeadProtocol(TASKS["sst2"], checkpoint, 32)
+    examples = [LabelledExample((" ".join(["film"] * (1 + n % 8)),), float(n % 2)) for n in range(32)]
+    fine_tune_and_predict(protocol, examples, {}, settings(epochs=3), "sst2")
+    (trainer,) = trainers
+    lengths = [batch["input_ids"].shape[1] for batch in trainer.get_train_dataloader()]
+    assert sum(batch["input_ids"].shape[0] for batch in trainer.get_train_dataloader()) == 3 * 32
+    fitting = sorted(len(feature["input_ids"]) for feature in protocol.features(examples, targets=False))
+    visits = [list(feature["input_ids"]) for feature in trainer.train_dataset]
+    assert sorted(map(len, visits)) == sorted(3 * fitting)
+    assert sum(lengths) * 4 < 1.15 * sum(map(len, visits))  # drawn batches of four pad by more than a third
+
+
+def test_adafactor_moves_each_matrix_by_its_own_size(checkpoint, settings, trainers):
+    """T5's embeddings are large and its projections small; AdamW moves both alike."""
+    moved = {}
+    for name in ("adamw", "adafactor"):
+        protocol = HeadProtocol(TASKS["sst2"], checkpoint, 32)
+        before = {key: tensor.clone() for key, tensor in protocol.fresh_model(3).state_dict().items()}
+        fine_tune_and_predict(protocol, EXAMPLES, {}, settings(optimizer=name, epochs=1, batch_size=10), "sst2")
+        after = trainers[-1].model.state_dict()
+        large, small = "transformer.shared.weight", "transformer.encoder.block.0.layer.0.SelfAttention.q.weight"
+        moved[name] = (after[large] - before[large]).abs().max() / (after[small] - before[small]).abs().max()
+        sizes = before[large].square().mean().sqrt() / before[small].square().mean().sqrt()
+    assert moved["adamw"] == pytest.approx(1.0, rel=0.2)
+    assert moved["adafactor"] > sizes / 3 > 1.5 * moved["adamw"]
 
 
 def test_the_seed_decides_the_head(checkpoint, settings):

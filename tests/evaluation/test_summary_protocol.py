@@ -26,8 +26,8 @@ def predictor(checkpoint, tmp_path):
     """predictor(protocol): a trainer of its fresh model."""
 
     def build(protocol):
-        settings = {"learning_rate": 1e-3, "epochs": 1, "batch_size": 2, "seed": 0, "bf16": False}
-        arguments = FineTuning(**settings, device=torch.device("cpu")).arguments(str(tmp_path), 1)
+        chosen = {"optimizer": "adamw", "learning_rate": 1e-3, "epochs": 1, "batch_size": 2, "seed": 0, "bf16": False}
+        arguments = FineTuning(**chosen, device=torch.device("cpu")).arguments(str(tmp_path), 1)
         return protocol.trainer(protocol.fresh_model(0), arguments, [])
 
     return build

@@ -1,7 +1,9 @@
 """A comparison from its file to its report, and what is not done twice."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -33,6 +35,10 @@ def finished(tmp_path_factory, settings):
     file.write_text(yaml.safe_dump(settings(**CHAIN), sort_keys=False))
     compare(file, folder / "out", False, lines.append)
     return file, folder / "out", lines
+
+
+def one_thread():
+    return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def document(output):
@@ -139,6 +145,22 @@ def test_what_a_trial_refuses_is_told_with_the_student(written, tmp_path):
         ConfigurationError, match=r"^1L32H minilm: this objective gives the student's encoder no gradient"
     ):
         compare(written(rows={"minilm": None}), tmp_path / "out", True, lambda _line: None)
+
+
+def test_two_processes_on_one_output_share_the_work_and_end_with_one_report(written, tmp_path):
+    command = [sys.executable, "-m", "miniend", "compare", str(written()), "--output", str(tmp_path / "out")]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=one_thread())
+        for _ in range(2)
+    ]
+    printed = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    judged = [line for out, _ in printed for line in out.splitlines() if line.startswith("judging ")]
+    assert len(judged) == len(set(judged)) == 6  # teacher, random weights, two rows with two seeds
+    assert all("report: " in out for out, _ in printed)
+    for student in document(tmp_path / "out")["students"]:
+        assert set(student["seeds"]) == {"0", "1"}
+        assert all(seed["judged"]["results"]["score"] >= 0 for seed in student["seeds"].values())
 
 
 def test_under_torchrun_it_is_refused(written, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from miniend.recipes.compare.places import Places
 from miniend.recipes.compare.reading import read_comparison
 from miniend.recipes.compare.results import gather
 from miniend.recipes.compare.training import Training
+from miniend.storage.claims import Claims
 
 
 def run(norms):
@@ -40,7 +41,7 @@ def test_too_few_lines_give_no_number():
 def test_every_row_has_a_look_of_its_own_however_many_there_are(written, tmp_path):
     rows = {f"row-{number}": {"objective": "scratch"} for number in range(14)}
     comparison, places = read_comparison(written(rows=rows)), Places(tmp_path)
-    results = gather(comparison, places, Training(comparison, places, print))
+    results = gather(comparison, places, Training(comparison, places, Claims(places.root), print))
     looks = [look(results, outcome) for outcome in results.students]
     assert len({tuple(one.values()) for one in looks}) == 14
     assert looks[0]["color"] != looks[1]["color"]

@@ -47,6 +47,11 @@ def test_rows_sizes_and_tasks_that_are_added_later_are_timed_then(timed):
     }
 
 
+def test_an_assistant_is_priced_by_its_own_size(timed):
+    _, measured = timed(assistants={"middle": {"size": "2L32H", "objective": "scratch"}})
+    assert measured[-1] == "2L32H glue/sst2"
+
+
 def test_what_the_file_changes_is_timed_again(timed, settings):
     timed()
     _, measured = timed(train=settings()["train"] | {"steps": 8})

@@ -193,6 +193,8 @@ def test_an_assistant_may_not_have_the_name_of_a_row_of_its_size(written):
     [
         ("[1, 2]", "should hold keys"),
         ("a: [", "is no YAML"),
+        ("seeds: 1\nseeds: 2", "is no YAML: 'seeds' stands there twice in .* line 2"),
+        ("rows:\n  scratch: {steps: 3}\n  scratch:", "'scratch' stands there twice"),
         ("preset: tiny", "there is no preset 'tiny'; expected paper or small"),
     ],
 )

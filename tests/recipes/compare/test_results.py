@@ -9,6 +9,7 @@ from miniend.recipes.compare.reading import read_comparison
 from miniend.recipes.compare.report import report_blocks, summary_lines
 from miniend.recipes.compare.results import GLUE, HELD_OUT, SCORE, as_document, gather
 from miniend.recipes.compare.training import Training
+from miniend.storage.claims import Claims
 
 FACTS = {
     "parameters": 2e6,
@@ -49,7 +50,7 @@ def world(written, tmp_path):
                 places.failure(student, 1e-3, seed).write_text("not finite\n")
         if teacher is not None:
             judge(places.teacher_judged, {"sst2": teacher})
-        return comparison, gather(comparison, places, Training(comparison, places, print))
+        return comparison, gather(comparison, places, Training(comparison, places, Claims(places.root), print))
 
     return build
 

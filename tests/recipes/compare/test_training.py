@@ -10,6 +10,7 @@ from miniend.recipes.compare import training as module
 from miniend.recipes.compare.places import Places
 from miniend.recipes.compare.reading import read_comparison
 from miniend.recipes.compare.training import Training
+from miniend.storage.claims import Claims
 
 
 class FakeTraining:
@@ -39,7 +40,8 @@ def trained(monkeypatch, written, tmp_path):
         fake = FakeTraining(losses)
         monkeypatch.setattr(module, "train_students", fake)
         comparison = read_comparison(written(**changed))
-        return Training(comparison, Places(tmp_path / "out"), lambda _line: None), comparison, fake
+        claims = Claims(tmp_path / "out").__enter__()
+        return Training(comparison, Places(tmp_path / "out"), claims, lambda _line: None), comparison, fake
 
     return build
 

@@ -1,0 +1,29 @@
+"""The order in which fine-tuning visits its examples, such that a batch holds examples of like length and little padding.
+
+Trainer's own grouping sorts 50 batches from long to short and visits them so: on small tasks the last steps then see short
+examples alone, and the model forgets the long ones. Here the batches of a window come in random order.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+WINDOW = 16
+"""Batches that are sorted together."""
+
+
+def by_length(lengths: Sequence[int], epochs: int, batch_size: int, seed: int) -> list[int]:
+    """Numbers of examples, every one `epochs` times, to be cut into batches as they stand; a function of the seed.
+
+    Each epoch is a permutation; windows of it are sorted, cut into batches and these shuffled. What the last window has beyond
+    whole batches is drawn, not chosen by length, and comes last.
+    """
+    generator = np.random.default_rng(seed)
+    visits = np.concatenate([generator.permutation(len(lengths)) for _ in range(epochs)])
+    whole = len(visits) - len(visits) % batch_size
+    order: list[int] = []
+    for start in range(0, whole, WINDOW * batch_size):
+        window = sorted(visits[start : min(start + WINDOW * batch_size, whole)], key=lambda i: lengths[i])
+        for number in generator.permutation(len(window) // batch_size):
+            order += map(int, window[number * batch_size : (number + 1) * batch_size])
+    return [*order, *map(int, visits[whole:])]
