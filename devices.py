@@ -1,5 +1,8 @@
 """Choosing the device of a run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from .errors import ConfigurationError
@@ -22,3 +25,13 @@ def choose_device(text: str) -> torch.device:
             f"device {text!r} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices"
         )
     return device
+
+
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """Whatever number of CPU threads is set inside, as a dump does, this process has its own again at the end."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -15,15 +15,18 @@ WINDOW = 16
 def by_length(lengths: Sequence[int], epochs: int, batch_size: int, seed: int) -> list[int]:
     """Numbers of examples, every one `epochs` times, to be cut into batches as they stand; a function of the seed.
 
-    Each epoch is a permutation; windows of it are sorted, cut into batches and these shuffled. What the last window has beyond
-    whole batches is drawn, not chosen by length, and comes last.
+    Each epoch is a permutation; windows of it are sorted, cut into batches and these shuffled. What an epoch has beyond whole
+    batches is drawn, not chosen by length, and begins the next one, or ends the last.
     """
     generator = np.random.default_rng(seed)
-    visits = np.concatenate([generator.permutation(len(lengths)) for _ in range(epochs)])
-    whole = len(visits) - len(visits) % batch_size
     order: list[int] = []
-    for start in range(0, whole, WINDOW * batch_size):
-        window = sorted(visits[start : min(start + WINDOW * batch_size, whole)], key=lambda i: lengths[i])
-        for number in generator.permutation(len(window) // batch_size):
-            order += map(int, window[number * batch_size : (number + 1) * batch_size])
-    return [*order, *map(int, visits[whole:])]
+    rest: list[int] = []
+    for _ in range(epochs):
+        visits = [*rest, *generator.permutation(len(lengths)).tolist()]
+        whole = len(visits) - len(visits) % batch_size
+        for start in range(0, whole, WINDOW * batch_size):
+            window = sorted(visits[start : min(start + WINDOW * batch_size, whole)], key=lambda i: lengths[i])
+            for number in generator.permutation(len(window) // batch_size):
+                order += window[number * batch_size : (number + 1) * batch_size]
+        rest = visits[whole:]
+    return [*order, *rest]

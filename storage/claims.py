@@ -1,9 +1,10 @@
-"""Claims: who of several workers makes what, so that they share the work of one cache and do none of it twice.
+"""Claims: who of several workers makes what, so that they share the work of one directory and do none of it twice.
 
-A claim is a lock (flock) on `CACHE/.claim-NAME`, which the kernel drops when its holder dies however it dies; so nobody ever
-waits for the dead, and what they left undone is claimed by the next. Claims save work and decide nothing: publishing is
-exclusive without them, and workers that do not see each other's locks only make the same bytes twice. For a cache in an object
-store the locks lie in its mirror, so that workers of other machines do not see them: give each machine shards of its own.
+A claim is a lock (flock) on `DIRECTORY/.claim-NAME`, which the kernel drops when its holder dies however it dies; so nobody
+ever waits for the dead, and what they left undone is claimed by the next. In a cache claims save work and decide nothing:
+publishing is exclusive without them, and workers that do not see each other's locks only make the same bytes twice. The students
+and evaluations of a comparison have nothing but claims to keep workers apart. For a cache in an object store the locks lie in its
+mirror, so that workers of other machines do not see them: give each machine shards of its own.
 """
 
 import os
@@ -22,7 +23,7 @@ POLL_SECONDS = 0.2
 
 
 class Claims:
-    """The claims of one worker on parts of one cache; a context at whose end all are released."""
+    """The claims of one worker on parts of one directory; a context at whose end all are released."""
 
     def __init__(self, root: Where) -> None:
         self._root = place_of(root).local

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...devices import threads_kept
 from ...errors import ConfigurationError
 from ...evaluation.records import Document, write_record
 from ...evaluation.tasks import find_task
@@ -103,7 +104,8 @@ class _Run:
         teacher, assistant = self._comparison.teacher, self._comparison.caches[name].teacher
         if assistant is not None:
             teacher = str(self._make_assistant(self._comparison.assistants[assistant]))
-        dump_teacher(self._comparison.dump(name, teacher, self._places.cache(name)), self._say)
+        with threads_kept():
+            dump_teacher(self._comparison.dump(name, teacher, self._places.cache(name)), self._say)
         self._made.add(name)
 
     def _make_assistant(self, assistant: Student) -> Path:

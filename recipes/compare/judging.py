@@ -3,14 +3,14 @@
 A student's learning rate of fine-tuning is searched with the first seed of its distillation, and taken over by the others.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...cache import Cache, open_cache
 from ...errors import TrainingError
-from ...evaluation.evaluate import evaluate
-from ...evaluation.records import RESULTS, Document, read_record
+from ...evaluation.evaluate import EvaluateConfig, evaluate
+from ...evaluation.records import RESULTS, Document, read_record, write_record
 from ...evaluation.report import write_results
 from ...evaluation.tasks import find_task
 from ...progress import Say
@@ -23,6 +23,8 @@ from .settings import MAIN, Comparison, Student
 from .sharing import share
 from .training import SEARCH_SEED, Training
 
+FAILED = "failed.json"
+"""In a task's folder: why the model is left out of that task."""
 UNTRAINED_CARD = "Random weights in the shape of a student: what an evaluation gives without any pre-training.\n"
 
 
@@ -61,7 +63,8 @@ class Judging:
         return Candidate(str(model), self._places.judged(model), searched)
 
     def judge(self, candidates: Sequence[Candidate]) -> None:
-        """All of them on all tasks; one on which a fine-tuning's loss is not finite is left out, with a line that says so."""
+        """All of them on all tasks. A model is left out of a task on which the loss of one of its fine-tunings is not finite,
+        with a line and a file that say so."""
         batches = [[candidate] for candidate in candidates]
         share(
             self._claims,
@@ -71,34 +74,54 @@ class Judging:
             lambda found: self._judge(*found),
         )
 
-    def _missing(self, candidate: Candidate) -> list[str]:
-        search = candidate.first is None
-        tasks = self._comparison.tasks
-        return [task for task in tasks if missing_fine_tunings(self._comparison, task, candidate.output, search)]
-
     def _is_judged(self, candidate: Candidate) -> bool:
-        return not self._missing(candidate) and (candidate.output / RESULTS).exists()
+        """Whether all seeds of all tasks are in the results, lest a kill between a task's last seed and them leaves a hole."""
+        found = fine_tuned_tasks(candidate.output)
+        for task in self._comparison.tasks:
+            wanted = set(range(self._config(candidate, task).seeds))
+            if not has_failed(candidate.output, task) and not wanted <= set(_seeds(found, task)):
+                return False
+        return True
 
     def _judge(self, candidate: Candidate) -> None:
         self._say(f"judging {candidate.output.name}")
-        chosen = fine_tuned_tasks(candidate.first) if candidate.first else {}
-        for task in self._missing(candidate):
+        for task in self._comparison.tasks:
+            if missing_fine_tunings(self._comparison, task, candidate.output, candidate.first is None):
+                self._judge_on(candidate, task)
+        write_results(candidate.output)
+
+    def _judge_on(self, candidate: Candidate, task: str) -> None:
+        try:
+            evaluate(self._config(candidate, task), self._say)
+        except TrainingError as error:
+            self._say(f"{candidate.output.name} is left out of {task}: {error}")
             name = find_task(task).name
-            if candidate.first and name not in chosen:
-                self._say(f"{name}: no learning rate is finite for the first seed; {candidate.output.name} is left out")
-                continue
-            rate = chosen[name]["learning_rate"] if candidate.first else None
-            config = self._comparison.evaluate(task, candidate.model, candidate.output, rate)
-            try:
-                evaluate(config, self._say)
-            except TrainingError as error:
-                self._say(f"{candidate.output.name} is left out: {error}")
-        write_results(candidate.output)  # lest a kill between a task's last seed and the results leave those without it
+            write_record(
+                candidate.output / name / FAILED, {"error": str(error), "again": "remove this file to try again"}
+            )
+
+    def _config(self, candidate: Candidate, task: str) -> EvaluateConfig:
+        """With the rate that the first seed of distillation chose, where several were tried by it."""
+        config = self._comparison.evaluate(task, candidate.model, candidate.output)
+        chosen = fine_tuned_tasks(candidate.first).get(find_task(task).name) if candidate.first else None
+        return replace(config, learning_rates=(chosen["learning_rate"],)) if chosen else config
+
+
+def has_failed(output: Path, task: str) -> bool:
+    """Whether the model of this evaluation is left out of a task."""
+    return (output / find_task(task).name / FAILED).exists()
+
+
+def _seeds(tasks: Mapping[str, Document], task: str) -> Sequence[int]:
+    seeds: Sequence[int] = tasks.get(find_task(task).name, {}).get("seeds", ())
+    return seeds
 
 
 def missing_fine_tunings(comparison: Comparison, task: str, output: Path | None, search: bool) -> int:
-    """How many fine-tunings of a model on a task have left no record in `output`, all where that is None; `search` says whether
-    learning rates are tried first."""
+    """How many fine-tunings of a model on a task have left no record in `output`, all where that is None, none where one failed;
+    `search` says whether learning rates are tried first."""
+    if output and has_failed(output, task):
+        return 0
     config = comparison.evaluate(task, "model", output or Path())
     wanted = [f"seed-{seed}.json" for seed in range(config.seeds)]
     rates = config.rates(find_task(task))

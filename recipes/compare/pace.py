@@ -12,6 +12,7 @@ from math import ceil
 from pathlib import Path
 
 from ...cache import open_cache
+from ...devices import threads_kept
 from ...errors import ConfigurationError
 from ...evaluation.evaluate import EvaluateConfig, evaluate
 from ...evaluation.records import Document, read_record, write_record
@@ -82,7 +83,8 @@ def _begin_cache(comparison: Comparison, name: str, places: Places, say: Say) ->
     last = min(
         first + ceil((TIMED + 1) * batch / config.shard_examples), first + ceil(config.examples / config.shard_examples)
     )
-    report = dump_teacher(replace(config, shards=f"0:{last}"), say)
+    with threads_kept():
+        report = dump_teacher(replace(config, shards=f"0:{last}"), say)
     return report.seconds / report.own_examples if report.own_examples else None
 
 

@@ -33,7 +33,7 @@ def plan_lines(stages: list[Planned]) -> Iterator[str]:
     """For people, with the sum."""
     for stage in stages:
         yield f"{duration(stage.seconds):>10}  {stage.what}"
-    yield f"{duration(sum(stage.seconds for stage in stages)):>10}  in all, by what was timed here"
+    yield f"{duration(sum(stage.seconds for stage in stages)):>10}  in all by one process, by what was timed here"
 
 
 def _dumps(comparison: Comparison, places: Places, pace: Document) -> Planned:

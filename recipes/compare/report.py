@@ -43,8 +43,9 @@ SCORES_NOTE = (
     "objective trains the head, on examples that no student was trained on, though learning rates were chosen by them."
 )
 COSTS_NOTE = (
-    "GFLOPs by the paper's convention. Speed as measured when the first student of a row was judged: rows of one size have one "
-    "shape and differ in it by chance alone. Minutes are those of one run, as planned from a trial of a few steps."
+    "GFLOPs by the paper's convention. Speed as measured when the first student of a row was judged, beside whatever else the "
+    "machine did, other processes of this comparison included: rows of one size have one shape and would be equally fast. "
+    "Minutes are those of one run, as planned from a trial of a few steps."
 )
 DIFFERENCES_NOTE = (
     "Mean of the differences between students of one seed, with its 95 % interval by Student's t over seeds of distillation. "
@@ -183,6 +184,9 @@ def _lost(results: Results) -> Iterator[Paragraph]:
         yield Paragraph(
             f"Left out, since the loss was not finite at the rate that the first seed chose: {'; '.join(lost)}."
         )
+    failed = [f"{judged.name} of {', '.join(judged.failed)}" for judged in results.all_judged() if judged.failed]
+    if failed:
+        yield Paragraph(f"Left out, since the loss of a fine-tuning was not finite: {'; '.join(failed)}.")
 
 
 def summary_lines(comparison: Comparison, results: Results) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What came out so far, gathered from the directories of students and evaluations; the one source of report and pictures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -11,6 +11,7 @@ from ...evaluation.tasks import find_task
 from ...student_train.metrics import last_held_out
 from ...student_train.run import is_finished
 from .differences import Difference, paired_difference
+from .judging import has_failed
 from .places import Places
 from .settings import Comparison, Student
 from .training import Training
@@ -34,6 +35,8 @@ class Judged:
     facts: Document
     rates: Mapping[str, float]
     """Task -> learning rate of fine-tuning."""
+    failed: tuple[str, ...]
+    """Tasks on which the loss of a fine-tuning was not finite; they have no values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,11 @@ class Results:
         firsts = [next(iter(one.judged.values()), None) for one in (*self.assistants, *self.students)]
         return [one for one in (self.teacher, *self.untrained.values(), *firsts) if one]
 
+    def all_judged(self) -> list[Judged]:
+        """Every model."""
+        trained = [judged for one in (*self.assistants, *self.students) for judged in one.judged.values()]
+        return [one for one in (self.teacher, *self.untrained.values(), *trained) if one]
+
     def outcome(self, size: str, name: str) -> Outcome:
         """That of a row in one size."""
         return next(o for o in self.students if (o.student.size, o.student.name) == (size, name))
@@ -93,7 +101,7 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
     """Read what is there."""
 
     def judged(name: str, output: Path) -> Judged | None:
-        return _judged(name, output, [result for task in comparison.tasks for result in find_task(task).development])
+        return _judged(name, output, list(comparison.tasks))
 
     def outcome(student: Student, seeds: int) -> Outcome:
         rate = training.rate(student)
@@ -109,27 +117,31 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
     untrained = {size: judged(f"{size} untrained", places.judged(places.untrained(size))) for size in comparison.sizes}
     students = tuple(outcome(student, comparison.seeds) for student in comparison.students)
     assistants = tuple(outcome(student, 1) for student in comparison.assistants.values())
-    everyone = [teacher, *untrained.values(), *(j for o in (*students, *assistants) for j in o.judged.values())]
-    columns = dict.fromkeys(column for one in everyone if one for column in one.values if column != SCORE)
     there = {size: one for size, one in untrained.items() if one}
-    return Results(tuple(columns), teacher, there, students, assistants)
+    results = Results((), teacher, there, students, assistants)
+    columns = dict.fromkeys(column for one in results.all_judged() for column in one.values if column != SCORE)
+    return replace(results, columns=tuple(columns))
 
 
-def _judged(name: str, output: Path, wanted: Sequence[str]) -> Judged | None:
-    """The wanted results of an evaluation, which may hold others: those of a task that was taken out of the file."""
+def _judged(name: str, output: Path, tasks: Sequence[str]) -> Judged | None:
+    """The results of an evaluation on these tasks; it may hold others, which were taken out of the file."""
     found = read_record(output / RESULTS)
-    there = {result: found["results"][result] for result in wanted if result in found["results"]} if found else {}
-    if not found or not there:
+    if not found:
+        return None
+    failed = tuple(task for task in tasks if has_failed(output, task))
+    wanted = [result for task in tasks if task not in failed for result in find_task(task).development]
+    there = {result: found["results"][result] for result in wanted if result in found["results"]}
+    if not there and not failed:
         return None
     first = {result: next(iter(metrics)) for result, metrics in there.items()}
     firsts = {f"{result} {metric}": there[result][metric] for result, metric in first.items()}
     values = {column: spread["mean"] for column, spread in firsts.items()}
     spreads = {column: spread["std"] for column, spread in firsts.items()}
-    score, glue = fmean(values.values()), glue_score(there)
-    values |= {SCORE: score} if len(there) == len(wanted) else {}
+    glue = glue_score(there)
+    values |= {SCORE: fmean(values.values())} if not failed and len(there) == len(wanted) else {}
     values |= {GLUE: glue} if glue is not None else {}
     rates = {task: one["learning_rate"] for task, one in found["tasks"].items()}
-    return Judged(name, values, spreads, found["facts"], rates)
+    return Judged(name, values, spreads, found["facts"], rates, failed)
 
 
 def mean_and_spread(values: Mapping[int, float]) -> tuple[float, float | None] | None:

@@ -83,7 +83,6 @@ class Comparison:
         places: dict[str, Any] = {"cache": cache, "output": output, "device": self.device}
         return TrainConfig(**places, size=student.size, learning_rate=rate, seed=seed, **student.options)
 
-    def evaluate(self, task: str, model: str, output: Path, rate: float | None = None) -> EvaluateConfig:
-        """How a model is judged on a task; a rate that is given is taken untried."""
-        options = dict(self.tasks[task]) | ({} if rate is None else {"learning_rates": (rate,)})
-        return EvaluateConfig(model=model, tasks=(task,), output=output, device=self.device, **options)
+    def evaluate(self, task: str, model: str, output: Path) -> EvaluateConfig:
+        """How a model is judged on a task."""
+        return EvaluateConfig(model=model, tasks=(task,), output=output, device=self.device, **self.tasks[task])

@@ -17,6 +17,10 @@ class _OnceOnly(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
         """The mapping. Raises yaml.YAMLError for a key that stands twice."""
         seen: list[Any] = []
         for key_node, _ in node.value:
+            if (
+                key_node.tag == "tag:yaml.org,2002:merge"
+            ):  # <<, which takes from another mapping what this one does not say
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands there twice", key_node.start_mark)

@@ -23,6 +23,15 @@ def test_every_example_is_visited_once_an_epoch(lengths, epochs, size, seed):
     assert by_length(lengths, epochs, size, seed) == order
 
 
+def test_a_batch_holds_an_example_once():
+    """But for one that an epoch left over for the next; sorting would bring an example's visits together."""
+    lengths = np.random.default_rng(3).integers(1, 129, 300).tolist()
+    batches = cut(by_length(lengths, 5, 32, 0), 32)
+    assert sum(len(batch) - len(set(batch)) for batch in batches) < 0.05 * 5 * len(lengths)
+    lengths = lengths[:256]  # whole batches, so that nothing is left over
+    assert all(len(batch) == len(set(batch)) for batch in cut(by_length(lengths, 5, 32, 0), 32))
+
+
 def test_the_order_follows_the_seed():
     lengths = list(range(100))
     assert by_length(lengths, 1, 4, 0) != by_length(lengths, 1, 4, 1)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from time import sleep
 
 import pytest
 import yaml
@@ -37,10 +38,6 @@ def finished(tmp_path_factory, settings):
     return file, folder / "out", lines
 
 
-def one_thread():
-    return os.environ | {"OMP_NUM_THREADS": "1"}
-
-
 def document(output):
     return json.loads((output / "comparison.json").read_text())
 
@@ -71,7 +68,7 @@ def test_the_assistants_cache_is_dumped_from_the_assistant(finished):
 
 def test_the_hours_are_said_before_anything_else_is_done(finished):
     lines = finished[2]
-    total = next(i for i, line in enumerate(lines) if "in all, by what was timed here" in line)
+    total = next(i for i, line in enumerate(lines) if "in all by one process, by what was timed here" in line)
     assert not any("judging" in line and "fine-tunings" not in line for line in lines[:total])
 
 
@@ -147,20 +144,59 @@ def test_what_a_trial_refuses_is_told_with_the_student(written, tmp_path):
         compare(written(rows={"minilm": None}), tmp_path / "out", True, lambda _line: None)
 
 
-def test_two_processes_on_one_output_share_the_work_and_end_with_one_report(written, tmp_path):
-    command = [sys.executable, "-m", "miniend", "compare", str(written()), "--output", str(tmp_path / "out")]
-    both = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=one_thread())
-        for _ in range(2)
-    ]
-    printed = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], printed
-    judged = [line for out, _ in printed for line in out.splitlines() if line.startswith("judging ")]
-    assert len(judged) == len(set(judged)) == 6  # teacher, random weights, two rows with two seeds
-    assert all("report: " in out for out, _ in printed)
-    for student in document(tmp_path / "out")["students"]:
+@pytest.fixture
+def started(written, tmp_path):
+    """started(): a process at the comparison in tmp_path/out; killed at the end where it still runs."""
+    command = [sys.executable, "-u", "-m", "miniend", "compare", str(written()), "--output", str(tmp_path / "out")]
+    processes = []
+
+    def start():
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def require_whole(output):
+    for student in document(output)["students"]:
         assert set(student["seeds"]) == {"0", "1"}
         assert all(seed["judged"]["results"]["score"] >= 0 for seed in student["seeds"].values())
+
+
+def test_two_processes_on_one_output_share_the_work_and_do_none_of_it_twice(started, tmp_path):
+    both = [started(), started()]
+    printed = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], printed
+    assert all("report: " in out for out in printed)
+    for what, count in (
+        ("judging ", 6),
+        ("wrote ", 6),
+    ):  # teacher, random weights, four students; two rows at two rates, again
+        lines = [[line for line in out.splitlines() if line.startswith(what)] for out in printed]
+        assert len(set(lines[0] + lines[1])) == len(lines[0] + lines[1]) == count, printed
+        assert all(lines), f"one of them did nothing: {printed}"
+    require_whole(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_was_at_is_done_by_the_other(started, tmp_path):
+    first = started()
+    for line in first.stdout:
+        if line.startswith("judging "):
+            break
+    second = started()
+    sleep(1.0)
+    first.kill()
+    out, _ = second.communicate(timeout=300)
+    assert second.returncode == 0, out
+    require_whole(tmp_path / "out")
 
 
 def test_under_torchrun_it_is_refused(written, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 
 from miniend.errors import TrainingError
 from miniend.evaluation.records import write_record
+from miniend.evaluation.report import write_results
 from miniend.recipes.compare import judging as module
 from miniend.recipes.compare.judging import Candidate, Judging
 from miniend.recipes.compare.places import Places
@@ -13,25 +14,36 @@ from miniend.storage.claims import Claims
 
 TASKS = {"glue/sst2": None, "glue/cola": None}
 SCORES = {"sst2": {"accuracy": 90.0}, "cola": {"matthews": 20.0}}
+RATES = (1e-3, 3e-3)
 
 
 @pytest.fixture
-def judge(monkeypatch, written, tmp_path):
-    """judge(candidates, diverging): what was evaluated and said; tasks named in `diverging` end in TrainingError."""
-    comparison = read_comparison(written(tasks=TASKS))
+def judge(monkeypatch, written, tmp_path, settings):
+    """judge(candidates, diverging, stopping): what was evaluated and said; tasks named in `diverging` end in TrainingError behind
+    their first seed, and one named in `stopping` is the last that is summed up before the process ends."""
+    evaluation = settings()["evaluate"] | {"learning_rates": list(RATES), "seeds": 2}
+    comparison = read_comparison(written(tasks=TASKS, evaluate=evaluation))
     places = Places(tmp_path / "out")
 
-    def run(candidates, diverging=()):
+    def run(candidates, diverging=(), stopping=None):
         evaluated, said = [], []
 
         def evaluate(config, _say):
             (task,) = config.tasks
             name = task.removeprefix("glue/")
             evaluated.append((config.output.name, name, config.learning_rates))
-            if name in diverging:
-                raise TrainingError("the loss is not finite")
-            record = {"seed": 0, "learning_rate": config.learning_rates[0], "unreadable": {name: 0}}
-            write_record(config.output / name / "seed-0.json", record | {"scores": {name: SCORES[name]}})
+            rate = config.learning_rates[-1]
+            for tried in config.learning_rates if len(config.learning_rates) > 1 else ():
+                write_record(config.output / name / f"learning-rate-{tried:g}.json", {"score": tried})
+            for seed in range(config.seeds):
+                record = {"seed": seed, "learning_rate": rate, "unreadable": {name: 0}, "scores": {name: SCORES[name]}}
+                write_record(config.output / name / f"seed-{seed}.json", record)
+                if name in diverging:
+                    raise TrainingError("the loss is not finite")
+            if stopping != name:
+                write_results(config.output)
+            elif stopping:
+                raise KeyboardInterrupt
 
         monkeypatch.setattr(module, "evaluate", evaluate)
         with Claims(places.root) as claims:
@@ -54,31 +66,33 @@ def candidate(tmp_path):
 
 
 def test_a_model_is_judged_once_on_every_task(judge, candidate):
-    evaluated, _ = judge([candidate("one"), candidate("other")])
-    assert [found[:2] for found in evaluated] == [
-        ("one", "sst2"),
-        ("one", "cola"),
-        ("other", "sst2"),
-        ("other", "cola"),
-    ]
-    assert judge([candidate("one"), candidate("other")])[0] == []
+    both = [candidate("one"), candidate("other")]
+    evaluated, _ = judge(both)
+    assert evaluated == [(model, task, RATES) for model in ("one", "other") for task in ("sst2", "cola")]
+    assert judge(both) == ([], [])
 
 
-def test_a_task_whose_fine_tuning_diverges_is_left_out_and_the_others_go_on(judge, candidate):
+def test_a_task_whose_fine_tuning_diverges_is_left_out_and_not_tried_again(judge, candidate):
     evaluated, said = judge([candidate("one"), candidate("other")], diverging=["sst2"])
     assert len(evaluated) == 4
-    assert "one is left out: the loss is not finite" in said
-    assert module.fine_tuned_tasks(candidate("one").output).keys() == {"cola"}
-
-
-def test_what_has_no_rate_from_the_first_seed_is_left_out_for_the_others(judge, candidate):
-    judge([candidate("one")], diverging=["sst2"])
-    evaluated, said = judge([candidate("later", first="one")])
-    assert [found[:2] for found in evaluated] == [("later", "cola")]
-    assert "sst2: no learning rate is finite for the first seed; later is left out" in said
+    assert "one is left out of glue/sst2: the loss is not finite" in said
+    one = candidate("one").output
+    assert module.has_failed(one, "glue/sst2")
+    assert not module.has_failed(one, "glue/cola")
+    assert judge([candidate("one"), candidate("other")]) == ([], [])
 
 
 def test_a_later_seed_takes_the_rate_of_the_first(judge, candidate):
     judge([candidate("one")])
     evaluated, _ = judge([candidate("later", first="one")])
-    assert {rates for _, _, rates in evaluated} == {(1e-3,)}
+    assert evaluated == [("later", "sst2", RATES[-1:]), ("later", "cola", RATES[-1:])]
+
+
+def test_a_kill_behind_the_last_seed_leaves_no_hole_in_the_results(judge, candidate):
+    """Though there are results, of the task before."""
+    with pytest.raises(KeyboardInterrupt):
+        judge([candidate("one")], stopping="cola")
+    output = candidate("one").output
+    assert module.fine_tuned_tasks(output).keys() == {"sst2"}
+    assert judge([candidate("one")])[0] == []
+    assert module.fine_tuned_tasks(output).keys() == {"sst2", "cola"}

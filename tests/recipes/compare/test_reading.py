@@ -54,12 +54,11 @@ def test_another_cache_has_the_options_of_the_first_but_for_its_own(written):
     assert main.examples == other.examples == 24
 
 
-def test_a_task_has_the_common_options_but_for_its_own_and_a_rate_may_be_given(written):
+def test_a_task_has_the_common_options_but_for_its_own(written):
     found = read_comparison(written(tasks={"glue/sst2": {"train_examples": 16}, "glue/rte": None}))
     sst2, rte = (found.evaluate(task, "model", Path("out")) for task in ("glue/sst2", "glue/rte"))
     assert (sst2.train_examples, rte.train_examples) == (16, None)
     assert sst2.seeds == rte.seeds == 1
-    assert found.evaluate("glue/rte", "model", Path("out"), 0.5).learning_rates == (0.5,)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.yaml")))
@@ -203,6 +202,17 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=message):
         read_comparison(file)
+
+
+def test_rows_may_share_options_by_an_anchor(written, tmp_path):
+    text = (
+        written(rows={}).read_text().replace("rows: {}", "rows:\n  scratch: &s {clip: 2}\n  minilm: {<<: *s, steps: 3}")
+    )
+    file = tmp_path / "anchored.yaml"
+    file.write_text(text)
+    scratch, minilm = read_comparison(file).students
+    assert scratch.options["clip"] == minilm.options["clip"] == 2.0
+    assert (scratch.options["steps"], minilm.options["steps"]) == (4, 3)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):

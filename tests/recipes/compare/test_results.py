@@ -26,7 +26,7 @@ def world(written, tmp_path):
     places = Places(tmp_path / "out")
 
     def judge(folder, scores):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         spreads = {result: {"mean": score, "std": 0.5, "values": []} for result, score in scores.items()}
         results = {result: dict.fromkeys(("accuracy", "f1", "spearman"), spread) for result, spread in spreads.items()}
         tasks = {result: {"learning_rate": 1e-3} for result in scores}
@@ -72,6 +72,21 @@ def test_scores_are_means_over_seeds_with_their_deviation(world):
         ["1L32H miniend-e", "80.0", "80.0", "-"],
     ]
     assert len(list(summary_lines(comparison, results))) == 4
+
+
+def test_a_model_that_failed_on_a_task_has_no_result_of_it_and_no_score_and_is_named(world, tmp_path):
+    failed = tmp_path / "out" / "judged" / "1L32H-miniend-e-lr-0.001-seed-0" / "rte" / "failed.json"
+    failed.parent.mkdir(parents=True)
+    failed.write_text("{}")
+    tasks = {"glue/sst2": None, "glue/rte": None}
+    scores = {"sst2": 70.0, "rte": 50.0}
+    comparison, results = world({"scratch": [1.0], "miniend-e": [1.0]}, judged=scores, tasks=tasks)
+    assert table(comparison, results, "Scores").rows == [
+        ["1L32H scratch", "70.0", "50.0", "60.0", "-"],
+        ["1L32H miniend-e", "70.0", "-", "-", "-"],
+    ]
+    said = [block.text for block in report_blocks(comparison, results, {}, {}) if hasattr(block, "text")]
+    assert any("fine-tuning was not finite: 1L32H miniend-e, seed 0 of glue/rte." in text for text in said)
 
 
 def test_a_difference_pairs_the_seeds_that_both_rows_have(world):
