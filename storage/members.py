@@ -114,7 +114,12 @@ FORMS: dict[str, Mapping[str, Any]] = {
     "calibration": {
         "parent": TEXT,
         "examples": {"basis": RANGE, "step": RANGE, "report": RANGE},
-        "teacher": {"cross_entropy": MEAN, "unigram_entropy": NUMBER, "unigram_tokens": NATURAL},
+        "teacher": {
+            "cross_entropy": MEAN,
+            "end_cross_entropy": Maybe(MEAN),
+            "unigram_entropy": NUMBER,
+            "unigram_tokens": NATURAL,
+        },
         "fidelity": FIDELITY,
         "sites": [
             {

@@ -50,7 +50,11 @@ def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: Examp
         "sites": [codec.description() for codec in codecs if not codec.site.hidden],
         "hidden": [codec.description() for codec in codecs if codec.site.hidden],
         "fidelity": {str(codec.site): _measured(codec, samples[str(codec.site)]["report"]) for codec in codecs},
-        "teacher": {"cross_entropy": asdict(average.loss), **unigram(source, examples)},
+        "teacher": {
+            "cross_entropy": asdict(average.loss),
+            "end_cross_entropy": asdict(average.ends),
+            **unigram(source, examples),
+        },
     }
     columns = {
         name: Column(values=tensor.cpu().numpy(), axis="basis")
@@ -63,15 +67,16 @@ def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: Examp
 
 
 class _Average:
-    """The teacher's loss and mean next-token distribution over batches."""
+    """The teacher's loss, on all targets and on the EOS that ends them, and its mean next-token distribution over batches."""
 
-    def __init__(self, vocab_rows: int) -> None:
-        self.loss = MeanOf()
+    def __init__(self, vocab_rows: int, eos_id: int) -> None:
+        self.loss, self.ends, self._eos_id = MeanOf(), MeanOf(), eos_id
         self._total = torch.zeros(vocab_rows, dtype=torch.float64)
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Add logits [positions, vocab_rows] and labels [positions]."""
         self.loss.add(*cross_entropy_sum(logits, labels))
+        self.ends.add(*cross_entropy_sum(logits[labels == self._eos_id], labels[labels == self._eos_id]))
         self._total += logits.float().softmax(-1).sum(0, dtype=torch.float64).cpu()
 
     def probability(self) -> torch.Tensor:
@@ -98,7 +103,7 @@ def _run(
 ) -> tuple[dict[str, dict[str, list[SiteSample]]], _Average]:
     sites = planned_sites(plan)
     samples: dict[str, dict[str, list[SiteSample]]] = {str(site): {part: [] for part in parts} for site in sites}
-    average = _Average(plan["teacher"]["facts"]["vocab_rows"])
+    average = _Average(plan["teacher"]["facts"]["vocab_rows"], plan["tokenizer"]["eos_id"])
     with progress_bar("calibration", parts["report"][1], "example") as bar:
         for part, (start, stop) in parts.items():
             for examples in batches_of(source, "train", start, stop, plan["batch_size"]):

@@ -1,5 +1,6 @@
 """What a dump says of its teacher: how good it is, how much its relations tell, how much lies outside the top k."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,12 +37,26 @@ def calibration_lines(calibration: dict[str, Any], plan: dict[str, Any]) -> Iter
             "warning: the teacher is not clearly better than the unigram frequencies: check that checkpoint, tokenizer and "
             "corpus belong together before you distil from it"
         )
+    yield from _end_lines(loss, calibration["teacher"].get("end_cross_entropy"))
     temperature = plan["signals"]["relation_temperature"]
     for site in calibration["sites"]:
         yield _entropy_line(site)
     empty = any(carries_no_information(e) for site in calibration["sites"] for e in site["relative_entropy"].values())
     if empty and temperature == "published":
         yield "relations that carry no information teach nothing; --relation-temperature calibrated would sharpen them"
+
+
+def _end_lines(loss: dict[str, Any], ends: dict[str, Any] | None) -> Iterator[str]:
+    """A teacher of span corruption knows where targets end from their length in its own training, where all had the same."""
+    if not ends or not ends["count"]:
+        return
+    found, by_frequency = ends["total"] / ends["count"], math.log(loss["count"] / ends["count"])
+    if found > by_frequency:
+        yield (
+            f"warning: the teacher does not expect the targets to end where they do (EOS: {found:.2f} nats; its frequency alone "
+            f"gives {by_frequency:.2f}), and students of its logits will learn that: was it trained with another --input-length, "
+            "--noise-density or --mean-span?"
+        )
 
 
 def _entropy_line(site: dict[str, Any]) -> str:

@@ -406,6 +406,23 @@ def test_the_cross_entropy_that_inspect_prints_is_the_teachers_own(material, fin
         assert printed[name] == pytest.approx(total / count, rel=1e-5)
 
 
+def test_the_loss_of_ends_is_that_of_transformers_own_model_on_the_calibration_examples(material, finished):
+    """A teacher that was trained with other lengths is told by it alone."""
+    model = T5ForConditionalGeneration.from_pretrained(material.teacher).eval()
+    document = json.loads((finished / "calibration" / "calibration.json").read_text())
+    cache, (_, stop) = miniend.open_cache(finished), document["examples"]["report"]
+    losses = []
+    for example in (cache[i] for i in range(stop)):
+        labels = torch.tensor([example.labels.tolist()])
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([example.input_ids.tolist()]), labels=labels).logits
+        assert labels[0, -1] == 1
+        losses.append(-float(logits[0, -1].log_softmax(-1)[1]))
+    found = document["teacher"]["end_cross_entropy"]
+    assert found["count"] == len(losses)
+    assert found["total"] == pytest.approx(sum(losses), rel=1e-4)
+
+
 def test_the_unigram_entropy_is_that_of_the_training_targets(finished):
     """The yardstick beside the teacher's loss; counting inputs or padding would shift it by nats."""
     counts = Counter(token for example in miniend.open_cache(finished) for token in example.labels.tolist())
