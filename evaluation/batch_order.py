@@ -1,12 +1,15 @@
-"""The order in which fine-tuning visits its examples, such that a batch holds examples of like length and little padding.
+"""The order in which examples are visited, such that a batch holds those of like length and little padding.
 
 Trainer's own grouping sorts 50 batches from long to short and visits them so: on small tasks the last steps then see short
 examples alone, and the model forgets the long ones. Here the batches of a window come in random order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+
+from .protocol import Feature
 
 WINDOW = 16
 """Batches that are sorted together."""
@@ -30,3 +33,12 @@ def by_length(lengths: Sequence[int], epochs: int, batch_size: int, seed: int) -
                 order += window[number * batch_size : (number + 1) * batch_size]
         rest = visits[whole:]
     return [*order, *rest]
+
+
+def longest_first(features: Sequence[Feature], predict: Callable[[list[Feature]], Any]) -> Any:
+    """Rows that `predict` has for features in the order of their length, put back into the features' own order."""
+    order = sorted(range(len(features)), key=lambda i: -len(features[i]["input_ids"]))
+    found = np.asarray(predict([features[i] for i in order]))
+    rows = np.empty_like(found)
+    rows[order] = found
+    return rows

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .batch_order import longest_first
 from .checkpoint import Checkpoint
 from .examples import ExampleT
 from .protocol import Feature, TaskProtocol
@@ -43,7 +44,7 @@ class GeneratingProtocol(TaskProtocol[ExampleT, AnswerT]):
 
         tokenizer = self._checkpoint.tokenizer
         trainer.data_collator = DataCollatorWithPadding(tokenizer)  # that of training adds empty labels
-        found = trainer.predict(features, do_sample=False, **how).predictions
+        found = longest_first(features, lambda some: trainer.predict(some, do_sample=False, **how).predictions)
         ids = np.where(found < 0, tokenizer.pad_token_id, found)
         texts: list[str] = tokenizer.batch_decode(ids, skip_special_tokens=True)
         return texts

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ..signals.t5 import ARCHITECTURES
+from .batch_order import longest_first
 from .checkpoint import Checkpoint
 from .examples import LabelledExample
 from .generation import GeneratingProtocol
@@ -78,7 +79,8 @@ class HeadProtocol(TaskProtocol[LabelledExample, float]):
 
     def predict(self, trainer: Any, examples: Sequence[LabelledExample]) -> Predictions[float]:
         """The largest logit's class, or the similarity as the head says it."""
-        found = trainer.predict(self.features(examples, targets=False), ignore_keys=UNWANTED_OUTPUTS).predictions
+        features = self.features(examples, targets=False)
+        found = longest_first(features, lambda some: trainer.predict(some, ignore_keys=UNWANTED_OUTPUTS).predictions)
         logits = np.asarray(found, np.float64)
         chosen = logits[:, 0] if self._task.is_regression else logits.argmax(-1)
         return Predictions([float(value) for value in chosen], 0)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miniend.evaluation.batch_order import WINDOW, by_length
+from miniend.evaluation.batch_order import WINDOW, by_length, longest_first
 
 
 def cut(order, size):
@@ -55,3 +55,17 @@ def test_lengths_do_not_drift_with_the_steps():
 def test_what_is_beyond_whole_batches_comes_last_and_is_not_chosen_by_length():
     lengths = list(range(10))
     assert {by_length(lengths, 1, 4, seed)[-1] for seed in range(60)} == set(range(10))
+
+
+@given(lengths=st.lists(st.integers(0, 9), max_size=40))
+def test_predictions_of_the_longest_first_come_back_in_their_own_order(lengths):
+    features = [{"input_ids": [0] * length, "number": number} for number, length in enumerate(lengths)]
+    seen = []
+
+    def predict(some):
+        seen.extend(len(feature["input_ids"]) for feature in some)
+        return np.array([[feature["number"], 7.0] for feature in some]).reshape(-1, 2)
+
+    rows = longest_first(features, predict)
+    assert seen == sorted(lengths, reverse=True)
+    assert rows[:, 0].tolist() == list(range(len(lengths)))
