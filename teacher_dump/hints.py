@@ -37,7 +37,8 @@ def calibration_lines(calibration: dict[str, Any], plan: dict[str, Any]) -> Iter
             "warning: the teacher is not clearly better than the unigram frequencies: check that checkpoint, tokenizer and "
             "corpus belong together before you distil from it"
         )
-    yield from _end_lines(loss, calibration["teacher"].get("end_cross_entropy"))
+    if plan["signals"]["logits"]:
+        yield from _end_lines(loss, calibration["teacher"].get("end_cross_entropy"), plan["objective"]["kind"])
     temperature = plan["signals"]["relation_temperature"]
     for site in calibration["sites"]:
         yield _entropy_line(site)
@@ -46,16 +47,20 @@ def calibration_lines(calibration: dict[str, Any], plan: dict[str, Any]) -> Iter
         yield "relations that carry no information teach nothing; --relation-temperature calibrated would sharpen them"
 
 
-def _end_lines(loss: dict[str, Any], ends: dict[str, Any] | None) -> Iterator[str]:
+def _end_lines(loss: dict[str, Any], ends: dict[str, Any] | None, objective: str) -> Iterator[str]:
     """A teacher of span corruption knows where targets end from their length in its own training, where all had the same."""
     if not ends or not ends["count"]:
         return
     found, by_frequency = ends["total"] / ends["count"], math.log(loss["count"] / ends["count"])
     if found > by_frequency:
+        cause = (
+            "are many cut at --target-length?"
+            if objective == "pairs"
+            else "was it trained with another --input-length, --noise-density or --mean-span?"
+        )
         yield (
             f"warning: the teacher does not expect the targets to end where they do (EOS: {found:.2f} nats; its frequency alone "
-            f"gives {by_frequency:.2f}), and students of its logits will learn that: was it trained with another --input-length, "
-            "--noise-density or --mean-span?"
+            f"gives {by_frequency:.2f}), and students of its logits will learn that: {cause}"
         )
 
 

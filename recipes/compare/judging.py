@@ -3,7 +3,7 @@
 A student's learning rate of fine-tuning is searched with the first seed of its distillation, and taken over by the others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,18 +75,24 @@ class Judging:
         )
 
     def _is_judged(self, candidate: Candidate) -> bool:
-        """Whether all seeds of all tasks are in the results, lest a kill between a task's last seed and them leaves a hole."""
-        found = fine_tuned_tasks(candidate.output)
-        for task in self._comparison.tasks:
-            wanted = set(range(self._config(candidate, task).seeds))
-            if not has_failed(candidate.output, task) and not wanted <= set(_seeds(found, task)):
-                return False
-        return True
+        """Whether every record is there and all seeds are in the results, lest a kill between the two leaves a hole."""
+        return not any(
+            self._missing(candidate, task) or self._unsummed(candidate, task) for task in self._comparison.tasks
+        )
+
+    def _missing(self, candidate: Candidate, task: str) -> int:
+        return missing_fine_tunings(self._comparison, task, candidate.output, candidate.first is None)
+
+    def _unsummed(self, candidate: Candidate, task: str) -> bool:
+        if has_failed(self._comparison, candidate.output, task):
+            return False
+        found = fine_tuned_tasks(candidate.output).get(find_task(task).name, {}).get("seeds", ())
+        return not set(range(self._comparison.evaluate(task, candidate.model, candidate.output).seeds)) <= set(found)
 
     def _judge(self, candidate: Candidate) -> None:
         self._say(f"judging {candidate.output.name}")
         for task in self._comparison.tasks:
-            if missing_fine_tunings(self._comparison, task, candidate.output, candidate.first is None):
+            if self._missing(candidate, task):
                 self._judge_on(candidate, task)
         write_results(candidate.output)
 
@@ -95,32 +101,34 @@ class Judging:
             evaluate(self._config(candidate, task), self._say)
         except TrainingError as error:
             self._say(f"{candidate.output.name} is left out of {task}: {error}")
-            name = find_task(task).name
-            write_record(
-                candidate.output / name / FAILED, {"error": str(error), "again": "remove this file to try again"}
-            )
+            write_results(candidate.output)  # first, so that what is there has its rate in the results
+            record = {"error": str(error), "again": "remove this folder, and all of it is tried again"}
+            write_record(candidate.output / find_task(task).name / FAILED, record)
 
     def _config(self, candidate: Candidate, task: str) -> EvaluateConfig:
-        """With the rate that the first seed of distillation chose, where several were tried by it."""
+        """With the rate that the first seed of distillation chose, where several were tried by it.
+
+        Raises TrainingError where none of them was finite.
+        """
         config = self._comparison.evaluate(task, candidate.model, candidate.output)
-        chosen = fine_tuned_tasks(candidate.first).get(find_task(task).name) if candidate.first else None
-        return replace(config, learning_rates=(chosen["learning_rate"],)) if chosen else config
+        if candidate.first is None or len(config.rates(find_task(task))) == 1:
+            return config
+        chosen = fine_tuned_tasks(candidate.first).get(find_task(task).name)
+        if chosen is None:
+            raise TrainingError("no learning rate gave the first seed of its distillation a finite loss")
+        return replace(config, learning_rates=(chosen["learning_rate"],))
 
 
-def has_failed(output: Path, task: str) -> bool:
-    """Whether the model of this evaluation is left out of a task."""
-    return (output / find_task(task).name / FAILED).exists()
-
-
-def _seeds(tasks: Mapping[str, Document], task: str) -> Sequence[int]:
-    seeds: Sequence[int] = tasks.get(find_task(task).name, {}).get("seeds", ())
-    return seeds
+def has_failed(comparison: Comparison, output: Path, task: str) -> bool:
+    """Whether the model of this evaluation is left out of a task: a fine-tuning failed, and not all that are wanted are there."""
+    folder, seeds = output / find_task(task).name, comparison.evaluate(task, "model", output).seeds
+    return (folder / FAILED).exists() and not all((folder / f"seed-{seed}.json").exists() for seed in range(seeds))
 
 
 def missing_fine_tunings(comparison: Comparison, task: str, output: Path | None, search: bool) -> int:
     """How many fine-tunings of a model on a task have left no record in `output`, all where that is None, none where one failed;
     `search` says whether learning rates are tried first."""
-    if output and has_failed(output, task):
+    if output and has_failed(comparison, output, task):
         return 0
     config = comparison.evaluate(task, "model", output or Path())
     wanted = [f"seed-{seed}.json" for seed in range(config.seeds)]

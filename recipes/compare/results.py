@@ -1,6 +1,6 @@
 """What came out so far, gathered from the directories of students and evaluations; the one source of report and pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -101,7 +101,7 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
     """Read what is there."""
 
     def judged(name: str, output: Path) -> Judged | None:
-        return _judged(name, output, list(comparison.tasks))
+        return _judged(name, output, comparison)
 
     def outcome(student: Student, seeds: int) -> Outcome:
         rate = training.rate(student)
@@ -123,13 +123,14 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
     return replace(results, columns=tuple(columns))
 
 
-def _judged(name: str, output: Path, tasks: Sequence[str]) -> Judged | None:
-    """The results of an evaluation on these tasks; it may hold others, which were taken out of the file."""
+def _judged(name: str, output: Path, comparison: Comparison) -> Judged | None:
+    """The results of an evaluation on the tasks of the file; it may hold others, which were taken out of it."""
     found = read_record(output / RESULTS)
     if not found:
         return None
-    failed = tuple(task for task in tasks if has_failed(output, task))
-    wanted = [result for task in tasks if task not in failed for result in find_task(task).development]
+    failed = tuple(task for task in comparison.tasks if has_failed(comparison, output, task))
+    tasks = [find_task(task) for task in comparison.tasks if task not in failed]
+    wanted = [result for task in tasks for result in task.development]
     there = {result: found["results"][result] for result in wanted if result in found["results"]}
     if not there and not failed:
         return None
@@ -140,7 +141,7 @@ def _judged(name: str, output: Path, tasks: Sequence[str]) -> Judged | None:
     glue = glue_score(there)
     values |= {SCORE: fmean(values.values())} if not failed and len(there) == len(wanted) else {}
     values |= {GLUE: glue} if glue is not None else {}
-    rates = {task: one["learning_rate"] for task, one in found["tasks"].items()}
+    rates = {t.name: found["tasks"][t.name]["learning_rate"] for t in tasks if t.name in found["tasks"]}
     return Judged(name, values, spreads, found["facts"], rates, failed)
 
 
@@ -167,7 +168,8 @@ def as_document(results: Results, comparison: Comparison, pace: Document) -> Doc
 def _judged_document(judged: Judged | None) -> Document | None:
     if judged is None:
         return None
-    return {"results": dict(judged.values), "std": dict(judged.spreads), "facts": judged.facts}
+    found = {"results": dict(judged.values), "std": dict(judged.spreads), "facts": judged.facts}
+    return found | {"failed": list(judged.failed)}
 
 
 def _outcome_document(outcome: Outcome) -> Document:

@@ -13,20 +13,15 @@ PRESETS = Path(__file__).parent / "presets"
 class _OnceOnly(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
     """YAML forbids a key that stands twice in one mapping; PyYAML takes the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping. Raises yaml.YAMLError for a key that stands twice."""
-        seen: list[Any] = []
-        for key_node, _ in node.value:
-            if (
-                key_node.tag == "tag:yaml.org,2002:merge"
-            ):  # <<, which takes from another mapping what this one does not say
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands there twice", key_node.start_mark)
-            seen.append(key)
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """The mapping as it is written. Raises yaml.YAMLError for a key that stands twice."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in seen:
+                raise yaml.composer.ComposerError(None, None, f"{key.value!r} stands there twice", key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return node
 
 
 def read_with_preset(path: Path) -> dict[str, Any]:

@@ -8,12 +8,16 @@ import sys
 from time import sleep
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
 from miniend.cli import app
 from miniend.errors import ConfigurationError, RunMismatchError
-from miniend.recipes.compare.compare import compare
+from miniend.recipes.compare.compare import _Run, compare
+from miniend.recipes.compare.places import Places
+from miniend.recipes.compare.reading import read_comparison
+from miniend.storage.claims import Claims
 
 CHAIN = {
     "rows": {
@@ -197,6 +201,20 @@ def test_what_a_killed_process_was_at_is_done_by_the_other(started, tmp_path):
     out, _ = second.communicate(timeout=300)
     assert second.returncode == 0, out
     require_whole(tmp_path / "out")
+
+
+def test_the_threads_that_a_dump_sets_are_not_those_of_what_follows(written, tmp_path, monkeypatch):
+    before = torch.get_num_threads()
+
+    def dump(_config, _say):
+        torch.set_num_threads(before + 1)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("miniend.recipes.compare.compare.dump_teacher", dump)
+    comparison, places = read_comparison(written()), Places(tmp_path / "out")
+    with pytest.raises(OSError, match="full"):
+        _Run(comparison, places, Claims(places.root), print)._make_cache("main")
+    assert torch.get_num_threads() == before
 
 
 def test_under_torchrun_it_is_refused(written, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Which models are judged on what, and what becomes of a fine-tuning whose loss is not finite."""
 
+import shutil
+
 import pytest
 
 from miniend.errors import TrainingError
@@ -19,19 +21,21 @@ RATES = (1e-3, 3e-3)
 
 @pytest.fixture
 def judge(monkeypatch, written, tmp_path, settings):
-    """judge(candidates, diverging, stopping): what was evaluated and said; tasks named in `diverging` end in TrainingError behind
-    their first seed, and one named in `stopping` is the last that is summed up before the process ends."""
+    """judge(candidates, diverging, refusing, stopping): what was evaluated and said. Tasks in `diverging` end in TrainingError
+    behind their first seed, those in `refusing` before it, and before `stopping` is summed up the process ends."""
     evaluation = settings()["evaluate"] | {"learning_rates": list(RATES), "seeds": 2}
     comparison = read_comparison(written(tasks=TASKS, evaluate=evaluation))
     places = Places(tmp_path / "out")
 
-    def run(candidates, diverging=(), stopping=None):
+    def run(candidates, diverging=(), refusing=(), stopping=None):
         evaluated, said = [], []
 
         def evaluate(config, _say):
             (task,) = config.tasks
             name = task.removeprefix("glue/")
             evaluated.append((config.output.name, name, config.learning_rates))
+            if name in refusing:
+                raise TrainingError("the loss is finite at none of the rates")
             rate = config.learning_rates[-1]
             for tried in config.learning_rates if len(config.learning_rates) > 1 else ():
                 write_record(config.output / name / f"learning-rate-{tried:g}.json", {"score": tried})
@@ -77,9 +81,27 @@ def test_a_task_whose_fine_tuning_diverges_is_left_out_and_not_tried_again(judge
     assert len(evaluated) == 4
     assert "one is left out of glue/sst2: the loss is not finite" in said
     one = candidate("one").output
-    assert module.has_failed(one, "glue/sst2")
-    assert not module.has_failed(one, "glue/cola")
+    assert (one / "sst2" / "failed.json").exists()
+    assert not (one / "cola" / "failed.json").exists()
     assert judge([candidate("one"), candidate("other")]) == ([], [])
+
+
+def test_what_is_removed_is_made_again(judge, candidate):
+    """A record that cannot be read, and a task that failed."""
+    judge([candidate("one")], diverging=["cola"])
+    output = candidate("one").output
+    (output / "sst2" / "seed-0.json").unlink()
+    shutil.rmtree(output / "cola")
+    assert {task for _, task, _ in judge([candidate("one")])[0]} == {"sst2", "cola"}
+    assert module.fine_tuned_tasks(output).keys() == {"sst2", "cola"}
+
+
+def test_a_later_seed_is_left_out_where_the_first_has_no_finite_rate(judge, candidate):
+    judge([candidate("one")], refusing=["sst2"])
+    evaluated, said = judge([candidate("later", first="one")])
+    assert [task for _, task, _ in evaluated] == ["cola"]
+    assert any(line.startswith("later is left out of glue/sst2: no learning rate gave the first seed") for line in said)
+    assert judge([candidate("later", first="one")]) == ([], [])
 
 
 def test_a_later_seed_takes_the_rate_of_the_first(judge, candidate):

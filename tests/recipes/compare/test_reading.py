@@ -204,15 +204,12 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path, text, message):
         read_comparison(file)
 
 
-def test_rows_may_share_options_by_an_anchor(written, tmp_path):
-    text = (
-        written(rows={}).read_text().replace("rows: {}", "rows:\n  scratch: &s {clip: 2}\n  minilm: {<<: *s, steps: 3}")
-    )
+def test_rows_may_share_options_by_anchors(written, tmp_path):
+    rows = "rows:\n  scratch: &s {clip: 2}\n  minilm: &m {<<: *s, clip: 5, steps: 3}\n  logits: {<<: *m, steps: 2}"
     file = tmp_path / "anchored.yaml"
-    file.write_text(text)
-    scratch, minilm = read_comparison(file).students
-    assert scratch.options["clip"] == minilm.options["clip"] == 2.0
-    assert (scratch.options["steps"], minilm.options["steps"]) == (4, 3)
+    file.write_text(written(rows={}).read_text().replace("rows: {}", rows))
+    found = [(student.options["clip"], student.options["steps"]) for student in read_comparison(file).students]
+    assert found == [(2.0, 4), (5.0, 3), (5.0, 2)]
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
