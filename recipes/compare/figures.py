@@ -1,32 +1,17 @@
-"""Pictures of a comparison: scores with error bars, held-out losses over the steps, and gradient norms by part.
-
-The last is the pilot study of the MiniEnD paper in our reading: how strongly, and how unsteadily, each objective's gradient
-reaches the parts of the student.
-"""
+"""Pictures of a comparison: scores with error bars, held-out losses over the steps, and gradient norms by part."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any
 
 from ...student_train.metrics import HELD_OUT as HELD_OUT_PREFIX
 from ...student_train.metrics import curve, read_metrics
 from ..picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, SKY, new_figure, save
+from .gradients import PARTS, common_rate, norms, pilot_outcomes, unsteadiness
 from .results import HELD_OUT, SCORE, Outcome, Results, mean_and_spread
 
 COLOURS = (ORANGE, AMBER, PURPLE, SKY, BLUE, "#003B5C", GREEN, "#00523B", "0.35", "0.6")
 STYLES = ("-", "--", ":", "-.")
-PILOT = ("implicit", "miniend-d", "miniend-e")
-"""Objectives with the logit term: the implicit one, and the two explicit ones."""
-PARTS = {
-    "encoder": "encoder",
-    "decoder_self": "decoder self-attention",
-    "decoder_cross": "cross-attention",
-    "decoder_feed_forward": "decoder feed-forward",
-}
-Line = Mapping[str, Any]
 
 
 def draw_all(results: Results, folder: Path) -> dict[str, Path]:
@@ -38,16 +23,16 @@ def draw_all(results: Results, folder: Path) -> dict[str, Path]:
         )
     if any(outcome.outputs for outcome in results.students):
         drawn["Held-out loss over the steps, first seed"] = draw_losses(results, folder / "losses.png")
-    pilot = [outcome for outcome in results.students if outcome.student.name in PILOT and outcome.outputs]
-    if len({outcome.student.name for outcome in pilot}) > 1:
-        drawn[GRADIENTS] = draw_gradients(pilot, folder / "gradients.png")
+    pilot = pilot_outcomes(results)
+    if (rate := common_rate(pilot)) is not None:
+        drawn[f"{GRADIENTS}; all at learning rate {rate:g}, first seed"] = draw_gradients(
+            pilot, rate, folder / "gradients.png"
+        )
     return drawn
 
 
 GRADIENTS = (
-    "Gradient norms by part for the implicit and the explicit objectives, each at its own learning rate, seeds together, and how "
-    "much they vary from one logged step to the next after the first tenth: the standard deviation of the difference of their "
-    "logarithms, over the root of 2"
+    "Gradient norms by part for the implicit and the explicit objectives, and how much they vary from line to line"
 )
 
 
@@ -106,22 +91,20 @@ def draw_losses(results: Results, path: Path) -> Path:
     return save(figure, path)
 
 
-def draw_gradients(outcomes: Sequence[Outcome], path: Path) -> Path:
-    """A panel of norms over steps for each part, and their unsteadiness beside."""
+def draw_gradients(outcomes: Sequence[Outcome], rate: float, path: Path) -> Path:
+    """A panel of norms over steps for each part, and their unsteadiness beside, of the runs at one learning rate."""
     figure = new_figure(13.0, 5.6)
     panels = figure.subplot_mosaic(
         [["encoder", "decoder_self", "variation"], ["decoder_cross", "decoder_feed_forward", "variation"]]
     )
     width = 0.8 / len(outcomes)
     for number, outcome in enumerate(outcomes):
-        runs = [read_metrics(output) for output in outcome.outputs.values()]
+        run = read_metrics(outcome.tried[rate])
         colour = (ORANGE, BLUE, GREEN, PURPLE, AMBER, SKY)[number % 6]
         for part in PARTS:
-            for run in runs:
-                steps, norms = curve(run, f"gradient_norm.{part}")
-                panels[part].plot(steps, norms, color=colour, linewidth=0.8, alpha=0.8)
-        found = [unsteadiness(runs, part) for part in PARTS]
+            panels[part].plot(*norms(run, part), color=colour, linewidth=0.8, alpha=0.8)
         places = [place + (number - (len(outcomes) - 1) / 2) * width for place in range(len(PARTS))]
+        found = [unsteadiness(run, part) for part in PARTS]
         panels["variation"].bar(places, found, width=0.92 * width, color=colour, label=outcome.student.label)
     for part, title in PARTS.items():
         panels[part].set_yscale("log")
@@ -130,22 +113,9 @@ def draw_gradients(outcomes: Sequence[Outcome], path: Path) -> Path:
     panels["variation"].set_xticks(
         range(len(PARTS)), [title.replace(" ", "\n") for title in PARTS.values()], fontsize=8
     )
-    panels["variation"].set_title("variation from step to step (log norm)", fontsize=9)
+    panels["variation"].set_title("variation from line to line (log norm)", fontsize=9)
     figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=len(outcomes))
     return save(figure, path)
-
-
-def unsteadiness(runs: Sequence[Sequence[Line]], part: str) -> float:
-    """Mean over runs of the standard deviation of log norm differences between lines of the log, over sqrt(2): that of single
-    lines about a trend that is slower than they are. The first tenth, where all norms fall, is left out. Not a number where fewer
-    than three lines remain."""
-    found = []
-    for run in runs:
-        norms = curve(run, f"gradient_norm.{part}")[1]
-        norms = norms[len(norms) // 10 :]
-        steps = [math.log(b / a) for a, b in pairwise(norms) if a > 0 and b > 0]
-        found.append(stdev(steps) / math.sqrt(2) if len(steps) > 1 else math.nan)
-    return fmean(found)
 
 
 def look(results: Results, outcome: Outcome) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from ...evaluation.tasks import find_task
 from .blocks import Block, Heading, Paragraph, Picture, Table
 from .differences import Difference
+from .gradients import PARTS, gradient_rows, pilot_outcomes
 from .opening import what_is_compared
 from .results import GLUE, HELD_OUT, SCORE, Judged, Outcome, Results, mean_and_spread
 from .settings import Comparison
@@ -32,6 +33,7 @@ def report_blocks(
     yield _rates(comparison, results)
     yield from _edges(comparison, results)
     yield from _lost(results)
+    yield from _gradients(results)
     for caption, path in pictures.items():
         yield Picture(path, caption)
 
@@ -46,6 +48,11 @@ COSTS_NOTE = (
     "GFLOPs by the paper's convention. Speed as measured when the first student of a row was judged, beside whatever else the "
     "machine did, other processes of this comparison included: rows of one size have one shape and would be equally fast. "
     "Minutes are those of one run, as planned from a trial of a few steps."
+)
+GRADIENTS_NOTE = (
+    "Of every part the mean gradient norm, and how much it varies from one logged step to the next: the standard deviation of "
+    "the difference of their logarithms, over the root of 2. First seed, without the first tenth of the steps. It grows with the "
+    "learning rate, so rows are to be compared at one."
 )
 DIFFERENCES_NOTE = (
     "Mean of the differences between students of one seed, with its 95 % interval by Student's t over seeds of distillation. "
@@ -187,6 +194,13 @@ def _lost(results: Results) -> Iterator[Paragraph]:
     failed = [f"{judged.name} of {', '.join(judged.failed)}" for judged in results.all_judged() if judged.failed]
     if failed:
         yield Paragraph(f"Left out, since the loss of a fine-tuning was not finite: {'; '.join(failed)}.")
+
+
+def _gradients(results: Results) -> Iterator[Block]:
+    if rows := list(gradient_rows(pilot_outcomes(results))):
+        yield Heading("Gradients of the implicit and the explicit objectives")
+        yield Table(["row, learning rate", *PARTS.values()], rows)
+        yield Paragraph(GRADIENTS_NOTE)
 
 
 def summary_lines(comparison: Comparison, results: Results) -> Iterator[str]:

@@ -14,7 +14,7 @@ from .differences import Difference, paired_difference
 from .judging import has_failed
 from .places import Places
 from .settings import Comparison, Student
-from .training import Training
+from .training import SEARCH_SEED, Training
 
 SCORE = "score"
 """The plain mean over the results of all tasks, each by its first metric; not before a model is judged on all of them."""
@@ -47,7 +47,10 @@ class Outcome:
     rate: float | None
     losses: Mapping[float, float | None]
     """Held-out loss of the student's own objective by learning rate."""
+    tried: Mapping[float, Path]
+    """Learning rate -> the run of the search at it, where the loss stayed finite."""
     outputs: Mapping[int, Path]
+    """Seed -> the run at the rate that was taken."""
     judged: Mapping[int, Judged]
     held_out: Mapping[int, Mapping[str, float]]
     lost: tuple[int, ...]
@@ -107,11 +110,13 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
         rate = training.rate(student)
         paths = {seed: places.student(student, rate, seed) for seed in range(seeds)} if rate is not None else {}
         outputs = {seed: path for seed, path in paths.items() if is_finished(path)}
+        searched = {rate: places.student(student, rate, SEARCH_SEED) for rate in comparison.learning_rates}
+        tried = {rate: path for rate, path in searched.items() if is_finished(path)}
         found = {seed: judged(f"{student.label}, seed {seed}", places.judged(path)) for seed, path in outputs.items()}
         held_out = {seed: last_held_out(path) for seed, path in outputs.items()}
         there = {seed: one for seed, one in found.items() if one}
         lost = tuple(seed for seed in range(seeds) if training.is_lost(student, seed))
-        return Outcome(student, rate, training.losses(student), outputs, there, held_out, lost)
+        return Outcome(student, rate, training.losses(student), tried, outputs, there, held_out, lost)
 
     teacher = judged("teacher", places.teacher_judged)
     untrained = {size: judged(f"{size} untrained", places.judged(places.untrained(size))) for size in comparison.sizes}
