@@ -30,6 +30,8 @@ def check(comparison: Comparison) -> None:
             )
     for student in everyone:
         _check_student(comparison, student)
+    if comparison.continuation:
+        comparison.continued(Path("cache"), Path("output"), 0, size=comparison.students[0].size)
     for task in comparison.tasks:
         comparison.evaluate(task, comparison.teacher, Path(task))
 

@@ -18,6 +18,7 @@ from ...storage.publish import write_durably
 from ...teacher_dump.dump import dump_teacher
 from ...teacher_dump.worker import Worker
 from .blocks import as_html, as_markdown
+from .continuation import Continuation
 from .differences import require_scipy
 from .judging import Candidate, Judging
 from .pace import measured_pace
@@ -55,6 +56,7 @@ class _Run:
     def __init__(self, comparison: Comparison, places: Places, claims: Claims, say: Say) -> None:
         self._comparison, self._places, self._claims, self._say = comparison, places, claims, say
         self._training = Training(comparison, places, claims, say)
+        self._continuation = Continuation(comparison, places, self._training, claims, say)
         self._judging = Judging(comparison, places, self._training, claims, say)
         self._pace: Document = {}
         self._made: set[str] = set()
@@ -71,8 +73,10 @@ class _Run:
             self._make_assistant(assistant)
         for seed in range(self._comparison.seeds):
             self._training.train(self._comparison.students, seed)
+            if self._comparison.continuation:
+                self._continuation.train(self._there(seed), seed)
             self._report()
-            self._judging.judge([*(self._bounds() if seed == SEARCH_SEED else ()), *self._students(seed)])
+            self._judging.judge([*(self._bounds() if seed == SEARCH_SEED else ()), *self._candidates(seed)])
             results = self._report()
         for line in summary_lines(self._comparison, results):
             self._say(line)
@@ -120,11 +124,13 @@ class _Run:
         assistants = [self._judging.student(one, SEARCH_SEED) for one in self._comparison.assistants.values()]
         return [self._judging.teacher(), *untrained, *assistants]
 
-    def _students(self, seed: int) -> Iterator[Candidate]:
-        """Those of a seed that could be trained."""
-        for student in self._comparison.students:
-            if not self._training.is_lost(student, seed):
-                yield self._judging.student(student, seed)
+    def _there(self, seed: int) -> list[Student]:
+        """Students that could be trained with a seed."""
+        return [student for student in self._comparison.students if not self._training.is_lost(student, seed)]
+
+    def _candidates(self, seed: int) -> Iterator[Candidate]:
+        for student in self._there(seed):
+            yield self._judging.student(student, seed)
 
     def _report(self) -> Results:
         """Write comparison.json, report.md, report.html and the pictures, from what is gathered now and returned."""

@@ -30,7 +30,7 @@ TRAINED_BATCHES, MORE_TRAINED_BATCHES = 2, 8
 PREDICTED_BATCHES, MORE_PREDICTED_BATCHES = 1, 4
 """Of three short fine-tunings, after one that is not counted; their differences are the cost of a step and of a batch of
 predictions."""
-TEACHER = "teacher"
+TEACHER, CONTINUATION = "teacher", "continuation"
 COUNTS = ("examples", "validation_examples")
 """Options of a dump that say how much of it there is, and not how fast it goes."""
 
@@ -40,10 +40,10 @@ Measurement = tuple[str, str, str, Callable[[], float | None]]
 
 
 def measured_pace(comparison: Comparison, places: Places, say: Say) -> Document:
-    """`dump`: cache -> seconds per example; `train`: student -> seconds of a whole run; `evaluate`: `MODEL TASK`, the model being
-    a size or the teacher, -> seconds of one fine-tuning with its predictions. An assistant that teaches is taken to cost what
-    the teacher does, which is too much. `settings` says what each was measured under: what is new or has changed in
-    the file is measured then."""
+    """`dump`: cache -> seconds per example; `train`: student, or `SIZE continuation`, -> seconds of a whole run; `evaluate`:
+    `MODEL TASK`, the model being a size or the teacher, -> seconds of one fine-tuning with its predictions. An assistant that
+    teaches is taken to cost what the teacher does, which is too much. `settings` says what each was measured under: what is new
+    or has changed in the file is measured then."""
     pace: Document = {"dump": {}, "train": {}, "evaluate": {}, "settings": {}} | (read_record(places.pace) or {})
     missing = [
         one for one in _measurements(comparison, places, say) if pace["settings"].get(f"{one[0]} {one[1]}") != one[2]
@@ -65,6 +65,10 @@ def _measurements(comparison: Comparison, places: Places, say: Say) -> Iterator[
     for student in (*comparison.students, *comparison.assistants.values()):
         settings = _text([student.cache, *student.options.items()])
         yield "train", student.label, settings, partial(_run_seconds, comparison, student, places)
+    if comparison.continuation:
+        for size in comparison.sizes:
+            name, settings = f"{size} {CONTINUATION}", _text(comparison.continuation)
+            yield "train", name, settings, partial(_continuation_seconds, comparison, size, places)
     for model in (TEACHER, *comparison.all_sizes):
         for task, options in comparison.tasks.items():
             measure = partial(_evaluation_seconds, comparison, places, model, task)
@@ -86,6 +90,12 @@ def _begin_cache(comparison: Comparison, name: str, places: Places, say: Say) ->
     with threads_kept():
         report = dump_teacher(replace(config, shards=f"0:{last}"), say)
     return report.seconds / report.own_examples if report.own_examples else None
+
+
+def _continuation_seconds(comparison: Comparison, size: str, places: Places) -> float:
+    config = comparison.continued(places.cache(MAIN), places.root / "timed", 0, size=size)
+    (found,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
+    return found.total_seconds
 
 
 def _run_seconds(comparison: Comparison, student: Student, places: Places) -> float:

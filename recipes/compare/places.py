@@ -4,6 +4,7 @@ OUT/caches/NAME                                caches
 OUT/students/SIZE-ROW-lr-RATE-seed-N           students, Hugging Face directories; beside one whose loss was not finite, in
                                                its place, SIZE-ROW-lr-RATE-seed-N.failed, which says so
 OUT/students/SIZE-untrained                    random weights of that size
+OUT/continued/NAME                             the same students after further steps on hard labels
 OUT/judged/teacher, .../NAME                   evaluations, each named as its student is
 OUT/pace.json                                  what was timed for the plan of hours
 OUT/settings.json                              what students and evaluations were made with
@@ -17,6 +18,11 @@ from ...student_train.config import size_name
 from .settings import Student
 
 UNTRAINED = "untrained"
+
+
+def failure(student: Path) -> Path:
+    """Why there is no student at this place."""
+    return student.with_name(f"{student.name}.failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +39,9 @@ class Places:
         """A trained student."""
         return self.root / "students" / f"{size_name(student.size)}-{student.name}-lr-{rate:g}-seed-{seed}"
 
-    def failure(self, student: Student, rate: float, seed: int) -> Path:
-        """Why there is no such student."""
-        path = self.student(student, rate, seed)
-        return path.with_name(f"{path.name}.failed")
+    def continued(self, student: Path) -> Path:
+        """A trained student after further steps on hard labels, by where it lies."""
+        return self.root / "continued" / student.name
 
     def untrained(self, size: str) -> Path:
         """A student that has learned nothing."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from ...cache import open_cache
@@ -9,10 +10,10 @@ from ...errors import CacheMismatchError, CacheUnfinishedError
 from ...evaluation.records import Document
 from ...progress import duration
 from .judging import missing_fine_tunings
-from .pace import TEACHER
+from .pace import CONTINUATION, TEACHER
 from .places import Places
 from .settings import Comparison, Student
-from .training import SEARCH_SEED, Training
+from .training import SEARCH_SEED, Training, is_settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Planned:
 def planned(comparison: Comparison, places: Places, training: Training, pace: Document) -> list[Planned]:
     """What is missing, stage by stage."""
     stages = [_dumps(comparison, places, pace), _trainings(comparison, training, pace)]
+    if comparison.continuation:
+        stages.append(_continuations(comparison, places, training, pace))
     return [*stages, _evaluations(comparison, places, training, pace)]
 
 
@@ -64,6 +67,16 @@ def _trainings(comparison: Comparison, training: Training, pace: Document) -> Pl
     runs += [(student, training.missing(student, SEARCH_SEED)) for student in comparison.assistants.values()]
     seconds = sum(missing * pace["train"][student.label] for student, missing in runs)
     return Planned(f"training: {sum(missing for _, missing in runs)} runs, one after the other", seconds)
+
+
+def _continuations(comparison: Comparison, places: Places, training: Training, pace: Document) -> Planned:
+    missing = []
+    for student, seed in product(comparison.students, range(comparison.seeds)):
+        rate = training.rate(student)
+        done = rate is not None and is_settled(places.continued(places.student(student, rate, seed)))
+        if not done and not training.is_lost(student, seed):
+            missing.append(pace["train"][f"{student.size} {CONTINUATION}"])
+    return Planned(f"steps on hard labels: {len(missing)} runs", sum(missing))
 
 
 def _evaluations(comparison: Comparison, places: Places, training: Training, pace: Document) -> Planned:

@@ -19,6 +19,7 @@ assistants:                         # students that teach
 pairs: [[miniend-e, scratch]]       # rows whose difference is reported; unless given, each against the first
 seeds: 3                            # of distillation; fine-tuning has its own, below
 learning_rates: [3e-4, 1e-3, 3e-3]  # of distillation, tried with the first seed
+continuation: {steps: 100, learning_rate: 1e-3}                   # on hard labels, from every student; options of train-student
 evaluate: {data: tasks, seeds: 2}                                 # options of evaluate for all tasks
 tasks:                                                            # and for one
   glue/sst2: {train_examples: 3000}
@@ -40,10 +41,14 @@ from .yaml_file import read_with_preset
 
 KEYS = (
     *("teacher", "device", "dump", "train", "sizes", "rows", "caches", "assistants"),
-    *("pairs", "seeds", "learning_rates", "evaluate", "tasks"),
+    *("pairs", "seeds", "learning_rates", "continuation", "evaluate", "tasks"),
 )
 OWN_DUMP = ("teacher", "teacher_revision", "cache", "device", "shards", "force")
 OWN_TRAIN = ("cache", "output", "size", "init", "learning_rate", "seed", "device", "allow_unfinished")
+OWN_CONTINUATION = (
+    *(name for name in OWN_TRAIN if name != "learning_rate"),
+    *("objective", "logits", "temperature", "cross_relation", "relation_heads", "weight", "init_from_teacher"),
+)
 OWN_EVALUATE = ("model", "tasks", "output", "device")
 """Fields that a comparison sets itself, or that go with nothing it does."""
 EXAMPLES = (
@@ -72,6 +77,7 @@ def read_comparison(path: Path) -> Comparison:
         seeds=read_value(found.get("seeds", 3), int, "seeds"),
         learning_rates=read_value(found.get("learning_rates", [3e-4]), tuple[float, ...], "learning_rates"),
         tasks=_tasks(found),
+        continuation=_continuation(found, train),
     )
     check(comparison)
     return comparison
@@ -106,6 +112,11 @@ def _student(name: str, size: str, own: dict[str, Any], train: Options, where: s
     if "objective" not in options:
         raise ConfigurationError(f"{where} needs an objective; known by name alone are {', '.join(ROWS)}")
     return Student(name, size, cache, options)
+
+
+def _continuation(found: Options, train: Options) -> Options | None:
+    own = read_options(TrainConfig, _mapping(found, "continuation"), "continuation", OWN_CONTINUATION)
+    return {name: value for name, value in {**train, **own}.items() if name not in OWN_CONTINUATION} if own else None
 
 
 def _tasks(found: Options) -> dict[str, Options]:

@@ -1,6 +1,6 @@
 """The report of a comparison: tables and pictures of what came out so far, in words that claim no more than the seeds show."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from .blocks import Block, Heading, Paragraph, Picture, Table
 from .differences import Difference
 from .gradients import PARTS, gradient_rows, pilot_outcomes
 from .opening import what_is_compared
-from .results import GLUE, HELD_OUT, SCORE, Judged, Outcome, Results, mean_and_spread
+from .results import CONTINUED, GLUE, HELD_OUT, SCORE, Judged, Outcome, Results, mean_and_spread
 from .settings import Comparison
 
 Documents = Mapping[str, Any]
@@ -42,7 +42,8 @@ SCORES_NOTE = (
     "Mean and standard deviation over seeds of distillation, each the mean over its seeds of fine-tuning; of teacher, untrained "
     f"weights and assistants over seeds of fine-tuning. {SCORE} is the plain mean of the tasks' columns, {GLUE} that of the "
     f"paper's eight numbers. {HELD_OUT} is the hard-label cross-entropy in nats per target token (lower is better), where the "
-    "objective trains the head, on examples that no student was trained on, though learning rates were chosen by them."
+    "objective trains the head, on examples that no student was trained on, though learning rates were chosen by them. "
+    f"{CONTINUED}: the same of every student after further steps on hard labels, as many for all."
 )
 COSTS_NOTE = (
     "GFLOPs by the paper's convention. Speed as measured when the first student of a row was judged, beside whatever else the "
@@ -62,29 +63,35 @@ DIFFERENCES_NOTE = (
 
 
 def _scores(comparison: Comparison, results: Results) -> Table:
-    rows = [_judged_row(results, results.teacher)] if results.teacher else []
-    rows += [_assistant_row(results, outcome) for outcome in results.assistants]
+    columns = (*results.columns, SCORE, *_losses(comparison))
+    rows = [_judged_row(columns, results.teacher)] if results.teacher else []
+    rows += [_assistant_row(columns, outcome) for outcome in results.assistants]
     for size in comparison.sizes:
-        rows += [_outcome_row(results, outcome) for outcome in results.students if outcome.student.size == size]
-        rows += [_judged_row(results, results.untrained[size])] if size in results.untrained else []
-    return Table(["model", *results.columns, SCORE, HELD_OUT], rows)
+        rows += [_outcome_row(columns, outcome) for outcome in results.students if outcome.student.size == size]
+        rows += [_judged_row(columns, results.untrained[size])] if size in results.untrained else []
+    return Table(["model", *columns], rows)
 
 
-def _judged_row(results: Results, judged: Judged) -> list[str]:
-    cells = [_spread(judged.values.get(column), judged.spreads.get(column), column) for column in results.columns]
-    return [judged.name, *cells, _spread(judged.values.get(SCORE), None, SCORE), "-"]
+def _losses(comparison: Comparison) -> tuple[str, ...]:
+    return (HELD_OUT, CONTINUED) if comparison.continuation else (HELD_OUT,)
 
 
-def _assistant_row(results: Results, outcome: Outcome) -> list[str]:
+def _judged_row(columns: Sequence[str], judged: Judged) -> list[str]:
+    return [judged.name, *(_spread(judged.values.get(one), judged.spreads.get(one), one) for one in columns)]
+
+
+def _assistant_row(columns: Sequence[str], outcome: Outcome) -> list[str]:
     """Of its one seed of distillation, with the spread over seeds of fine-tuning."""
     single = next(iter(outcome.judged.values()), None)
+    row = _outcome_row(columns, outcome)
     if single is None:
-        return _outcome_row(results, outcome)
-    return [outcome.student.label, *_judged_row(results, single)[1:-1], _found(outcome, HELD_OUT)]
+        return row
+    judged = _judged_row(columns, single)
+    return [row[0], *(theirs if theirs != "-" else own for theirs, own in zip(judged[1:], row[1:], strict=True))]
 
 
-def _outcome_row(results: Results, outcome: Outcome) -> list[str]:
-    return [outcome.student.label, *(_found(outcome, column) for column in (*results.columns, SCORE, HELD_OUT))]
+def _outcome_row(columns: Sequence[str], outcome: Outcome) -> list[str]:
+    return [outcome.student.label, *(_found(outcome, column) for column in columns)]
 
 
 def _found(outcome: Outcome, column: str) -> str:
@@ -93,14 +100,14 @@ def _found(outcome: Outcome, column: str) -> str:
 
 
 def _spread(mean: float | None, deviation: float | None, column: str) -> str:
-    digits = 3 if column == HELD_OUT else 1
+    digits = 3 if column in (HELD_OUT, CONTINUED) else 1
     if mean is None:
         return "-"
     return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if deviation is not None else "")
 
 
 def _differences(comparison: Comparison, results: Results) -> Iterator[Block]:
-    columns = (SCORE, HELD_OUT, *results.columns)
+    columns = (SCORE, *_losses(comparison), *results.columns)
     rows = []
     for size in comparison.sizes:
         for pair in comparison.pairs:
@@ -115,7 +122,7 @@ def _differences(comparison: Comparison, results: Results) -> Iterator[Block]:
 def _difference(found: Difference | None, column: str) -> str:
     if found is None:
         return "-"
-    digits = 3 if column == HELD_OUT else 1
+    digits = 3 if column in (HELD_OUT, CONTINUED) else 1
     if found.margin is None:
         return f"{found.mean:+.{digits}f} (one seed)"
     shown = f"{found.mean:+.{digits}f} ± {found.margin:.{digits}f}"

@@ -10,6 +10,7 @@ from ...evaluation.records import RESULTS, Document, read_record
 from ...evaluation.tasks import find_task
 from ...student_train.metrics import last_held_out
 from ...student_train.run import is_finished
+from .continuation import continued_loss
 from .differences import Difference, paired_difference
 from .judging import has_failed
 from .places import Places
@@ -20,6 +21,8 @@ SCORE = "score"
 """The plain mean over the results of all tasks, each by its first metric; not before a model is judged on all of them."""
 GLUE = "GLUE score"
 """The mean of the paper's eight numbers."""
+CONTINUED = "held-out, continued"
+"""The same after further steps on hard labels, of all students."""
 HELD_OUT = "held-out"
 """Hard-label cross-entropy in nats on the cache's validation examples, of students whose head is trained."""
 
@@ -53,6 +56,8 @@ class Outcome:
     """Seed -> the run at the rate that was taken."""
     judged: Mapping[int, Judged]
     held_out: Mapping[int, Mapping[str, float]]
+    continued: Mapping[int, float]
+    """Seed -> hard-label cross-entropy after further steps on hard labels."""
     lost: tuple[int, ...]
     """Seeds whose loss was not finite at the rate that was best with the first."""
 
@@ -60,6 +65,8 @@ class Outcome:
         """One number."""
         if column == HELD_OUT:
             return self.held_out.get(seed, {}).get("cross_entropy")
+        if column == CONTINUED:
+            return self.continued.get(seed)
         return self.judged[seed].values.get(column) if seed in self.judged else None
 
     def column(self, column: str) -> dict[int, float]:
@@ -115,8 +122,10 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
         found = {seed: judged(f"{student.label}, seed {seed}", places.judged(path)) for seed, path in outputs.items()}
         held_out = {seed: last_held_out(path) for seed, path in outputs.items()}
         there = {seed: one for seed, one in found.items() if one}
+        further = {seed: continued_loss(places.continued(path)) for seed, path in outputs.items()}
+        continued = {seed: loss for seed, loss in further.items() if loss is not None}
         lost = tuple(seed for seed in range(seeds) if training.is_lost(student, seed))
-        return Outcome(student, rate, training.losses(student), tried, outputs, there, held_out, lost)
+        return Outcome(student, rate, training.losses(student), tried, outputs, there, held_out, continued, lost)
 
     teacher = judged("teacher", places.teacher_judged)
     untrained = {size: judged(f"{size} untrained", places.judged(places.untrained(size))) for size in comparison.sizes}
@@ -189,6 +198,7 @@ def _outcome_document(outcome: Outcome) -> Document:
             str(seed): {
                 "output": path.name,
                 "held_out": dict(outcome.held_out[seed]),
+                "continued": outcome.continued.get(seed),
                 "judged": _judged_document(outcome.judged.get(seed)),
             }
             for seed, path in outcome.outputs.items()
@@ -204,7 +214,7 @@ def _difference_documents(results: Results, comparison: Comparison) -> list[Docu
     documents = []
     for size in comparison.sizes:
         for pair in comparison.pairs:
-            for column in (SCORE, HELD_OUT, *results.columns):
+            for column in (SCORE, HELD_OUT, CONTINUED, *results.columns):
                 found = results.difference(size, pair, column)
                 if found:
                     documents.append(

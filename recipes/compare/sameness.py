@@ -43,6 +43,9 @@ def _settings(comparison: Comparison) -> Document:
     everyone = (*comparison.students, *comparison.assistants.values())
     found = {f"student {one.label}": _of_student(comparison, one) for one in everyone}
     found |= {f"task {task}": _of_task(comparison, task) for task in comparison.tasks}
+    if comparison.continuation:
+        config = comparison.continued(Path(), Path(), 0)
+        found["continuation"] = {name: getattr(config, name) for name in IDENTITY if name != "seed"}
     plain: Document = json.loads(json.dumps(found))
     return plain
 

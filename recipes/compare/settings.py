@@ -63,6 +63,8 @@ class Comparison:
     learning_rates: tuple[float, ...]
     tasks: Mapping[str, Options]
     """Name -> options of evaluate."""
+    continuation: Options | None
+    """Of train-student, for the steps on hard labels that every student goes on with; None where there are none."""
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -82,6 +84,13 @@ class Comparison:
         """How a student is trained."""
         places: dict[str, Any] = {"cache": cache, "output": output, "device": self.device}
         return TrainConfig(**places, size=student.size, learning_rate=rate, seed=seed, **student.options)
+
+    def continued(
+        self, cache: Path, output: Path, seed: int, init: str | None = None, size: str | None = None
+    ) -> TrainConfig:
+        """How a student goes on with hard labels, or one of random weights of a size, which takes as long."""
+        places: dict[str, Any] = {"cache": cache, "output": output, "device": self.device, "seed": seed}
+        return TrainConfig(**places, objective="scratch", init=init, size=size, **(self.continuation or {}))
 
     def evaluate(self, task: str, model: str, output: Path) -> EvaluateConfig:
         """How a model is judged on a task."""

@@ -17,7 +17,7 @@ from ...student_train.metrics import last_held_out
 from ...student_train.one_pass import SHARED
 from ...student_train.run import is_finished
 from ...student_train.train import train_students
-from .places import Places
+from .places import Places, failure
 from .settings import Comparison, Student
 from .sharing import share
 
@@ -25,6 +25,28 @@ SEARCH_SEED = 0
 """The distillation seed with which learning rates are tried."""
 Run = tuple[Student, float, int]
 """Student, learning rate and seed."""
+
+
+def train_finite(configs: Sequence[TrainConfig], say: Say) -> None:
+    """Train together; where one fails, each goes on by itself, so that the others come to their end. One whose loss is not
+    finite leaves a file that says so."""
+    try:
+        train_students(configs, say)
+    except TrainingError:
+        for config in configs:
+            _train_alone(config, say)
+
+
+def _train_alone(config: TrainConfig, say: Say) -> None:
+    try:
+        train_students([config], say)
+    except NotFiniteError as error:
+        write_durably(failure(config.output), f"{error}\n".encode())
+
+
+def is_settled(output: Path) -> bool:
+    """Whether a student is there, or a file that says why there is none."""
+    return is_finished(output) or failure(output).exists()
 
 
 class Training:
@@ -88,33 +110,22 @@ class Training:
     def is_lost(self, student: Student, seed: int) -> bool:
         """Whether the rate that the first seed chose gave no finite loss with a later one."""
         rate = self.rate(student)
-        return seed != SEARCH_SEED and rate is not None and self._places.failure(student, rate, seed).exists()
+        return seed != SEARCH_SEED and rate is not None and failure(self._places.student(student, rate, seed)).exists()
 
     def _is_done(self, run: Run) -> bool:
-        return is_finished(self._places.student(*run)) or self._places.failure(*run).exists()
+        return is_settled(self._places.student(*run))
 
     def _loss(self, run: Run) -> float | None:
-        if self._places.failure(*run).exists():
-            return math.inf
         output = self._places.student(*run)
+        if failure(output).exists():
+            return math.inf
         if not is_finished(output):
             return None
         loss: float | None = last_held_out(output)["loss"]  # None in the file where it was not finite
         return math.inf if loss is None else loss
 
     def _train_pass(self, runs: Sequence[Run]) -> None:
-        """Train together; where one fails, each goes on by itself, so that the others come to their end."""
-        try:
-            train_students([self._config(run) for run in runs], self._say)
-        except TrainingError:
-            for run in runs:
-                self._train_alone(run)
-
-    def _train_alone(self, run: Run) -> None:
-        try:
-            train_students([self._config(run)], self._say)
-        except NotFiniteError as error:
-            write_durably(self._places.failure(*run), f"{error}\n".encode())
+        train_finite([self._config(run) for run in runs], self._say)
 
     def _config(self, run: Run) -> TrainConfig:
         student, rate, seed = run

@@ -29,6 +29,7 @@ CHAIN = {
     "caches": {"of-assistant": {"teacher": "assistant"}},
     "assistants": {"assistant": {"size": "2L32H", "objective": "miniend-e"}},
     "pairs": [["miniend-e", "scratch"], ["assisted", "miniend-e"]],
+    "continuation": {"steps": 2, "learning_rate": 1e-3},
 }
 
 
@@ -55,6 +56,19 @@ def test_every_row_seed_and_bound_is_trained_and_judged(finished):
     assert found["teacher"]["results"].keys() == {"sst2 accuracy", "score"}
     assert set(found["untrained"]) == {"1L32H"}
     assert found["assistants"][0]["seeds"]["0"]["judged"]
+
+
+def test_every_student_goes_on_with_the_same_steps_of_hard_labels(finished):
+    output = finished[1]
+    for student in document(output)["students"]:
+        for seed, one in student["seeds"].items():
+            run = json.loads((output / "continued" / one["output"] / "run.json").read_text())
+            assert run["init"].endswith(f"students/{one['output']}")
+            assert (run["objective"], run["steps"], run["seed"]) == ("scratch", 2, int(seed))
+            assert run["peak_learning_rate"] == 1e-3
+            assert 0 < one["continued"] < 20
+    assert "held-out, continued" in (output / "report.md").read_text()
+    assert any("steps on hard labels: 8 runs" in line for line in finished[2])
 
 
 def test_the_learning_rate_with_the_lowest_loss_of_the_own_objective_is_taken(finished):
@@ -179,13 +193,14 @@ def test_two_processes_on_one_output_share_the_work_and_do_none_of_it_twice(star
     printed = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], printed
     assert all("report: " in out for out in printed)
-    for what, count in (
-        ("judging ", 6),
-        ("wrote ", 6),
-    ):  # teacher, random weights, four students; two rows at two rates, again
+    for what in (
+        "judging ",
+        "wrote ",
+    ):  # teacher, random weights, four students; two rows at two rates, and with a second seed
         lines = [[line for line in out.splitlines() if line.startswith(what)] for out in printed]
-        assert len(set(lines[0] + lines[1])) == len(lines[0] + lines[1]) == count, printed
-        assert all(lines), f"one of them did nothing: {printed}"
+        assert len(set(lines[0] + lines[1])) == len(lines[0] + lines[1]) == 6, printed
+    judged = [[line for line in out.splitlines() if line.startswith("judging ")] for out in printed]
+    assert all(judged), f"one of them judged nothing: {printed}"
     require_whole(tmp_path / "out")
 
 

@@ -47,6 +47,13 @@ def test_rows_sizes_and_tasks_that_are_added_later_are_timed_then(timed):
     }
 
 
+def test_steps_on_hard_labels_are_timed_once_for_each_size(timed, monkeypatch):
+    monkeypatch.setattr(module, "_continuation_seconds", lambda _comparison, size, _places: float(size[0]))
+    found, _ = timed(continuation={"steps": 2}, sizes=["1L32H", "2L32H"])
+    assert found["train"]["1L32H continuation"] == 1.0
+    assert found["train"]["2L32H continuation"] == 2.0
+
+
 def test_an_assistant_is_priced_by_its_own_size(timed):
     _, measured = timed(assistants={"middle": {"size": "2L32H", "objective": "scratch"}})
     assert measured[-1] == "2L32H glue/sst2"

@@ -204,6 +204,18 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path, text, message):
         read_comparison(file)
 
 
+def test_steps_on_hard_labels_have_the_options_of_training_but_for_their_own(written):
+    found = read_comparison(written(continuation={"steps": 7, "learning_rate": 0.1}))
+    config = found.continued(Path("cache"), Path("out"), 3, init="student")
+    assert (config.steps, config.learning_rate, config.batch_size) == (7, 0.1, 4)
+    assert (config.objective, config.init, config.seed) == ("scratch", "student", 3)
+    assert read_comparison(written()).continuation is None
+    with pytest.raises(ConfigurationError, match="continuation: unknown option 'objective'"):
+        read_comparison(written(continuation={"objective": "logits"}))
+    with pytest.raises(ConfigurationError, match="--steps must be at least 1"):
+        read_comparison(written(continuation={"steps": 0}))
+
+
 def test_rows_may_share_options_by_anchors(written, tmp_path):
     rows = "rows:\n  scratch: &s {clip: 2}\n  minilm: &m {<<: *s, clip: 5, steps: 3}\n  logits: {<<: *m, steps: 2}"
     file = tmp_path / "anchored.yaml"

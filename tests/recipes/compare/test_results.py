@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from miniend.recipes.compare.places import Places
+from miniend.recipes.compare.places import Places, failure
 from miniend.recipes.compare.reading import read_comparison
 from miniend.recipes.compare.report import report_blocks, summary_lines
 from miniend.recipes.compare.results import GLUE, HELD_OUT, SCORE, as_document, gather
@@ -47,7 +47,7 @@ def world(written, tmp_path):
                 if accuracy is not None:
                     judge(places.judged(output), judged or {"sst2": accuracy})
             for seed in [seed for name, seed in failed if name == student.name]:
-                places.failure(student, 1e-3, seed).write_text("not finite\n")
+                failure(places.student(student, 1e-3, seed)).write_text("not finite\n")
         if teacher is not None:
             judge(places.teacher_judged, {"sst2": teacher})
         return comparison, gather(comparison, places, Training(comparison, places, Claims(places.root), print))
