@@ -52,8 +52,8 @@ COSTS_NOTE = (
 )
 GRADIENTS_NOTE = (
     "Of every part the mean gradient norm, and how much it varies from one logged step to the next: the standard deviation of "
-    "the difference of their logarithms, over the root of 2. First seed, without the first tenth of the steps. It grows with the "
-    "learning rate, so rows are to be compared at one."
+    "the difference of their logarithms, over the root of 2. First seed, without the first tenth of the steps. Variation grows "
+    "with the learning rate, so rows are to be compared at one."
 )
 DIFFERENCES_NOTE = (
     "Mean of the differences between students of one seed, with its 95 % interval by Student's t over seeds of distillation. "
@@ -175,17 +175,17 @@ def _rates(comparison: Comparison, results: Results) -> Table:
 
 
 def _edges(comparison: Comparison, results: Results) -> Iterator[Paragraph]:
-    """Which rates were the smallest or largest of those tried."""
+    """Which rates were the smallest or largest of three or more."""
     tried = sorted(comparison.learning_rates)
     taken = [outcome for outcome in (*results.assistants, *results.students) if outcome.rate in (tried[0], tried[-1])]
-    if len(tried) > 1 and taken:
+    if len(tried) > 2 and taken:
         names = ", ".join(outcome.student.label for outcome in taken)
         yield Paragraph(f"At the edge of what was tried, so that a rate beyond it might be better: {names}.")
     for name in comparison.tasks:
         task = find_task(name)
         tried = list(comparison.evaluate(name, comparison.teacher, Path()).rates(task))
         at_edge = [one.name for one in results.first_judged() if one.rates.get(task.name) in (tried[0], tried[-1])]
-        if len(tried) > 1 and at_edge:
+        if len(tried) > 2 and at_edge:
             yield Paragraph(
                 f"At the edge of the rates tried in fine-tuning on {name} ({', '.join(f'{rate:g}' for rate in tried)}): "
                 f"{', '.join(at_edge)}."
