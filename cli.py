@@ -406,9 +406,7 @@ def evaluate(
     epochs: Annotated[int, Opt(help="Epochs of every fine-tuning.")] = 3,
     optimizer: Annotated[
         Optimizer,
-        Opt(
-            help="adafactor, with steps relative to each matrix's RMS, is T5's own; small students and small tasks need it."
-        ),
+        Opt(help="adafactor, with steps relative to each matrix's RMS, is T5's own, and suits small students."),
     ] = Optimizer.ADAMW,
     learning_rate: Annotated[
         list[float] | None,

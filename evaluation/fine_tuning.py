@@ -4,8 +4,8 @@ AdamW, weight decay 0.01, clipping at 5, a tenth of the steps warm-up and then l
 sibling projects (StarK, MiniDisc). The last weights are taken: no epoch is chosen, on the development set least of all.
 
 Adafactor (Shazeer & Stern, arXiv 1804.04235), with which T5 itself is fine-tuned, scales steps by each matrix's RMS. T5's
-embeddings begin at RMS 1, so that AdamW hardly moves them in the few steps of a small task, which matters for a student that
-was trained little.
+embeddings begin at RMS 1, so that AdamW at its usual rates hardly moves them in the few steps of a small task, which matters for
+a student that was trained little.
 """
 
 import math
