@@ -1,4 +1,4 @@
-"""Choosing the device of a run."""
+"""The device of a run, and the CPU threads of a process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

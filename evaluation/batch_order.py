@@ -1,7 +1,7 @@
 """The order in which examples are visited, such that a batch holds those of like length and little padding.
 
 Trainer's own grouping sorts 50 batches from long to short and visits them so: on small tasks the last steps then see short
-examples alone, and the model forgets the long ones. Here the batches of a window come in random order.
+examples alone. Here the batches of a window come in random order.
 """
 
 from collections.abc import Callable, Sequence

@@ -82,12 +82,10 @@ def _judged_row(columns: Sequence[str], judged: Judged) -> list[str]:
 
 def _assistant_row(columns: Sequence[str], outcome: Outcome) -> list[str]:
     """Of its one seed of distillation, with the spread over seeds of fine-tuning."""
-    single = next(iter(outcome.judged.values()), None)
-    row = _outcome_row(columns, outcome)
-    if single is None:
-        return row
-    judged = _judged_row(columns, single)
-    return [row[0], *(theirs if theirs != "-" else own for theirs, own in zip(judged[1:], row[1:], strict=True))]
+    for judged in outcome.judged.values():
+        found = {one: _spread(value, judged.spreads.get(one), one) for one, value in judged.values.items()}
+        return [outcome.student.label, *(found.get(one) or _found(outcome, one) for one in columns)]
+    return _outcome_row(columns, outcome)
 
 
 def _outcome_row(columns: Sequence[str], outcome: Outcome) -> list[str]:
