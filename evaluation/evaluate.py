@@ -9,11 +9,12 @@ import torch
 
 from ..devices import choose_device
 from ..errors import ConfigurationError, TrainingError
+from ..optimiser_settings import OPTIMISERS
 from ..progress import Say, duration
 from .checkpoint import Checkpoint, load_checkpoint
 from .examples import TaskData, draw, split_off
 from .facts import model_facts
-from .fine_tuning import OPTIMISERS, FineTuning, fine_tune_and_predict
+from .fine_tuning import FineTuning, fine_tune_and_predict
 from .protocol import Predictions
 from .protocols import PROTOCOLS, protocol_class, protocol_for
 from .records import FACTS, MODEL, SETTINGS, Document, claim, read_record, write_record

@@ -3,20 +3,22 @@
 AdamW, weight decay 0.01, clipping at 5, a tenth of the steps warm-up and then linear decay: the settings of the MiniEnD authors'
 sibling projects (StarK, MiniDisc). The last weights are taken: no epoch is chosen, on the development set least of all.
 
-Adafactor (Shazeer & Stern, arXiv 1804.04235), with which T5 itself is fine-tuned, scales steps by each matrix's RMS. T5's
+Adafactor, with which T5 itself is fine-tuned, scales steps by each matrix's RMS. T5's
 embeddings begin at RMS 1, so that AdamW at its usual rates hardly moves them in the few steps of a small task, which matters for
 a student that was trained little.
 """
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ..errors import TrainingError
+from ..optimiser_settings import OPTIMISERS, Kind
 from ..progress import progress_bar, quiet_transformers
 from .batch_order import by_length
 from .examples import ExampleT
@@ -24,12 +26,6 @@ from .protocol import Predictions, TaskProtocol
 from .task import AnswerT
 
 WEIGHT_DECAY, CLIP, WARMUP_SHARE = 0.01, 5.0, 0.1
-Optimiser = tuple[type[torch.optim.Optimizer], dict[str, Any]]
-"""A class and what it is called with beside the parameters."""
-OPTIMISERS: dict[str, Optimiser] = {
-    "adamw": (torch.optim.AdamW, {"betas": (0.9, 0.999), "eps": 1e-8}),
-    "adafactor": (torch.optim.Adafactor, {"eps": (1e-15, 1e-3)}),  # 1e-30 on squares, as in the paper
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +75,7 @@ class FineTuning:
             )
         return arguments
 
-    def optimiser(self) -> Optimiser:
+    def optimiser(self) -> tuple[Kind, dict[str, Any]]:
         """The optimiser's class and its own settings, as Trainer takes them."""
         kind, options = OPTIMISERS[self.optimizer]
         return kind, {"lr": self.learning_rate, **options}
@@ -101,7 +97,7 @@ def fine_tune_and_predict(
     features = protocol.features(train, targets=True)
     lengths = [len(feature["input_ids"]) for feature in features]
     visits = [features[i] for i in by_length(lengths, settings.epochs, settings.batch_size, settings.seed)]
-    with tempfile.TemporaryDirectory() as folder, quiet_transformers():
+    with tempfile.TemporaryDirectory() as folder, quiet_transformers(), _accelerate_forgets():
         arguments = settings.arguments(folder, len(visits))
         trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
         trainer.optimizer_cls_and_kwargs = settings.optimiser()  # which Seq2SeqTrainer takes from no argument
@@ -113,6 +109,17 @@ def fine_tune_and_predict(
                 f"{title}: the loss is not finite at learning rate {settings.learning_rate:g}; give a lower --learning-rate"
             )
         return {name: protocol.predict(trainer, examples) for name, examples in development.items()}
+
+
+@contextmanager
+def _accelerate_forgets() -> Iterator[None]:
+    """accelerate has one state per process, in which Trainer's precision would be imposed on all that comes after."""
+    from accelerate.state import AcceleratorState
+
+    try:
+        yield
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def _bar_callback(title: str) -> Any:

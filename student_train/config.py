@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from .optimisers import OPTIMISERS, SCHEDULES
+from ..optimiser_settings import OPTIMISERS
+from .optimisers import SCHEDULES
 
 DEFAULT_SIZE = "6L384H"
 """The student of the MiniEnD paper."""

@@ -1,9 +1,4 @@
-"""The two optimisers, their learning rates, and their state as named tensors.
-
-AdamW (Loshchilov & Hutter, arXiv 1711.05101) with torch's own betas 0.9, 0.999 and eps 1e-8: relation losses of 1e-3 nats give
-gradients far below 1e-6, where a larger eps would silently turn Adam into plain momentum. Adafactor (Shazeer & Stern,
-arXiv 1804.04235) is what T5 itself is trained with; its step is scaled by each matrix's RMS, so its learning rate is relative
-(T5 uses 1e-2) and embeddings, norms and projections of very different size share one.
+"""An optimiser over a student's parameters, its learning rates, and its state as named tensors.
 
 Weight decay applies to matrices, not to norms. The state goes to disk as flat tensors called KEY/PARAMETER, because torch's
 own state_dict needs pickle and counts parameters by position.
@@ -17,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import ConfigurationError, RunMismatchError
+from ..optimiser_settings import OPTIMISERS
 
-OPTIMISERS = ("adamw", "adafactor")
 SCHEDULES = ("linear", "cosine", "constant", "inverse-sqrt")
 _REMEDY = "go on with the settings that the run began with, or use another output folder"
 
@@ -47,9 +42,8 @@ def build_optimiser(
         {"params": [item for item in trained if item[1].ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    if name == "adamw":
-        return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8)
-    return torch.optim.Adafactor(groups, lr=learning_rate, eps=(1e-15, 1e-3))  # 1e-30 on squares, as in the paper
+    kind, options = OPTIMISERS[name]
+    return kind(groups, lr=learning_rate, **options)
 
 
 def learning_rate_at(step: int, total_steps: int, base: float, warmup_steps: int, schedule: str) -> float:

@@ -10,17 +10,18 @@ import pytest
 import miniend
 
 ROOT = Path(miniend.__file__).parent
-LEAVES = {"errors", "progress", "devices", "padding", "stopping"}
+LEAVES = {"errors", "progress", "devices", "optimiser_settings", "padding", "stopping"}
 SHARED = {"cache", "logit_columns", "pretrained", "signals", "storage", *LEAVES}
 STAGES = {"teacher_dump", "student_train", "evaluation"}
 ALLOWED = {
     "errors": set(),
     "progress": set(),
     "devices": {"errors"},
+    "optimiser_settings": set(),
     "padding": set(),
     "stopping": set(),
     "signals": LEAVES,
-    "storage": LEAVES - {"devices", "padding"},
+    "storage": LEAVES - {"devices", "optimiser_settings", "padding"},
     "logit_columns": {"signals", "storage", *LEAVES},
     "cache": SHARED - {"pretrained"},
     "pretrained": {"signals", *LEAVES},

@@ -10,6 +10,7 @@ from miniend.evaluation.examples import LabelledExample
 from miniend.evaluation.fine_tuning import FineTuning, fine_tune_and_predict
 from miniend.evaluation.protocols import HeadProtocol, TextProtocol
 from miniend.evaluation.tasks import TASKS
+from miniend.student_train.processes import Processes
 
 EXAMPLES = [LabelledExample((f"a {word} film",), float(n % 2)) for n, word in enumerate(("dull", "fine") * 5)]
 
@@ -74,11 +75,12 @@ def test_every_example_is_trained_on_and_every_development_set_predicted(checkpo
 
 @pytest.fixture
 def trainers(monkeypatch):
-    """The trainers of all protocols with a head, once they are made."""
+    """The trainers of all protocols with a head, once they are made, and the shapes of the batches that each was to see."""
     made, build = [], HeadProtocol.trainer
 
     def trainer(*arguments):
         made.append(build(*arguments))
+        made[-1].shapes = [tuple(batch["input_ids"].shape) for batch in made[-1].get_train_dataloader()]
         return made[-1]
 
     monkeypatch.setattr(HeadProtocol, "trainer", trainer)
@@ -90,12 +92,17 @@ def test_examples_are_visited_once_an_epoch_in_batches_of_like_length(checkpoint
     examples = [LabelledExample((" ".join(["film"] * (1 + n % 8)),), float(n % 2)) for n in range(32)]
     fine_tune_and_predict(protocol, examples, {}, settings(epochs=3), "sst2")
     (trainer,) = trainers
-    lengths = [batch["input_ids"].shape[1] for batch in trainer.get_train_dataloader()]
-    assert sum(batch["input_ids"].shape[0] for batch in trainer.get_train_dataloader()) == 3 * 32
+    assert sum(count for count, _ in trainer.shapes) == 3 * 32
     fitting = sorted(len(feature["input_ids"]) for feature in protocol.features(examples, targets=False))
     visits = [list(feature["input_ids"]) for feature in trainer.train_dataset]
     assert sorted(map(len, visits)) == sorted(3 * fitting)
-    assert sum(lengths) * 4 < 1.15 * sum(map(len, visits))  # drawn batches of four pad by more than a third
+    assert sum(length for _, length in trainer.shapes) * 4 < 1.15 * sum(map(len, visits))  # drawn batches of four pad by more than a third
+
+
+def test_the_precision_of_a_fine_tuning_is_not_imposed_on_what_comes_after(checkpoint, settings):
+    """A comparison distils and fine-tunes in turn, in one process, of which accelerate has one state."""
+    fine_tune_and_predict(HeadProtocol(TASKS["sst2"], checkpoint, 32), EXAMPLES, {}, settings(bf16=True), "sst2")
+    Processes("cpu").close()
 
 
 def test_adafactor_moves_each_matrix_by_its_own_size(checkpoint, settings, trainers):

@@ -12,8 +12,8 @@ from safetensors.torch import load, save
 from torch import nn
 
 from miniend.errors import ConfigurationError, RunMismatchError
+from miniend.optimiser_settings import OPTIMISERS
 from miniend.student_train.optimisers import (
-    OPTIMISERS,
     SCHEDULES,
     build_optimiser,
     learning_rate_at,

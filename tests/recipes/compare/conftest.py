@@ -49,7 +49,14 @@ def settings(small_world):
             "rows": {"scratch": None, "miniend-e": None},
             "seeds": 2,
             "learning_rates": ["1e-3", 3e-3],
-            "evaluate": {"data": str(small_world), "seeds": 1, "epochs": 1, "batch_size": 8, "learning_rates": 1e-3},
+            "evaluate": {
+                "data": str(small_world),
+                "seeds": 1,
+                "epochs": 1,
+                "batch_size": 8,
+                "learning_rates": 1e-3,
+                "bf16": True,
+            },
             "tasks": {"glue/sst2": None},
             **changed,
         }
