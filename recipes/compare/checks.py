@@ -12,23 +12,19 @@ from .settings import Comparison, Student
 
 def check(comparison: Comparison) -> None:
     """Raise ConfigurationError for what cannot work, with its place in the file."""
-    rates = comparison.learning_rates
-    for key, there in (("rows", comparison.students), ("tasks", comparison.tasks), ("learning_rates", rates)):
+    for key, there in (("rows", comparison.students), ("tasks", comparison.tasks)):
         if not there:
             raise ConfigurationError(f"{key}: there is none left; name at least one")
     if comparison.seeds < 1:
         raise ConfigurationError(f"seeds should be at least 1, not {comparison.seeds}")
-    if not all(0 < rate < 1 for rate in rates) or len({f"{rate:g}" for rate in rates}) < len(rates):
-        raise ConfigurationError(f"learning_rates should lie between 0 and 1, none twice; found {rates}")
-    everyone = [*comparison.students, *comparison.assistants.values()]
-    _require_folders_of_their_own(everyone)
+    _require_folders_of_their_own(comparison.everyone)
     for name in comparison.caches:
         _require_chain_ends(comparison, name)
         if comparison.dump(name, comparison.teacher, Path(name)).validation_examples < 1:
             raise ConfigurationError(
                 "dump: validation_examples should be at least 1: learning rates are chosen by them"
             )
-    for student in everyone:
+    for student in comparison.everyone:
         _check_student(comparison, student)
     if comparison.continuation:
         comparison.continued(Path("cache"), Path("output"), 0, size=comparison.students[0].size)
@@ -52,6 +48,13 @@ def _check_student(comparison: Comparison, student: Student) -> None:
     if student.cache not in comparison.caches:
         known = ", ".join(comparison.caches)
         raise ConfigurationError(f"{student.name}: there is no cache {student.cache}; expected one of {known}")
+    rates = student.learning_rates
+    if not rates:
+        raise ConfigurationError(f"{student.name}: learning_rates: there is none left; name at least one")
+    if not all(0 < rate < 1 for rate in rates) or len({f"{rate:g}" for rate in rates}) < len(rates):
+        raise ConfigurationError(
+            f"{student.name}: learning_rates should lie between 0 and 1, none twice; found {rates}"
+        )
     try:
         if not Path(student.size).exists():
             parse_size(student.size)
@@ -70,7 +73,7 @@ def _check_student(comparison: Comparison, student: Student) -> None:
 
 
 def _objective(comparison: Comparison, student: Student) -> Objective:
-    config = comparison.train(student, Path("cache"), Path("output"), comparison.learning_rates[0], 0)
+    config = comparison.train(student, Path("cache"), Path("output"), student.learning_rates[0], 0)
     return build_objective(config.objective, config.logits, config.cross_relation, config.weight, config.temperature)
 
 

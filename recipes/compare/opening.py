@@ -15,15 +15,18 @@ def what_is_compared(comparison: Comparison) -> str:
     own = {name: _own(student, common) for name, student in rows.items()}
     differing = "".join(f"; {name} with {_listed(options)}" for name, options in own.items() if options)
     unequal = any(name in options for options in own.values() for name in ("steps", "batch_size"))
-    rates = comparison.learning_rates
-    rate = (
-        "the best on the held-out loss of its own objective with the first seed" if len(rates) > 1 else f"{rates[0]:g}"
-    )
     return (
         f"Teacher {comparison.teacher}. Rows {', '.join(rows)}; sizes {', '.join(comparison.sizes)}; {comparison.seeds} seeds of "
         f"distillation; trained with {_listed(common)}{differing}. Judged on {', '.join(comparison.tasks)}. Every row has the "
-        f"same {'seeds' if unequal else 'steps, examples and seeds'}; its learning rate is {rate}."
+        f"same {'seeds' if unequal else 'steps, examples and seeds'}; its learning rate is {_rate(comparison)}."
     )
+
+
+def _rate(comparison: Comparison) -> str:
+    tried = [student.learning_rates for student in comparison.students]
+    if any(len(rates) > 1 for rates in tried):
+        return "the best on the held-out loss of its own objective with the first seed"
+    return f"{tried[0][0]:g}" if len(set(tried)) == 1 else "its own"
 
 
 def _own(student: Student, common: Options) -> Options:

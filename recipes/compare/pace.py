@@ -101,7 +101,7 @@ def _continuation_seconds(comparison: Comparison, size: str, places: Places) -> 
 def _run_seconds(comparison: Comparison, student: Student, places: Places) -> float:
     """A student's whole run, from a few of its steps; those that take an assistant's cache are timed on the teacher's."""
     name = student.cache if comparison.caches[student.cache].teacher is None else MAIN
-    config = comparison.train(student, places.cache(name), places.root / "timed", comparison.learning_rates[0], 0)
+    config = comparison.train(student, places.cache(name), places.root / "timed", student.learning_rates[0], 0)
     try:
         (found,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
     except ConfigurationError as error:

@@ -9,6 +9,7 @@ sizes: [2L128H, 4L128H]
 rows:                               # each is trained in every size; a name of ROWS has its objective, any other says it
   scratch:
   miniend-d: {cross_relation: qq_kk_vv}
+  miniend-e: {learning_rates: [1e-3, 3e-3, 1e-2]}                 # its own in place of those below
   miniend-e-calibrated: {objective: miniend-e, cache: calibrated}
   minilm: false                     # leaves a row of the preset out; so for caches, assistants and tasks
 caches:                             # beside the one of the teacher: what is different about them; examples are the same in all
@@ -18,7 +19,7 @@ assistants:                         # students that teach
   assistant: {size: 4L192H, objective: miniend-e}
 pairs: [[miniend-e, scratch]]       # rows whose difference is reported; unless given, each against the first
 seeds: 3                            # of distillation; fine-tuning has its own, below
-learning_rates: [3e-4, 1e-3, 3e-3]  # of distillation, tried with the first seed
+learning_rates: [3e-4, 1e-3, 3e-3]  # of distillation, tried with the first seed by every row and assistant
 continuation: {steps: 100, learning_rate: 1e-3}                   # on hard labels, from every student; options of train-student
 evaluate: {data: tasks, seeds: 2}                                 # options of evaluate for all tasks
 tasks:                                                            # and for one
@@ -66,18 +67,16 @@ def read_comparison(path: Path) -> Comparison:
         raise ConfigurationError(f"{path}: unknown key {unknown[0]!r}; expected preset or one of {', '.join(KEYS)}")
     if missing := [key for key in ("teacher", "dump", "sizes", "rows", "tasks") if not found.get(key)]:
         raise ConfigurationError(f"{path} does not say {' and '.join(missing)}, and neither does a preset; add that")
-    train = read_options(TrainConfig, _mapping(found, "train"), "train", OWN_TRAIN)
     comparison = Comparison(
         teacher=read_value(found["teacher"], str, "teacher"),
         device=read_value(found.get("device", "auto"), str, "device"),
         caches=_caches(found),
-        students=tuple(_students(found, train)),
-        assistants=dict(_assistants(found, train)),
+        students=tuple(_students(found)),
+        assistants=dict(_assistants(found)),
         pairs=tuple(_pairs(found)),
         seeds=read_value(found.get("seeds", 3), int, "seeds"),
-        learning_rates=read_value(found.get("learning_rates", [3e-4]), tuple[float, ...], "learning_rates"),
         tasks=_tasks(found),
-        continuation=_continuation(found, train),
+        continuation=_continuation(found),
     )
     check(comparison)
     return comparison
@@ -94,29 +93,40 @@ def _caches(found: Options) -> dict[str, CacheRecipe]:
     return recipes
 
 
-def _students(found: Options, train: Options) -> Iterator[Student]:
+def _students(found: Options) -> Iterator[Student]:
     for size in read_value(found["sizes"], tuple[str, ...], "sizes"):
         for name, own in _named(found, "rows"):
-            yield _student(name, size, own, train, f"rows, {name}")
+            yield _student(found, name, size, own, f"rows, {name}")
 
 
-def _assistants(found: Options, train: Options) -> Iterator[tuple[str, Student]]:
+def _assistants(found: Options) -> Iterator[tuple[str, Student]]:
     for name, own in _named(found, "assistants"):
         size = read_value(own.pop("size", None), str, f"assistants, {name}, size")
-        yield name, _student(name, size, own, train, f"assistants, {name}")
+        yield name, _student(found, name, size, own, f"assistants, {name}")
 
 
-def _student(name: str, size: str, own: dict[str, Any], train: Options, where: str) -> Student:
+def _student(found: Options, name: str, size: str, own: dict[str, Any], where: str) -> Student:
+    rates = read_value(
+        own.pop("learning_rates", found.get("learning_rates", [3e-4])), tuple[float, ...], f"{where}, learning_rates"
+    )
     cache = read_value(own.pop("cache", MAIN), str, f"{where}, cache")
-    options = {**train, **ROWS.get(name, {}), **read_options(TrainConfig, own, where, OWN_TRAIN)}
+    options = {**_train(found), **ROWS.get(name, {}), **read_options(TrainConfig, own, where, OWN_TRAIN)}
     if "objective" not in options:
         raise ConfigurationError(f"{where} needs an objective; known by name alone are {', '.join(ROWS)}")
-    return Student(name, size, cache, options)
+    return Student(name, size, cache, options, rates)
 
 
-def _continuation(found: Options, train: Options) -> Options | None:
+def _train(found: Options) -> Options:
+    return read_options(TrainConfig, _mapping(found, "train"), "train", OWN_TRAIN)
+
+
+def _continuation(found: Options) -> Options | None:
     own = read_options(TrainConfig, _mapping(found, "continuation"), "continuation", OWN_CONTINUATION)
-    return {name: value for name, value in {**train, **own}.items() if name not in OWN_CONTINUATION} if own else None
+    return (
+        {name: value for name, value in {**_train(found), **own}.items() if name not in OWN_CONTINUATION}
+        if own
+        else None
+    )
 
 
 def _tasks(found: Options) -> dict[str, Options]:

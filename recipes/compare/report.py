@@ -165,7 +165,7 @@ def _rates(comparison: Comparison, results: Results) -> Table:
     for outcome in (*results.assistants, *results.students):
         cells = []
         for rate in comparison.learning_rates:
-            loss = outcome.losses[rate]
+            loss = outcome.losses.get(rate)
             text = "-" if loss is None else "not finite" if loss == float("inf") else f"{loss:.4f}"
             cells.append(f"{text} (taken)" if rate == outcome.rate and len(outcome.losses) > 1 else text)
         rows.append([outcome.student.label, *cells])
@@ -174,9 +174,8 @@ def _rates(comparison: Comparison, results: Results) -> Table:
 
 def _edges(comparison: Comparison, results: Results) -> Iterator[Paragraph]:
     """Which rates were the smallest or largest of three or more."""
-    tried = sorted(comparison.learning_rates)
-    taken = [outcome for outcome in (*results.assistants, *results.students) if outcome.rate in (tried[0], tried[-1])]
-    if len(tried) > 2 and taken:
+    taken = [outcome for outcome in (*results.assistants, *results.students) if outcome.at_edge]
+    if taken:
         names = ", ".join(outcome.student.label for outcome in taken)
         yield Paragraph(f"At the edge of what was tried, so that a rate beyond it might be better: {names}.")
     for name in comparison.tasks:

@@ -61,6 +61,11 @@ class Outcome:
     lost: tuple[int, ...]
     """Seeds whose loss was not finite at the rate that was best with the first."""
 
+    @property
+    def at_edge(self) -> bool:
+        """Whether the smallest or the largest of three or more learning rates was the best."""
+        return len(self.losses) > 2 and self.rate in (min(self.losses), max(self.losses))
+
     def value(self, column: str, seed: int) -> float | None:
         """One number."""
         if column == HELD_OUT:
@@ -117,7 +122,7 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
         rate = training.rate(student)
         paths = {seed: places.student(student, rate, seed) for seed in range(seeds)} if rate is not None else {}
         outputs = {seed: path for seed, path in paths.items() if is_finished(path)}
-        searched = {rate: places.student(student, rate, SEARCH_SEED) for rate in comparison.learning_rates}
+        searched = {rate: places.student(student, rate, SEARCH_SEED) for rate in student.learning_rates}
         tried = {rate: path for rate, path in searched.items() if is_finished(path)}
         found = {seed: judged(f"{student.label}, seed {seed}", places.judged(path)) for seed, path in outputs.items()}
         held_out = {seed: last_held_out(path) for seed, path in outputs.items()}

@@ -40,8 +40,7 @@ def keep_settings(comparison: Comparison, places: Places) -> None:
 
 
 def _settings(comparison: Comparison) -> Document:
-    everyone = (*comparison.students, *comparison.assistants.values())
-    found = {f"student {one.label}": _of_student(comparison, one) for one in everyone}
+    found = {f"student {one.label}": _of_student(comparison, one) for one in comparison.everyone}
     found |= {f"task {task}": _of_task(comparison, task) for task in comparison.tasks}
     if comparison.continuation:
         config = comparison.continued(Path(), Path(), 0)
@@ -51,7 +50,7 @@ def _settings(comparison: Comparison) -> Document:
 
 
 def _of_student(comparison: Comparison, student: Student) -> dict[str, Any]:
-    config = comparison.train(student, Path(), Path(), comparison.learning_rates[0], 0)
+    config = comparison.train(student, Path(), Path(), student.learning_rates[0], 0)
     cache = comparison.dump(student.cache, comparison.teacher, Path())
     settings = {name: getattr(config, name) for name in IDENTITY if name not in OF_A_RUN}
     return settings | {"cache": student.cache, "examples": cache.examples}

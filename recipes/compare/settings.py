@@ -30,6 +30,8 @@ class Student:
     cache: str
     options: Options
     """Of train-student."""
+    learning_rates: tuple[float, ...]
+    """Tried with the first seed of distillation."""
 
     @property
     def label(self) -> str:
@@ -60,7 +62,6 @@ class Comparison:
     pairs: tuple[tuple[str, str], ...]
     """Names of rows: the difference is that of the first less the second."""
     seeds: int
-    learning_rates: tuple[float, ...]
     tasks: Mapping[str, Options]
     """Name -> options of evaluate."""
     continuation: Options | None
@@ -72,9 +73,19 @@ class Comparison:
         return tuple(dict.fromkeys(student.size for student in self.students))
 
     @property
+    def everyone(self) -> tuple[Student, ...]:
+        """Rows and assistants."""
+        return (*self.students, *self.assistants.values())
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """All that somebody tries, from the smallest on."""
+        return tuple(sorted({rate for student in self.everyone for rate in student.learning_rates}))
+
+    @property
     def all_sizes(self) -> tuple[str, ...]:
         """Of rows and assistants."""
-        return tuple(dict.fromkeys(student.size for student in (*self.students, *self.assistants.values())))
+        return tuple(dict.fromkeys(student.size for student in self.everyone))
 
     def dump(self, name: str, teacher: str, cache: Path) -> DumpConfig:
         """How a cache is dumped."""

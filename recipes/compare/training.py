@@ -72,9 +72,8 @@ class Training:
 
     def runs(self, student: Student, seed: int) -> list[Run]:
         """The runs of a student with one seed: at every rate with the search seed, else at the best one, once it is known."""
-        rates = self._comparison.learning_rates
         best = None if seed == SEARCH_SEED else self.rate(student)
-        return [(student, rate, seed) for rate in (rates if best is None else [best])]
+        return [(student, rate, seed) for rate in (student.learning_rates if best is None else [best])]
 
     def missing(self, student: Student, seed: int) -> int:
         """How many runs of a student with one seed are still to be made."""
@@ -84,7 +83,7 @@ class Training:
     def rate(self, student: Student) -> float | None:
         """The learning rate with the lowest held-out loss of the student's own objective, of equals the smallest; None before
         all have been tried, or where the loss is finite at none."""
-        rates = sorted(self._comparison.learning_rates)
+        rates = sorted(student.learning_rates)
         if len(rates) == 1:
             return rates[0]
         losses = {rate: self._loss((student, rate, SEARCH_SEED)) for rate in rates}
@@ -95,7 +94,7 @@ class Training:
 
     def losses(self, student: Student) -> dict[float, float | None]:
         """Held-out loss by learning rate, infinite where it was not finite, None where there is none yet."""
-        return {rate: self._loss((student, rate, SEARCH_SEED)) for rate in self._comparison.learning_rates}
+        return {rate: self._loss((student, rate, SEARCH_SEED)) for rate in student.learning_rates}
 
     def output(self, student: Student, seed: int) -> Path:
         """Where a trained student lies. Raises TrainingError where it could not be trained."""

@@ -15,3 +15,12 @@ def test_what_a_row_has_by_itself_is_said_of_it_alone(written):
     found = what_is_compared(read_comparison(written(rows=rows, caches={"other": {"draws": 5}})))
     assert "; short with steps 2; miniend-e with steps 4, clip 5.0, cache other. Judged" in found
     assert "Every row has the same seeds;" in found
+
+
+def test_a_rate_that_was_not_chosen_is_named_where_all_rows_have_it(written):
+    one, two = {"learning_rates": 1e-3}, {"rows": {"scratch": {"learning_rates": 2e-3}, "miniend-e": None}}
+    assert what_is_compared(read_comparison(written())).endswith(
+        "held-out loss of its own objective with the first seed."
+    )
+    assert what_is_compared(read_comparison(written(**one))).endswith("its learning rate is 0.001.")
+    assert what_is_compared(read_comparison(written(**one, **two))).endswith("its learning rate is its own.")

@@ -47,6 +47,12 @@ def test_rows_are_trained_in_every_size_with_the_common_options_and_their_own(wr
     assert (config.learning_rate, config.seed, config.device, config.output) == (0.1, 5, "cpu", Path("out"))
 
 
+def test_a_row_tries_the_common_learning_rates_unless_it_has_its_own(written):
+    found = read_comparison(written(rows={"scratch": {"learning_rates": [1e-4, 1e-3]}, "minilm": None}))
+    assert [student.learning_rates for student in found.students] == [(1e-4, 1e-3), (1e-3, 3e-3)]
+    assert found.learning_rates == (1e-4, 1e-3, 3e-3)
+
+
 def test_another_cache_has_the_options_of_the_first_but_for_its_own(written):
     found = read_comparison(written(caches={"calibrated": {"relation_temperature": "calibrated"}}))
     main, other = (found.dump(name, "teacher", Path("cache")) for name in (MAIN, "calibrated"))
@@ -72,7 +78,7 @@ def test_every_preset_is_whole_but_for_what_only_a_user_knows(name, tmp_path):
     assert set(ROWS) <= set(names)
     assert {name for pair in found.pairs for name in pair} <= set(names)
     assert found.seeds == 3
-    assert len(found.learning_rates) == 3
+    assert all(len(student.learning_rates) == 3 for student in found.everyone)
     assert found.dump(MAIN, "t5", Path("cache")).corpus == "texts.txt"
 
 
@@ -117,6 +123,8 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"seeds": "three"}, "seeds should be a whole number"),
         ({"learning_rates": [1e-3, 1e-3]}, "none twice"),
         ({"learning_rates": [2]}, "between 0 and 1"),
+        ({"rows": {"scratch": {"learning_rates": [2]}}}, "scratch: learning_rates should lie between 0 and 1"),
+        ({"rows": {"scratch": {"learning_rates": "fast"}}}, "rows, scratch, learning_rates should be"),
         ({"tasks": {"glue/sst3": None}}, "unknown task 'glue/sst3'"),
         ({"evaluate": {"model": "x"}}, "unknown option 'model'"),
         ({"pairs": [["scratch"]]}, "should be a list of two rows"),

@@ -171,3 +171,23 @@ def test_a_rate_at_the_edge_of_what_was_tried_is_told(world, settings, rates, to
     found = [text for text in texts if text.startswith("At the edge of the rates tried in fine-tuning on glue/sst2 ")]
     assert bool(found) == told
     assert not told or found[0].endswith("(0.0001, 0.0003, 0.001): teacher, 1L32H scratch, seed 0.")
+
+
+def test_rows_with_rates_of_their_own_share_a_table_and_an_edge_is_that_of_their_own(world, tmp_path):
+    rates = {"scratch": [1e-3, 1e-2, 1e-1], "miniend-e": [1e-4, 1e-3, 1e-2]}
+    for name, tried in rates.items():
+        for rate in tried:
+            if rate != 1e-3:
+                failed = tmp_path / "out" / "students" / f"1L32H-{name}-lr-{rate:g}-seed-0.failed"
+                failed.parent.mkdir(parents=True, exist_ok=True)
+                failed.write_text("not finite\n")
+    rows = {name: {"learning_rates": tried} for name, tried in rates.items()}
+    comparison, results = world({"scratch": [70.0], "miniend-e": [71.0]}, rows=rows, seeds=1)
+    found = table(comparison, results, "Learning rates of distillation")
+    assert found.header[1:] == ["0.0001", "0.001", "0.01", "0.1"]
+    assert found.rows == [
+        ["1L32H scratch", "-", "5.0000 (taken)", "not finite", "not finite"],
+        ["1L32H miniend-e", "not finite", "5.0000 (taken)", "not finite", "-"],
+    ]
+    texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
+    assert "At the edge of what was tried, so that a rate beyond it might be better: 1L32H scratch." in texts

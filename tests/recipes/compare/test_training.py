@@ -58,6 +58,17 @@ def test_the_first_seed_tries_every_rate_and_the_others_take_the_best(trained):
     assert training.output(comparison.students[0], 1).name == "1L32H-scratch-lr-0.003-seed-1"
 
 
+def test_a_row_with_rates_of_its_own_joins_the_passes_of_these_alone(trained):
+    rows = {"scratch": {"learning_rates": [1e-3]}, "miniend-e": None}
+    training, comparison, fake = trained({1e-3: 5.0, 3e-3: 4.0}, rows=rows)
+    training.train(comparison.students, 0)
+    assert fake.passes == [
+        [("1L32H-scratch", 1e-3, 0), ("1L32H-miniend-e", 1e-3, 0)],
+        [("1L32H-miniend-e", 3e-3, 0)],
+    ]
+    assert [training.rate(student) for student in comparison.students] == [1e-3, 3e-3]
+
+
 def test_of_equal_losses_the_smallest_rate_is_taken(trained):
     training, comparison, _ = trained({1e-3: 4.0, 3e-3: 4.0}, learning_rates=[3e-3, 1e-3])
     training.train(comparison.students, 0)
