@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...cache import open_cache
 from ...devices import threads_kept
 from ...errors import ConfigurationError
 from ...evaluation.records import Document, write_record
@@ -20,6 +21,7 @@ from ...teacher_dump.worker import Worker
 from .blocks import as_html, as_markdown
 from .continuation import Continuation
 from .differences import require_scipy
+from .hard_labels import measure_hard_labels
 from .judging import Candidate, Judging
 from .pace import measured_pace
 from .places import Places
@@ -28,7 +30,7 @@ from .reading import read_comparison
 from .report import report_blocks, summary_lines
 from .results import Results, as_document, gather
 from .sameness import keep_settings, require_same_settings
-from .settings import Comparison, Student
+from .settings import MAIN, Comparison, Student
 from .training import SEARCH_SEED, Training
 
 
@@ -119,10 +121,13 @@ class _Run:
 
     def _bounds(self) -> list[Candidate]:
         """What students lie between: the teacher and random weights; and the assistants."""
-        with self._alone("random weights"):
-            untrained = [self._judging.untrained(size) for size in self._comparison.sizes]
+        with self._alone("teacher and random weights"):
+            ends = [self._judging.teacher(), *(self._judging.untrained(size) for size in self._comparison.sizes)]
+            dumped = self._comparison.dump(MAIN, self._comparison.teacher, self._places.cache(MAIN))
+            for one in ends:
+                measure_hard_labels(one.model, open_cache(dumped.cache), one.output, dumped.device, dumped.batch_size)
         assistants = [self._judging.student(one, SEARCH_SEED) for one in self._comparison.assistants.values()]
-        return [self._judging.teacher(), *untrained, *assistants]
+        return [*ends, *assistants]
 
     def _there(self, seed: int) -> list[Student]:
         """Students that could be trained with a seed."""

@@ -5,7 +5,8 @@ OUT/students/SIZE-ROW-lr-RATE-seed-N           students, Hugging Face directorie
                                                its place, SIZE-ROW-lr-RATE-seed-N.failed, which says so
 OUT/students/SIZE-untrained                    random weights of that size
 OUT/continued/NAME                             the same students after further steps on hard labels
-OUT/judged/teacher, .../NAME                   evaluations, each named as its student is
+OUT/judged/teacher, .../NAME                   evaluations, each named as its student is; with the held-out cross-entropy of
+                                               the teacher and of random weights
 OUT/pace.json                                  what was timed for the plan of hours
 OUT/settings.json                              what students and evaluations were made with
 OUT/comparison.json, report.md, report.html    what came out, with its pictures

@@ -42,8 +42,9 @@ SCORES_NOTE = (
     "Mean and standard deviation over seeds of distillation, each the mean over its seeds of fine-tuning; of teacher, untrained "
     f"weights and assistants over seeds of fine-tuning. {SCORE} is the plain mean of the tasks' columns, {GLUE} that of the "
     f"paper's eight numbers. {HELD_OUT} is the hard-label cross-entropy in nats per target token (lower is better), where the "
-    "objective trains the head, on examples that no student was trained on, though learning rates were chosen by them. "
-    f"{CONTINUED}: the same of every student after further steps on hard labels, as many for all."
+    "objective trains the head, on examples that no student was trained on, though learning rates were chosen by them; of the "
+    f"teacher and of untrained weights as they are. {CONTINUED}: the same of every student after further steps on hard labels, "
+    "as many for all."
 )
 COSTS_NOTE = (
     "GFLOPs by the paper's convention. Speed as measured when the first student of a row was judged, beside whatever else the "

@@ -12,6 +12,7 @@ from ...student_train.metrics import last_held_out
 from ...student_train.run import is_finished
 from .continuation import continued_loss
 from .differences import Difference, paired_difference
+from .hard_labels import measured_hard_labels
 from .judging import has_failed
 from .places import Places
 from .settings import Comparison, Student
@@ -138,7 +139,9 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
     assistants = tuple(outcome(student, 1) for student in comparison.assistants.values())
     there = {size: one for size, one in untrained.items() if one}
     results = Results((), teacher, there, students, assistants)
-    columns = dict.fromkeys(column for one in results.all_judged() for column in one.values if column != SCORE)
+    columns = dict.fromkeys(
+        column for one in results.all_judged() for column in one.values if column not in (SCORE, HELD_OUT)
+    )
     return replace(results, columns=tuple(columns))
 
 
@@ -160,6 +163,8 @@ def _judged(name: str, output: Path, comparison: Comparison) -> Judged | None:
     glue = glue_score(there)
     values |= {SCORE: fmean(values.values())} if not failed and len(there) == len(wanted) else {}
     values |= {GLUE: glue} if glue is not None else {}
+    entropy = measured_hard_labels(output)
+    values |= {HELD_OUT: entropy} if entropy is not None else {}
     rates = {t.name: found["tasks"][t.name]["learning_rate"] for t in tasks if t.name in found["tasks"]}
     return Judged(name, values, spreads, found["facts"], rates, failed)
 

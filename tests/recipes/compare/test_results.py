@@ -74,6 +74,19 @@ def test_scores_are_means_over_seeds_with_their_deviation(world):
     assert len(list(summary_lines(comparison, results))) == 4
 
 
+def test_the_cross_entropy_of_teacher_and_random_weights_stands_beside_that_of_the_students(world, tmp_path):
+    record = tmp_path / "out" / "judged" / "teacher" / "held-out.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"cross_entropy": 2.5}))
+    comparison, results = world({"scratch": [70.0]}, {"scratch": [3.25]}, teacher=90.0)
+    assert results.columns == ("sst2 accuracy",)
+    assert table(comparison, results, "Scores").rows == [
+        ["teacher", "90.0 ± 0.5", "90.0", "2.500"],
+        ["1L32H scratch", "70.0", "70.0", "3.250"],
+        ["1L32H miniend-e", "-", "-", "-"],
+    ]
+
+
 def test_a_model_that_failed_on_a_task_has_no_result_of_it_and_no_score_and_is_named(world, tmp_path):
     failed = tmp_path / "out" / "judged" / "1L32H-miniend-e-lr-0.001-seed-0" / "rte" / "failed.json"
     failed.parent.mkdir(parents=True)
