@@ -48,13 +48,6 @@ def _check_student(comparison: Comparison, student: Student) -> None:
     if student.cache not in comparison.caches:
         known = ", ".join(comparison.caches)
         raise ConfigurationError(f"{student.name}: there is no cache {student.cache}; expected one of {known}")
-    rates = student.learning_rates
-    if not rates:
-        raise ConfigurationError(f"{student.name}: learning_rates: there is none left; name at least one")
-    if not all(0 < rate < 1 for rate in rates) or len({f"{rate:g}" for rate in rates}) < len(rates):
-        raise ConfigurationError(
-            f"{student.name}: learning_rates should lie between 0 and 1, none twice; found {rates}"
-        )
     try:
         if not Path(student.size).exists():
             parse_size(student.size)

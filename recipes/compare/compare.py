@@ -124,8 +124,9 @@ class _Run:
         with self._alone("teacher and random weights"):
             ends = [self._judging.teacher(), *(self._judging.untrained(size) for size in self._comparison.sizes)]
             dumped = self._comparison.dump(MAIN, self._comparison.teacher, self._places.cache(MAIN))
+            cache = open_cache(dumped.cache)
             for one in ends:
-                measure_hard_labels(one.model, open_cache(dumped.cache), one.output, dumped.device, dumped.batch_size)
+                measure_hard_labels(one.model, cache, one.output, dumped.device, dumped.batch_size)
         assistants = [self._judging.student(one, SEARCH_SEED) for one in self._comparison.assistants.values()]
         return [*ends, *assistants]
 

@@ -23,10 +23,11 @@ def what_is_compared(comparison: Comparison) -> str:
 
 
 def _rate(comparison: Comparison) -> str:
-    tried = [student.learning_rates for student in comparison.students]
+    tried = {student.learning_rates for student in comparison.students}
     if any(len(rates) > 1 for rates in tried):
-        return "the best on the held-out loss of its own objective with the first seed"
-    return f"{tried[0][0]:g}" if len(set(tried)) == 1 else "its own"
+        those = "" if len(tried) == 1 else " of those that it tried, named below,"
+        return f"the best{those} on the held-out loss of its own objective with the first seed"
+    return ", ".join(f"{rates[0]:g}" for rates in tried) if len(tried) == 1 else "the one named below"
 
 
 def _own(student: Student, common: Options) -> Options:

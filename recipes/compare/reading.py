@@ -9,7 +9,6 @@ sizes: [2L128H, 4L128H]
 rows:                               # each is trained in every size; a name of ROWS has its objective, any other says it
   scratch:
   miniend-d: {cross_relation: qq_kk_vv}
-  miniend-e: {learning_rates: [1e-3, 3e-3, 1e-2]}                 # its own in place of those below
   miniend-e-calibrated: {objective: miniend-e, cache: calibrated}
   minilm: false                     # leaves a row of the preset out; so for caches, assistants and tasks
 caches:                             # beside the one of the teacher: what is different about them; examples are the same in all
@@ -19,7 +18,9 @@ assistants:                         # students that teach
   assistant: {size: 4L192H, objective: miniend-e}
 pairs: [[miniend-e, scratch]]       # rows whose difference is reported; unless given, each against the first
 seeds: 3                            # of distillation; fine-tuning has its own, below
-learning_rates: [3e-4, 1e-3, 3e-3]  # of distillation, tried with the first seed by every row and assistant
+learning_rates:                     # of distillation, tried with the first seed; a list, or lists by row or assistant
+  others: [3e-4, 1e-3, 3e-3]
+  scratch: [1e-4, 3e-4, 1e-3]
 continuation: {steps: 100, learning_rate: 1e-3}                   # on hard labels, from every student; options of train-student
 evaluate: {data: tasks, seeds: 2}                                 # options of evaluate for all tasks
 tasks:                                                            # and for one
@@ -44,6 +45,8 @@ KEYS = (
     *("teacher", "device", "dump", "train", "sizes", "rows", "caches", "assistants"),
     *("pairs", "seeds", "learning_rates", "continuation", "evaluate", "tasks"),
 )
+OTHERS = "others"
+"""In place of a row's name, the learning rates of all that are not named."""
 OWN_DUMP = ("teacher", "teacher_revision", "cache", "device", "shards", "force")
 OWN_TRAIN = ("cache", "output", "size", "init", "learning_rate", "seed", "device", "allow_unfinished")
 OWN_CONTINUATION = (
@@ -67,6 +70,7 @@ def read_comparison(path: Path) -> Comparison:
         raise ConfigurationError(f"{path}: unknown key {unknown[0]!r}; expected preset or one of {', '.join(KEYS)}")
     if missing := [key for key in ("teacher", "dump", "sizes", "rows", "tasks") if not found.get(key)]:
         raise ConfigurationError(f"{path} does not say {' and '.join(missing)}, and neither does a preset; add that")
+    _require_known_rates(found)
     comparison = Comparison(
         teacher=read_value(found["teacher"], str, "teacher"),
         device=read_value(found.get("device", "auto"), str, "device"),
@@ -106,14 +110,38 @@ def _assistants(found: Options) -> Iterator[tuple[str, Student]]:
 
 
 def _student(found: Options, name: str, size: str, own: dict[str, Any], where: str) -> Student:
-    rates = read_value(
-        own.pop("learning_rates", found.get("learning_rates", [3e-4])), tuple[float, ...], f"{where}, learning_rates"
-    )
     cache = read_value(own.pop("cache", MAIN), str, f"{where}, cache")
     options = {**_train(found), **ROWS.get(name, {}), **read_options(TrainConfig, own, where, OWN_TRAIN)}
     if "objective" not in options:
         raise ConfigurationError(f"{where} needs an objective; known by name alone are {', '.join(ROWS)}")
-    return Student(name, size, cache, options, rates)
+    return Student(name, size, cache, options, _learning_rates(found, name))
+
+
+def _learning_rates(found: Options, name: str) -> tuple[float, ...]:
+    """Of a row or assistant."""
+    value, where = found.get("learning_rates", [3e-4]), "learning_rates"
+    if isinstance(value, dict):
+        key = name if name in value else OTHERS
+        if key not in value:
+            raise ConfigurationError(f"learning_rates: there are none for {name}; add {name} or {OTHERS}")
+        value, where = value[key], f"learning_rates, {key}"
+    rates: tuple[float, ...] = read_value(value, tuple[float, ...], where)
+    if not rates:
+        raise ConfigurationError(f"{where}: there is none left; name at least one")
+    if not all(0 < rate < 1 for rate in rates) or len({f"{rate:g}" for rate in rates}) < len(rates):
+        raise ConfigurationError(f"{where} should lie between 0 and 1, none twice; found {rates}")
+    return rates
+
+
+def _require_known_rates(found: Options) -> None:
+    """Names of rows that a file leaves out may stay there, as a preset has them."""
+    value = found.get("learning_rates")
+    known = [*_mapping(found, "rows"), *_mapping(found, "assistants")]
+    for name in value if isinstance(value, dict) else ():
+        if name not in (*known, OTHERS):
+            raise ConfigurationError(
+                f"learning_rates: there is no row or assistant {name!r}; expected {OTHERS} or one of {', '.join(known)}"
+            )
 
 
 def _train(found: Options) -> Options:

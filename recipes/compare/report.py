@@ -78,7 +78,8 @@ def _losses(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _judged_row(columns: Sequence[str], judged: Judged) -> list[str]:
-    return [judged.name, *(_spread(judged.values.get(one), judged.spreads.get(one), one) for one in columns)]
+    values = {**judged.values, HELD_OUT: judged.held_out}
+    return [judged.name, *(_spread(values.get(one), judged.spreads.get(one), one) for one in columns)]
 
 
 def _assistant_row(columns: Sequence[str], outcome: Outcome) -> list[str]:
@@ -166,7 +167,10 @@ def _rates(comparison: Comparison, results: Results) -> Table:
     for outcome in (*results.assistants, *results.students):
         cells = []
         for rate in comparison.learning_rates:
-            loss = outcome.losses.get(rate)
+            if rate not in outcome.losses:
+                cells.append("")
+                continue
+            loss = outcome.losses[rate]
             text = "-" if loss is None else "not finite" if loss == float("inf") else f"{loss:.4f}"
             cells.append(f"{text} (taken)" if rate == outcome.rate and len(outcome.losses) > 1 else text)
         rows.append([outcome.student.label, *cells])
@@ -202,10 +206,16 @@ def _lost(results: Results) -> Iterator[Paragraph]:
 
 
 def _gradients(results: Results) -> Iterator[Block]:
-    if rows := list(gradient_rows(pilot_outcomes(results))):
-        yield Heading("Gradients of the implicit and the explicit objectives")
+    outcomes = pilot_outcomes(results)
+    if not outcomes:
+        return
+    yield Heading("Gradients of the implicit and the explicit objectives")
+    if rows := list(gradient_rows(outcomes)):
         yield Table(["row, learning rate", *PARTS.values()], rows)
         yield Paragraph(GRADIENTS_NOTE)
+    else:
+        names = ", ".join(outcome.student.label for outcome in outcomes)
+        yield Paragraph(f"No learning rate was tried by all of {names}, and they can be compared at one alone.")
 
 
 def summary_lines(comparison: Comparison, results: Results) -> Iterator[str]:

@@ -41,6 +41,8 @@ class Judged:
     """Task -> learning rate of fine-tuning."""
     failed: tuple[str, ...]
     """Tasks on which the loss of a fine-tuning was not finite; they have no values."""
+    held_out: float | None
+    """Hard-label cross-entropy as it is, of the teacher and of random weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,7 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
     assistants = tuple(outcome(student, 1) for student in comparison.assistants.values())
     there = {size: one for size, one in untrained.items() if one}
     results = Results((), teacher, there, students, assistants)
-    columns = dict.fromkeys(
-        column for one in results.all_judged() for column in one.values if column not in (SCORE, HELD_OUT)
-    )
+    columns = dict.fromkeys(column for one in results.all_judged() for column in one.values if column != SCORE)
     return replace(results, columns=tuple(columns))
 
 
@@ -163,10 +163,8 @@ def _judged(name: str, output: Path, comparison: Comparison) -> Judged | None:
     glue = glue_score(there)
     values |= {SCORE: fmean(values.values())} if not failed and len(there) == len(wanted) else {}
     values |= {GLUE: glue} if glue is not None else {}
-    entropy = measured_hard_labels(output)
-    values |= {HELD_OUT: entropy} if entropy is not None else {}
     rates = {t.name: found["tasks"][t.name]["learning_rate"] for t in tasks if t.name in found["tasks"]}
-    return Judged(name, values, spreads, found["facts"], rates, failed)
+    return Judged(name, values, spreads, found["facts"], rates, failed, measured_hard_labels(output))
 
 
 def mean_and_spread(values: Mapping[int, float]) -> tuple[float, float | None] | None:
@@ -193,7 +191,7 @@ def _judged_document(judged: Judged | None) -> Document | None:
     if judged is None:
         return None
     found = {"results": dict(judged.values), "std": dict(judged.spreads), "facts": judged.facts}
-    return found | {"failed": list(judged.failed)}
+    return found | {"failed": list(judged.failed), "cross_entropy": judged.held_out}
 
 
 def _outcome_document(outcome: Outcome) -> Document:

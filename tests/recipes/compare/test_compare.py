@@ -53,7 +53,8 @@ def test_every_row_seed_and_bound_is_trained_and_judged(finished):
     for student in found["students"]:
         assert set(student["seeds"]) == {"0", "1"}
         assert all(seed["judged"]["results"]["score"] >= 0 for seed in student["seeds"].values())
-    assert found["teacher"]["results"].keys() == {"sst2 accuracy", "score", "held-out"}
+    assert found["teacher"]["results"].keys() == {"sst2 accuracy", "score"}
+    assert found["teacher"]["cross_entropy"] != found["untrained"]["1L32H"]["cross_entropy"] > 0
     assert set(found["untrained"]) == {"1L32H"}
     assert found["assistants"][0]["seeds"]["0"]["judged"]
 

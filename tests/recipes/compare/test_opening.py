@@ -18,9 +18,14 @@ def test_what_a_row_has_by_itself_is_said_of_it_alone(written):
 
 
 def test_a_rate_that_was_not_chosen_is_named_where_all_rows_have_it(written):
-    one, two = {"learning_rates": 1e-3}, {"rows": {"scratch": {"learning_rates": 2e-3}, "miniend-e": None}}
+    one, two = {"learning_rates": 1e-3}, {"learning_rates": {"scratch": 1e-3, "miniend-e": 2e-3}}
+    mixed = {"learning_rates": {"scratch": 1e-3, "others": [1e-3, 2e-3]}}
     assert what_is_compared(read_comparison(written())).endswith(
         "held-out loss of its own objective with the first seed."
     )
     assert what_is_compared(read_comparison(written(**one))).endswith("its learning rate is 0.001.")
-    assert what_is_compared(read_comparison(written(**one, **two))).endswith("its learning rate is its own.")
+    assert what_is_compared(read_comparison(written(**two))).endswith("its learning rate is the one named below.")
+    named = (
+        "the best of those that it tried, named below, on the held-out loss of its own objective with the first seed."
+    )
+    assert what_is_compared(read_comparison(written(**mixed))).endswith(named)

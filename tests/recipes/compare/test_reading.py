@@ -47,10 +47,23 @@ def test_rows_are_trained_in_every_size_with_the_common_options_and_their_own(wr
     assert (config.learning_rate, config.seed, config.device, config.output) == (0.1, 5, "cpu", Path("out"))
 
 
-def test_a_row_tries_the_common_learning_rates_unless_it_has_its_own(written):
-    found = read_comparison(written(rows={"scratch": {"learning_rates": [1e-4, 1e-3]}, "minilm": None}))
+def test_rows_and_assistants_try_the_learning_rates_under_their_name_or_those_of_the_others(written):
+    rates = {"others": [1e-3, 3e-3], "scratch": [1e-4, 1e-3], "middle": 1e-2, "logits": [1e-5]}
+    rows, assistants = (
+        {"scratch": None, "minilm": None, "logits": False},
+        {"middle": {"size": "1L32H", "objective": "minilm"}},
+    )
+    found = read_comparison(written(rows=rows, assistants=assistants, learning_rates=rates))
+    assert found.assistants["middle"].learning_rates == (1e-2,)
     assert [student.learning_rates for student in found.students] == [(1e-4, 1e-3), (1e-3, 3e-3)]
-    assert found.learning_rates == (1e-4, 1e-3, 3e-3)
+    assert found.learning_rates == (1e-4, 1e-3, 3e-3, 1e-2)
+
+
+def test_a_list_of_learning_rates_replaces_those_that_a_preset_has_by_row(tmp_path):
+    file = tmp_path / "mine.yaml"
+    own = {"preset": "small", "teacher": "t5", "dump": {"corpus": "texts.txt"}, "learning_rates": [3e-4, 1e-3]}
+    file.write_text(yaml.safe_dump(own))
+    assert {student.learning_rates for student in read_comparison(file).everyone} == {(3e-4, 1e-3)}
 
 
 def test_another_cache_has_the_options_of_the_first_but_for_its_own(written):
@@ -123,8 +136,15 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"seeds": "three"}, "seeds should be a whole number"),
         ({"learning_rates": [1e-3, 1e-3]}, "none twice"),
         ({"learning_rates": [2]}, "between 0 and 1"),
-        ({"rows": {"scratch": {"learning_rates": [2]}}}, "scratch: learning_rates should lie between 0 and 1"),
-        ({"rows": {"scratch": {"learning_rates": "fast"}}}, "rows, scratch, learning_rates should be"),
+        ({"learning_rates": "fast"}, "^learning_rates should be"),
+        ({"learning_rates": {"others": [1e-3], "scratch": [2]}}, "^learning_rates, scratch should lie between 0 and 1"),
+        ({"learning_rates": {"others": 1e-3, "scratch": "fast"}}, "^learning_rates, scratch should be"),
+        ({"learning_rates": {"others": []}}, "^learning_rates, others: there is none left"),
+        ({"learning_rates": {"scratch": 1e-3}}, "none for miniend-e; add miniend-e or others"),
+        (
+            {"learning_rates": {"others": 1e-3, "scartch": 1e-3}},
+            "no row or assistant 'scartch'; expected others or one of",
+        ),
         ({"tasks": {"glue/sst3": None}}, "unknown task 'glue/sst3'"),
         ({"evaluate": {"model": "x"}}, "unknown option 'model'"),
         ({"pairs": [["scratch"]]}, "should be a list of two rows"),

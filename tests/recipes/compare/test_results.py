@@ -77,7 +77,7 @@ def test_scores_are_means_over_seeds_with_their_deviation(world):
 def test_the_cross_entropy_of_teacher_and_random_weights_stands_beside_that_of_the_students(world, tmp_path):
     record = tmp_path / "out" / "judged" / "teacher" / "held-out.json"
     record.parent.mkdir(parents=True)
-    record.write_text(json.dumps({"cross_entropy": 2.5}))
+    record.write_text(json.dumps({"cross_entropy": 2.5, "cache": "its digest"}))
     comparison, results = world({"scratch": [70.0]}, {"scratch": [3.25]}, teacher=90.0)
     assert results.columns == ("sst2 accuracy",)
     assert table(comparison, results, "Scores").rows == [
@@ -194,13 +194,26 @@ def test_rows_with_rates_of_their_own_share_a_table_and_an_edge_is_that_of_their
                 failed = tmp_path / "out" / "students" / f"1L32H-{name}-lr-{rate:g}-seed-0.failed"
                 failed.parent.mkdir(parents=True, exist_ok=True)
                 failed.write_text("not finite\n")
-    rows = {name: {"learning_rates": tried} for name, tried in rates.items()}
-    comparison, results = world({"scratch": [70.0], "miniend-e": [71.0]}, rows=rows, seeds=1)
+    comparison, results = world({"scratch": [70.0], "miniend-e": [71.0]}, learning_rates=rates, seeds=1)
     found = table(comparison, results, "Learning rates of distillation")
     assert found.header[1:] == ["0.0001", "0.001", "0.01", "0.1"]
     assert found.rows == [
-        ["1L32H scratch", "-", "5.0000 (taken)", "not finite", "not finite"],
-        ["1L32H miniend-e", "not finite", "5.0000 (taken)", "not finite", "-"],
+        ["1L32H scratch", "", "5.0000 (taken)", "not finite", "not finite"],
+        ["1L32H miniend-e", "not finite", "5.0000 (taken)", "not finite", ""],
     ]
     texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
     assert "At the edge of what was tried, so that a rate beyond it might be better: 1L32H scratch." in texts
+
+
+def test_where_no_rate_was_tried_by_all_objectives_of_the_pilot_study_the_report_says_so(world, tmp_path):
+    """The run of implicit at 1e-3, and that of miniend-e at a rate of its own."""
+    other = tmp_path / "out" / "students" / "1L32H-miniend-e-lr-0.002-seed-0"
+    other.mkdir(parents=True)
+    (other / "metrics.jsonl").write_text(json.dumps({"step": 1, "held_out.loss": 5.0}) + "\n")
+    (other / "model.safetensors").touch()
+    rows, rates = dict.fromkeys(["implicit", "miniend-e"]), {"implicit": 1e-3, "miniend-e": 2e-3}
+    comparison, results = world({"implicit": [70.0]}, rows=rows, learning_rates=rates)
+    texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
+    assert any(
+        text.startswith("No learning rate was tried by all of 1L32H implicit, 1L32H miniend-e,") for text in texts
+    )

@@ -59,8 +59,8 @@ def test_the_first_seed_tries_every_rate_and_the_others_take_the_best(trained):
 
 
 def test_a_row_with_rates_of_its_own_joins_the_passes_of_these_alone(trained):
-    rows = {"scratch": {"learning_rates": [1e-3]}, "miniend-e": None}
-    training, comparison, fake = trained({1e-3: 5.0, 3e-3: 4.0}, rows=rows)
+    rates = {"scratch": [1e-3], "others": [1e-3, 3e-3]}
+    training, comparison, fake = trained({1e-3: 5.0, 3e-3: 4.0}, learning_rates=rates)
     training.train(comparison.students, 0)
     assert fake.passes == [
         [("1L32H-scratch", 1e-3, 0), ("1L32H-miniend-e", 1e-3, 0)],
