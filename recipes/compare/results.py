@@ -25,7 +25,7 @@ GLUE = "GLUE score"
 CONTINUED = "held-out, continued"
 """The same after further steps on hard labels, of all students."""
 HELD_OUT = "held-out"
-"""Hard-label cross-entropy in nats on the cache's validation examples, of students whose head is trained."""
+"""Hard-label cross-entropy in nats on the cache's validation examples, where the head is trained."""
 
 
 @dataclass(frozen=True, slots=True)
