@@ -27,7 +27,7 @@ def _rate(comparison: Comparison) -> str:
     if any(len(rates) > 1 for rates in tried):
         those = "" if len(tried) == 1 else " of those that it tried, named below,"
         return f"the best{those} on the held-out loss of its own objective with the first seed"
-    return ", ".join(f"{rates[0]:g}" for rates in tried) if len(tried) == 1 else "the one named below"
+    return f"{comparison.students[0].learning_rates[0]:g}" if len(tried) == 1 else "the one named below"
 
 
 def _own(student: Student, common: Options) -> Options:
