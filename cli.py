@@ -13,7 +13,7 @@ import typer
 from . import __version__
 from .cli_options import Opt, dump_config, with_dump_options
 from .errors import MiniEndError
-from .stopping import Terminated, stoppable
+from .runtime.stopping import Terminated, stoppable
 
 app = typer.Typer(
     name="miniend",
@@ -152,8 +152,8 @@ def estimate(
     **options: Any,
 ) -> None:
     """Before a dump: how many GB and hours it would take here, and from how many students on it pays, by a short trial."""
-    from .recipes.estimate import EstimateConfig, describe
-    from .recipes.estimate import estimate as run
+    from .recipes.estimate.estimate import EstimateConfig, describe
+    from .recipes.estimate.estimate import estimate as run
 
     dump = dump_config(**options, cache="estimate")
     facts = run(EstimateConfig(dump=dump, sample_examples=sample_examples, epochs=epochs))
@@ -319,10 +319,10 @@ def inspect(
     ] = None,
 ) -> None:
     """Show what is in a cache, how large it is and how faithful."""
-    from .recipes.inspection import describe, inspect_cache
+    from .recipes.inspect.inspection import describe, inspect_cache
 
     if plot is not None:
-        from .recipes.inspection_plot import plot_cache
+        from .recipes.inspect.plot import plot_cache
 
         plot_cache(directory, plot)
     facts = inspect_cache(directory)
@@ -354,10 +354,10 @@ def verify(
     ] = False,
 ) -> None:
     """Check every byte of a cache. Exit status 0: sound, as far as it is dumped; 1: damaged; 2: an error, such as no cache."""
-    from .recipes.verify import describe, verify_cache
+    from .recipes.repair.verify import describe, verify_cache
 
     if repair:
-        from .recipes.repair import RepairConfig, repair_cache
+        from .recipes.repair.repair import RepairConfig, repair_cache
 
         config = RepairConfig(
             cache=Path(directory),
@@ -489,7 +489,7 @@ def demo(
     output: Annotated[Path, Opt(help="Directory for everything that the demo writes.")] = Path("demo-output"),
 ) -> None:
     """The whole story on Python's own documentation, on a CPU, in minutes: teacher, cache, students, table and picture."""
-    from .recipes.demo import run_demo
+    from .recipes.demo.demo import run_demo
 
     if not run_demo(output, say=typer.echo):
         raise typer.Exit(1)

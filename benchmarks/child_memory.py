@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from miniend.student_train.peak_memory import peak_growth
+from miniend.student_train.dry_run.peak_memory import peak_growth
 
 
 def in_child(script: str, **case: Any) -> float | None:

@@ -19,14 +19,14 @@ from time import perf_counter
 import torch
 from random_teacher import parser_for, random_teacher
 
-from miniend.devices import choose_device
-from miniend.padding import pad_examples
+from miniend.models.padding import pad_examples
+from miniend.runtime.devices import choose_device
 from miniend.storage.folder import PublishedFolder
 from miniend.storage.layout import plan_path
-from miniend.teacher_dump.batches import batches_of
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
-from miniend.teacher_dump.examples import ExampleSource
+from miniend.teacher_dump.examples.source import ExampleSource
+from miniend.teacher_dump.shards.batches import batches_of
 from miniend.teacher_dump.teacher import Teacher, load_teacher
 
 

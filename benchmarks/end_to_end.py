@@ -13,7 +13,7 @@ from time import perf_counter
 
 import torch
 
-from miniend.recipes.inspection import describe, inspect_cache
+from miniend.recipes.inspect.inspection import describe, inspect_cache
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig

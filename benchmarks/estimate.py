@@ -12,12 +12,12 @@ from collections import Counter
 from pathlib import Path
 from time import perf_counter
 
-from miniend.recipes.estimate import EstimateConfig, describe, estimate
+from miniend.recipes.estimate.estimate import EstimateConfig, describe, estimate
 from miniend.storage.folder import PublishedFolder
 from miniend.storage.survey import survey
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
-from miniend.teacher_dump.space import folder_sizes
+from miniend.teacher_dump.shards.space import folder_sizes
 
 
 def parse() -> argparse.Namespace:

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from miniend.errors import TrainingError
-from miniend.evaluation.batch_order import by_length
 from miniend.evaluation.checkpoint import load_checkpoint
-from miniend.evaluation.examples import draw
-from miniend.evaluation.fine_tuning import FineTuning, fine_tune_and_predict
-from miniend.evaluation.protocols import protocol_for
-from miniend.evaluation.sources import load_task
-from miniend.evaluation.tasks import find_task
+from miniend.evaluation.protocols.protocols import protocol_for
+from miniend.evaluation.tasks.examples import draw
+from miniend.evaluation.tasks.known import find_task
+from miniend.evaluation.tasks.sources import load_task
+from miniend.evaluation.tuning.batch_order import by_length
+from miniend.evaluation.tuning.fine_tuning import FineTuning, fine_tune_and_predict
 
 RATES = {"adamw": (1e-4, 3e-4, 1e-3, 3e-3), "adafactor": (1e-3, 3e-3, 1e-2, 3e-2)}
 

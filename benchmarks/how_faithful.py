@@ -20,14 +20,14 @@ import torch
 from live_teacher import beside
 from one_student import student_of
 
-from miniend.cache import Cache, open_cache
-from miniend.progress import progress_bar
-from miniend.recipes.inspection import inspect_cache
-from miniend.student_train.held_out import evaluate
-from miniend.student_train.loader import Ahead, steps
-from miniend.student_train.processes import Processes
-from miniend.student_train.setup import Setup
-from miniend.student_train.student_run import StudentRun
+from miniend.cache.cache import Cache, open_cache
+from miniend.recipes.inspect.inspection import inspect_cache
+from miniend.runtime.progress import progress_bar
+from miniend.student_train.reading.loader import Ahead, steps
+from miniend.student_train.run.processes import Processes
+from miniend.student_train.run.setup import Setup
+from miniend.student_train.run.student_run import StudentRun
+from miniend.student_train.run.validation import evaluate
 from miniend.student_train.train import train_step
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher

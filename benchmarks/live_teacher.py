@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from miniend.models.families.t5 import head_scale
 from miniend.signals.sites import Site, tapped
-from miniend.signals.t5 import head_scale
-from miniend.student_train.batch import Batch
 from miniend.student_train.distillation import Distillation
-from miniend.student_train.setup import Setup
-from miniend.student_train.teacher_signals import TeacherSignals
+from miniend.student_train.reading.batch import Batch
+from miniend.student_train.reading.teacher_signals import TeacherSignals
+from miniend.student_train.run.setup import Setup
 from miniend.teacher_dump.teacher import Teacher
 
 

@@ -25,19 +25,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miniend.logit_columns import logit_columns
-from miniend.progress import progress_bar
-from miniend.signals.logit_kl import sparse_kl
-from miniend.signals.logits import LogitCode, LogitIntegers, SparseDistributions, join_integers, rank_order
-from miniend.signals.t5 import shift_right
-from miniend.storage.columns import write_column
-from miniend.student_train.optimisers import build_optimiser, learning_rate_at, set_learning_rate
-from miniend.student_train.size import student_config
-from miniend.student_train.student import build_student
-from miniend.teacher_dump.batches import TeacherBatch, batches_of, run_teacher
+from miniend.cache.logit_columns import logit_columns
+from miniend.models.families.t5 import shift_right
+from miniend.models.optimizers import build_optimiser, learning_rate_at, set_learning_rate
+from miniend.models.size import student_config
+from miniend.models.student import build_student
+from miniend.runtime.progress import progress_bar
+from miniend.signals.logits.code import LogitCode, LogitIntegers, SparseDistributions, join_integers, rank_order
+from miniend.signals.logits.fidelity import sparse_kl
+from miniend.storage.columns.columns import write_column
 from miniend.teacher_dump.config import DumpConfig
-from miniend.teacher_dump.examples import ExampleSource
+from miniend.teacher_dump.examples.source import ExampleSource
 from miniend.teacher_dump.prepare import open_sources, prepare_examples
+from miniend.teacher_dump.shards.batches import TeacherBatch, batches_of, run_teacher
 from miniend.teacher_dump.teacher import Teacher
 from miniend.teacher_dump.worker import Worker
 

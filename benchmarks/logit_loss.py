@@ -16,10 +16,10 @@ from child_memory import in_child, peak_over_before
 from in_turns import in_turns, ratio, shown
 from torch import Tensor
 
-from miniend.signals.head_loss import head_loss_sums
-from miniend.signals.logit_kl import sparse_kl
-from miniend.signals.logit_targets import LogitTarget, label_target, sparse_target
-from miniend.signals.logits import LogitCode, SparseDistributions, join_integers
+from miniend.signals.logits.code import LogitCode, SparseDistributions, join_integers
+from miniend.signals.logits.fidelity import sparse_kl
+from miniend.signals.logits.head_loss import head_loss_sums
+from miniend.signals.logits.targets import LogitTarget, label_target, sparse_target
 
 KINDS = {"hybrid": {"k": 50, "draws": 50}, "top-k": {"k": 12, "draws": 0}, "labels": None}
 WAYS = ("whole", "chunked")

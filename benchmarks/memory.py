@@ -25,8 +25,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 READ = """
 import resource, sys
-from miniend.cache import open_cache
-from miniend.student_train.loader import BatchSource, Columns, steps
+from miniend.cache.cache import open_cache
+from miniend.student_train.reading.loader import BatchSource, Columns, steps
 cache = open_cache(sys.argv[1])
 coefficients = tuple((name, p.axis) for codec in cache.codecs.values() for name, p in codec.columns().items())
 columns = Columns(coefficients, (cache.logit_code.kind, len(cache.logit_code.order), False))

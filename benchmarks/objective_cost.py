@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from one_student import student_of
 
-from miniend.cache import open_cache
-from miniend.student_train.batch import Batch
-from miniend.student_train.loader import Ahead, steps
+from miniend.cache.cache import open_cache
 from miniend.student_train.objective import OBJECTIVES, build_objective, required_codecs
-from miniend.student_train.processes import Processes
-from miniend.student_train.setup import open_feed
-from miniend.student_train.student_run import StudentRun
+from miniend.student_train.reading.batch import Batch
+from miniend.student_train.reading.loader import Ahead, steps
+from miniend.student_train.run.processes import Processes
+from miniend.student_train.run.setup import open_feed
+from miniend.student_train.run.student_run import StudentRun
 from miniend.student_train.train import train_step
 
 PARTS = ("decoding", "relation KLs", "head and loss", "forward, rest", "backward", "optimiser")

@@ -25,11 +25,11 @@ from live_teacher import beside
 from one_student import student_of
 from random_teacher import parser_for, random_teacher
 
-from miniend.cache import open_cache
-from miniend.student_train.batch import Batch
-from miniend.student_train.loader import Ahead, steps
-from miniend.student_train.processes import Processes
-from miniend.student_train.student_run import StudentRun
+from miniend.cache.cache import open_cache
+from miniend.student_train.reading.batch import Batch
+from miniend.student_train.reading.loader import Ahead, steps
+from miniend.student_train.run.processes import Processes
+from miniend.student_train.run.student_run import StudentRun
 from miniend.student_train.train import train_step
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher

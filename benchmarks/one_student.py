@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from miniend.cache import Cache
+from miniend.cache.cache import Cache
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.objective import build_objective, required_codecs
-from miniend.student_train.processes import Processes
-from miniend.student_train.setup import Setup, open_feed, set_up
+from miniend.student_train.run.processes import Processes
+from miniend.student_train.run.setup import Setup, open_feed, set_up
 
 
 def student_of(cache: Cache, processes: Processes, **settings: Any) -> Setup:

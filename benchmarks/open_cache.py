@@ -13,10 +13,10 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-from miniend.cache import Cache, open_cache
-from miniend.progress import progress_bar
-from miniend.storage.columns import Column
-from miniend.storage.documents import seal
+from miniend.cache.cache import Cache, open_cache
+from miniend.runtime.progress import progress_bar
+from miniend.storage.columns.columns import Column
+from miniend.storage.documents.seal import seal
 from miniend.storage.folder import PublishedFolder, publish_folder
 from miniend.storage.layout import ShardRange, calibration_path, extent_path, plan_path, shard_path, shard_table
 from miniend.storage.markers import marker_members

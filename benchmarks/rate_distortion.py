@@ -23,16 +23,16 @@ import torch
 from rate_methods import METHODS, QUICK, Material
 from torch import Tensor
 
-from miniend.signals.calibration import calibrate_site
+from miniend.signals.codes.site_fit import trim_rank
 from miniend.signals.fidelity import SiteSample
-from miniend.signals.relations import default_relation_heads
-from miniend.signals.site_fit import trim_rank
+from miniend.signals.relations.calibration import calibrate_site
+from miniend.signals.relations.relations import default_relation_heads
 from miniend.signals.sites import KINDS, Site
-from miniend.storage.columns import Column, read_column, write_column
-from miniend.teacher_dump.batches import batches_of, run_teacher
-from miniend.teacher_dump.calibrate import planned_sites
+from miniend.storage.columns.columns import Column, read_column, write_column
+from miniend.teacher_dump.calibration.calibrate import planned_sites
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.prepare import open_sources, prepare_examples
+from miniend.teacher_dump.shards.batches import batches_of, run_teacher
 from miniend.teacher_dump.worker import Worker
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miniend.signals.basis import CodePlace, RelationCode, join_blocks
-from miniend.signals.calibration import measured_kl
+from miniend.signals.codes.code import CodePlace, RelationCode, join_blocks
+from miniend.signals.codes.fit import Moments, fit_code
+from miniend.signals.codes.site_codec import SiteCodec
+from miniend.signals.codes.site_fit import trim_rank
 from miniend.signals.fidelity import MeanOf, SiteSample, head_sample, relation_kl, worst_share
-from miniend.signals.fit import Moments, fit_code
-from miniend.signals.sensitivity import sensitivity
-from miniend.signals.site_codec import SiteCodec
-from miniend.signals.site_fit import trim_rank
-from miniend.storage.columns import Column, write_column
+from miniend.signals.relations.calibration import measured_kl
+from miniend.signals.relations.sensitivity import sensitivity
+from miniend.storage.columns.columns import Column, write_column
 
 Curve = Callable[[float], float | None]
 Recoding = Callable[[CodePlace, Tensor, SiteSample, Tensor], Tensor]

@@ -17,7 +17,7 @@ from child_memory import in_child, limit_memory, peak_over_before
 from in_turns import in_turns, ratio, shown
 from torch import Tensor
 
-from miniend.signals.relations import Relation, relation_kl_sum, relation_logits
+from miniend.signals.relations.relations import Relation, relation_kl_sum, relation_logits
 
 RELATIONS = {
     "self": Relation("query", "query", "query", "input", "input"),

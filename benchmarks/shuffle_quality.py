@@ -12,7 +12,7 @@ import argparse
 
 import numpy as np
 
-from miniend.student_train.order import BUDGET, PLANNED, Layout, Visits, epoch_order
+from miniend.student_train.reading.order import BUDGET, PLANNED, Layout, Visits, epoch_order
 
 
 def pairs_of_one_shard(shards: np.ndarray, batch: int) -> float:

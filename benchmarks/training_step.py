@@ -21,12 +21,12 @@ from time import perf_counter, process_time
 import torch
 from one_student import student_of
 
-from miniend.cache import open_cache
-from miniend.signals.site_codec import SiteCodec
-from miniend.student_train.batch import Batch
-from miniend.student_train.loader import Ahead, BatchSource, steps
-from miniend.student_train.processes import Processes
-from miniend.student_train.student_run import StudentRun
+from miniend.cache.cache import open_cache
+from miniend.signals.codes.site_codec import SiteCodec
+from miniend.student_train.reading.batch import Batch
+from miniend.student_train.reading.loader import Ahead, BatchSource, steps
+from miniend.student_train.run.processes import Processes
+from miniend.student_train.run.student_run import StudentRun
 from miniend.student_train.train import train_step
 
 

@@ -1,1 +1,1 @@
-"""Judging a checkpoint: fine-tuning on GLUE and summarisation, scores over seeds, and what the model costs."""
+"""Judging a checkpoint: fine-tuning on GLUE and summarization, scores over seeds, and what the model costs."""

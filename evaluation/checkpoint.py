@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
-from ..pretrained import load_pretrained
-from ..progress import quiet_transformers
-from ..signals.t5 import restore_head_scale
+from ..models.families.t5 import restore_head_scale
+from ..models.pretrained import load_pretrained
+from ..runtime.progress import quiet_transformers
 
 ENCODED_AT_ONCE = 1000
 """Texts; a tokenizer keeps about 100 bytes for every token until it is done."""

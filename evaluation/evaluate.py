@@ -7,21 +7,21 @@ from typing import Any
 
 import torch
 
-from ..devices import choose_device
 from ..errors import ConfigurationError, TrainingError
-from ..optimiser_settings import OPTIMISERS
-from ..progress import Say, duration
+from ..models.optimizer_settings import OPTIMISERS
+from ..runtime.devices import choose_device
+from ..runtime.progress import Say, duration
 from .checkpoint import Checkpoint, load_checkpoint
-from .examples import TaskData, draw, split_off
 from .facts import model_facts
-from .fine_tuning import FineTuning, fine_tune_and_predict
-from .protocol import Predictions
-from .protocols import PROTOCOLS, protocol_class, protocol_for
+from .protocols.protocol import Predictions
+from .protocols.protocols import PROTOCOLS, protocol_class, protocol_for
 from .records import FACTS, MODEL, SETTINGS, Document, claim, read_record, write_record
 from .report import write_results
-from .sources import load_task
-from .task import Task
-from .tasks import find_task
+from .tasks.examples import TaskData, draw, split_off
+from .tasks.known import find_task
+from .tasks.sources import load_task
+from .tasks.task import Task
+from .tuning.fine_tuning import FineTuning, fine_tune_and_predict
 
 SEARCH_SEED = 0
 ADAFACTOR_RATES = (1e-3, 3e-3, 1e-2)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..signals.t5 import parameter_counts
+from ..models.families.t5 import parameter_counts
 
 POSITIONS = 128
 THROUGHPUT_BATCH = 32

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunMismatchError
-from ..storage.publish import write_durably
+from ..runtime.durable import write_durably
 
 MODEL, FACTS, RESULTS, SETTINGS = "model.json", "facts.json", "results.json", "settings.json"
 Document = dict[str, Any]

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .glue import glue_score
 from .records import FACTS, MODEL, RESULTS, Document, read_record, write_record
-from .scores import spread
-from .summaries import SummaryTask
-from .tasks import TASKS
+from .scores.scores import spread
+from .tasks.glue import glue_score
+from .tasks.known import TASKS
+from .tasks.summaries import SummaryTask
 
 
 def write_results(output: Path) -> Document:

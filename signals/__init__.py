@@ -1,1 +1,1 @@
-"""What a teacher signal is: family facts of T5, taps, and the mathematics. Uses torch; touches no file."""
+"""What a teacher signal is: sites, kinds, codes and the mathematics. Uses torch; touches no file."""

@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .relations import Relation, relation_kl_rows, relation_kl_sum, relation_rows, relations_of, relative_entropy
+from .relations.relations import (
+    Relation,
+    relation_kl_rows,
+    relation_kl_sum,
+    relation_rows,
+    relations_of,
+    relative_entropy,
+)
 from .sites import Site
 
 Tensors = Mapping[str, Tensor]

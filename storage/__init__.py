@@ -1,1 +1,1 @@
-"""The cache on disk or in an object store: documents, arrays, codecs, integrity. Uses numpy and zarr, no torch; see SPEC.md."""
+"""The cache on disk or in an object store: documents, columns, publishing, integrity. Without torch; see SPEC.md."""

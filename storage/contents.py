@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import CacheDamagedError
-from .columns import Values
-from .members import check_form
-from .metadata import DTYPES
+from .columns.columns import Values
+from .columns.metadata import DTYPES
+from .documents.members import check_form
 from .reading import PublishedFolder
 
 INTEGERS = tuple(dtype for dtype in DTYPES if "int" in dtype)

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import CacheMismatchError, MiniEndError
-from ..stopping import held_back
-from .columns import Column, Values, open_column, read_column, write_column
-from .documents import document_digest, seal, unseal
+from ..runtime.stopping import held_back
+from .columns.columns import Column, Values, open_column, read_column, write_column
+from .documents.seal import document_digest, seal, unseal
 from .inventory import check_name, check_path, document_name
-from .place import Place, Where, place_of
-from .publish import publish, remove_abandoned, staging
+from .publishing.publish import publish, remove_abandoned, staging
+from .publishing.upload import publish_remotely
 from .reading import PublishedFolder, folder_exists
-from .upload import publish_remotely
+from .stores.place import Place, Where, place_of
 
 __all__ = ["PublishedFolder", "folder_exists", "publish_folder", "publish_or_accept", "same_content"]
 

@@ -4,9 +4,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from .columns import AXES
-from .documents import KINDS
-from .metadata import DTYPES, LARGEST
+from .columns.columns import AXES
+from .columns.metadata import DTYPES, LARGEST
+from .documents.seal import KINDS
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")

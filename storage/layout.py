@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CacheDamagedError, CacheMismatchError
+from .documents.members import check_form
 from .folder import PublishedFolder, folder_exists
-from .members import check_form
-from .place import Place, Where, place_of
+from .stores.place import Place, Where, place_of
 
 SPLITS = ("validation", "train")
 MAXIMUM_SHARDS = 1_000_000

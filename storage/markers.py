@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import CacheMismatchError
 from .inventory import document_name
 from .layout import ShardRange
-from .place import Place, Where, place_of
 from .reading import PublishedFolder
+from .stores.place import Place, Where, place_of
 
 REQUESTS = 32
 """Documents that are asked for at once from an object store."""

@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 import zarr
 
 from ..errors import CacheDamagedError, CacheMismatchError, MiniEndError
-from .columns import Values, open_column, read_part, read_rows
-from .documents import MAXIMUM_BYTES, document_digest, unseal
+from .columns.columns import Values, open_column, read_part, read_rows
+from .columns.metadata import check_index, check_metadata
+from .documents.seal import MAXIMUM_BYTES, document_digest, unseal
 from .inventory import check_inventory, document_name
-from .metadata import check_index, check_metadata
-from .place import Where, place_of
+from .stores.place import Where, place_of
 
 _REMEMBERED = 64
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from .layout import ShardRange
-from .place import Place, Where, place_of
+from .stores.place import Place, Where, place_of
 
 SINGLE = {"plan": "plan", "calibration": "calibration"}
 GROUPS = {"extents": "extent", "segments": "marker", "shards": "marker"}

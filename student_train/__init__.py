@@ -1,1 +1,1 @@
-"""Stage two: storage, decoded signals, student forward, losses, checkpoint."""
+"""Stage two: read shards, decode signals, train students, write checkpoints."""

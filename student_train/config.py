@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..optimiser_settings import OPTIMISERS
-from .optimisers import SCHEDULES
+from ..models.optimizer_settings import OPTIMISERS
+from ..models.optimizers import SCHEDULES
 
 DEFAULT_SIZE = "6L384H"
 """The student of the MiniEnD paper."""

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..signals.head_loss import head_loss_sums
-from ..signals.logit_targets import label_target, sparse_target
-from ..signals.relations import Relation, relation_kl_sum, relation_rows
-from ..signals.site_codec import SiteCodec
+from ..models.families.t5 import head_scale, shift_right
+from ..signals.codes.site_codec import SiteCodec
+from ..signals.logits.head_loss import head_loss_sums
+from ..signals.logits.targets import label_target, sparse_target
+from ..signals.relations.relations import Relation, relation_kl_sum, relation_rows
 from ..signals.sites import Site, tapped
-from ..signals.t5 import head_scale, shift_right
-from .batch import Batch
 from .objective import Objective
-from .teacher_signals import TeacherSignals
+from .reading.batch import Batch
+from .reading.teacher_signals import TeacherSignals
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..cache import Cache
+from ..cache.cache import Cache
 from ..errors import CacheMismatchError, ConfigurationError
-from ..signals.relations import Relation, relations_of
-from ..signals.site_codec import SiteCodec
+from ..signals.codes.site_codec import SiteCodec
+from ..signals.relations.relations import Relation, relations_of
 from ..signals.sites import Site
 
 OBJECTIVES: dict[str, tuple[str, ...]] = {

@@ -11,19 +11,19 @@ from dataclasses import asdict
 from functools import partial
 
 from ..errors import ConfigurationError, TrainingError
-from ..progress import Say, progress_bar, silent
-from ..stopping import Terminated, held_back
-from .batch import Batch
+from ..runtime.progress import Say, progress_bar, silent
+from ..runtime.stopping import Terminated, held_back
 from .config import TrainConfig
-from .dry_run import DryRun, describe, dry_run
-from .held_out import evaluate
-from .loader import Ahead, Share, steps
-from .metrics import last_held_out
-from .one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all
-from .processes import Processes, Stopped
-from .run import is_finished
-from .setup import Setup
-from .student_run import StudentRun
+from .dry_run.dry_run import DryRun, describe, dry_run
+from .reading.batch import Batch
+from .reading.loader import Ahead, Share, steps
+from .run.directory import is_finished
+from .run.metrics import last_held_out
+from .run.one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all
+from .run.processes import Processes, Stopped
+from .run.setup import Setup
+from .run.student_run import StudentRun
+from .run.validation import evaluate
 
 
 def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:

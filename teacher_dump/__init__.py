@@ -1,1 +1,1 @@
-"""Stage one: corpus, segments, denoising examples, teacher forward, encoded signals, storage."""
+"""Stage one: corpus, examples, teacher forward, calibration, shards."""

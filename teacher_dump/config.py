@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..signals.logits import LOGIT_KINDS
+from ..signals.logits.code import LOGIT_KINDS
 from ..storage.layout import MAXIMUM_SHARDS
 from ..storage.positions import parse_ranges
 from .teacher import DTYPES

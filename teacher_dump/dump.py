@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from ..cache import open_cache
-from ..progress import Say, progress_bar, silent
-from ..storage.claims import Claims
+from ..cache.cache import open_cache
+from ..runtime.claims import Claims
+from ..runtime.progress import Say, progress_bar, silent
 from ..storage.layout import shards_path
 from ..storage.markers import published
 from ..storage.positions import positions_text
+from ..storage.stores.place import place_of
+from .calibration.hints import calibration_lines, tail_lines
 from .config import DumpConfig
-from .hints import calibration_lines, tail_lines
 from .prepare import Prepared, Seconds, chosen, open_sources, prepare
-from .shard import ShardEncoder, Timings
-from .shard_loop import examples_in, make_shards
-from .space import require_space
+from .shards.encoder import ShardEncoder, Timings
+from .shards.loop import examples_in, make_shards
+from .shards.space import require_space
 from .worker import Worker
 
 PREPARATION = "preparation"
@@ -51,7 +52,7 @@ def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
     worker = Worker.from_environment()
     say = say if worker.leads else silent
     sources = open_sources(config, worker)
-    with Claims(config.cache) as claims:
+    with Claims(place_of(config.cache).local) as claims:
         claims.wait(PREPARATION, lambda: say(f"waiting for another worker to prepare {config.cache}"))
         prepared = prepare(config, sources)
         claims.release(PREPARATION)

@@ -10,18 +10,18 @@ from typing import Any
 
 import torch
 
-from ..cache import TOKENIZER_FOLDER
+from ..cache.cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
-from ..signals.logits import ENTROPY_STEP
+from ..signals.logits.code import ENTROPY_STEP
 from ..signals.sites import parse_sites
-from ..storage.discard import discard
 from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
-from ..storage.place import Where, place_of
+from ..storage.publishing.discard import discard
+from ..storage.stores.place import Where, place_of
 from .config import DumpConfig, option
-from .packing import EOS_BETWEEN_DOCUMENTS
-from .segments import SegmentStore
-from .span_corruption import lengths, require_sentinels
+from .examples.packing import EOS_BETWEEN_DOCUMENTS
+from .examples.segments import SegmentStore
+from .examples.span_corruption import lengths, require_sentinels
 from .teacher import Teacher
 
 NOT_COMPARED = ("environment", "derived")

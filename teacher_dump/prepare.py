@@ -7,19 +7,19 @@ from time import perf_counter
 from typing import Any
 
 from ..errors import CorpusError
-from ..pretrained import pin_revision, read_raw_config
+from ..models.pretrained import pin_revision, read_raw_config
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import ShardRange, calibration_path, parents, plan_path, shard_table
 from ..storage.positions import positions_in
-from ..storage.publish import remove_abandoned
-from .calibrate import calibrate
+from ..storage.publishing.publish import remove_abandoned
+from .calibration.calibrate import calibrate
 from .config import DumpConfig
-from .examples import ExampleSource
+from .corpus.mixture import Mixture, parse_mixture
+from .corpus.tokenizer import TextTokenizer
+from .examples.source import ExampleSource
 from .extents import ensure_extent, planned_totals
-from .mixture import Mixture, parse_mixture
 from .plan import ensure_plan, plan_body, require_free
 from .teacher import Teacher, load_teacher
-from .tokenizer import TextTokenizer
 from .worker import Worker
 
 

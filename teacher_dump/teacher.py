@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigurationError
-from ..pretrained import load_pretrained
-from ..signals.t5 import T5Facts, facts_of, restore_head_scale, shift_right
+from ..models.families.t5 import T5Facts, facts_of, restore_head_scale, shift_right
+from ..models.pretrained import load_pretrained
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -10,8 +10,8 @@ from typing import Self
 
 import torch
 
-from ..devices import choose_device
 from ..errors import ConfigurationError
+from ..runtime.devices import choose_device
 from ..storage.layout import ShardRange
 
 

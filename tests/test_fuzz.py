@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from miniend.errors import MiniEndError
-from miniend.recipes.verify import verify_cache
+from miniend.recipes.repair.verify import verify_cache
 from support.damage import copy_of, document_of, files_of, folder_of, folders_of, kind_of, read_everything, reseal
 from support.tiny_cache import build_tiny_cache
 

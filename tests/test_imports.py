@@ -10,21 +10,16 @@ import pytest
 import miniend
 
 ROOT = Path(miniend.__file__).parent
-LEAVES = {"errors", "progress", "devices", "optimiser_settings", "padding", "stopping"}
-SHARED = {"cache", "logit_columns", "pretrained", "signals", "storage", *LEAVES}
+GROUND = {"errors", "runtime"}
+SHARED = {"models", "signals", "storage", "cache", *GROUND}
 STAGES = {"teacher_dump", "student_train", "evaluation"}
 ALLOWED = {
     "errors": set(),
-    "progress": set(),
-    "devices": {"errors"},
-    "optimiser_settings": set(),
-    "padding": set(),
-    "stopping": set(),
-    "signals": LEAVES,
-    "storage": LEAVES - {"devices", "optimiser_settings", "padding"},
-    "logit_columns": {"signals", "storage", *LEAVES},
-    "cache": SHARED - {"pretrained"},
-    "pretrained": {"signals", *LEAVES},
+    "runtime": {"errors"},
+    "models": GROUND,
+    "signals": {"models", *GROUND},
+    "storage": GROUND,
+    "cache": SHARED,
     **dict.fromkeys(STAGES, SHARED),
     "recipes": SHARED | STAGES,
     "cli_options": STAGES,
@@ -48,12 +43,11 @@ FORBIDDEN_LIBRARIES = {
         "json",
     },
     "errors": {"torch", "transformers", "numpy", "zarr"},
-    "stopping": {"torch", "transformers", "numpy", "zarr"},
     "cli": {"numpy", "torch", "transformers", "zarr"},
     "cli_options": {"numpy", "torch", "transformers", "zarr"},
 }
 FILE_CALLS = {"open", "load", "save", "read_text", "write_text", "read_bytes", "write_bytes", "fromfile", "tofile"}
-FOLDERS = ("recipes", "signals", "storage", "evaluation", "student_train", "teacher_dump")
+FOLDERS = tuple(ALLOWED)
 
 
 def sources():
@@ -63,7 +57,7 @@ def sources():
 
 
 def room_of(path):
-    """`signals/basis.py` lies in signals, `cache.py` in cache."""
+    """`signals/codes/fit.py` is in signals, `errors.py` in errors."""
     return path.split("/")[0].removesuffix(".py")
 
 
@@ -122,31 +116,31 @@ def test_imports_point_one_way(path):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("signals/basis.py", "from ..storage.folder import PublishedFolder"),
-        ("signals/basis.py", "from .. import cache"),
-        ("signals/basis.py", "def f():\n    from ..cache import open_cache"),
-        ("signals/basis.py", "from pathlib import Path"),
-        ("signals/basis.py", "x = open('file')"),
-        ("signals/basis.py", "x = torch.load('file')"),
-        ("signals/basis.py", "import zarr.core"),
+        ("signals/sites.py", "from ..storage.folder import PublishedFolder"),
+        ("signals/sites.py", "from .. import cache"),
+        ("signals/sites.py", "def f():\n    from ..cache import open_cache"),
+        ("signals/sites.py", "from pathlib import Path"),
+        ("signals/sites.py", "x = open('file')"),
+        ("signals/sites.py", "x = torch.load('file')"),
+        ("signals/sites.py", "import zarr.core"),
         ("storage/folder.py", "import torch"),
         ("storage/folder.py", "from torch.nn import Module"),
         ("storage/folder.py", "from ..signals.sites import Site"),
-        ("storage/folder.py", "from ..devices import choose_device"),
-        ("cache.py", "from .teacher_dump.plan import ensure_plan"),
-        ("cache.py", "from . import teacher_dump"),
+        ("storage/folder.py", "from ..models.padding import pad_examples"),
+        ("cache/cache.py", "from ..teacher_dump.plan import ensure_plan"),
+        ("cache/cache.py", "from .. import teacher_dump"),
         ("teacher_dump/dump.py", "from ..student_train.train import train_student"),
         ("student_train/train.py", "if True:\n    from ..teacher_dump import dump"),
-        ("evaluation/evaluate.py", "from ..student_train.checkpoint import save_checkpoint"),
+        ("evaluation/evaluate.py", "from ..student_train.run.checkpoint import save_checkpoint"),
         ("student_train/train.py", "def f():\n    from ..evaluation.facts import gflops"),
         ("teacher_dump/dump.py", "from ..recipes.inspection import inspect_cache"),
-        ("recipes/demo.py", "from ..cli import app"),
-        ("recipes/demo.py", "from .. import cli"),
-        ("teacher_dump/dump.py", "import miniend.cache"),
-        ("teacher_dump/dump.py", "from miniend.cache import open_cache"),
-        ("errors.py", "from .progress import progress_bar"),
+        ("recipes/estimate.py", "from ..cli import app"),
+        ("recipes/estimate.py", "from .. import cli"),
+        ("teacher_dump/dump.py", "import miniend.cache.cache"),
+        ("teacher_dump/dump.py", "from miniend.cache.cache import open_cache"),
+        ("errors.py", "from .runtime.progress import progress_bar"),
         ("cli.py", "import torch"),
-        ("devices.py", "from . import __version__"),
+        ("runtime/devices.py", "from .. import __version__"),
     ],
 )
 def test_a_wrong_import_would_be_found(path, source):
@@ -157,10 +151,10 @@ def test_a_wrong_import_would_be_found(path, source):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("signals/basis.py", "from .sites import Site\nfrom ..errors import MiniEndError\nimport torch"),
-        ("recipes/demo.py", "from ..teacher_dump.dump import dump_teacher\nfrom . import inspection"),
+        ("signals/sites.py", "from .sites import Site\nfrom ..errors import MiniEndError\nimport torch"),
+        ("recipes/estimate.py", "from ..teacher_dump.dump import dump_teacher\nfrom . import inspection"),
         ("cli.py", "from . import __version__\nfrom .errors import MiniEndError"),
-        ("cache.py", "from .storage.folder import PublishedFolder\nfrom .signals.sites import find_site"),
+        ("cache/cache.py", "from ..storage.folder import PublishedFolder\nfrom ..signals.sites import find_site"),
         ("teacher_dump/dump.py", "from ..cache import read_codecs\nfrom . import plan"),
     ],
 )

@@ -6,10 +6,10 @@ import pytest
 
 import miniend
 from miniend.errors import CacheMismatchError, CacheUnfinishedError, ConfigurationError
-from miniend.recipes.inspection import inspect_cache
+from miniend.recipes.inspect.inspection import inspect_cache
 from miniend.storage.layout import plan_path
-from miniend.storage.objects import Bucket
-from miniend.storage.place import place_of
+from miniend.storage.stores.bucket import Bucket
+from miniend.storage.stores.place import place_of
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig

@@ -18,12 +18,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSeq2SeqLM
 
 import miniend
+from miniend.models.size import student_config
+from miniend.models.student import build_student
 from miniend.student_train.config import TrainConfig
-from miniend.student_train.loader import BatchSource, Columns, steps
-from miniend.student_train.size import student_config
-from miniend.student_train.student import build_student
+from miniend.student_train.reading.loader import BatchSource, Columns, steps
 from miniend.student_train.train import train_student
-from miniend.teacher_dump.span_corruption import example_rng
+from miniend.teacher_dump.examples.span_corruption import example_rng
 from support.tiny_cache import LOSSLESS, PAIRS, build_tiny_cache
 
 STEPS, BATCH, HEADS, SIZE = 50, 4, 8, "2L32H"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from miniend import cli
-from miniend.stopping import Terminated, held_back, stoppable
+from miniend.runtime.stopping import Terminated, held_back, stoppable
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from support.fork_server import SMALL, differences, whole_or_absent

@@ -15,7 +15,7 @@ import torch
 import transformers
 
 import miniend
-from miniend.recipes.inspection import inspect_cache
+from miniend.recipes.inspect.inspection import inspect_cache
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts

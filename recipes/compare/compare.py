@@ -8,30 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...cache import open_cache
-from ...devices import threads_kept
+from ...cache.cache import open_cache
 from ...errors import ConfigurationError
 from ...evaluation.records import Document, write_record
-from ...evaluation.tasks import find_task
-from ...progress import Say
-from ...storage.claims import Claims
-from ...storage.publish import write_durably
+from ...evaluation.tasks.known import find_task
+from ...runtime.claims import Claims
+from ...runtime.devices import threads_kept
+from ...runtime.durable import write_durably
+from ...runtime.progress import Say
 from ...teacher_dump.dump import dump_teacher
 from ...teacher_dump.worker import Worker
-from .blocks import as_html, as_markdown
-from .continuation import Continuation
-from .differences import require_scipy
-from .hard_labels import measure_hard_labels
-from .judging import Candidate, Judging
-from .pace import measured_pace
-from .places import Places
-from .plan import plan_lines, planned
-from .reading import read_comparison
-from .report import report_blocks, summary_lines
-from .results import Results, as_document, gather
-from .sameness import keep_settings, require_same_settings
-from .settings import MAIN, Comparison, Student
-from .training import SEARCH_SEED, Training
+from .file.paths import Places
+from .file.reading import read_comparison
+from .file.settings import MAIN, Comparison, Student
+from .report.blocks import as_html, as_markdown
+from .report.differences import require_scipy
+from .report.report import report_blocks, summary_lines
+from .report.results import Results, as_document, gather
+from .run.continuation import Continuation
+from .run.evaluation import Candidate, Judging
+from .run.hard_labels import measure_hard_labels
+from .run.plan import plan_lines, planned
+from .run.settings_guard import keep_settings, require_same_settings
+from .run.timing import measured_pace
+from .run.training import SEARCH_SEED, Training
 
 
 def compare(file: Path, output: Path, plan_only: bool, say: Say) -> None:
@@ -151,7 +151,7 @@ class _Run:
     def _pictures(self, results: Results) -> dict[str, Path]:
         """None, with a line that says so, where matplotlib is missing."""
         try:
-            from .figures import draw_all
+            from .report.figures import draw_all
         except ConfigurationError as error:
             self._say(f"no pictures: {error}")
             return {}

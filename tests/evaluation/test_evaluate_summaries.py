@@ -8,7 +8,7 @@ import pytest
 from miniend.errors import CheckpointError, ConfigurationError, CorpusError, RunMismatchError
 from miniend.evaluation import evaluate as module
 from miniend.evaluation.evaluate import evaluate
-from miniend.evaluation.protocol import Predictions
+from miniend.evaluation.protocols.protocol import Predictions
 from miniend.evaluation.report import describe
 
 

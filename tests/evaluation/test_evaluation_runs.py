@@ -8,11 +8,11 @@ import torch
 from miniend.errors import ConfigurationError, RunMismatchError, TrainingError
 from miniend.evaluation import evaluate as module
 from miniend.evaluation.evaluate import evaluate
-from miniend.evaluation.fine_tuning import FineTuning
-from miniend.evaluation.protocol import Predictions
+from miniend.evaluation.protocols.protocol import Predictions
 from miniend.evaluation.report import describe
-from miniend.evaluation.sources import load_task
-from miniend.evaluation.tasks import find_task
+from miniend.evaluation.tasks.known import find_task
+from miniend.evaluation.tasks.sources import load_task
+from miniend.evaluation.tuning.fine_tuning import FineTuning
 from support.tiny_t5 import build_tiny_t5
 
 
@@ -185,7 +185,7 @@ def test_tasks_of_several_runs_are_summed_up_together(config, fake, write_rows, 
 
 def test_all_tasks_give_the_glue_score(config, fake, write_rows, tmp_path):
     """And the table has a line for each of the eight, and for their mean."""
-    from miniend.evaluation.tasks import TASKS
+    from miniend.evaluation.tasks.known import TASKS
 
     names = ("sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")
     for name in names:

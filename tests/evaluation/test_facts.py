@@ -7,7 +7,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from miniend.evaluation import facts as module
 from miniend.evaluation.checkpoint import load_checkpoint
 from miniend.evaluation.facts import gflops, model_facts
-from miniend.signals.t5 import parameter_counts
+from miniend.models.families.t5 import parameter_counts
 
 T5_BASE = {"d_model": 768, "d_kv": 64, "num_heads": 12, "d_ff": 3072, "num_layers": 12}
 PAPER_STUDENT = {"d_model": 384, "d_kv": 32, "num_heads": 12, "d_ff": 1536, "num_layers": 6}

@@ -10,8 +10,8 @@ import pytest
 
 from miniend.errors import CacheDamagedError, CacheMismatchError, MiniEndError
 from miniend.storage import folder as folder_module
-from miniend.storage.columns import Column
-from miniend.storage.documents import seal
+from miniend.storage.columns.columns import Column
+from miniend.storage.documents.seal import seal
 from miniend.storage.folder import PublishedFolder, folder_exists, publish_folder
 
 DOCUMENT = "marker.json"

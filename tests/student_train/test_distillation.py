@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import miniend
-from miniend.signals.t5 import shift_right
-from miniend.student_train.batch import Batch
+from miniend.models.families.t5 import shift_right
+from miniend.models.student import build_student
 from miniend.student_train.distillation import Distillation
 from miniend.student_train.objective import build_objective
-from miniend.student_train.student import build_student
-from miniend.student_train.teacher_signals import TeacherSignals
+from miniend.student_train.reading.batch import Batch
+from miniend.student_train.reading.teacher_signals import TeacherSignals
 from support.batches import batch_of
 from support.setups import OBJECTIVES, set_up_named, sums_of
 

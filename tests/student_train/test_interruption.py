@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from miniend.errors import TrainingError
-from miniend.stopping import Terminated, stoppable
+from miniend.runtime.stopping import Terminated, stoppable
 from miniend.student_train import held_out, train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student

@@ -24,7 +24,7 @@ from miniend.errors import (
     RunMismatchError,
     TrainingError,
 )
-from miniend.signals.t5 import is_tied
+from miniend.models.families.t5 import is_tied
 from miniend.student_train import student_run, train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student

@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import torch
 
-from miniend.signals.logits import LogitIntegers
+from miniend.signals.logits.code import LogitIntegers
 
 
 def batch_of(source, numbers):

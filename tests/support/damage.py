@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from miniend import open_cache
-from miniend.signals.logits import LogitIntegers
-from miniend.storage.documents import seal
+from miniend.signals.logits.code import LogitIntegers
+from miniend.storage.documents.seal import seal
 from miniend.storage.folder import PublishedFolder
-from miniend.student_train.loader import BatchSource, Columns, in_order
+from miniend.student_train.reading.loader import BatchSource, Columns, in_order
 
 KINDS = {"plan": "plan", "calibration": "calibration", "extents": "extent", "segments": "marker", "shards": "marker"}
 

@@ -110,7 +110,7 @@ def differences(cache, unbroken):
 
 def _unreadable(cache):
     """Complaints of a student that reads all that is published; that it is unfinished, or not begun, is none."""
-    from miniend.cache import open_cache
+    from miniend.cache.cache import open_cache
     from miniend.errors import CacheMismatchError, CacheUnfinishedError
 
     try:
@@ -198,9 +198,9 @@ def _serve(settings):
     """Load what every dump needs, and then do as asked until standard input ends."""
     import miniend.teacher_dump.dump  # noqa: F401
     import support.faults  # noqa: F401
-    from miniend.devices import choose_device
+    from miniend.runtime.devices import choose_device
     from miniend.teacher_dump import prepare
-    from miniend.teacher_dump.tokenizer import TextTokenizer
+    from miniend.teacher_dump.corpus.tokenizer import TextTokenizer
     from support import tiny_t5  # noqa: F401  # one thread
 
     teacher = prepare.load_teacher(settings["teacher"], "float32", choose_device("cpu"))

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from miniend.storage.objects import open_bucket
+from miniend.storage.stores.bucket import open_bucket
 
 
 @contextmanager

@@ -4,9 +4,9 @@ import torch
 
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.objective import build_objective, required_codecs
-from miniend.student_train.processes import Processes
-from miniend.student_train.setup import open_feed, set_up
-from miniend.student_train.student_run import StudentRun
+from miniend.student_train.run.processes import Processes
+from miniend.student_train.run.setup import open_feed, set_up
+from miniend.student_train.run.student_run import StudentRun
 from miniend.student_train.train import train_step
 
 OBJECTIVES = {

@@ -22,12 +22,12 @@ from transformers import T5ForConditionalGeneration
 
 import miniend
 from miniend.errors import CacheMismatchError, ConfigurationError, CorpusError, TeacherError
-from miniend.recipes.inspection import inspect_cache
+from miniend.recipes.inspect.inspection import inspect_cache
 from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.corpus.plain_text import plain_text_encoder
 from miniend.teacher_dump.dump import dump_teacher
-from miniend.teacher_dump.examples import ExampleSource
-from miniend.teacher_dump.packing import held_out
-from miniend.teacher_dump.plain_text import plain_text_encoder
+from miniend.teacher_dump.examples.packing import held_out
+from miniend.teacher_dump.examples.source import ExampleSource
 from support.spans import restored
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer

@@ -14,9 +14,9 @@ import miniend
 from miniend.errors import CacheMismatchError, CheckpointError, ConfigurationError
 from miniend.teacher_dump import segments
 from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.corpus.mixture import parse_mixture
+from miniend.teacher_dump.corpus.plain_text import plain_text_encoder
 from miniend.teacher_dump.dump import dump_teacher
-from miniend.teacher_dump.mixture import parse_mixture
-from miniend.teacher_dump.plain_text import plain_text_encoder
 from support.corpus_files import write_jsonl, write_parquet
 from support.spans import restored
 from support.tiny_t5 import build_tiny_t5, tiny_texts

@@ -10,8 +10,8 @@ from transformers import T5ForConditionalGeneration, UMT5ForConditionalGeneratio
 
 import miniend
 from miniend.errors import CacheMismatchError, ConfigurationError
-from miniend.recipes.inspection import describe, inspect_cache
-from miniend.recipes.verify import verify_cache
+from miniend.recipes.inspect.inspection import describe, inspect_cache
+from miniend.recipes.repair.verify import verify_cache
 from miniend.storage.folder import PublishedFolder
 from miniend.student_train.objective import build_objective, required_codecs
 from support.damage import files_of

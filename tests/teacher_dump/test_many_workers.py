@@ -15,13 +15,13 @@ import torch
 
 import miniend
 from miniend.errors import CacheMismatchError, ConfigurationError
-from miniend.storage.claims import Claims
+from miniend.runtime.claims import Claims
 from miniend.storage.layout import ShardRange
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import PREPARATION, dump_teacher
 from miniend.teacher_dump.plan import default_threads
-from miniend.teacher_dump.shard import EncodedShard, Timings
-from miniend.teacher_dump.shard_loop import is_published, make_shards
+from miniend.teacher_dump.shards.encoder import EncodedShard, Timings
+from miniend.teacher_dump.shards.loop import is_published, make_shards
 from miniend.teacher_dump.worker import Worker
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer

@@ -7,8 +7,8 @@ import pytest
 
 import miniend
 from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.corpus.tokenizer import sentinel_ids, tokenizer_from_files
 from miniend.teacher_dump.dump import dump_teacher
-from miniend.teacher_dump.tokenizer import sentinel_ids, tokenizer_from_files
 from support.multilingual import PARAGRAPHS
 from support.spans import restored
 from support.tiny_t5 import build_tiny_t5

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from miniend.cli import app
 from miniend.errors import ConfigurationError, RunMismatchError
 from miniend.recipes.compare.compare import _Run, compare
-from miniend.recipes.compare.places import Places
-from miniend.recipes.compare.reading import read_comparison
-from miniend.storage.claims import Claims
+from miniend.recipes.compare.file.paths import Places
+from miniend.recipes.compare.file.reading import read_comparison
+from miniend.runtime.claims import Claims
 
 CHAIN = {
     "rows": {

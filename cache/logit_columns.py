@@ -1,0 +1,130 @@
+"""The logits of a shard as columns and back: what `signals` encodes, in the layouts that `storage` packs best.
+
+Both directions stand here, because the dump, an opened cache and the training loader must agree on them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+
+from ..errors import CacheDamagedError
+from ..signals.logits.code import LogitIntegers
+from ..storage.columns.columns import Column
+from ..storage.columns.lists import by_place, from_places, from_set_gaps, set_gaps, starts_of
+from ..storage.contents import LOGIT_COLUMNS, TAIL_LEVELS
+from ..storage.folder import PublishedFolder
+
+Integers = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLogits:
+    """The integers of a shard's target positions in memory; fields as in `LogitIntegers`, lists end to end."""
+
+    head_sizes: Integers
+    head_codes: Integers
+    head_levels: Integers
+    draw_sizes: Integers
+    draw_ranks: Integers
+    tail_entropies: Integers
+    tail_levels: Integers
+    head_starts: Integers
+    """int64 [positions + 1]: where each head begins"""
+    draw_starts: Integers
+
+    def positions(self, start: int, stop: int) -> LogitIntegers:
+        """Target positions start to stop of the shard, int32 on the CPU."""
+        return LogitIntegers(*(torch.from_numpy(part.astype(np.int32)) for part in self.integers(start, stop)))
+
+    def integers(self, start: int, stop: int) -> tuple[Integers, ...]:
+        """The same as stored, in the order of the fields of `LogitIntegers`."""
+        head = slice(int(self.head_starts[start]), int(self.head_starts[stop]))
+        draw = slice(int(self.draw_starts[start]), int(self.draw_starts[stop]))
+        return (
+            self.head_sizes[start:stop],
+            self.head_codes[head],
+            self.head_levels[head],
+            self.draw_sizes[start:stop],
+            self.draw_ranks[draw],
+            self.tail_entropies[start:stop],
+            self.tail_levels[:, start:stop],
+        )
+
+
+def logit_columns(kind: str, stored: LogitIntegers) -> dict[str, Column]:
+    """The columns of a shard's positions by name."""
+    found = {field.name: getattr(stored, field.name).cpu().numpy() for field in fields(stored)}
+    heads, draws = found["head_sizes"], found["draw_sizes"]
+    make: dict[str, Callable[[], Integers]] = {
+        "logits.head.sizes": lambda: heads,
+        "logits.head.codes": lambda: by_place(found["head_codes"], heads),
+        "logits.head.levels": lambda: by_place(found["head_levels"], heads),
+        "logits.draw.sizes": lambda: draws,
+        "logits.draw.gaps": lambda: set_gaps(found["draw_ranks"], draws),
+        "logits.tail_entropies": lambda: found["tail_entropies"],
+    }
+    columns = {name: Column(values=make[name](), axis=axis) for name, axis in LOGIT_COLUMNS[kind].items()}
+    tempered = {TAIL_LEVELS: Column(values=found["tail_levels"], axis="target")}
+    return columns | (tempered if len(found["tail_levels"]) else {})
+
+
+def read_logits(folder: PublishedFolder, kind: str, ids: int, tempered: bool = False) -> StoredLogits:
+    """The logits of a published shard whose ranks lie below `ids`; `tempered` if other temperatures than 1 are wanted.
+
+    Raises CacheDamagedError when its files are not the published ones, or hold lists that no distribution can have.
+    """
+    column = {name: folder.column(name) for name in LOGIT_COLUMNS[kind]}
+    nothing = np.zeros(folder.document["tokens"]["target"], np.int32)
+    heads = column.get("logits.head.sizes", nothing)
+    draws = column.get("logits.draw.sizes", nothing)
+    codes, levels, gaps = (
+        column.get(f"logits.{name}", nothing[:0]) for name in ("head.codes", "head.levels", "draw.gaps")
+    )
+    _check_sizes(folder, heads, len(codes), len(levels))
+    _check_sizes(folder, draws, len(gaps))
+    stored = StoredLogits(
+        head_sizes=heads,
+        head_codes=from_places(codes, heads),
+        head_levels=from_places(levels, heads),
+        draw_sizes=draws,
+        draw_ranks=from_set_gaps(gaps, draws),
+        tail_entropies=column.get("logits.tail_entropies", nothing),
+        tail_levels=folder.column(TAIL_LEVELS) if tempered else nothing[None, :][:0],
+        head_starts=starts_of(heads),
+        draw_starts=starts_of(draws),
+    )
+    _check_ranks(folder, _head_ranks(stored), ids)
+    _check_ranks(folder, stored.draw_ranks, ids)
+    return stored
+
+
+def _head_ranks(stored: StoredLogits) -> Integers:
+    """The ranks of all heads' entries, end to end, int64; of damaged integers they may lie anywhere.
+
+    In numpy, for loaders call this in threads: torch would start a team of OpenMP threads in each.
+    """
+    codes = stored.head_codes.astype(np.int64)
+    first = stored.head_levels != 0
+    first[stored.head_starts[:-1][stored.head_sizes > 0]] = True
+    group = np.maximum.accumulate(np.where(first, np.arange(len(codes)), 0))
+    total = codes.cumsum()
+    ranks: Integers = total - (total - codes)[group]
+    return ranks
+
+
+def _check_sizes(folder: PublishedFolder, sizes: Integers, *entries: int) -> None:
+    total = int(sizes.sum(dtype=np.int64))
+    if (sizes.size and int(sizes.min()) < 0) or any(total != count for count in entries):
+        _damaged(folder, f"the sizes of its lists should be those of {entries[0]:,} entries, they add up to {total:,}")
+
+
+def _check_ranks(folder: PublishedFolder, ranks: Integers, ids: int) -> None:
+    if ranks.size and not (int(ranks.min()) >= 0 and int(ranks.max()) < ids):
+        _damaged(folder, f"the ranks of its ids should lie between 0 and {ids - 1:,}")
+
+
+def _damaged(folder: PublishedFolder, what: str) -> NoReturn:
+    raise CacheDamagedError(f"the logits of {folder.path} are damaged: {what}. Restore the folder, or dump it again")

@@ -1,0 +1,1 @@
+"""Ways to put a task to a model."""

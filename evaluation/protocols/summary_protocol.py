@@ -1,0 +1,46 @@
+"""Summarisation as the T5 paper does it (Raffel et al., JMLR 2020): a prefix, and a search of four beams.
+
+The prefix is that of the T5 code (`preprocessors.summarize`); beams and length penalty are those of the paper's section 3.7.
+transformers divides by length^0.6, where T5's own code divides by ((5 + length) / 6)^0.6.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from ..checkpoint import Checkpoint
+from ..tasks.examples import SummaryExample
+from ..tuning.generation import GeneratingProtocol
+from .protocol import Feature, Predictions
+
+PREFIX = "summarize: "
+SEARCH = {"num_beams": 4, "length_penalty": 0.6, "early_stopping": True}
+
+
+class SummaryProtocol(GeneratingProtocol[SummaryExample, str]):
+    """Text in, summary out."""
+
+    learning_rates: ClassVar[tuple[float, ...]] = (1e-4, 3e-4, 1e-3)
+
+    def __init__(self, checkpoint: Checkpoint, max_length: int, max_summary_length: int) -> None:
+        self._checkpoint, self._max_length, self._max_summary_length = checkpoint, max_length, max_summary_length
+        self.settings = {"max_length": max_length, "max_summary_length": max_summary_length}
+
+    def features(self, examples: Sequence[SummaryExample], targets: bool) -> list[Feature]:
+        """`input_ids` of prefix, text and EOS; `labels` of the first reference and EOS; both cut at the end where too long."""
+        texts = self._encode([PREFIX + example.text for example in examples], self._max_length)
+        features: list[Feature] = [{"input_ids": ids} for ids in texts]
+        if targets:
+            summaries = self._encode([example.references[0] for example in examples], self._max_summary_length)
+            for feature, ids in zip(features, summaries, strict=True):
+                feature["labels"] = ids
+        return features
+
+    def predict(self, trainer: Any, examples: Sequence[SummaryExample]) -> Predictions[str]:
+        """The best of four beams, no longer than a summary may be."""
+        features = self.features(examples, targets=False)
+        return Predictions(self.generate(trainer, features, max_new_tokens=self._max_summary_length, **SEARCH), 0)
+
+    def _encode(self, texts: list[str], length: int) -> list[list[int]]:
+        """Ids and EOS. Line breaks are spaces, as in T5's own vocabulary, whatever the tokenizer makes of them."""
+        eos = self._checkpoint.tokenizer.eos_token_id
+        return [[*ids, eos] for ids in self._checkpoint.encode([" ".join(text.split()) for text in texts], length - 1)]

@@ -1,0 +1,79 @@
+"""Scores of predicted labels, in per cent, by scikit-learn and scipy; the spread of any score over seeds.
+
+F1 is that of the positive class, Matthews and the correlations are times 100, as tables of GLUE print them.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from ...errors import ConfigurationError
+
+
+def score(metric: str, labels: Sequence[float], predictions: Sequence[float]) -> float:
+    """One metric of predictions against labels, classes by number or similarities, in per cent.
+
+    Where it is not defined, because all labels or predictions are equal (correlations) or nothing is called positive (F1), it is
+    0, as in the T5 code. Raises ConfigurationError where scikit-learn and scipy are not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about constant input, which is answered below
+            value = METRICS[metric](np.asarray(labels, float), np.asarray(predictions, float))
+    except ImportError as error:
+        raise ConfigurationError(f"scores need scikit-learn and scipy: pip install 'miniend[eval]' ({error})") from None
+    return 100.0 * value if math.isfinite(value) else 0.0
+
+
+def _accuracy(labels: Any, predictions: Any) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(labels.astype(int), predictions.astype(int)))
+
+
+def _f1(labels: Any, predictions: Any) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels.astype(int), predictions.astype(int), zero_division=0))
+
+
+def _matthews(labels: Any, predictions: Any) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(labels.astype(int), predictions.astype(int)))
+
+
+def _pearson(labels: Any, predictions: Any) -> float:
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, labels, predictions)
+
+
+def _spearman(labels: Any, predictions: Any) -> float:
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, labels, predictions)
+
+
+def _correlation(function: Callable[..., Any], labels: Any, predictions: Any) -> float:
+    if len(labels) < 2:
+        return float("nan")
+    return float(function(labels, predictions)[0])
+
+
+METRICS: dict[str, Callable[[Any, Any], float]] = {
+    "accuracy": _accuracy,
+    "f1": _f1,
+    "matthews": _matthews,
+    "pearson": _pearson,
+    "spearman": _spearman,
+}
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (None of a single value) and the values of a score over seeds."""
+    return {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else None, "values": list(values)}

@@ -1,0 +1,18 @@
+"""Every task by name."""
+
+from typing import Any
+
+from ...errors import ConfigurationError
+from .glue import GLUE_TASKS
+from .summaries import SUMMARY_TASKS
+from .task import Task
+
+TASKS: dict[str, Task[Any, Any]] = {task.name: task for task in (*GLUE_TASKS, *SUMMARY_TASKS)}
+
+
+def find_task(name: str) -> Task[Any, Any]:
+    """The task that `glue/sst2` names. Raises ConfigurationError for any other name, with those that there are."""
+    known = {task.prefix + task.name: task for task in TASKS.values()}
+    if name not in known:
+        raise ConfigurationError(f"unknown task {name!r}; expected one of {', '.join(known)}")
+    return known[name]

@@ -1,0 +1,100 @@
+"""Where a task's data comes from: `datasets` by name, a folder of files in a usual layout, or one file."""
+
+import sys
+from pathlib import Path
+
+from ...errors import CorpusError
+from ...runtime.progress import Say
+from .examples import ExampleT, TaskData, split_off
+from .tables import READERS, read_table
+from .task import AnswerT, Task
+
+
+def load_task(task: Task[ExampleT, AnswerT], data: Path | None, say: Say) -> TaskData[ExampleT]:
+    """The training and development examples of a task.
+
+    Without `data` from the hub, through `datasets`. A folder holds `train` and `dev` or `validation` (MNLI: `dev_matched` and
+    `dev_mismatched`, or `validation_...`; summaries: `val` too) as .tsv, .csv or .jsonl, itself or in a folder named after the
+    task. Of one file, a tenth is held out as development set. Raises CorpusError for what is missing, empty or not of the task.
+    """
+    if data is None:
+        return _from_hub(task, say)
+    if data.is_file():
+        return _from_file(task, data, say)
+    if not data.is_dir():
+        raise CorpusError(f"there is no {data}; --data takes a folder or a file with the data of {task.name}")
+    folder = _task_folder(task, data)
+    development = {name: _read(task, _find(folder, names), say) for name, names in task.development.items()}
+    return TaskData(_read(task, _find(folder, ("train",)), say), development)
+
+
+def _from_file(task: Task[ExampleT, AnswerT], path: Path, say: Say) -> TaskData[ExampleT]:
+    if path.suffix not in READERS:
+        raise CorpusError(f"{path}: expected a file of {', '.join(READERS)}")
+    train, held_out = split_off(_read(task, path, say))
+    say(f"{path} is one file: {len(held_out)} of its examples are the development set, {len(train)} are trained on")
+    return TaskData(train, dict.fromkeys(task.development, held_out))
+
+
+def _task_folder(task: Task[ExampleT, AnswerT], data: Path) -> Path:
+    """`data` itself where it holds a training file, else the folder in it that is named after the task."""
+    if _candidates(data, ("train",)):
+        return data
+    names = {task.name, task.folder.lower()}
+    for folder in sorted(data.iterdir()):
+        if folder.is_dir() and folder.name.lower() in names:
+            return folder
+    raise CorpusError(
+        f"{data} holds neither train{_any_suffix()} nor a folder {task.folder} or {task.name}; found {_listing(data)}"
+    )
+
+
+def _candidates(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    paths = [folder / (name + suffix) for name in names for suffix in READERS]
+    return [path for path in paths if path.is_file()]
+
+
+def _find(folder: Path, names: tuple[str, ...]) -> Path:
+    found = _candidates(folder, names)
+    if not found:
+        raise CorpusError(f"{folder} holds no {' or '.join(names)}{_any_suffix()}; found {_listing(folder)}")
+    if len(found) > 1:
+        raise CorpusError(f"{folder} holds {' and '.join(path.name for path in found)}: remove all but one")
+    return found[0]
+
+
+def _any_suffix() -> str:
+    return f"({'|'.join(READERS)})"
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "nothing"
+
+
+def _read(task: Task[ExampleT, AnswerT], path: Path, say: Say) -> list[ExampleT]:
+    return task.examples(read_table(path, task.headerless, say), str(path), say)
+
+
+def _from_hub(task: Task[ExampleT, AnswerT], say: Say) -> TaskData[ExampleT]:
+    from datasets import disable_progress_bars, load_dataset
+
+    title = ", ".join(task.hub)
+    if not task.hub:
+        raise CorpusError(f"{task.prefix}{task.name} stands for no data set of the hub; give --data a file or a folder")
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    try:
+        splits = load_dataset(*task.hub)
+    except Exception as error:  # datasets raises what its many layers raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CorpusError(
+            f"{title} cannot be loaded from the hub: {reason}; give --data a folder with the task's files"
+        ) from error
+
+    def examples(name: str) -> list[ExampleT]:
+        if name not in splits:
+            raise CorpusError(f"{title} has no split {name}; found {', '.join(splits)}")
+        return task.examples(list(splits[name]), f"{title}, {name}", say)
+
+    return TaskData(examples("train"), {name: examples(names[0]) for name, names in task.development.items()})

@@ -1,0 +1,92 @@
+"""Summarisation: the data sets that are known by name, any other pairs of text and summary, and how their rows are read.
+
+CNN/DailyMail (Hermann et al., 2015; See et al., 2017), XSum (Narayan et al., 2018), SciTLDR (Cachola et al., 2020).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ...errors import CorpusError
+from ...runtime.progress import Say
+from ..scores.rouge import ROUGE_METRICS, rouge, rouge_scorer
+from .examples import SummaryExample
+from .tables import Row
+from .task import Task
+
+EMPTY_SHARE = 0.01
+"""Data sets from the web have some empty texts; they are passed over and counted. More than this share is no accident."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SummaryTask(Task[SummaryExample, str]):
+    """One data set of texts and their summaries."""
+
+    prefix: ClassVar[str] = "summarize/"
+    held_out_most: ClassVar[int] = 100  # beams are slow
+
+    pairs: tuple[tuple[str, str], ...]
+    """The columns of text and summary; the first pair that is there is read."""
+    metrics: tuple[str, ...] = ROUGE_METRICS
+
+    def examples(self, rows: Sequence[Row], where: str, say: Say) -> list[SummaryExample]:
+        """Examples whose text and summary are not blank; of a list, sentences are joined, and summaries are all references.
+
+        Raises CorpusError for no rows, for columns that are missing or hold no text, and where more than 1 % are blank.
+        """
+        if not rows:
+            raise CorpusError(f"{where} holds no examples")
+        source, target = self._columns(rows[0], where)
+        examples = []
+        for number, row in enumerate(rows, start=1):
+            place = f"{where}, example {number}"
+            text = " ".join(_texts(row, source, place))
+            references = tuple(reference for reference in _texts(row, target, place) if reference.strip())
+            if text.strip() and references:
+                examples.append(SummaryExample(text, references))
+        self._count_blank(len(rows) - len(examples), len(rows), f"{source} or {target}", where, say)
+        return examples
+
+    def scores(self, examples: Sequence[SummaryExample], answers: Sequence[str]) -> dict[str, float]:
+        """ROUGE against the references."""
+        return rouge([example.references for example in examples], answers)
+
+    def require_libraries(self) -> None:
+        """rouge-score."""
+        rouge_scorer()
+
+    def _columns(self, row: Row, where: str) -> tuple[str, str]:
+        for pair in self.pairs:
+            if set(pair) <= set(row):
+                return pair
+        wanted = ", or ".join(" and ".join(pair) for pair in self.pairs)
+        raise CorpusError(f"{where} lacks the columns that task {self.name} needs: {wanted}; found {', '.join(row)}")
+
+    def _count_blank(self, blank: int, count: int, columns: str, where: str, say: Say) -> None:
+        if blank > EMPTY_SHARE * count:
+            raise CorpusError(f"{where}: {blank} of {count} examples have an empty {columns}; remove or mend them")
+        if blank:
+            say(f"{where}: {blank} of {count} examples have an empty {columns} and are passed over")
+
+
+def _texts(row: Row, column: str, place: str) -> list[str]:
+    """A text alone, or several of a list."""
+    value: Any = row.get(column)
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise CorpusError(f"{place}: {column} should be a text or a list of texts, found {value!r}")
+    return texts
+
+
+def _task(name: str, hub: tuple[str, ...], *pairs: tuple[str, str]) -> SummaryTask:
+    development = {name: ("validation", "dev", "val")}
+    return SummaryTask(name=name, development=development, folder=name, hub=hub, pairs=pairs)
+
+
+_CNN_DAILYMAIL, _XSUM, _SCITLDR = ("article", "highlights"), ("document", "summary"), ("source", "target")
+SUMMARY_TASKS = (
+    _task("cnn_dailymail", ("abisee/cnn_dailymail", "3.0.0"), _CNN_DAILYMAIL),
+    _task("xsum", ("EdinburghNLP/xsum",), _XSUM),
+    _task("scitldr", ("allenai/scitldr", "Abstract"), _SCITLDR),
+    _task("pairs", (), _SCITLDR, _XSUM, _CNN_DAILYMAIL, ("text", "summary")),
+)

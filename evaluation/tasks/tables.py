@@ -1,0 +1,88 @@
+"""Rows of a table on disk, as task data is handed round: .tsv without quoting, as GLUE's own files, .csv and .jsonl."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import CorpusError
+from ...runtime.progress import Say
+
+Row = dict[str, Any]
+MALFORMED_SHARE = 0.01
+"""GLUE's QQP has some lines with too few fields; they are passed over and counted. More than this share is no accident."""
+
+LONGEST_FIELD = 2**31 - 1
+"""Characters; csv would refuse a document of more than 131,072."""
+
+
+def read_table(path: Path, headerless: Sequence[str], say: Say) -> list[Row]:
+    """The rows of a file by column name.
+
+    `headerless` names the columns of a .tsv whose first line is a row already, which is told by its fields being as many and
+    none of them one of these names. Raises CorpusError for a file that is missing, empty or cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = READERS[path.suffix](path, stream, headerless, say)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{path} cannot be read: {error}") from error
+    if not rows:
+        raise CorpusError(
+            f"{path} holds no rows; expected a header line and examples below it, or a JSON object per line"
+        )
+    return rows
+
+
+def _read_tsv(path: Path, lines: Iterable[str], headerless: Sequence[str], say: Say) -> list[Row]:
+    """Every line is a row and every tab ends a field, whatever quotes stand in it."""
+    fields = [line.rstrip("\r\n").split("\t") for line in lines]
+    fields = [row for row in fields if row != [""]]
+    if fields and headerless and len(fields[0]) == len(headerless) and not set(fields[0]) & set(headerless):
+        fields.insert(0, list(headerless))
+    return _named(path, fields, say)
+
+
+def _read_csv(path: Path, lines: Iterable[str], _headerless: Sequence[str], say: Say) -> list[Row]:
+    csv.field_size_limit(LONGEST_FIELD)
+    return _named(path, [row for row in csv.reader(lines) if row], say)
+
+
+def _named(path: Path, fields: list[list[str]], say: Say) -> list[Row]:
+    """Rows below a header; those with another number of fields are passed over, and refused where they are many."""
+    if not fields:
+        return []
+    header, body = fields[0], fields[1:]
+    whole = [row for row in body if len(row) == len(header)]
+    malformed = len(body) - len(whole)
+    if malformed > MALFORMED_SHARE * len(body):
+        raise CorpusError(
+            f"{path}: {malformed} of {len(body)} rows have another number of fields than the header, which has {len(header)}; "
+            "expected one example a line"
+        )
+    if malformed:
+        say(f"{path}: {malformed} of {len(body)} rows lack fields and are passed over")
+    return [dict(zip(header, row, strict=True)) for row in whole]
+
+
+def _read_jsonl(path: Path, lines: Iterable[str], _headerless: Sequence[str], _say: Say) -> list[Row]:
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise CorpusError(f"{path}, line {number} is no JSON ({error}); expected an object per line") from error
+        if not isinstance(row, dict):
+            raise CorpusError(f"{path}, line {number} holds a {type(row).__name__}; expected a JSON object per line")
+        rows.append(row)
+    return rows
+
+
+READERS: dict[str, Callable[[Path, Iterable[str], Sequence[str], Say], list[Row]]] = {
+    ".tsv": _read_tsv,
+    ".csv": _read_csv,
+    ".jsonl": _read_jsonl,
+}

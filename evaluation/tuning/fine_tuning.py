@@ -1,0 +1,155 @@
+"""Fine-tuning of one model on one task with one seed, by transformers' Trainer.
+
+AdamW, weight decay 0.01, clipping at 5, a tenth of the steps warm-up and then linear decay: the settings of the MiniEnD authors'
+sibling projects (StarK, MiniDisc). The last weights are taken: no epoch is chosen, on the development set least of all.
+
+Adafactor, with which T5 itself is fine-tuned, scales steps by each matrix's RMS. T5's
+embeddings begin at RMS 1, so that AdamW at its usual rates hardly moves them in the few steps of a small task, which matters for
+a student that was trained little.
+"""
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...errors import TrainingError
+from ...models.optimizer_settings import OPTIMISERS, Kind
+from ...runtime.progress import progress_bar, quiet_transformers
+from ..protocols.protocol import Predictions, TaskProtocol
+from ..tasks.examples import ExampleT
+from ..tasks.task import AnswerT
+from .batch_order import by_length
+
+WEIGHT_DECAY, CLIP, WARMUP_SHARE = 0.01, 5.0, 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FineTuning:
+    """What decides a fine-tuning beside model and data."""
+
+    optimizer: str
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    seed: int
+    bf16: bool
+    device: torch.device
+
+    def arguments(self, folder: str, examples: int) -> Any:
+        """Trainer's own settings, for one pass over so many examples in their order; it writes nothing and logs nothing."""
+        from transformers import Seq2SeqTrainingArguments
+
+        on_cpu = self.device.type == "cpu"
+        steps = math.ceil(examples / self.batch_size)
+        arguments = Seq2SeqTrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=self.batch_size,
+            per_device_eval_batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            num_train_epochs=1,
+            train_sampling_strategy="sequential",
+            warmup_steps=round(WARMUP_SHARE * steps),
+            lr_scheduler_type="linear",
+            weight_decay=WEIGHT_DECAY,
+            max_grad_norm=CLIP,
+            seed=self.seed,
+            bf16=self.bf16,
+            use_cpu=on_cpu,
+            dataloader_pin_memory=not on_cpu,
+            logging_nan_inf_filter=False,
+            logging_strategy="no",
+            save_strategy="no",
+            eval_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+        )
+        if arguments.n_gpu > 1:
+            arguments._n_gpu = (
+                1  # else Trainer spreads a batch over all of them, and the batch size grows with their number
+            )
+        return arguments
+
+    def optimiser(self) -> tuple[Kind, dict[str, Any]]:
+        """The optimiser's class and its own settings, as Trainer takes them."""
+        kind, options = OPTIMISERS[self.optimizer]
+        return kind, {"lr": self.learning_rate, **options}
+
+
+def fine_tune_and_predict(
+    protocol: TaskProtocol[ExampleT, AnswerT],
+    train: Sequence[ExampleT],
+    development: Mapping[str, Sequence[ExampleT]],
+    settings: FineTuning,
+    title: str,
+) -> dict[str, Predictions[AnswerT]]:
+    """Fine-tune a fresh model and predict every development set, by name; the model is dropped.
+
+    Raises TrainingError where the loss is not finite.
+    """
+    from transformers import PrinterCallback
+
+    features = protocol.features(train, targets=True)
+    lengths = [len(feature["input_ids"]) for feature in features]
+    visits = [features[i] for i in by_length(lengths, settings.epochs, settings.batch_size, settings.seed)]
+    with tempfile.TemporaryDirectory() as folder, quiet_transformers(), _accelerate_forgets():
+        arguments = settings.arguments(folder, len(visits))
+        trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
+        trainer.optimizer_cls_and_kwargs = settings.optimiser()  # which Seq2SeqTrainer takes from no argument
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_bar_callback(title))
+        loss = trainer.train().training_loss
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"{title}: the loss is not finite at learning rate {settings.learning_rate:g}; give a lower --learning-rate"
+            )
+        return {name: protocol.predict(trainer, examples) for name, examples in development.items()}
+
+
+@contextmanager
+def _accelerate_forgets() -> Iterator[None]:
+    """accelerate has one state per process, in which Trainer's precision would be imposed on all that comes after."""
+    from accelerate.state import AcceleratorState
+
+    try:
+        yield
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _bar_callback(title: str) -> Any:
+    """A callback that shows steps and predictions as the house's bar, and nothing where there is no terminal."""
+    from transformers import TrainerCallback
+
+    class Bar(TrainerCallback):  # type: ignore[misc, unused-ignore]
+        bar: Any = None
+
+        def on_train_begin(self, _arguments: Any, state: Any, _control: Any, **_others: Any) -> None:
+            self.bar = progress_bar(title, state.max_steps, "step")
+
+        def on_step_end(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
+            self.bar.update(1)
+
+        def on_train_end(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
+            self._close()
+
+        def on_prediction_step(
+            self, _arguments: Any, _state: Any, _control: Any, eval_dataloader: Any, **_others: Any
+        ) -> None:
+            if self.bar is None:
+                self.bar = progress_bar(f"{title}, predictions", len(eval_dataloader), "batch")
+            self.bar.update(1)
+
+        def on_predict(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
+            self._close()
+
+        def _close(self) -> None:
+            self.bar.close()
+            self.bar = None
+
+    return Bar()

@@ -1,0 +1,85 @@
+"""Loading a checkpoint of the T5 family, as teacher or as start of a student: complete, or refused in one line."""
+
+import contextlib
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError, ConfigurationError
+from ..runtime.progress import quiet_transformers
+from .families.t5 import ARCHITECTURES, model_type_of
+
+
+def pin_revision(name: str, revision: str | None) -> str | None:
+    """The commit that a hub checkpoint's revision (its newest, unless given) stands for; None for a local folder.
+
+    The hub is asked, then its local cache; where neither knows, the revision comes back as it is. Everything of one
+    checkpoint is loaded at what this returns. Raises ConfigurationError for a revision of a local folder.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if Path(name).exists():
+        if revision is not None:
+            raise ConfigurationError(
+                f"a local folder has no revisions: {name} was asked for at {revision!r}; leave --teacher-revision out"
+            )
+        return None
+    with contextlib.suppress(Exception):
+        return HfApi().model_info(name, revision=revision, timeout=30).sha
+    with contextlib.suppress(Exception):
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+        return Path(cached).parent.name if isinstance(cached, str) else revision
+    return revision
+
+
+def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, Any]:
+    """The config.json of a local folder or a hub checkpoint, as written by its author.
+
+    Raises CheckpointError when there is none, or when it does not describe a T5-family encoder-decoder.
+    """
+    from transformers import PretrainedConfig
+
+    try:
+        raw, _ = PretrainedConfig.get_config_dict(str(name), revision=revision or "main")
+    except (OSError, ValueError) as error:
+        where = f"{name} at {revision}" if revision else name
+        raise CheckpointError(f"{where}: no config.json could be read ({_first_line(error)})") from error
+    if not raw:
+        raise CheckpointError(
+            f"{name}: there is no config.json; expected a folder or hub name of a T5-family checkpoint"
+        )
+    model_type_of(raw)
+    return dict(raw)
+
+
+def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None = None) -> tuple[Any, dict[str, Any]]:
+    """The model with its language-model head, on the CPU, and its raw config.json; of a hub checkpoint at a revision.
+
+    Raises CheckpointError for anything that is not of the family, cannot be read, or lacks weights that the model needs,
+    which transformers would fill with random ones.
+    """
+    import transformers
+    from safetensors import SafetensorError
+
+    raw = read_raw_config(name, revision)
+    model_class = getattr(transformers, ARCHITECTURES[model_type_of(raw)])
+    try:
+        with quiet_transformers():
+            model, report = model_class.from_pretrained(
+                str(name), revision=revision or "main", dtype=dtype, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
+        raise CheckpointError(f"{name} cannot be loaded: {_first_line(error)}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"{name} lacks {len(missing)} of its weights ({', '.join(missing[:3])}, ...), which would be random: "
+            "use a complete checkpoint"
+        )
+    return model, raw
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""The YAML file of a comparison: read, completed by its preset, and checked."""

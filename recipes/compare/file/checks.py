@@ -1,0 +1,86 @@
+"""Whether a comparison can work: every configuration is built once, so that a mistake ends the command now, not after hours."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ....errors import ConfigurationError
+from ....models.size import parse_size
+from ....student_train.objective import Objective, build_objective
+from .paths import Places
+from .settings import Comparison, Student
+
+
+def check(comparison: Comparison) -> None:
+    """Raise ConfigurationError for what cannot work, with its place in the file."""
+    for key, there in (("rows", comparison.students), ("tasks", comparison.tasks)):
+        if not there:
+            raise ConfigurationError(f"{key}: there is none left; name at least one")
+    if comparison.seeds < 1:
+        raise ConfigurationError(f"seeds should be at least 1, not {comparison.seeds}")
+    _require_folders_of_their_own(comparison.everyone)
+    for name in comparison.caches:
+        _require_chain_ends(comparison, name)
+        if comparison.dump(name, comparison.teacher, Path(name)).validation_examples < 1:
+            raise ConfigurationError(
+                "dump: validation_examples should be at least 1: learning rates are chosen by them"
+            )
+    for student in comparison.everyone:
+        _check_student(comparison, student)
+    if comparison.continuation:
+        comparison.continued(Path("cache"), Path("output"), 0, size=comparison.students[0].size)
+    for task in comparison.tasks:
+        comparison.evaluate(task, comparison.teacher, Path(task))
+
+
+def _require_folders_of_their_own(students: Sequence[Student]) -> None:
+    places = Places(Path())
+    seen: dict[Path, Student] = {}
+    for student in students:
+        folder = places.student(student, 1e-3, 0)
+        if folder in seen:
+            raise ConfigurationError(
+                f"{seen[folder].label} and {student.label} have the same name, {folder.name}; give one of them another"
+            )
+        seen[folder] = student
+
+
+def _check_student(comparison: Comparison, student: Student) -> None:
+    if student.cache not in comparison.caches:
+        known = ", ".join(comparison.caches)
+        raise ConfigurationError(f"{student.name}: there is no cache {student.cache}; expected one of {known}")
+    try:
+        if not Path(student.size).exists():
+            parse_size(student.size)
+        objective = _objective(comparison, student)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{student.name}: {error}") from None
+    teacher = comparison.caches[student.cache].teacher
+    if (
+        teacher
+        and "logits" in objective.weights
+        and not _objective(comparison, comparison.assistants[teacher]).needs_head
+    ):
+        raise ConfigurationError(
+            f"{student.name} learns the logits of {teacher}, whose own objective does not train its head; give it one that does"
+        )
+
+
+def _objective(comparison: Comparison, student: Student) -> Objective:
+    config = comparison.train(student, Path("cache"), Path("output"), student.learning_rates[0], 0)
+    return build_objective(config.objective, config.logits, config.cross_relation, config.weight, config.temperature)
+
+
+def _require_chain_ends(comparison: Comparison, name: str) -> None:
+    """From a cache over its assistant to that one's cache and so on, the chain should end at the teacher."""
+    seen = [name]
+    while (teacher := comparison.caches[seen[-1]].teacher) is not None:
+        if teacher not in comparison.assistants:
+            known = ", ".join(comparison.assistants) or "none"
+            raise ConfigurationError(f"caches, {seen[-1]}: no assistant is named {teacher}; there are {known}")
+        following = comparison.assistants[teacher].cache
+        if following not in comparison.caches:
+            known = ", ".join(comparison.caches)
+            raise ConfigurationError(f"assistants, {teacher}: there is no cache {following}; expected one of {known}")
+        if following in seen:
+            raise ConfigurationError(f"caches, {name}: its teachers never come to an end: {' <- '.join(seen)}")
+        seen.append(following)

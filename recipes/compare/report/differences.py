@@ -1,0 +1,50 @@
+"""Paired differences between rows, with what can be said of them from so few seeds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from ....errors import ConfigurationError
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The mean of a - b over seeds of distillation that both rows have."""
+
+    mean: float
+    margin: float | None
+    """Half the width of the 95 % interval; None from fewer than two seeds."""
+    seeds: int
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether 0 lies outside of the interval."""
+        return self.margin is not None and abs(self.mean) > self.margin
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """Of two rows whose i-th values come from the same seed; Student's t interval of the mean of the differences.
+
+    Seeds of fine-tuning are averaged before: they share a student, so they are no further draws of the distillation.
+    Raises ValueError for rows of different lengths or without any value.
+    """
+    if len(a) != len(b) or not a:
+        raise ValueError(f"{len(a)} values cannot be paired with {len(b)}")
+    found = [one - other for one, other in zip(a, b, strict=True)]
+    if len(found) < 2:
+        return Difference(found[0], None, 1)
+    quantile = float(require_scipy().t.ppf(0.5 + CONFIDENCE / 2, len(found) - 1))
+    return Difference(fmean(found), quantile * stdev(found) / math.sqrt(len(found)), len(found))
+
+
+def require_scipy() -> Any:
+    """scipy.stats. Raises ConfigurationError where it is not installed, before hours of training."""
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise ConfigurationError(f"intervals need scipy: pip install 'miniend[eval]' ({error})") from None
+    return stats

@@ -1,0 +1,47 @@
+"""The first paragraph of a report: what is compared, and what the rows have in common."""
+
+from collections.abc import Sequence
+
+from ..file.settings import MAIN, Comparison, Options, Student
+
+ROW = ("objective", "logits")
+"""Options that a row's name stands for."""
+
+
+def what_is_compared(comparison: Comparison) -> str:
+    """Teacher, rows and what they were trained with, in common and each by itself, and what they were judged on."""
+    rows = {student.name: student for student in comparison.students}
+    common = _common([student.options for student in rows.values()])
+    own = {name: _own(student, common) for name, student in rows.items()}
+    differing = "".join(f"; {name} with {_listed(options)}" for name, options in own.items() if options)
+    unequal = any(name in options for options in own.values() for name in ("steps", "batch_size"))
+    return (
+        f"Teacher {comparison.teacher}. Rows {', '.join(rows)}; sizes {', '.join(comparison.sizes)}; {comparison.seeds} seeds of "
+        f"distillation; trained with {_listed(common)}{differing}. Judged on {', '.join(comparison.tasks)}. Every row has the "
+        f"same {'seeds' if unequal else 'steps, examples and seeds'}; its learning rate is {_rate(comparison)}."
+    )
+
+
+def _rate(comparison: Comparison) -> str:
+    tried = {student.learning_rates for student in comparison.students}
+    if any(len(rates) > 1 for rates in tried):
+        those = "" if len(tried) == 1 else " of those that it tried, named below,"
+        return f"the best{those} on the held-out loss of its own objective with the first seed"
+    return f"{comparison.students[0].learning_rates[0]:g}" if len(tried) == 1 else "the one named below"
+
+
+def _own(student: Student, common: Options) -> Options:
+    """What a row alone says, its cache where that is another."""
+    cache = {} if student.cache == MAIN else {"cache": student.cache}
+    return {name: value for name, value in student.options.items() if name not in (*common, *ROW)} | cache
+
+
+def _common(options: Sequence[Options]) -> Options:
+    """What all of them say alike."""
+    first, *others = options
+    alike = {k: v for k, v in first.items() if all(k in other and other[k] == v for other in others)}
+    return {name: value for name, value in alike.items() if name not in ROW}
+
+
+def _listed(options: Options) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items())

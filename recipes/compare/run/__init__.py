@@ -1,0 +1,1 @@
+"""Running a comparison: plan, training, evaluation, shared by several processes."""

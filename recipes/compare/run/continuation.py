@@ -1,0 +1,47 @@
+"""Hard labels for every student alike: a few steps of plain pre-training from where its own objective left it.
+
+An objective without the logit term leaves the head untrained, so that its cross-entropy says nothing; after the same steps with
+the same examples, rate and seed, those of all rows can be compared.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ....runtime.claims import Claims
+from ....runtime.progress import Say
+from ....student_train.config import TrainConfig
+from ....student_train.run.directory import is_finished
+from ....student_train.run.metrics import last_held_out
+from ..file.paths import Places
+from ..file.settings import MAIN, Comparison, Student
+from .sharing import share
+from .training import Training, is_settled, train_finite
+
+
+class Continuation:
+    """Continues what is missing."""
+
+    def __init__(self, comparison: Comparison, places: Places, training: Training, claims: Claims, say: Say) -> None:
+        self._comparison, self._places, self._training = comparison, places, training
+        self._claims, self._say = claims, say
+
+    def train(self, students: Sequence[Student], seed: int) -> None:
+        """All students of a seed, in one pass over the teacher's cache."""
+        configs = [self._config(student, seed) for student in students]
+        share(
+            self._claims,
+            [configs],
+            lambda config: f"continued-{config.output.name}",
+            lambda config: is_settled(config.output),
+            lambda some: train_finite(some, self._say),
+        )
+
+    def _config(self, student: Student, seed: int) -> TrainConfig:
+        trained = self._training.output(student, seed)
+        cache, output = self._places.cache(MAIN), self._places.continued(trained)
+        return self._comparison.continued(cache, output, seed, init=str(trained))
+
+
+def continued_loss(output: Path) -> float | None:
+    """The hard-label cross-entropy of a continued student; None where there is none."""
+    return last_held_out(output)["cross_entropy"] if is_finished(output) else None

@@ -1,0 +1,151 @@
+"""How fast things go here, timed on a little of each: shards of the dump, steps of every student, fine-tuning on every task.
+
+What is timed of the dump stays: they are its first shards. Each is measured once for an output directory and kept there.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from math import ceil
+from pathlib import Path
+
+from ....cache.cache import open_cache
+from ....errors import ConfigurationError
+from ....evaluation.evaluate import EvaluateConfig, evaluate
+from ....evaluation.records import Document, read_record, write_record
+from ....evaluation.tasks.known import find_task
+from ....evaluation.tasks.sources import load_task
+from ....runtime.devices import threads_kept
+from ....runtime.progress import Say, silent
+from ....student_train.dry_run.dry_run import TIMED
+from ....student_train.train import dry_run_students
+from ....teacher_dump.dump import dump_teacher
+from ..file.paths import Places
+from ..file.settings import MAIN, Comparison, Student
+from .evaluation import write_untrained
+
+TRAINED_BATCHES, MORE_TRAINED_BATCHES = 2, 8
+PREDICTED_BATCHES, MORE_PREDICTED_BATCHES = 1, 4
+"""Of three short fine-tunings, after one that is not counted; their differences are the cost of a step and of a batch of
+predictions."""
+TEACHER, CONTINUATION = "teacher", "continuation"
+COUNTS = ("examples", "validation_examples")
+"""Options of a dump that say how much of it there is, and not how fast it goes."""
+
+
+Measurement = tuple[str, str, str, Callable[[], float | None]]
+"""Stage, name, the settings it is of, and how it is done."""
+
+
+def measured_pace(comparison: Comparison, places: Places, say: Say) -> Document:
+    """`dump`: cache -> seconds per example; `train`: student, or `SIZE continuation`, -> seconds of a whole run; `evaluate`:
+    `MODEL TASK`, the model being a size or the teacher, -> seconds of one fine-tuning with its predictions. An assistant that
+    teaches is taken to cost what the teacher does, which is too much. `settings` says what each was measured under: what is new
+    or has changed in the file is measured then."""
+    pace: Document = {"dump": {}, "train": {}, "evaluate": {}, "settings": {}} | (read_record(places.pace) or {})
+    missing = [
+        one for one in _measurements(comparison, places, say) if pace["settings"].get(f"{one[0]} {one[1]}") != one[2]
+    ]
+    if missing:
+        say("timing a little of everything, for the plan of hours")
+    for stage, name, settings, measure in missing:
+        pace[stage][name] = measure()
+        pace["settings"][f"{stage} {name}"] = settings
+        write_record(places.pace, pace)
+    return pace
+
+
+def _measurements(comparison: Comparison, places: Places, say: Say) -> Iterator[Measurement]:
+    for name, recipe in comparison.caches.items():
+        if recipe.teacher is None:
+            pace_of = {option: value for option, value in recipe.options.items() if option not in COUNTS}
+            yield "dump", name, _text(pace_of), partial(_begin_cache, comparison, name, places, say)
+    for student in (*comparison.students, *comparison.assistants.values()):
+        settings = _text([student.cache, *student.options.items()])
+        yield "train", student.label, settings, partial(_run_seconds, comparison, student, places)
+    if comparison.continuation:
+        for size in comparison.sizes:
+            name, settings = f"{size} {CONTINUATION}", _text(comparison.continuation)
+            yield "train", name, settings, partial(_continuation_seconds, comparison, size, places)
+    for model in (TEACHER, *comparison.all_sizes):
+        for task, options in comparison.tasks.items():
+            measure = partial(_evaluation_seconds, comparison, places, model, task)
+            yield "evaluate", f"{model} {task}", _text(options), measure
+
+
+def _text(settings: object) -> str:
+    return json.dumps(settings, default=str, sort_keys=True)
+
+
+def _begin_cache(comparison: Comparison, name: str, places: Places, say: Say) -> float | None:
+    """Dump the validation shards and what a dry run reads; seconds per example, None where all that was there already."""
+    config = comparison.dump(name, comparison.teacher, places.cache(name))
+    first = ceil(config.validation_examples / config.shard_examples)
+    batch = max(comparison.train(one, Path(), Path(), 1e-3, 0).batch_size for one in comparison.students)
+    last = min(
+        first + ceil((TIMED + 1) * batch / config.shard_examples), first + ceil(config.examples / config.shard_examples)
+    )
+    with threads_kept():
+        report = dump_teacher(replace(config, shards=f"0:{last}"), say)
+    return report.seconds / report.own_examples if report.own_examples else None
+
+
+def _continuation_seconds(comparison: Comparison, size: str, places: Places) -> float:
+    config = comparison.continued(places.cache(MAIN), places.root / "timed", 0, size=size)
+    (found,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
+    return found.total_seconds
+
+
+def _run_seconds(comparison: Comparison, student: Student, places: Places) -> float:
+    """A student's whole run, from a few of its steps; those that take an assistant's cache are timed on the teacher's."""
+    name = student.cache if comparison.caches[student.cache].teacher is None else MAIN
+    config = comparison.train(student, places.cache(name), places.root / "timed", student.learning_rates[0], 0)
+    try:
+        (found,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{student.label}: {error}") from None
+    return found.total_seconds
+
+
+def _evaluation_seconds(comparison: Comparison, places: Places, model: str, task: str) -> float:
+    name = comparison.teacher
+    if model != TEACHER:
+        name = str(places.untrained(model))
+        write_untrained(open_cache(places.cache(MAIN), allow_unfinished=True), model, places.untrained(model))
+    with tempfile.TemporaryDirectory(prefix="miniend-compare-") as folder:
+        return fine_tuning_seconds(comparison.evaluate(task, name, Path(folder)))
+
+
+def fine_tuning_seconds(config: EvaluateConfig) -> float:
+    """Seconds of one fine-tuning on the one task of a configuration, with predictions on its development sets; below its output,
+    which should be a temporary one."""
+    (task,) = config.tasks
+    data, size = load_task(find_task(task), config.data, silent), config.batch_size
+    train = min(len(data.train), config.train_examples or len(data.train))
+    sets = [min(len(part), config.eval_examples or len(part)) for part in data.development.values()]
+
+    def more(examples: int, least: int, most: int) -> int:
+        """Batches that `most` of them have beyond `least`, where there are so many examples; at least 1."""
+        return max(1, ceil(min(examples, most * size) / size) - ceil(min(examples, least * size) / size))
+
+    _timed(replace(config, output=config.output / "warm-up"), TRAINED_BATCHES * size, PREDICTED_BATCHES * size)
+    least = _timed(config, TRAINED_BATCHES * size, PREDICTED_BATCHES * size)
+    steps = _timed(config, MORE_TRAINED_BATCHES * size, PREDICTED_BATCHES * size) - least
+    batches = _timed(config, TRAINED_BATCHES * size, MORE_PREDICTED_BATCHES * size) - least
+    step = steps / more(len(data.train), TRAINED_BATCHES, MORE_TRAINED_BATCHES)
+    batch = batches / sum(
+        more(len(part), PREDICTED_BATCHES, MORE_PREDICTED_BATCHES) for part in data.development.values()
+    )
+    return max(0.0, ceil(config.epochs * train / size) * step) + max(0.0, sum(ceil(n / size) for n in sets) * batch)
+
+
+def _timed(config: EvaluateConfig, train: int, predicted: int) -> float:
+    """Seconds of a fine-tuning for one epoch on so many examples."""
+    (task,) = config.tasks
+    output = config.output / f"{task.replace('/', '-')}-{train}-{predicted}"
+    short = replace(config, output=output, train_examples=train, eval_examples=predicted, epochs=1, seeds=1)
+    evaluate(replace(short, learning_rates=(1e-4,)), silent)
+    record = read_record(output / find_task(task).name / "seed-0.json") or {}
+    return float(record["seconds"])

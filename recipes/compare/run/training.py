@@ -1,0 +1,138 @@
+"""Training the students of a comparison: with the first seed at every learning rate, with the others at the best of them.
+
+Students that take the same cache, rate and seed train in one pass over it. A student that is finished is left alone.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from ....errors import NotFiniteError, TrainingError
+from ....runtime.claims import Claims
+from ....runtime.durable import write_durably
+from ....runtime.progress import Say
+from ....student_train.config import TrainConfig
+from ....student_train.run.directory import is_finished
+from ....student_train.run.metrics import last_held_out
+from ....student_train.run.one_pass import SHARED
+from ....student_train.train import train_students
+from ..file.paths import Places, failure
+from ..file.settings import Comparison, Student
+from .sharing import share
+
+SEARCH_SEED = 0
+"""The distillation seed with which learning rates are tried."""
+Run = tuple[Student, float, int]
+"""Student, learning rate and seed."""
+
+
+def train_finite(configs: Sequence[TrainConfig], say: Say) -> None:
+    """Train together; where one fails, each goes on by itself, so that the others come to their end. One whose loss is not
+    finite leaves a file that says so."""
+    try:
+        train_students(configs, say)
+    except TrainingError:
+        for config in configs:
+            _train_alone(config, say)
+
+
+def _train_alone(config: TrainConfig, say: Say) -> None:
+    try:
+        train_students([config], say)
+    except NotFiniteError as error:
+        write_durably(failure(config.output), f"{error}\n".encode())
+
+
+def is_settled(output: Path) -> bool:
+    """Whether a student is there, or a file that says why there is none."""
+    return is_finished(output) or failure(output).exists()
+
+
+class Training:
+    """Trains what is missing, and knows what is there."""
+
+    def __init__(self, comparison: Comparison, places: Places, claims: Claims, say: Say) -> None:
+        self._comparison, self._places, self._claims, self._say = comparison, places, claims, say
+
+    def train(self, students: Sequence[Student], seed: int) -> None:
+        """All `students` with one seed. Raises TrainingError where the loss of one is finite at no learning rate; with a later
+        seed it is lost, and the others go on."""
+        runs = sorted((run for student in students for run in self.runs(student, seed)), key=self._pass)
+        passes = [list(passed) for _, passed in groupby(runs, key=self._pass)]
+        share(self._claims, passes, lambda run: self._places.student(*run).name, self._is_done, self._train_pass)
+        for student in students:
+            if self.is_lost(student, seed):
+                self._say(
+                    f"{student.label}, seed {seed}: the loss is not finite at {self.rate(student):g}, the best rate of the first "
+                    "seed; it is left out"
+                )
+            else:
+                self.output(student, seed)
+
+    def runs(self, student: Student, seed: int) -> list[Run]:
+        """The runs of a student with one seed: at every rate with the search seed, else at the best one, once it is known."""
+        best = None if seed == SEARCH_SEED else self.rate(student)
+        return [(student, rate, seed) for rate in (student.learning_rates if best is None else [best])]
+
+    def missing(self, student: Student, seed: int) -> int:
+        """How many runs of a student with one seed are still to be made."""
+        left = sum(not self._is_done(run) for run in self.runs(student, seed))
+        return left if seed == SEARCH_SEED else min(1, left)
+
+    def rate(self, student: Student) -> float | None:
+        """The learning rate with the lowest held-out loss of the student's own objective, of equals the smallest; None before
+        all have been tried, or where the loss is finite at none."""
+        rates = sorted(student.learning_rates)
+        if len(rates) == 1:
+            return rates[0]
+        losses = {rate: self._loss((student, rate, SEARCH_SEED)) for rate in rates}
+        known = {rate: loss for rate, loss in losses.items() if loss is not None}
+        if len(known) < len(rates) or min(known.values()) == math.inf:
+            return None
+        return min(known, key=lambda rate: known[rate])
+
+    def losses(self, student: Student) -> dict[float, float | None]:
+        """Held-out loss by learning rate, infinite where it was not finite, None where there is none yet."""
+        return {rate: self._loss((student, rate, SEARCH_SEED)) for rate in student.learning_rates}
+
+    def output(self, student: Student, seed: int) -> Path:
+        """Where a trained student lies. Raises TrainingError where it could not be trained."""
+        rate = self.rate(student)
+        if rate is None or not is_finished(self._places.student(student, rate, seed)):
+            rates = ", ".join(f"{run[1]:g}" for run in self.runs(student, seed))
+            raise TrainingError(
+                f"{student.label}, seed {seed}: the loss is finite at none of {rates}; try lower learning_rates"
+            )
+        return self._places.student(student, rate, seed)
+
+    def is_lost(self, student: Student, seed: int) -> bool:
+        """Whether the rate that the first seed chose gave no finite loss with a later one."""
+        rate = self.rate(student)
+        return seed != SEARCH_SEED and rate is not None and failure(self._places.student(student, rate, seed)).exists()
+
+    def _is_done(self, run: Run) -> bool:
+        return is_settled(self._places.student(*run))
+
+    def _loss(self, run: Run) -> float | None:
+        output = self._places.student(*run)
+        if failure(output).exists():
+            return math.inf
+        if not is_finished(output):
+            return None
+        loss: float | None = last_held_out(output)["loss"]  # None in the file where it was not finite
+        return math.inf if loss is None else loss
+
+    def _train_pass(self, runs: Sequence[Run]) -> None:
+        train_finite([self._config(run) for run in runs], self._say)
+
+    def _config(self, run: Run) -> TrainConfig:
+        student, rate, seed = run
+        return self._comparison.train(
+            student, self._places.cache(student.cache), self._places.student(*run), rate, seed
+        )
+
+    def _pass(self, run: Run) -> tuple[str, float, str]:
+        """What students that train together have in common: the rate, so that passes stay short, and all that one needs."""
+        config = self._config(run)
+        return run[0].cache, run[1], repr([getattr(config, name) for name in SHARED])

@@ -1,0 +1,179 @@
+"""`miniend demo`: the whole story on a small real corpus, on a CPU, in minutes.
+
+Python's own documentation, a tokenizer and a teacher made from it, one cache, two students distilled from that cache and one
+trained without it; then the table that a newcomer wants to see, and a picture. Nothing is downloaded.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ...errors import ConfigurationError
+from ...runtime.progress import Say
+from ...student_train.config import TrainConfig
+from ...student_train.train import train_student
+from ...teacher_dump.config import DumpConfig
+from ...teacher_dump.dump import DumpReport, dump_teacher
+from ...teacher_dump.plan import validation_share
+from ..inspect.inspection import inspect_cache
+from .report import DemoResult, StudentResult, report_lines
+from .teacher import CORPUS, VOCABULARY, TeacherRecipe, make_tokenizer, pretrain
+
+INPUT_LENGTH = 128
+EXAMPLES, VALIDATION_EXAMPLES, PASSES = 1024, 64, 2
+TEACHER_STEPS, TEACHER_BATCH = 800, 16
+STUDENT_STEPS, STUDENT_BATCH = 240, 16
+TEACHER_CONFIG: dict[str, Any] = {
+    "model_type": "t5",
+    "vocab_size": VOCABULARY,
+    "d_model": 128,
+    "d_kv": 32,
+    "num_heads": 4,
+    "d_ff": 512,
+    "num_layers": 3,
+    "num_decoder_layers": 3,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "decoder_start_token_id": 0,
+    "dropout_rate": 0.1,
+    "feed_forward_proj": "relu",
+}
+STUDENTS = (("2L96H", "miniend-e"), ("2L64H", "miniend-e"), ("2L96H", "scratch"))
+"""(size, objective): two sizes from one cache, and the larger one without the teacher."""
+SUCCESS = 1.0
+"""Nats by which the teacher must beat the unigram entropy of the targets."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the demo writes."""
+
+    root: Path
+
+    @property
+    def teacher(self) -> Path:
+        return self.root / "teacher"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    def student(self, size: str, objective: str) -> Path:
+        return self.root / f"student-{size}-{objective}"
+
+
+def run_demo(output: Path, say: Say) -> bool:
+    """Run everything into `output`, print the table; false when the teacher did not learn enough to teach.
+
+    What an earlier demo wrote in the same directory is replaced; a directory that holds something else is refused.
+    """
+    places = _fresh(output)
+    begun = perf_counter()
+    say(f"1/4  teacher: a tokenizer and a small T5 from {CORPUS} ({TEACHER_STEPS} steps)")
+    teacher_seconds = _make_teacher(places)
+    say(f"     {teacher_seconds:.0f} s")
+    say("2/4  miniend dump-teacher: the teacher runs once")
+    dump = dump_teacher(_dump_config(places), lambda line: say(f"     {line}"))
+    say("3/4  miniend train-student: three students, the teacher no longer needed")
+    students = [_train(places, size, objective, say) for size, objective in STUDENTS]
+    say("4/4  what came out")
+    result = _result(places, teacher_seconds, dump, students, perf_counter() - begun)
+    for line in report_lines(result):
+        say(line)
+    _draw(result, places, say)
+    return _judge(result, say)
+
+
+def _fresh(output: Path) -> _Places:
+    stamp = output / ".miniend-demo"
+    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not stamp.exists())):
+        raise ConfigurationError(f"{output} is no directory of an earlier demo; name an empty or new one with --output")
+    output.mkdir(parents=True, exist_ok=True)
+    stamp.touch()
+    places = _Places(output)
+    for own in (places.teacher, places.cache, *(places.student(size, objective) for size, objective in STUDENTS)):
+        shutil.rmtree(own, ignore_errors=True)
+    return places
+
+
+def _make_teacher(places: _Places) -> float:
+    begun = perf_counter()
+    tokenizer = make_tokenizer(places.teacher)
+    recipe = TeacherRecipe(
+        config=TEACHER_CONFIG,
+        input_length=INPUT_LENGTH,
+        steps=TEACHER_STEPS,
+        batch_size=TEACHER_BATCH,
+        seed=0,
+        held_out_share=validation_share(VALIDATION_EXAMPLES, EXAMPLES, PASSES),
+    )
+    pretrain(recipe, tokenizer, places.teacher)
+    return perf_counter() - begun
+
+
+def _dump_config(places: _Places) -> DumpConfig:
+    return DumpConfig(
+        teacher=str(places.teacher),
+        corpus=CORPUS,
+        cache=places.cache,
+        examples=EXAMPLES,
+        validation_examples=VALIDATION_EXAMPLES,
+        passes=PASSES,
+        input_length=INPUT_LENGTH,
+        relation_temperature="calibrated",
+        calibration_examples=80,
+        device="cpu",
+    )
+
+
+def _train(places: _Places, size: str, objective: str, say: Say) -> StudentResult:
+    config = TrainConfig(
+        cache=places.cache,
+        output=places.student(size, objective),
+        size=size,
+        objective=objective,
+        steps=STUDENT_STEPS,
+        batch_size=STUDENT_BATCH,
+        optimizer="adafactor",
+        learning_rate=2e-2,
+        warmup_steps=STUDENT_STEPS // 20,
+        schedule="cosine",
+        log_every=10,
+        eval_every=STUDENT_STEPS // 8,
+        save_every=STUDENT_STEPS,
+        device="cpu",
+    )
+    begun = perf_counter()
+    held_out = train_student(config, lambda _line: None)
+    seconds = perf_counter() - begun
+    say(f"     {size} {objective}: held-out cross-entropy {held_out['cross_entropy']:.3f}, {seconds:.0f} s")
+    return StudentResult(size, objective, held_out["cross_entropy"], seconds, config.output)
+
+
+def _result(
+    places: _Places, teacher_seconds: float, dump: DumpReport, students: list[StudentResult], seconds: float
+) -> DemoResult:
+    facts = inspect_cache(places.cache)
+    return DemoResult(
+        facts=facts, teacher_seconds=teacher_seconds, dump=dump, students=students, seconds=seconds, output=places.root
+    )
+
+
+def _draw(result: DemoResult, places: _Places, say: Say) -> None:
+    try:
+        from .picture import draw
+    except ConfigurationError as error:
+        say(f"no picture: {error}")
+        return
+    picture = draw(result, places.root / "demo.png")
+    say(f"picture: {picture}")
+
+
+def _judge(result: DemoResult, say: Say) -> bool:
+    gain = result.unigram - result.teacher_loss
+    if gain >= SUCCESS:
+        return True
+    say(f"the demo FAILED: its teacher ended {gain:.2f} nats below the unigram entropy, {SUCCESS:g} was expected")
+    return False

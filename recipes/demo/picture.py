@@ -1,0 +1,48 @@
+"""The demo's picture: held-out loss over the steps of each student, and bytes raw against bytes cached."""
+
+from pathlib import Path
+from typing import Any
+
+from ...student_train.run.metrics import HELD_OUT, curve, read_metrics
+from ..picture import BLUE, ORANGE, RAW, SKY, new_figure, save
+from .report import DemoResult
+
+COLOURS = (BLUE, SKY, ORANGE)
+
+
+def draw(result: DemoResult, path: Path) -> Path:
+    """Write the PNG and return its path."""
+    figure = new_figure(11.5, 4.4)
+    losses, sizes = figure.subplots(1, 2)
+    _draw_losses(losses, result)
+    _draw_sizes(sizes, result)
+    return save(figure, path)
+
+
+def _draw_losses(axes: Any, result: DemoResult) -> None:
+    for colour, student in zip(COLOURS, result.students, strict=True):
+        steps, values = curve(read_metrics(student.output), f"{HELD_OUT}cross_entropy")
+        axes.plot(steps, values, color=colour, marker="o", markersize=3, label=student.name)
+    axes.axhline(result.unigram, color="0.55", linestyle=":", label="unigram frequencies")
+    axes.axhline(result.teacher_loss, color="0.15", linestyle="--", label="teacher")
+    axes.set_xlabel("step")
+    axes.set_ylabel("held-out cross-entropy (nats per target token)")
+    axes.set_title("Students from one cache")
+    axes.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 0.93))
+
+
+def _draw_sizes(axes: Any, result: DemoResult) -> None:
+    found = result.sizes()
+    places = range(len(found))
+    raw, cached = ([pair[which] / 1e6 for pair in found.values()] for which in (0, 1))
+    axes.barh([p + 0.2 for p in places], raw, height=0.38, color=RAW, label="raw (bfloat16)")
+    axes.barh([p - 0.2 for p in places], cached, height=0.38, color=COLOURS[0], label="cached")
+    for place, (before, after) in zip(places, found.values(), strict=True):
+        axes.text(
+            after / 1e6, place - 0.2, f" {after / 1e6:.2f} MB, {before / after:.0f}x smaller", va="center", fontsize=8
+        )
+    axes.set_yticks(list(places), list(found))
+    axes.invert_yaxis()
+    axes.set_xlabel("megabytes")
+    axes.set_title("Bytes per signal")
+    axes.legend(frameon=False, fontsize=8, loc="center right")

@@ -1,0 +1,123 @@
+"""What the demo prints: sizes, times and losses, and what they show."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...teacher_dump.dump import DumpReport
+from ..inspect.raw_sizes import raw_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StudentResult:
+    """One trained student."""
+
+    size: str
+    objective: str
+    cross_entropy: float
+    """Held-out, in nats per target token."""
+    seconds: float
+    output: Path
+
+    @property
+    def name(self) -> str:
+        """Size and objective."""
+        return f"{self.size} {self.objective}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemoResult:
+    """Everything that the demo measured."""
+
+    facts: dict[str, Any]
+    """Of `inspect_cache`."""
+    teacher_seconds: float
+    dump: DumpReport
+    students: list[StudentResult]
+    seconds: float
+    output: Path
+
+    @property
+    def unigram(self) -> float:
+        """Entropy of the targets' token frequencies, in nats."""
+        return float(self.facts["teacher"]["unigram_entropy"])
+
+    @property
+    def teacher_loss(self) -> float:
+        """The teacher's held-out cross-entropy, in nats."""
+        return float(self.facts["teacher"]["validation_cross_entropy"])
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """(bytes raw, bytes cached) by signal; raw is Q, K, V and full logits in bfloat16."""
+        stored = self.facts["bytes"]
+        cached = {**stored["relations"], "logits": stored["logits"]}
+        return {name: (raw, cached[name]) for name, raw in raw_bytes(self.facts).items()}
+
+
+def report_lines(result: DemoResult) -> Iterator[str]:
+    """The demo's table, line by line."""
+    yield ""
+    yield from _size_lines(result)
+    yield ""
+    yield from _time_lines(result)
+    yield ""
+    yield from _loss_lines(result)
+    yield ""
+    yield from _next_lines(result)
+
+
+def _size_lines(result: DemoResult) -> Iterator[str]:
+    kls = result.facts["fidelity"]["relation_kl"]
+    yield f"{'signal':<18}{'raw bytes':>14}{'cached bytes':>14}{'smaller':>9}   fidelity (mean KL, nats)"
+    for name, (raw, cached) in result.sizes().items():
+        if name == "logits":
+            measured = f"{result.facts['fidelity']['logits']['kl']:.1e}"
+        else:
+            measured = "  ".join(f"{kind} {kl:.1e}" for kind, kl in kls[name].items())
+        yield f"{name:<18}{raw:>14,}{cached:>14,}{raw / cached:>8.1f}x   {measured}"
+    yield "raw: Q, K, V and the full next-token distribution in bfloat16"
+
+
+def _time_lines(result: DemoResult) -> Iterator[str]:
+    timings = result.dump.timings
+    yield f"{'making the teacher':<44}{result.teacher_seconds:>7.1f} s   (you already have one)"
+    yield f"{'teacher forward inside the dump':<44}{timings.forward:>7.1f} s"
+    yield f"{'dump: forward, encoding, writing':<44}{result.dump.seconds:>7.1f} s   once, for all students"
+    for student in result.students:
+        yield f"{'training ' + student.name:<44}{student.seconds:>7.1f} s"
+    yield f"{'everything':<44}{result.seconds:>7.1f} s"
+
+
+def _loss_lines(result: DemoResult) -> Iterator[str]:
+    yield "held-out loss, hard labels, nats per target token (lower is better)"
+    yield f"  {'unigram frequencies':<28}{result.unigram:>7.3f}"
+    yield f"  {'teacher':<28}{result.teacher_loss:>7.3f}"
+    for student in result.students:
+        yield f"  {student.name:<28}{student.cross_entropy:>7.3f}"
+    yield _sentence(result)
+
+
+def _sentence(result: DemoResult) -> str:
+    """What the losses show, whatever they are."""
+    distilled, smaller, scratch = result.students
+    gap = scratch.cross_entropy - distilled.cross_entropy
+    if gap > 0:
+        first = f"At equal steps the distilled {distilled.size} ends {gap:.3f} nats below the same student trained from scratch"
+    else:
+        first = f"At equal steps the distilled {distilled.size} ends {-gap:.3f} nats ABOVE the same student trained from scratch"
+    return (
+        f"{first}; the smaller {smaller.size} from the same cache reaches {smaller.cross_entropy:.3f}. One seed, "
+        "a tiny teacher and minutes of training: it shows that the two stages work, not how good they are."
+    )
+
+
+def _next_lines(result: DemoResult) -> Iterator[str]:
+    out = result.output
+    yield f"everything is in {out}: teacher/, cache/, student-*/ (Hugging Face directories with model cards), demo.png"
+    yield "try next:"
+    yield f"  miniend inspect {out}/cache"
+    yield f"  miniend train-student --cache {out}/cache --output {out}/my-student --size 4L96H --objective miniend-d --steps 200"
+    yield "and with a model of your own:"
+    yield "  miniend dump-teacher --teacher google-t5/t5-base --corpus 'my-texts/*.jsonl.gz' --cache my-cache --examples 20000"
+    yield "  miniend train-student --cache my-cache --output my-student --size 6L384H --bf16"

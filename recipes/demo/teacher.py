@@ -1,0 +1,117 @@
+"""The demo's own teacher: a tokenizer and a small T5, made from Python's documentation in about two minutes.
+
+With a checkpoint of your own none of this is needed; the demo makes one because it may not download any.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...models.optimizers import build_optimiser, learning_rate_at, set_learning_rate
+from ...models.padding import pad_examples
+from ...models.student import build_student, save_student
+from ...runtime.progress import progress_bar, quiet_transformers
+from ...teacher_dump.corpus.corpus import documents, parse_corpus
+from ...teacher_dump.corpus.tokenizer import TextTokenizer, tokenizer_files
+from ...teacher_dump.examples.packing import held_out, pack_segments
+from ...teacher_dump.examples.span_corruption import SpanLengths, corrupt, example_rng, lengths, noise_mask
+
+VOCABULARY = 2048
+SENTINELS = 32
+CORPUS = "python-docs"
+_PRETRAINING_STREAM = 2
+"""Random stream of the teacher's own corruptions, apart from those of the dump's two splits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherRecipe:
+    """Shape and training of the demo's teacher."""
+
+    config: dict[str, Any]
+    input_length: int
+    steps: int
+    batch_size: int
+    seed: int
+    held_out_share: float
+
+
+def make_tokenizer(folder: Path) -> TextTokenizer:
+    """A Unigram tokenizer like T5's own, trained on the corpus: pad 0, EOS 1, unk 2, sentinels last, descending."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import T5Tokenizer
+
+    trained = Tokenizer(models.Unigram())
+    trained.normalizer = normalizers.NFKC()
+    trained.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=VOCABULARY - SENTINELS, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
+    trained.train_from_iterator((texts[0] for texts in documents(parse_corpus(CORPUS, ("text",)))), trainer)
+    pieces = [(piece, score) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
+    sentinels = [(f"<extra_id_{k}>", 0.0) for k in reversed(range(SENTINELS))]
+    with quiet_transformers():
+        T5Tokenizer(vocab=[*pieces, *sentinels], extra_ids=SENTINELS).save_pretrained(folder)
+    return TextTokenizer.load(folder)
+
+
+def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> float:
+    """Train the teacher by span corruption with Adafactor, as T5 was, and save it; returns the seconds that it took.
+
+    Documents that the dump will hold out for validation are left out here too.
+    """
+    begun = perf_counter()
+    model = build_student(recipe.config, tied=True, seed=recipe.seed)
+    optimiser = build_optimiser("adafactor", model.named_parameters(), 2e-2, 0.0)
+    described = tokenizer.describe(sentinels=True)
+    batches = _corrupted_batches(recipe, tokenizer, described)
+    with progress_bar("teacher", recipe.steps, "step") as bar:
+        for step in range(1, recipe.steps + 1):
+            examples = next(batches)
+            sources, targets = [pair[0] for pair in examples], [pair[1] for pair in examples]
+            inputs, labels, valid = pad_examples(sources, targets, described["pad_id"])
+            loss = model(input_ids=inputs, attention_mask=valid["input"].long(), labels=labels).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            set_learning_rate(optimiser, learning_rate_at(step, recipe.steps, 2e-2, recipe.steps // 20, "cosine"), step)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
+            bar.update()
+    readme = (
+        "# The demo's teacher\n\nA small T5, pre-trained by `miniend demo` on the documentation that Python carries.\n"
+    )
+    save_student(model, folder, tokenizer_files(tokenizer.tokenizer), readme)
+    return perf_counter() - begun
+
+
+def _corrupted_batches(
+    recipe: TeacherRecipe, tokenizer: TextTokenizer, described: dict[str, Any]
+) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    """Endless batches: each example a segment at random, with a corruption of its own."""
+    spans = lengths(recipe.input_length)
+    numbered = enumerate(documents(parse_corpus(CORPUS, ("text",))))
+    texts = ((i, d[0]) for i, d in numbered if not held_out(recipe.seed, i, recipe.held_out_share))
+    segments = [ids for ids, _ in pack_segments(texts, tokenizer.encode_batch, spans.segment)]
+    drawn = np.random.default_rng(recipe.seed)
+    index = 0
+    while True:
+        batch = []
+        for choice in drawn.integers(len(segments), size=recipe.batch_size):
+            batch.append(_corrupt(segments[choice], spans, recipe.seed, index, described))
+            index += 1
+        yield batch
+
+
+def _corrupt(
+    segment: np.ndarray, spans: SpanLengths, seed: int, index: int, described: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    rng = example_rng(seed, _PRETRAINING_STREAM, index)
+    mask = noise_mask(spans.segment, spans.noise, spans.spans, rng)
+    return corrupt(segment, mask, described["sentinel_ids"], described["eos_id"])

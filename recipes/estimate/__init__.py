@@ -1,0 +1,1 @@
+"""What a dump would take, from a small trial."""

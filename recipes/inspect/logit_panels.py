@@ -1,0 +1,52 @@
+"""What the picture of a cache shows of its next-token distributions: the mass that is kept, and a gradient made of it."""
+
+import math
+from typing import Any
+
+from ..picture import RAW
+from .inspection import logit_name
+from .panels import BESIDE, COLOURS, SMALL
+from .raw_sizes import BFLOAT16
+
+
+def draw_mass(axes: Any, facts: dict[str, Any]) -> None:
+    """The share of the teacher's probability that is kept id by id, and what stands for the rest."""
+    kept = facts["fidelity"]["logits"]["kept_mass"]
+    rest = "one outcome" if facts["logits"]["kind"] == "top-k" else "by random draws"
+    axes.barh([0, 0], [kept, 1 - kept], left=[0, kept], color=[COLOURS["logits"], RAW], height=0.6)
+    axes.text(0.0, -0.38, f"{kept:.3f} id by id", ha="left", **SMALL)
+    axes.text(1.0, -0.38, f"{1 - kept:.3f} {rest}", ha="right", **SMALL)
+    axes.set_ylim(0.4, -0.75)
+    axes.set_xlim(0, 1)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(labelsize=8)
+    axes.set_title(f"Logits, {logit_name(facts['logits'])}: probability that is kept", loc="left")
+
+
+def draw_gradient(axes: Any, facts: dict[str, Any]) -> None:
+    """The gradient of the full distributions as an arrow of length 1, the cached one at its angle and relative length."""
+    found = facts["fidelity"]["logits"]
+    rows = facts["raw_bytes_per_token"]["logits"] // BFLOAT16
+    axes.set_aspect("equal")
+    axes.set_anchor("NW")
+    axes.axis("off")
+    axes.set_title("Gradient of a position, at a student that knows frequencies alone", loc="left", fontsize=10)
+    lines = [f"{found['entries']:.1f} of {rows:,} entries per position", f"mean KL {found['kl']:.1e} nats by rounding"]
+    if found["gradient_angle"] is not None:
+        _arrows(axes, math.radians(found["gradient_angle"]), found["gradient_norm_ratio"])
+        lines += [f"angle {found['gradient_angle']:.1f}°", f"length {found['gradient_norm_ratio']:.3f} of the full one"]
+    axes.text(1.0, 0.0, "\n".join(lines), transform=axes.transAxes, ha="right", va="bottom", linespacing=1.5, **SMALL)
+
+
+def _arrows(axes: Any, angle: float, ratio: float) -> None:
+    tip = (ratio * math.cos(angle), ratio * math.sin(angle))
+    for end, colour, name, rise in (((1.0, 0.0), "0.55", "full", -4), (tip, COLOURS["logits"], "cached", 4)):
+        axes.annotate(
+            "", end, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.5, "shrinkA": 0}
+        )
+        axes.annotate(name, end, (5, rise), color=colour, **BESIDE)
+    arc = [angle * step / 40 for step in range(41)]
+    axes.plot([0.35 * math.cos(a) for a in arc], [0.35 * math.sin(a) for a in arc], color="0.3", linewidth=1)
+    axes.set_xlim(min(-0.05, tip[0] - 0.1), max(1.0, tip[0]) + 0.9)
+    axes.set_ylim(-0.12, max(0.5, tip[1] + 0.12))

@@ -1,0 +1,204 @@
+"""The panels of the picture of a cache, each from the facts of `inspect_cache` (see `inspection_plot`)."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ..picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, RAW, SKY
+from .inspection import logit_name
+from .raw_sizes import described_sites, sizes_by_place
+
+COLOURS = {
+    "encoder.self": BLUE,
+    "decoder.self": ORANGE,
+    "decoder.cross": GREEN,
+    "encoder.hidden": PURPLE,
+    "decoder.hidden": AMBER,
+    "logits": SKY,
+}
+PLACES = {"query_key_value": "Q K V", "query": "Q", "key_value": "K V", "hidden": "states"}
+KINDS = {"query": "QQ", "key": "KK", "value": "VV", "query_key": "QK"}
+STYLES = {"query_key_value": "-", "query": "--", "key_value": "-", "hidden": ":"}
+LEGEND_ENTRIES = 12
+"""More codes than this share one entry per kind of site."""
+LEAST_KL = 1e-9
+"""Where an axis of logarithms puts what is smaller still."""
+SMALL: dict[str, Any] = {"fontsize": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRow:
+    """Bytes per token of one code, or of the logits."""
+
+    label: str
+    colour: str
+    raw: float
+    cached: float
+
+
+@dataclass(frozen=True, slots=True)
+class FidelityRow:
+    """Mean and 99th percentile of one relation's KL, in nats."""
+
+    label: str
+    colour: str
+    mean: float
+    highest: float
+    """0 where no spread was measured."""
+
+
+def short_site(site: str) -> str:
+    """`enc.self@11` for `encoder.self@11`."""
+    return site.replace("encoder", "enc").replace("decoder", "dec")
+
+
+def colour_of(site: str) -> str:
+    """One colour per kind of site, in all panels."""
+    return COLOURS[site.partition("@")[0]]
+
+
+def megabytes(count: float) -> str:
+    """Bytes for people: `3.1 MB`."""
+    unit, name = next((pair for pair in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")) if count >= pair[0]), (1e3, "kB"))
+    return f"{count / unit:.3g} {name}" if count < 1000 * unit else f"{count / unit:,.0f} {name}"
+
+
+def size_rows(facts: dict[str, Any]) -> list[SizeRow]:
+    """The rows of the panel of sizes: every code of every site, then the logits."""
+    rows = []
+    for site, described in described_sites(facts).items():
+        raw = sizes_by_place(facts, "raw_bytes_per_token", site)
+        for place, cached in sizes_by_place(facts, "bytes_per_token", site).items():
+            label = f"{short_site(site)}  {PLACES[place]}\nper {described['axis'][place]} token"
+            rows.append(SizeRow(label, colour_of(site), raw[place], cached))
+    if facts["bytes_per_token"]["logits"] is not None:
+        label = f"logits  {logit_name(facts['logits'])}\nper target token"
+        raw_row, cached_row = (facts[name]["logits"] for name in ("raw_bytes_per_token", "bytes_per_token"))
+        rows.append(SizeRow(label, COLOURS["logits"], raw_row, cached_row))
+    return rows
+
+
+def draw_sizes(axes: Any, facts: dict[str, Any]) -> None:
+    """Per code a line from the bytes cached to the bytes raw, with their ratio."""
+    rows = size_rows(facts)
+    for height, row in enumerate(rows):
+        axes.plot([row.cached, row.raw], [height, height], color=row.colour, linewidth=2.5, alpha=0.35, zorder=1)
+        middle = (math.sqrt(row.cached * row.raw), height)
+        ratio = row.raw / row.cached
+        axes.annotate(f"{ratio:,.0f}×" if ratio >= 10 else f"{ratio:.1f}×", middle, (0, 8), **BESIDE, ha="center")
+        axes.annotate(f"{row.cached:,.1f}", (row.cached, height), (-8, 0), **BESIDE, ha="right")
+        axes.annotate(f"{row.raw:,.0f}", (row.raw, height), (8, 0), **BESIDE, ha="left")
+    heights = range(len(rows))
+    axes.scatter([row.cached for row in rows], heights, color=[row.colour for row in rows], s=55, label="cached")
+    axes.scatter([row.raw for row in rows], heights, color=RAW, s=55, label="raw, bfloat16")
+    axes.set_xscale("log")
+    axes.set_xlim(min(row.cached for row in rows) / 3, max(row.raw for row in rows) * 4)
+    axes.xaxis.set_minor_formatter("")
+    _name_rows(axes, [row.label for row in rows])
+    axes.set_xlabel("bytes per token")
+    axes.set_title("Size of the signals", loc="left")
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, **SMALL)
+    for handle, colour in zip(axes.get_legend().legend_handles, ("0.2", RAW), strict=True):
+        handle.set_color(colour)
+
+
+BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+
+
+def draw_spectrum(axes: Any, facts: dict[str, Any], bits: dict[str, dict[str, list[float]]]) -> None:
+    """Per code the bits per coefficient, falling to nothing where the components are weaker than the step."""
+    codes = [(site, place, found) for site, places in bits.items() for place, found in places.items()]
+    named: set[str] = set()
+    widest = max(_width(facts, site, place) for site, place, _ in codes)
+    for site, place, found in codes:
+        short = site.partition("@")[0]
+        label = (
+            f"{short_site(site)} {PLACES[place]}: {len(found)} of {_width(facts, site, place)}, {sum(found):.0f} bits"
+        )
+        if len(codes) > LEGEND_ENTRIES:
+            label = "" if short + place in named else f"{short_site(short)} {PLACES[place]}"
+        named.add(short + place)
+        fallen = [*found, *[0.0] * (widest - len(found))]
+        line = {"color": colour_of(site), "alpha": _depth(site, list(bits))}
+        axes.plot(range(1, widest + 1), fallen, STYLES[place], linewidth=1.6, label=label, **line)
+        axes.plot([len(found)], [0.0], "o", **line, markersize=5, clip_on=False, zorder=3)
+    axes.set_xlim(0, widest)
+    axes.set_ylim(0, None)
+    axes.set_xlabel("component, strongest first (dots: the last one that is kept)")
+    axes.set_ylabel("bits per coefficient")
+    axes.set_title("Spectrum of the codes", loc="left")
+    axes.legend(frameon=False, title="components kept, bits per token", title_fontsize=8, alignment="left", **SMALL)
+    _plain(axes, "y")
+
+
+def _depth(site: str, sites: list[str]) -> float:
+    """Opacity: of several layers of a kind the last one is drawn strongest."""
+    alike = [other for other in sites if other.partition("@")[0] == site.partition("@")[0]]
+    return 0.35 + 0.65 * (alike.index(site) + 1) / len(alike)
+
+
+def _width(facts: dict[str, Any], site: str, place: str) -> int:
+    """Most components that a code can have: its blocks are images of one layer input, d_model wide."""
+    relation, width = facts["relations"].get(site), facts["teacher"]["d_model"]
+    return int(min(width, relation["inner"] * len(PLACES[place].split())) if relation else width)
+
+
+def fidelity_rows(facts: dict[str, Any]) -> list[FidelityRow]:
+    """The rows of the panel of fidelity: every relation of every site, grey where it carries no information."""
+    measured, rows = facts["fidelity"], []
+    for site, kinds in measured["relation_kl"].items():
+        for kind, mean in kinds.items():
+            relation = facts["relations"][site]
+            empty = kind in relation["carries_no_information"]
+            state = "uniform" if relation["relative_entropy"][kind] > 0.5 else "one-hot"
+            label = f"{short_site(site)}  {KINDS[kind]}" + (f" ({state})" if empty else "")
+            colour = RAW if empty else colour_of(site)
+            rows.append(FidelityRow(label, colour, mean, measured["relation_kl_p99"][site][kind]))
+    return rows
+
+
+def draw_fidelity(axes: Any, facts: dict[str, Any]) -> None:
+    """Per relation a line from the mean KL to the 99th percentile, and the target of the dump."""
+    rows, target = fidelity_rows(facts), facts["fidelity"]["relation_kl_target"]
+    means, highest = ([max(value, LEAST_KL) for value in found] for found in _means_and_highest(rows))
+    heights, colours = range(len(rows)), [row.colour for row in rows]
+    axes.hlines(heights, means, highest, colors=colours, linewidth=2.5, alpha=0.35, zorder=1)
+    axes.scatter(means, heights, color=colours, s=42, label="mean")
+    axes.scatter(highest, heights, color=colours, s=70, marker="|", linewidths=2, label="99th percentile")
+    if target is not None:
+        axes.axvline(target, color="0.15", linestyle=":", linewidth=1.2, zorder=0, label=f"target {target:g}")
+    axes.set_xscale("log")
+    _name_rows(axes, [row.label for row in rows])
+    for label, row in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set_color("0.5" if row.colour == RAW else "black")
+    axes.set_xlim(*_decades([*means, *highest]))
+    axes.xaxis.set_minor_formatter("")
+    axes.set_xlabel("relation KL from teacher to cache, of rows (nats); grey: no information")
+    axes.set_title("Fidelity of the relations", loc="left")
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, columnspacing=1, handlelength=1.4, **SMALL
+    )
+    for handle in axes.get_legend().legend_handles[:2]:
+        handle.set_color("0.2")
+
+
+def _decades(values: list[float]) -> tuple[float, float]:
+    return 10.0 ** math.floor(math.log10(min(values))), 10.0 ** (math.floor(math.log10(max(values))) + 1)
+
+
+def _means_and_highest(rows: list[FidelityRow]) -> tuple[list[float], list[float]]:
+    return [row.mean for row in rows], [row.highest or row.mean for row in rows]
+
+
+def _name_rows(axes: Any, labels: list[str]) -> None:
+    """The labels of the rows, the first one at the top."""
+    axes.set_yticks(range(len(labels)), labels, **SMALL)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    _plain(axes, "x")
+
+
+def _plain(axes: Any, grid: str) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color="0.92", zorder=0)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)

@@ -1,0 +1,1 @@
+"""Verifying a cache, and dumping again what is damaged."""

@@ -1,0 +1,74 @@
+"""Extents that are damaged or lost, made again from what depends on them: a digest proves that they are the old ones."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ...errors import CacheDamagedError, MiniEndError
+from ...storage.documents.seal import document_digest, seal, unseal
+from ...storage.folder import PublishedFolder, publish_folder
+from ...storage.layout import extent_path
+from ...storage.survey import survey
+from .aside import claimed_digests, discard, set_aside
+
+MOST_TRIED = 1_000_000
+
+
+def repair_extents(root: Path, plan: dict[str, Any], numbers: list[int]) -> None:
+    """Make these extents again.
+
+    An extent says one thing that no other document says: its total, for which the ends of the training shards are tried, the
+    numbers that can still be read, and all up to the next extent's. It is right when the digest is what the next extent, or
+    the damaged document itself, says it was. Raises CacheDamagedError where nothing proves one.
+    """
+    for number in sorted(numbers):
+        path = extent_path(root, number).local
+        parent = PublishedFolder(extent_path(root, number - 1), "extent").digest if number else plan["sha256"]
+        proofs = claimed_digests(path, "extent") | set(_parent_of(extent_path(root, number + 1).local))
+        totals = chain({*_ends(root), *_numbers_in(path / "extent.json")}, _below(extent_path(root, number + 1).local))
+        bodies = ({"parent": parent, "examples": n, "shard_examples": plan["shard_examples"]} for n in totals)
+        body = next((body for body in bodies if _digest(body) in proofs), None)
+        if body is None:
+            raise CacheDamagedError(
+                f"{path} cannot be made again: nothing that is left proves how many examples it planned. Restore it from a copy, "
+                "or remove it and run dump-teacher with the --examples that it had"
+            )
+        aside = set_aside(path)
+        publish_folder(path, "extent", body)
+        discard(aside)
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return document_digest(unseal(seal("extent", {**body, "files": {}, "columns": {}}), "extent", "the extent"))
+
+
+def _parent_of(path: Path) -> Iterator[str]:
+    try:
+        yield str(PublishedFolder(path, "extent").document.get("parent"))
+    except MiniEndError:
+        return
+
+
+def _below(path: Path) -> Iterable[int]:
+    """Every total that the extent before this one can have; a million of them take a minute."""
+    try:
+        return range(1, min(int(PublishedFolder(path, "extent").document["examples"]), MOST_TRIED))
+    except (MiniEndError, KeyError, TypeError, ValueError):
+        return ()
+
+
+def _ends(root: Path) -> Iterator[int]:
+    """One past the last example of every training shard whose marker can be read."""
+    for name in survey(root).folders:
+        if name.startswith("shards/train-"):
+            try:
+                yield int(PublishedFolder(root / name, "marker").document["stop"])
+            except (MiniEndError, KeyError, TypeError, ValueError):
+                continue
+
+
+def _numbers_in(document: Path) -> list[int]:
+    text = document.read_bytes()[:65_536] if document.is_file() else b""
+    return [int(digits) for digits in re.findall(rb'"examples": ([0-9]{1,18})\b', text)]

@@ -1,0 +1,186 @@
+"""Folders of a cache made again: segments, then the calibration, then shards, each compared with what is left of the old one.
+
+A damaged folder is set aside by a rename, made again, compared, and put back where anything fails.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import CacheDamagedError, CacheMismatchError, ConfigurationError
+from ...models.pretrained import pin_revision
+from ...runtime.devices import choose_device
+from ...runtime.progress import progress_bar
+from ...storage.folder import PublishedFolder, publish_folder
+from ...storage.layout import calibration_path, read_extents, shard_path, shard_table
+from ...storage.survey import SINGLE, survey
+from ...teacher_dump.calibration.calibrate import calibrate
+from ...teacher_dump.corpus.corpus import HUB_PREFIX, parse_corpus
+from ...teacher_dump.corpus.mixture import Mixture
+from ...teacher_dump.corpus.tokenizer import TextTokenizer
+from ...teacher_dump.examples.segments import SEGMENTS_PER_FOLDER, SegmentStore
+from ...teacher_dump.examples.source import ExampleSource
+from ...teacher_dump.plan import compare_plans, numeric_environment, teacher_body
+from ...teacher_dump.shards.encoder import ShardEncoder
+from ...teacher_dump.teacher import Teacher, load_teacher
+from .aside import compared, discard, put_back, set_aside
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the folders were made from, each held against the plan."""
+
+    teacher: Teacher
+    tokenizer: TextTokenizer
+    corpus: Mixture
+
+
+def open_sources(
+    cache: Path, plan: dict[str, Any], teacher_name: str, corpora: Sequence[str], device: str, mixed_environment: bool
+) -> Sources:
+    """Teacher, tokenizer and corpora in their order. Raises CacheMismatchError where they are not those of the plan."""
+    mixture = _mixture(corpora, plan)
+    revision = pin_revision(teacher_name, plan["teacher"]["revision"])
+    tokenizer = TextTokenizer.load(teacher_name, revision)
+    teacher = load_teacher(teacher_name, plan["teacher"]["dtype"], choose_device(device), revision)
+    body = {
+        "teacher": teacher_body(teacher, plan["teacher"]["dtype"]),
+        "tokenizer": tokenizer.describe(plan["objective"]["kind"] == "span-corruption"),
+        "corpus": mixture.fingerprint(),
+        "environment": numeric_environment(teacher.device, plan["environment"]["threads"]),
+    }
+    torch.set_num_threads(plan["environment"]["threads"])
+    compare_plans(cache, plan, body, mixed_environment)
+    return Sources(teacher, tokenizer, mixture)
+
+
+def _mixture(names: Sequence[str], plan: dict[str, Any]) -> Mixture:
+    """The plan's mixture of these corpora; a hub dataset at the commit of the dump, unless its name says another."""
+    planned, corpora = plan["corpus"], []
+    if len(names) != len(planned["parts"]):
+        raise ConfigurationError(
+            f"expected {len(planned['parts'])} --corpus in the order of the dump, found {len(names)}"
+        )
+    for name, part in zip(names, planned["parts"], strict=True):
+        revision = part.get("revision") if name.startswith(HUB_PREFIX) and "@" not in name else None
+        full = f"{name}@{revision}" if revision else name
+        corpora.append(parse_corpus(full, tuple(planned["fields"]), part.get("split", "train")))
+    weights = tuple(float(part["weight"]) for part in planned["parts"])
+    mixture = Mixture(
+        corpora=tuple(corpora), weights=weights, shuffle_buffer=planned["shuffle_buffer"], seed=plan["seed"]
+    )
+    return mixture.pinned()
+
+
+class Redo:
+    """Makes folders again; `done` tells of each how it compares with what was published."""
+
+    def __init__(self, cache: Path, plan: dict[str, Any], sources: Sources, mixed_environment: bool) -> None:
+        self.done: dict[str, str] = {}
+        self._root, self._plan, self._sources, self._mixed = cache, plan, sources, mixed_environment
+        self._totals = [int(extent["examples"]) for extent in read_extents(cache, plan["sha256"])]
+
+    def run(self, targets: list[str]) -> None:
+        """Make these folders again."""
+        segments = [name for name in targets if name.startswith("segments/")]
+        with self._aside(segments):
+            if segments:
+                self._segments()
+        if "calibration" in targets:
+            with self._aside(["calibration"]):
+                self._calibrate()
+        shards = [name for name in targets if name.startswith("shards/")]
+        with self._aside(shards):
+            self._dump(shards)
+
+    @contextmanager
+    def _aside(self, names: list[str]) -> Iterator[None]:
+        """Inside, these folders are out of the way; afterwards each is made again and compared, or stands as it stood."""
+        asides = {name: set_aside(self._root / name) for name in names}
+        try:
+            yield
+            for name, aside in asides.items():
+                self._settle(name, aside)
+        except BaseException:
+            for name, aside in asides.items():
+                put_back(aside, self._root / name)
+            raise
+
+    def _settle(self, name: str, aside: Path) -> None:
+        """Compare what was made with what is left of the old folder, and remove that."""
+        verdict = compared(aside, PublishedFolder(self._root / name, SINGLE.get(name, "marker")))
+        if not verdict and not self._mixed:
+            raise CacheMismatchError(
+                f"{self._root / name} came out with other values than were published, so it stays as it was: repair it in the "
+                "environment of the dump, or accept the new values with --mixed-environment"
+            )
+        discard(aside)
+        self.done[name] = verdict or "made again in another environment, with other values"
+
+    def _segments(self) -> None:
+        """What is missing, cut where the runs that planned the extents cut it; each store finds the first gap."""
+        validation, corpus = int(self._plan["validation_examples"]), self._sources.corpus
+        wanted = [(stop, 0) for stop in _stops([validation])] + [(validation, stop) for stop in _stops(self._totals)]
+        before = set(survey(self._root).folders)
+        for counts in wanted:
+            store = SegmentStore(self._root, self._plan)
+            store.ensure(*counts, corpus.documents, self._sources.tokenizer.encode_batch)
+        made = [name for name in survey(self._root).folders if name not in before]
+        self.done |= dict.fromkeys(made, "made again; nothing was left to compare it with")
+
+    def _calibrate(self) -> None:
+        """The calibration of the first extent, or of a later one where the shards say so."""
+        source, teacher = ExampleSource(self._root, self._plan), self._sources.teacher
+        pinned_by = _parents(self._root)
+        for total in self._totals:
+            calibrate(self._root, self._plan, teacher, source, total)
+            if not pinned_by or PublishedFolder(calibration_path(self._root), "calibration").digest in pinned_by:
+                return
+            discard(calibration_path(self._root).local)
+        raise CacheMismatchError(
+            f"{calibration_path(self._root)} came out other than the shards say it was ({', '.join(sorted(pinned_by))}), so it "
+            "stays as it was: restore it from a copy, or repair it in the environment of the dump"
+        )
+
+    def _dump(self, names: list[str]) -> None:
+        if not names:
+            return
+        plan, calibration = self._plan, PublishedFolder(calibration_path(self._root), "calibration")
+        encoder = ShardEncoder(plan, calibration, self._sources.teacher, ExampleSource(self._root, plan))
+        table = shard_table(plan["validation_examples"], self._totals, plan["shard_examples"])
+        places = [place for place in table if f"shards/{place.name}" in names]
+        with progress_bar("repair", len(places), "shard") as bar:
+            for place in places:
+                encoded, path = encoder.encode(place), shard_path(self._root, place.split, place.number)
+                publish_folder(path, "marker", encoded.body, encoded.columns, codec=plan["codec"])
+                bar.update()
+
+
+def _stops(totals: list[int]) -> list[int]:
+    """One past the last segment of each folder, as dumps to these totals one after another cut them."""
+    stops, count = [], 0
+    for total in totals:
+        while count < total:
+            count += min(SEGMENTS_PER_FOLDER, total - count)
+            stops.append(count)
+    return stops
+
+
+def _parents(root: Path) -> set[str]:
+    """The calibrations that sound shards name as their parent."""
+    markers = [name for name in survey(root).folders if name.startswith("shards/")]
+    return {
+        str(PublishedFolder(root / name, "marker").document.get("parent")) for name in markers if _opens(root / name)
+    }
+
+
+def _opens(path: Path) -> bool:
+    try:
+        PublishedFolder(path, "marker")
+    except (CacheDamagedError, CacheMismatchError):
+        return False
+    return True

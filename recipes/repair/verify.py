@@ -1,0 +1,266 @@
+"""`miniend verify`: read every byte of a cache and hold it against what was published, and the folders against each other.
+
+Nothing stops at the first damage. What a damaged plan, extent or calibration would have to decide stays unchecked; every
+folder's own seal is checked all the same. Names that begin with a dot are no part of a cache and are only mentioned.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...cache.logit_columns import read_logits
+from ...errors import CacheDamagedError, CacheMismatchError, MiniEndError
+from ...runtime.progress import progress_bar
+from ...storage.contents import check_calibration, check_segments, check_shard, check_values
+from ...storage.documents.members import check_form
+from ...storage.folder import PublishedFolder
+from ...storage.layout import SPLITS, ShardRange, check_extent, shard_table
+from ...storage.markers import check_place
+from ...storage.stores.place import Place, Where, place_of
+from ...storage.survey import Survey, numbered, survey
+
+NAMED = 1000
+"""Of a wider gap in the numbers, which only a stranger can make, no more are named."""
+ORPHAN = "it has no place in the shard table: an extent is lost (dump-teacher with its --examples gives it back), or a stranger"
+Check = Callable[[PublishedFolder], None]
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """What was found; folders and files by their path relative to the cache."""
+
+    folders: int = 0
+    """Published folders that were read."""
+    bytes: int = 0
+    """Bytes of their files, documents included."""
+    damaged: dict[str, list[str]] = field(default_factory=dict)
+    """Folder -> a sentence for each thing that is wrong."""
+    unlisted: list[str] = field(default_factory=list)
+    """Files, links and folders that nobody published."""
+    missing: list[str] = field(default_factory=list)
+    """Folders that plan and extents ask for and that are not there: an unfinished dump, or lost."""
+    leftovers: list[str] = field(default_factory=list)
+    """Names that begin with a dot: harmless."""
+    shards: tuple[int, int] = (0, 0)
+    """Published, and asked for by plan and extents."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything that is there is as it was published, and nothing else is there."""
+        return not self.damaged and not self.unlisted
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        members = ("folders", "bytes", "damaged", "unlisted", "missing", "leftovers")
+        return {"sound": self.sound, **{name: getattr(self, name) for name in members}, "shards": list(self.shards)}
+
+
+def verify_cache(where: Where) -> Report:
+    """Read all of a cache, from an object store whatever its mirror has. Raises CacheMismatchError where there is none."""
+    root = place_of(where)
+    found = survey(root)
+    if not found.folders:
+        raise CacheMismatchError(f"{root} is no MiniEnD cache: it has no plan")
+    with progress_bar("verify", len(found.folders), "folder") as bar:
+        return _Verifier(root, found, bar).report
+
+
+class _Verifier:
+    """One pass over a cache: plan, extents, calibration, segments, shards, each with what is sound of those before."""
+
+    def __init__(self, root: Place, found: Survey, bar: Any) -> None:
+        self.report = Report(unlisted=list(found.strangers), leftovers=list(found.leftovers))
+        self._root, self._found, self._bar = root, found, bar
+        self._plan = self._read("plan", lambda folder: check_form(folder.document, "plan", str(folder.path)))
+        self._totals, self._all_extents = self._extents()
+        self._calibration = self._read_calibration()
+        self._segments()
+        self._shards()
+
+    def _read(self, name: str, check: Check) -> PublishedFolder | None:
+        """Read one folder whole; None where there is none or its document cannot be relied on."""
+        if name not in self._found.folders:
+            return None
+        self._bar.update()
+        self.report.folders += 1
+        try:
+            folder = PublishedFolder(self._root / name, self._found.folders[name])
+        except MiniEndError as error:
+            self._damage(name, error)
+            return None
+        self.report.bytes += folder.document_bytes + sum(entry["bytes"] for entry in folder.document["files"].values())
+        self.report.unlisted += [f"{name}/{path}" for path in folder.unlisted()]
+        for sentence in folder.damage():
+            self._damage(name, sentence)
+        try:
+            check(folder)
+        except MiniEndError as error:
+            self._damage(name, error)
+            return None
+        return folder
+
+    def _damage(self, name: str, what: object) -> None:
+        sentences = self.report.damaged.setdefault(name, [])
+        if str(what) not in sentences:
+            sentences.append(str(what))
+
+    def _lost(self, name: str, why: str) -> None:
+        self.report.missing.append(name)
+        self._damage(name, f"{self._root / name} is missing: {why}")
+
+    def _extents(self) -> tuple[list[int], bool]:
+        """The totals of the extents that can be relied on, and whether these are all."""
+        names = [name for name, kind in self._found.folders.items() if kind == "extent"]
+        documents: list[dict[str, Any]] = []
+        chained = self._plan is not None
+        for number in _counted([int(name.rpartition("/")[2]) for name in names]):
+            name = f"extents/{number:06d}"
+            if name not in names:
+                self._lost(name, "later extents exist; restore it")
+            folder = self._read(name, self._extent_check(documents if chained else None))
+            chained = chained and folder is not None
+            documents += [folder.document] if chained and folder is not None else []
+        return [int(document["examples"]) for document in documents], chained
+
+    def _extent_check(self, before: list[dict[str, Any]] | None) -> Check:
+        """Hold an extent against those before it; against its form alone where these cannot be relied on."""
+
+        def check(folder: PublishedFolder) -> None:
+            if before is None or self._plan is None:
+                return check_form(folder.document, "extent", str(folder.path))
+            check_extent(folder, before[-1] if before else None, self._plan.digest)
+            if folder.document["shard_examples"] != self._plan.document["shard_examples"]:
+                raise CacheDamagedError(f"{folder.path} is damaged: its shard_examples are not those of the plan")
+
+        return check
+
+    def _read_calibration(self) -> PublishedFolder | None:
+        if self._plan is None and "plan" not in self._found.folders:
+            self._lost("plan", "restore it from a copy of this cache, or dump again")
+        if "calibration" not in self._found.folders and any(self._names("shards")):
+            self._lost("calibration", "the shards cannot be decoded without it")
+        elif "calibration" not in self._found.folders and self._totals:
+            self.report.missing.append("calibration")
+        return self._read("calibration", self._check_calibration)
+
+    def _check_calibration(self, folder: PublishedFolder) -> None:
+        check_form(folder.document, "calibration", str(folder.path))
+        if self._plan is not None and folder.document["parent"] != self._plan.digest:
+            raise CacheMismatchError(f"{folder.path} belongs to another plan: put the right folder back")
+        if self._plan is not None:
+            check_calibration(folder, self._plan.document)
+
+    def _segments(self) -> None:
+        for split in SPLITS:
+            stop, exhausted, numbers = 0, False, self._numbers("segments", split)
+            for number in _counted(numbers):
+                name = f"segments/{split}-{number:06d}"
+                if number not in numbers:
+                    self.report.missing.append(name)
+                folder = self._read(name, self._segment_check(number, stop))
+                stop = int(folder.document["stop"]) if folder else -1
+                exhausted = folder is not None and bool(folder.document["exhausted"])
+            if 0 <= stop < self._wanted(split) and not exhausted:
+                self.report.missing.append(f"segments/{split}-{max(numbers, default=-1) + 1:06d}")
+
+    def _wanted(self, split: str) -> int:
+        """Segments that the extents need; 0 where nothing is known."""
+        if self._plan is None or not self._totals:
+            return 0
+        return int(self._plan.document["validation_examples"]) if split == "validation" else self._totals[-1]
+
+    def _segment_check(self, number: int, start: int) -> Check:
+        def check(folder: PublishedFolder) -> None:
+            check_form(folder.document, "segments", str(folder.path))
+            own = folder.document
+            place = ShardRange(numbered(folder.path.name)[0], number, own["start"] if start < 0 else start, own["stop"])
+            check_place(folder, place, own["parent"] if self._plan is None else self._plan.digest)
+            if self._plan is not None:
+                check_segments(folder, self._plan.document)
+                self._check_values(folder)
+
+        return check
+
+    def _shards(self) -> None:
+        table = {f"shards/{place.name}": place for place in self._table()}
+        known = self._plan is not None and self._all_extents
+        for name in self._names("shards"):
+            if known and name not in table:
+                self.report.unlisted.append(name)
+            self._read(name, self._shard_check(table.get(name)))
+        self.report.missing += [name for name in table if name not in self._found.folders]
+        self.report.shards = (sum(name in self._found.folders for name in table), len(table))
+
+    def _table(self) -> list[ShardRange]:
+        if self._plan is None:
+            return []
+        plan = self._plan.document
+        try:
+            return shard_table(plan["validation_examples"], self._totals, plan["shard_examples"])
+        except MiniEndError as error:
+            self._damage("plan", error)
+            return []
+
+    def _shard_check(self, place: ShardRange | None) -> Check:
+        def check(folder: PublishedFolder) -> None:
+            own = folder.document
+            check_form(own, "shard", str(folder.path))
+            here = place or ShardRange(*numbered(folder.path.name), own["start"], own["stop"])
+            check_place(folder, here, own["parent"] if self._calibration is None else self._calibration.digest)
+            if self._plan is not None and self._calibration is not None:
+                check_shard(folder, self._plan.document, self._calibration.document)
+                self._check_values(folder)
+                self._check_logits(folder)
+
+        return check
+
+    def _check_values(self, folder: PublishedFolder) -> None:
+        """Offsets and ids, where the files are the published ones: damage to these has been told already."""
+        if self._plan is None or self._name(folder) in self.report.damaged:
+            return
+        for name in folder.columns:
+            if name.endswith((".offsets", ".ids")):
+                check_values(folder, name, folder.column(name), self._plan.document["tokenizer"]["size"])
+
+    def _check_logits(self, folder: PublishedFolder) -> None:
+        signal = self._plan.document["signals"]["logits"] if self._plan else None
+        if self._plan and signal and self._name(folder) not in self.report.damaged:
+            read_logits(folder, signal["kind"], self._plan.document["tokenizer"]["size"])
+
+    def _name(self, folder: PublishedFolder) -> str:
+        return str(folder.path).removeprefix(f"{self._root}/")
+
+    def _names(self, group: str) -> list[str]:
+        return [name for name in self._found.folders if name.startswith(f"{group}/")]
+
+    def _numbers(self, group: str, split: str) -> list[int]:
+        found = [numbered(name) for name in self._names(group)]
+        return sorted(number for of, number in found if of == split)
+
+
+def _counted(numbers: list[int]) -> list[int]:
+    """The numbers with those that are left out between them; of a wide gap the first NAMED alone."""
+    counted: list[int] = []
+    for number in sorted(numbers):
+        first = counted[-1] + 1 if counted else 0
+        counted += [*range(first, min(number, first + NAMED)), number]
+    return counted
+
+
+def describe(report: Report, root: Where) -> Iterator[str]:
+    """The lines that `miniend verify` prints: one for each damaged folder and unlisted thing, then a summary."""
+    for name, sentences in report.damaged.items():
+        yield f"{name}: {'; '.join(sentences)}"
+    for name in report.unlisted:
+        orphan = name.startswith("shards/") and name.count("/") == 1
+        yield f"{name}: {ORPHAN if orphan else 'nobody published this; remove it'}"
+    for name in report.leftovers:
+        yield f"{name}: left by a dump that runs or was killed; harmless"
+    published, planned = report.shards
+    if report.missing:
+        yield f"unfinished: {published} of {planned} shards; not there: {', '.join(report.missing)}"
+    read = f"{report.folders} folders, {report.bytes:,} bytes"
+    if report.sound:
+        yield f"{root} is sound: {read}"
+    else:
+        yield f"{root} is damaged: {len(report.damaged)} of {read} damaged, {len(report.unlisted)} things unlisted"

@@ -1,0 +1,37 @@
+"""The device of a run, and the CPU threads of a process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..errors import ConfigurationError
+
+
+def choose_device(text: str) -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU; a device that is not there is refused."""
+    if text == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(text)
+    except RuntimeError:
+        raise ConfigurationError(f"unknown device {text!r}; expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigurationError(f"device {text!r} is not supported; expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(f"device {text!r} was asked for, but PyTorch sees no CUDA device; use --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigurationError(
+            f"device {text!r} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices"
+        )
+    return device
+
+
+@contextmanager
+def threads_kept() -> Iterator[None]:
+    """Whatever number of CPU threads is set inside, as a dump does, this process has its own again at the end."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

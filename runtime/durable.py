@@ -1,0 +1,41 @@
+"""Files that survive a kill: written aside, flushed to the disk, renamed."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import MiniEndError
+
+
+def flush(path: Path) -> None:
+    """Make the disk keep a file's content, or a folder's entries, before anything else happens."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file by `content` at once: written aside, flushed to the disk, renamed."""
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_bytes(content)
+    flush(aside)
+    os.replace(aside, path)
+    flush(path.parent)
+
+
+@contextmanager
+def full_disk_named(target: Path) -> Iterator[None]:
+    """Turn "no space" and "quota exceeded" into a message that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise MiniEndError(
+            f"the disk is full: {target} could not be written and nothing of it was published. "
+            "Make room and run the same command again; it goes on where it stopped"
+        ) from error

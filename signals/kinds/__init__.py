@@ -1,0 +1,1 @@
+"""The kinds of signals that a site can store."""

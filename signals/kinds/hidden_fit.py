@@ -1,0 +1,62 @@
+"""Hidden states, the outputs of blocks: how faithful a code of theirs is, and fitting it.
+
+The error of a site is relative: with `mean` the mean row of the calibration's basis examples,
+
+    sum |x - decoded x|^2 / sum |x - mean|^2            over tokens
+
+The energy is centred, the stricter choice: T5's hidden states have a few directions that are large and nearly constant, and
+measured against |x|^2 a code that kept these alone would look faithful. Errors in all directions count alike (metric 1).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from ...errors import ConfigurationError
+from ..codes.site_codec import CodedSite
+from ..codes.site_fit import fit_codes, largest_step, trim_rank, valid_rows, with_step
+from ..fidelity import MeanOf, SiteSample
+from ..sites import Site
+
+
+def calibrate_hidden(
+    site: Site, basis_samples: Sequence[SiteSample], step_samples: Sequence[SiteSample], target: float
+) -> CodedSite:
+    """Fit the code of one block's output, with the largest step whose relative squared error stays under the target.
+
+    What trimming loses, the tokens' means in silent components, is part of the error.
+    Raises ConfigurationError where float32 ends before the target is reached.
+    """
+    width = basis_samples[0].tensors["hidden"].shape[-1]
+    metric = {"hidden": torch.eye(width, dtype=torch.float64)[None]}
+    codec = CodedSite(site=site, codes=fit_codes(site, basis_samples, metric))
+
+    def at(step: float) -> CodedSite:
+        return trim_rank(with_step(codec, step), [*basis_samples, *step_samples])
+
+    step, best = largest_step(codec, lambda step: relative_error(measured_error(at(step), step_samples)) / target)
+    if not step:
+        raise ConfigurationError(
+            f"{site}: no step reaches a relative squared error of {target:g} (the last one tried has {best:.2g} times that); "
+            "raise --hidden-error"
+        )
+    return at(step)
+
+
+def measured_error(codec: CodedSite, samples: Sequence[SiteSample]) -> dict[str, MeanOf]:
+    """`squared_error` and `energy`, the sums above over the valid tokens of the samples, with the number of tokens."""
+    [place] = codec.places()
+    code = codec.codes[place.name]
+    error, energy = MeanOf(), MeanOf()
+    for sample in samples:
+        rows, tokens = valid_rows(place, sample)
+        lost = code.decode(code.encode(rows, tokens), tokens) - rows
+        error.add(float(lost.double().square().sum()), len(rows))
+        energy.add(float((rows.float() - code.mean).double().square().sum()), len(rows))
+    return {"squared_error": error, "energy": energy}
+
+
+def relative_error(measured: Mapping[str, MeanOf]) -> float:
+    """The ratio of the two sums of `measured_error`; 0 of rows that are all the mean."""
+    energy = measured["energy"].total
+    return measured["squared_error"].total / energy if energy else 0.0

@@ -1,0 +1,1 @@
+"""Next-token distributions: sparse lists, their code, and the losses on them."""

@@ -1,0 +1,182 @@
+"""Attention relations: which ones a site has, their masks, entropies and KL divergence.
+
+Legend: B batch, R relation heads, A and C the two factors, d_r = inner / R.
+
+    P = softmax( alpha * A C^T / sqrt(d_r) + mask )          B x R x rows x keys   (MiniLMv2, arXiv 2012.15828, section 3.1)
+    KL = sum over valid rows and heads of KL(P_teacher || P_student), in nats
+
+Q, K or V of width `inner` is regrouped into R relation heads regardless of the model's own heads, so that teacher and student
+need not have the same number of heads. Relations of the decoder's own positions are causal. Masked entries contribute
+exactly zero; padded rows weigh nothing; everything is computed in float32.
+
+alpha is the relation temperature's factor: 1 is the published form; a calibrated plan carries one per relation kind.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...errors import ConfigurationError
+from ..sites import Site
+from .blocked_kl import BlockedRelationKL, RowsToCompare
+
+RELATION_HEADS = (32, 24, 16, 12, 8)
+"""Numbers of relation heads tried in this order; 32 is MiniMoE's (same author as MiniEnD), 48 and 64 were MiniLMv2's."""
+
+_LOWEST = torch.finfo(torch.float32).min
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One relation of a site: softmax over `right`'s tokens for each of `left`'s, e.g. query-query or query-key."""
+
+    kind: str
+    left: str
+    right: str
+    row_axis: str
+    key_axis: str
+
+    @property
+    def causal(self) -> bool:
+        """Rows and keys are both target positions, of which a decoder sees only the past."""
+        return self.row_axis == self.key_axis == "target"
+
+
+def relations_of(site: Site) -> tuple[Relation, ...]:
+    """QQ, KK and VV of a site and, for cross-attention, also QK (the attention distribution itself, re-headed).
+
+    Hidden states have none.
+    """
+    if site.hidden:
+        return ()
+    axis = {"query": site.query_axis, "key": site.key_axis, "value": site.key_axis}
+    same = tuple(Relation(kind, kind, kind, axis[kind], axis[kind]) for kind in axis)
+    if site.name != "decoder.cross":
+        return same
+    return (*same, Relation("query_key", "query", "key", site.query_axis, site.key_axis))
+
+
+def default_relation_heads(*inner_widths: int) -> int:
+    """The largest of 32, 24, 16, 12, 8 that divides every width (else the largest of at most 8 that does)."""
+    common = math.gcd(*inner_widths)
+    return next((heads for heads in RELATION_HEADS if common % heads == 0), _largest_divisor(common, 8))
+
+
+def check_relation_heads(heads: int, **inner_widths: int) -> None:
+    """Raise ConfigurationError, with the numbers that work, unless `heads` divides every named width."""
+    common = math.gcd(*inner_widths.values())
+    if heads < 1 or common % heads:
+        widths = ", ".join(f"{name} {width}" for name, width in inner_widths.items())
+        fitting = ", ".join(str(n) for n in range(1, min(common, 128) + 1) if common % n == 0)
+        raise ConfigurationError(
+            f"{heads} relation heads do not divide the Q/K/V widths ({widths}); these do: {fitting}"
+        )
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+    return max(n for n in range(1, limit + 1) if number % n == 0)
+
+
+def regroup(tensor: Tensor, heads: int) -> Tensor:
+    """[B, length, inner] as [B, heads, length, inner / heads]: concatenate the model's heads, re-split into relation heads."""
+    batch, length, inner = tensor.shape
+    return tensor.reshape(batch, length, heads, inner // heads).transpose(1, 2)
+
+
+def relation_logits(left: Tensor, right: Tensor, heads: int, alpha: float = 1.0) -> Tensor:
+    """alpha * A C^T / sqrt(d_r), float32 [B, heads, rows, keys], for A [B, rows, inner] and C [B, keys, inner]."""
+    a, c = regroup(left.float(), heads), regroup(right.float(), heads)
+    return torch.matmul(a * (alpha / math.sqrt(a.shape[-1])), c.transpose(-1, -2))
+
+
+def visible_keys(row_valid: Tensor, key_valid: Tensor, causal: bool) -> Tensor:
+    """Boolean [B, 1, rows, keys]: key is no padding and, if causal, not in the row's future."""
+    visible = key_valid[:, None, None, :].expand(-1, 1, row_valid.shape[1], -1)
+    if causal:
+        visible = visible & torch.ones(visible.shape[-2:], dtype=torch.bool, device=visible.device).tril()
+    return visible
+
+
+def relation_log_probabilities(logits: Tensor, visible: Tensor) -> Tensor:
+    """log softmax over the visible keys; hidden keys get a finite, hugely negative number, so that 0 * log 0 is 0."""
+    return logits.masked_fill(~visible, _LOWEST).log_softmax(-1).clamp_min(_LOWEST)
+
+
+def relation_kl_sum(
+    relation: Relation,
+    teacher: Mapping[str, Tensor],
+    student: Mapping[str, Tensor],
+    valid: Mapping[str, Tensor],
+    heads: int,
+    alpha: float,
+    row_step: int = 1,
+) -> Tensor:
+    """Sum over valid rows and heads of KL(P_teacher || P_student) for one relation.
+
+    teacher and student map `query`, `key`, `value` to [B, length, inner] (the widths may differ), valid maps the token axes
+    `input` and `target` to boolean [B, length]. Divide by `relation_rows(...)` for the mean. A `row_step` above 1 takes every
+    so-manieth row only, for estimates.
+    """
+    rows = valid[relation.row_axis]
+    compared = RowsToCompare(rows[:, ::row_step], row_step, valid[relation.key_axis], relation.causal)
+    factors = [
+        regroup(tensor, heads)
+        for side in (student, teacher)
+        for tensor in (side[relation.left][:, ::row_step], side[relation.right])
+    ]
+    total: Tensor = BlockedRelationKL.apply(*factors, compared, alpha)  # type: ignore[no-untyped-call]
+    return total
+
+
+def relation_kl_rows(
+    relation: Relation,
+    teacher: Mapping[str, Tensor],
+    student: Mapping[str, Tensor],
+    valid: Mapping[str, Tensor],
+    heads: int,
+    alpha: float,
+) -> Tensor:
+    """Every KL(P_teacher || P_student) of one relation, [valid rows x heads] in no order that matters.
+
+    Arguments as in `relation_kl_sum`, which is what trains; this one holds B x R x L x L numbers.
+    """
+    rows = valid[relation.row_axis]
+    visible = visible_keys(rows, valid[relation.key_axis], relation.causal)
+    log_p, log_q = (
+        relation_log_probabilities(relation_logits(side[relation.left], side[relation.right], heads, alpha), visible)
+        for side in (teacher, student)
+    )
+    kl = (log_p.exp() * (log_p - log_q)).sum(-1)
+    return kl[rows[:, None].expand_as(kl)]
+
+
+def relation_rows(relation: Relation, valid: Mapping[str, Tensor], heads: int, row_step: int = 1) -> int:
+    """How many KL divergences `relation_kl_sum` adds: valid rows times heads."""
+    return int(valid[relation.row_axis][:, ::row_step].sum()) * heads
+
+
+def relative_entropy(
+    relation: Relation,
+    factors: Mapping[str, Tensor],
+    valid: Mapping[str, Tensor],
+    heads: int,
+    alpha: float,
+    row_step: int = 1,
+) -> float:
+    """Mean over heads and rows with at least two visible keys of entropy / ln(visible keys): 1 is uniform, 0 one-hot."""
+    rows = valid[relation.row_axis]
+    visible = visible_keys(rows, valid[relation.key_axis], relation.causal)[:, :, ::row_step]
+    logits = relation_logits(factors[relation.left][:, ::row_step], factors[relation.right], heads, alpha)
+    log_p = relation_log_probabilities(logits, visible)
+    keys = visible.sum(-1)
+    relative = -(log_p.exp() * log_p).sum(-1) / keys.clamp_min(2).log()
+    counted = ((keys >= 2) & rows[:, None, ::row_step]).expand_as(relative)
+    return float(relative[counted].mean()) if counted.any() else 1.0
+
+
+def carries_no_information(relative: float) -> bool:
+    """A relation that is uniform (relative entropy above 0.99) or one-hot (below 0.05) teaches nothing about the tokens."""
+    return relative > 0.99 or relative < 0.05

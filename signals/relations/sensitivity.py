@@ -1,0 +1,63 @@
+"""What an error in Q, K or V costs in relation KL: a quadratic form per relation head, in closed form.
+
+With s_ij = alpha a_i . c_j / sqrt(d_r) and p its softmax over j, KL(p || p') of a small change of the logits is half the
+variance of the change under p (the Fisher information of a softmax; Cover & Thomas, section 11.10). Independent errors e
+of covariance S per token then cost, summed over the rows i,
+
+    tr(S alpha^2 / (2 d_r) sum_i Cov_p_i(c))                 for errors of the rows a_i
+    tr(S alpha^2 / (2 d_r) sum_ij p_ij (1 - p_ij) a_i a_i^T)   for errors of the keys c_j
+
+The terms that couple the two sides of a self relation (i = j) are left out: they are one key in a row's many.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..fidelity import SiteSample
+from ..sites import Site
+from .relations import Relation, regroup, relation_log_probabilities, relation_logits, relations_of, visible_keys
+
+FLOOR = 1e-3
+"""Added to every direction, relative to the most sensitive: no direction's error is free, whatever the heads of a student."""
+
+_WEIGHT = {"query": 1 / 3, "key": 1 / 3, "value": 1 / 3, "query_key": 1.0}
+"""Share of each relation in the condition on KL that it belongs to."""
+
+
+def sensitivity(
+    site: Site, examples: Sequence[SiteSample], heads: int, alpha: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Per kind, float64 [heads, d_r, d_r] on the CPU: KL per unit of error covariance and stored token, the greatest 1.
+
+    Mean over examples of one example each; a token of a longer axis weighs less because there are more of them to pay for.
+    """
+    total: dict[str, Tensor] = {}
+    for one in examples:
+        for relation in relations_of(site):
+            left, right = _of_relation(relation, one, heads, alpha[relation.kind])
+            for kind, part in ((relation.left, left), (relation.right, right)):
+                total[kind] = total.get(kind, torch.zeros((), dtype=torch.float64)) + part.to("cpu", torch.float64)
+    greatest = max(float(part.diagonal(dim1=-2, dim2=-1).max()) for part in total.values())
+    width = next(iter(total.values())).shape[-1]
+    even = torch.eye(width, dtype=torch.float64)
+    if not greatest > torch.finfo(torch.float32).tiny:
+        return {kind: even.expand(heads, width, width) for kind in total}
+    return {kind: part / greatest + FLOOR * even for kind, part in total.items()}
+
+
+def _of_relation(relation: Relation, one: SiteSample, heads: int, alpha: float) -> tuple[Tensor, Tensor]:
+    """Forms [heads, d_r, d_r] of the left and the right side, per row of KL and token of the side's axis."""
+    rows, keys = one.valid[relation.row_axis], one.valid[relation.key_axis]
+    visible = visible_keys(rows, keys, relation.causal)
+    logits = relation_logits(one.tensors[relation.left], one.tensors[relation.right], heads, alpha)
+    p = relation_log_probabilities(logits, visible).exp()[0] * (visible * rows[:, None, :, None])[0]
+    a, c = (regroup(one.tensors[side].float(), heads)[0] for side in (relation.left, relation.right))
+    expected = p @ c
+    left = c.mT @ (c * p.sum(1)[..., None]) - expected.mT @ expected
+    right = a.mT @ (a * (p * (1 - p)).sum(-1)[..., None])
+    counts = max(1, int(rows.sum())), max(1, int(keys.sum()))
+    scale = _WEIGHT[relation.kind] * alpha**2 / (2 * math.prod((a.shape[-1], heads, counts[0])))
+    return left * (scale / counts[0]), right * (scale / counts[1])

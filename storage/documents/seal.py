@@ -1,0 +1,138 @@
+"""The JSON documents of a cache: written in one canonical form, sealed with their own SHA-256, checked when read.
+
+One canonical form, so that equal documents have equal digests whoever writes them. The digest is the last member of
+the file: cutting it off gives the bytes that were hashed, and nobody who reads has to form JSON (SPEC.md, "Documents").
+"""
+
+import hashlib
+import json
+from math import isfinite
+from typing import Any, NoReturn
+
+from ...errors import CacheDamagedError, CacheMismatchError
+
+FORMAT_NAME = "miniend-cache"
+FORMAT_VERSION = 1
+KINDS = ("plan", "extent", "calibration", "marker")
+"""What a published folder can be; its document is the file `<kind>.json`."""
+
+RESERVED_KEYS = ("format", "version", "kind", "sha256")
+MAXIMUM_BYTES = 64 * 2**20
+MAXIMUM_DEPTH = 64
+_SEAL = b',\n  "sha256": "'
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte string that stands for `value`: keys sorted, two blanks of indent, UTF-8, a newline at the end.
+
+    Keys that are not strings become strings before they are sorted, as they will be sorted after reading. Raises
+    ValueError for NaN, infinities, unpaired surrogates and deep nesting, TypeError for what JSON cannot say.
+    """
+    try:
+        value = json.loads(json.dumps(value, allow_nan=False))
+        _require_shallow(value)
+        return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    except RecursionError as error:
+        raise ValueError("the value is nested too deeply for a document") from error
+
+
+def seal(kind: str, body: dict[str, Any]) -> bytes:
+    """The bytes of the document of this kind: header and body in canonical form, then their SHA-256 as last member.
+
+    Raises ValueError when the kind is unknown or the body uses one of RESERVED_KEYS.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"the kind of a document is one of {', '.join(KINDS)}, not {kind!r}")
+    if taken := [key for key in RESERVED_KEYS if key in body]:
+        raise ValueError(f"a document's own members cannot be part of its body: {', '.join(taken)}")
+    return _with_digest(canonical_json({"format": FORMAT_NAME, "version": FORMAT_VERSION, "kind": kind, **body}))
+
+
+def unseal(data: bytes, kind: str, where: str) -> dict[str, Any]:
+    """The document of these bytes, its "sha256" included; `where` names it in messages.
+
+    Raises CacheMismatchError for a version that this software does not read (checked before all that a version may
+    change) and for a sound document of another kind; CacheDamagedError for anything else that is not as published.
+    """
+    document = _parse(data, where)
+    if document.get("format") != FORMAT_NAME:
+        _damaged(where, f'its format should be "{FORMAT_NAME}", found {_short(document.get("format"))}')
+    _check_version(document.get("version"), where)
+    canonical = data.rpartition(_SEAL)[0] + b"\n}\n"
+    if data != _with_digest(canonical):
+        _damaged(where, "its bytes do not fit its own SHA-256")
+    if document.get("kind") != kind:
+        raise CacheMismatchError(
+            f'{where} should be a document of kind "{kind}", found kind {_short(document.get("kind"))}: '
+            "put the right folder back or dump again"
+        )
+    return document
+
+
+def document_digest(document: dict[str, Any]) -> str:
+    """The hexadecimal SHA-256 under which others refer to this document."""
+    return str(document["sha256"])
+
+
+def _with_digest(canonical: bytes) -> bytes:
+    """Add the digest of canonical JSON to it as last member; `canonical` is a non-empty object."""
+    digest = hashlib.sha256(canonical).hexdigest()
+    return canonical.removesuffix(b"\n}\n") + _SEAL + f'{digest}"\n}}\n'.encode()
+
+
+def _parse(data: bytes, where: str) -> dict[str, Any]:
+    """The JSON object in `data`, or CacheDamagedError."""
+    if len(data) > MAXIMUM_BYTES:
+        _damaged(where, f"it has {len(data):,} bytes where a document has at most {MAXIMUM_BYTES:,}")
+    try:
+        document = _DECODER.decode(data.decode("utf-8"))
+        _require_shallow(document)
+        if b"\\u" in data:
+            json.dumps(document, ensure_ascii=False).encode()  # which half of a surrogate pair does not survive
+    except (ValueError, RecursionError) as error:
+        _damaged(where, f"it is not JSON ({_short(str(error))})")
+    if not isinstance(document, dict):
+        _damaged(where, "it is not a JSON object")
+    return document
+
+
+def _check_version(version: Any, where: str) -> None:
+    """Refuse every version but ours: a newer one asks for an upgrade, anything else is damage."""
+    if type(version) is not int or version < 1:
+        _damaged(where, f"its format version should be a positive integer, found {_short(version)}")
+    if version != FORMAT_VERSION:
+        raise CacheMismatchError(
+            f"{where} has format version {version}, this software reads version {FORMAT_VERSION}: "
+            "upgrade miniend or dump the cache again"
+        )
+
+
+def _require_shallow(value: Any) -> None:
+    """Raise ValueError where objects and lists are nested more than MAXIMUM_DEPTH deep."""
+    level, depth = [value], 0
+    while level and depth <= MAXIMUM_DEPTH:
+        within = [node.values() if type(node) is dict else node for node in level if type(node) in (dict, list)]
+        level, depth = [node for nodes in within for node in nodes if type(node) in (dict, list)], depth + 1
+    if level:
+        raise ValueError(f"a document is nested at most {MAXIMUM_DEPTH} deep")
+
+
+def _finite(text: str) -> float:
+    """A number of a document; raises ValueError for one beyond binary64, and for NaN and Infinity, which JSON lacks."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
+def _short(value: Any) -> str:
+    """A value for a message, never longer than a line."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _damaged(where: str, what: str) -> NoReturn:
+    raise CacheDamagedError(f"{where} is damaged: {what}. Restore the file, or remove its folder and dump it again")

@@ -1,0 +1,109 @@
+"""Publishing into an object store: data objects first, the document last, each put only where nothing stands.
+
+Whose document lands first has published. Until then nobody reads the folder, so what a dead writer left of it may be
+overwritten or removed. Two living writers of one environment put the same bytes and cannot harm each other; where they
+differ (--mixed-environment), tags tell each of them whether its objects still stand before it puts its document.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from ...errors import CacheMismatchError
+from ..stores.bucket import Bucket
+from ..stores.place import Place
+
+ATTEMPTS = 3
+REQUESTS = 8
+
+
+def publish_remotely(staged: Path, target: Place, document: str) -> bool:
+    """`upload`, after which the staged folder becomes the mirror's copy, so that nothing is fetched again."""
+    if not upload(staged, target, document):
+        return False
+    shutil.rmtree(target.local, ignore_errors=True)
+    with suppress(OSError):  # another process has just filled the mirror
+        os.rename(staged, target.local)
+    if document == "plan.json":  # of an earlier cache at this URL
+        target.forget_beside()
+    return True
+
+
+def upload(staged: Path, target: Place, document: str) -> bool:
+    """Put every file of `staged` below `target`, `document` last; False when a document stands there already.
+
+    Raises CacheMismatchError when another writer keeps overwriting the same objects with other bytes.
+    """
+    assert target.bucket is not None
+    paths = [path for path in sorted(staged.rglob("*")) if path.is_file()]
+    files = {path.relative_to(staged).as_posix(): path for path in paths}
+    sealed = files.pop(document).read_bytes()
+    folder = _Upload(target.bucket, target, files)
+    for _ in range(ATTEMPTS):
+        if document in folder.standing() or not folder.put_data(document):
+            return False
+        if folder.settled():
+            break
+    else:
+        raise CacheMismatchError(
+            f"{target}: another writer is publishing other bytes of the same folder; run the same command again when it is done"
+        )
+    if target.bucket.create(target.key_of(document), sealed) is None:
+        return False
+    folder.restore(document)
+    return True
+
+
+class _Upload:
+    """The data objects of one folder on their way."""
+
+    def __init__(self, bucket: Bucket, target: Place, files: dict[str, Path]) -> None:
+        self._bucket, self._target, self._files = bucket, target, files
+        self._tags: dict[str, str] = {}
+
+    def standing(self) -> dict[str, str]:
+        """The tags of what stands in the folder now, by relative path."""
+        return self._bucket.tags(self._target.key)
+
+    def put_data(self, document: str) -> bool:
+        """Put all files, first where nothing stands; other content is replaced unless a document turned up meanwhile."""
+        differing = [name for name, done in self._each(self._create, self._files) if not done]
+        strangers = [name for name in self.standing() if name not in self._files]
+        if document in strangers:
+            return False
+        self._each(self._overwrite, differing)
+        self._bucket.delete([self._target.key_of(name) for name in strangers])
+        return True
+
+    def settled(self) -> bool:
+        """Whether exactly what was put stands there."""
+        return self.standing() == self._tags
+
+    def restore(self, document: str) -> None:
+        """After the document: put again what a writer that saw no document yet has overwritten."""
+        found = self.standing()
+        found.pop(document, None)
+        self._each(self._overwrite, [name for name, tag in self._tags.items() if found.get(name) != tag])
+
+    def _create(self, name: str) -> bool:
+        """Put one file where nothing stands; true as well when the same bytes stand there."""
+        key, data = self._target.key_of(name), self._files[name].read_bytes()
+        tag = self._bucket.create(key, data)
+        if tag is None and (found := self._bucket.get(key)) is not None and found.data == data:
+            tag = found.tag
+        if tag is not None:
+            self._tags[name] = tag
+        return tag is not None
+
+    def _overwrite(self, name: str) -> bool:
+        self._tags[name] = self._bucket.put(self._target.key_of(name), self._files[name].read_bytes())
+        return True
+
+    @staticmethod
+    def _each(put: Callable[[str], bool], names: Iterable[str]) -> list[tuple[str, bool]]:
+        wanted = list(names)
+        with ThreadPoolExecutor(REQUESTS, thread_name_prefix="upload") as pool:
+            return list(zip(wanted, pool.map(put, wanted), strict=True))

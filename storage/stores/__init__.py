@@ -1,0 +1,1 @@
+"""Where a cache is: a local directory, or an object store with its mirror."""

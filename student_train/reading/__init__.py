@@ -1,0 +1,1 @@
+"""From published shards to batches, in shuffled order, ahead of the step."""

@@ -1,0 +1,1 @@
+"""One student's run: its directory, checkpoints, metrics, validation and model card."""

@@ -1,0 +1,106 @@
+"""The facts of a finished run, gathered for its model card."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from ...cache.cache import Cache
+from ...models.families.t5 import parameter_counts
+from ...models.size import describe_size
+from ...signals.codes.site_codec import SiteCodec
+from ...signals.logits.fidelity import logit_facts
+from ...signals.relations.relations import carries_no_information
+from .model_card import ModelCardFacts, Term
+from .setup import Setup
+from .state import TrainingState
+from .unreached import summarise_unreached
+
+
+def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
+    """Everything that the card states, from the run, where it stands, and its cache."""
+    cache = setup.feed.cache
+    config, objective, plan = setup.config, setup.objective, cache.plan.document
+    used = setup.distillation.codecs
+    parameters, without_embeddings = parameter_counts(setup.student)
+    return ModelCardFacts(
+        size=describe_size(setup.student.config.to_dict()),
+        parameters=parameters,
+        parameters_without_embeddings=without_embeddings,
+        teacher=plan["teacher"]["name"],
+        teacher_digest=plan["teacher"]["tensor_digest"],
+        cache_digest=cache.digest,
+        corpus=corpus_line(plan),
+        objective=objective.name + ("" if "logits" in objective.weights or config.logits else " without logits"),
+        terms=[
+            Term(name=term, formula=objective.reading(term) + _against(used.get(term)), weight=weight)
+            for term, weight in objective.weights.items()
+        ],
+        generates=objective.needs_head,
+        relation_heads=setup.distillation.heads if used else None,
+        relation_temperatures={str(codec.site): codec.alpha for codec in used.values()},
+        fidelity=_relation_fidelity(cache, setup.feed.fidelity),
+        logit_fidelity=_logit_fidelity(cache, setup.feed.fidelity),
+        steps=state.step,
+        batch_size=config.batch_size,
+        tokens_seen=state.tokens,
+        optimiser=config.optimizer,
+        learning_rate=config.peak_learning_rate,
+        schedule=f"{config.schedule} after {config.warmup} warm-up steps",
+        initial_loss=state.initial_loss,
+        final_loss=state.loss,
+        held_out=state.held_out,
+        unreached=summarise_unreached(setup.unreached),
+        software={package: version(package) for package in ("miniend", "torch", "transformers")},
+    )
+
+
+def corpus_line(plan: dict[str, Any]) -> str:
+    """One phrase for the corpus and the objective of the data."""
+    parts, objective = plan["corpus"]["parts"], plan["objective"]
+    names = [_part_name(part) + (f" (weight {part['weight']:g})" if len(parts) > 1 else "") for part in parts]
+    lengths = f"{objective['input_length']} input and {objective['target_length']} target tokens"
+    return f"{' + '.join(names)} ({objective['kind']}, {lengths})"
+
+
+def _part_name(part: dict[str, Any]) -> str:
+    """A hub name, the first file and how many more, or the kind."""
+    files = [file["name"] for file in part.get("files", [])]
+    more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+    return str(part.get("name") or (files[0] + more if files else part["kind"]))
+
+
+def _relation_fidelity(cache: Cache, measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Every cached relation, used by this run or not."""
+    rows = {}
+    for site, codec in cache.codecs.items():
+        for kind, spread in measured.get(site, {}).items():
+            entropy = codec.relative_entropy[kind]
+            empty = " (carries no information)" if carries_no_information(entropy) else ""
+            rows[f"{site} {kind}"] = {
+                "mean": f"{spread.mean:.1e}",
+                "99th percentile": f"{spread.quantile(0.99):.1e}",
+                "teacher's relative entropy": f"{entropy:.3f}{empty}",
+            }
+    return rows
+
+
+def _logit_fidelity(cache: Cache, fidelity: Mapping[str, Any]) -> str:
+    measured = fidelity.get("logits")
+    if not measured:
+        return ""
+    facts = logit_facts({kind: part.mean for kind, part in measured.items()})
+    described = cache.plan.document["signals"]["logits"]
+    text = (
+        f"Next-token distributions: `{described['kind']}`, {facts['entries']:.1f} entries per position, {facts['kept_mass']:.3f} "
+        f"of the probability kept exactly, {facts['kl']:.1e} nats lost by rounding it"
+    )
+    if facts["gradient_angle"] is None:
+        return f"{text}."
+    return (
+        f"{text}; gradient of single positions at the logits of a unigram student: {facts['gradient_angle']:.1f} degrees from "
+        f"the full one, norm ratio {facts['gradient_norm_ratio']:.3f} (the errors of draws average out over a batch)."
+    )
+
+
+def _against(codec: SiteCodec | None) -> str:
+    return f"; teacher's {codec.site}" if codec else ""

@@ -1,0 +1,133 @@
+"""Checkpoints of a training run: safetensors and JSON, whole or not there at all.
+
+    folder/step-00000100/state.safetensors     tensors (student, optimiser, ...)
+    folder/step-00000100/state.json            step, the caller's state, SHA-256 of both
+
+Written into a hidden sibling, flushed to the disk, renamed. A process killed at any moment leaves either the checkpoint
+before or the new one; what it was writing is ignored and removed by the next save. accelerate's `save_state` is not used
+because it pickles and writes in place.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ...errors import TrainingError
+from ...runtime.durable import flush
+
+VERSION = 1
+_TENSORS, _STATE = "state.safetensors", "state.json"
+_PUBLISHED = re.compile(r"step-(\d{8,})")
+_PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One checkpoint as it was saved; tensors are on the CPU."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+    path: Path
+
+
+def save_checkpoint(
+    folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], keep: int = 1
+) -> Path:
+    """Publish a checkpoint, then remove all but the newest `keep`; returns its folder.
+
+    `tensors` must not share memory (`named_parameters()` of a tied model lists the shared one once); `state` is JSON. A step
+    that is saved already is checked and left alone: it is the same point of the same run, and replacing it would leave a moment
+    without either. Only one process may save into a folder. Raises ValueError where step is negative or keep below 1.
+    """
+    if step < 0 or keep < 1:
+        raise ValueError(f"step must be at least 0 and keep at least 1; got {step} and {keep}")
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_partials(folder)
+    partial, published = folder / f"{_PARTIAL}{step:08d}", folder / f"step-{step:08d}"
+    if published.exists():
+        return _read(published).path
+    partial.mkdir()
+    _write(partial, step, tensors, state)
+    os.rename(partial, published)
+    flush(folder)
+    for old in _published(folder)[:-keep]:
+        shutil.rmtree(old)
+    return published
+
+
+def latest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest published checkpoint, checked against its own digests; None where there is none.
+
+    Raises TrainingError for one that is damaged, rather than silently going on from an older one.
+    """
+    published = _published(folder)
+    return _read(published[-1]) if published else None
+
+
+def _write(partial: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial / _TENSORS)
+    except SafetensorError as error:
+        raise TrainingError(
+            f"{partial} could not be written ({error}); make room and run the same command again, "
+            "the checkpoint before it is kept"
+        ) from error
+    document = {"version": VERSION, "step": step, "tensors_sha256": _digest(partial / _TENSORS), "state": dict(state)}
+    document = json.loads(json.dumps(document))
+    document["sha256"] = _document_digest(document)
+    (partial / _STATE).write_text(json.dumps(document, indent=1), encoding="utf-8")
+    for path in (partial / _TENSORS, partial / _STATE, partial):
+        flush(path)
+
+
+def _read(path: Path) -> Checkpoint:
+    try:
+        document = json.loads((path / _STATE).read_text(encoding="utf-8"))
+        claimed = document.pop("sha256")
+        if document["version"] != VERSION:
+            raise TrainingError(
+                f"checkpoint {path} has version {document['version']}, this software reads {VERSION}; "
+                "go on with the version that wrote it, or delete the folder"
+            )
+        if _document_digest(document) != claimed or _digest(path / _TENSORS) != document["tensors_sha256"]:
+            raise ValueError("its bytes are not those that were saved")
+        tensors = load_file(path / _TENSORS)
+        return Checkpoint(document["step"], tensors, document["state"], path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise TrainingError(
+            f"checkpoint {path} is damaged ({error}); delete that folder to go on from the checkpoint "
+            "before it, or from the start"
+        ) from error
+
+
+def _published(folder: Path) -> list[Path]:
+    """Published checkpoints, oldest first."""
+    if not folder.is_dir():
+        return []
+    steps = {int(match[1]): path for path in folder.iterdir() if (match := _PUBLISHED.fullmatch(path.name))}
+    return [steps[step] for step in sorted(steps)]
+
+
+def _remove_partials(folder: Path) -> None:
+    for path in folder.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(path)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _document_digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

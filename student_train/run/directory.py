@@ -1,0 +1,111 @@
+"""A run directory: which run it holds, whether it is finished, and from where it goes on.
+
+`run.json` states everything that decides the weights, the part of the cache that was there when the run began included: a
+resumed run takes that part again, though the dump has gone on. A directory that holds another run, or something else, is refused.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...cache.cache import Cache, Part
+from ...errors import RunMismatchError
+from ...runtime.durable import write_durably
+from ..config import TrainConfig
+
+RUN_FILE = "run.json"
+CHECKPOINTS = "checkpoints"
+IDENTITY = (
+    "objective",
+    "logits",
+    "temperature",
+    "cross_relation",
+    "relation_heads",
+    "weight",
+    "steps",
+    "batch_size",
+    "accumulate",
+    "optimizer",
+    "peak_learning_rate",
+    "warmup",
+    "schedule",
+    "weight_decay",
+    "clip",
+    "bf16",
+    "seed",
+    "init",
+    "init_from_teacher",
+)
+
+
+SHAPE = (
+    "model_type",
+    "vocab_size",
+    "d_model",
+    "d_kv",
+    "d_ff",
+    "num_heads",
+    "num_layers",
+    "num_decoder_layers",
+    "feed_forward_proj",
+)
+
+
+def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> None:
+    """Write run.json into a fresh output directory, or check that the one there describes this very run.
+
+    Raises RunMismatchError that names what differs.
+    """
+    path = config.output / RUN_FILE
+    ours = _identity(config, cache, student_config)
+    if path.exists():
+        theirs = _read(path)
+        different = [f"{key}: there {theirs.get(key)}, now {ours[key]}" for key in ours if theirs.get(key) != ours[key]]
+        if different:
+            raise RunMismatchError(
+                f"{config.output} holds another run: {'; '.join(different[:5])}. Use another --output, or the same settings"
+            )
+        return
+    if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
+        raise RunMismatchError(f"{config.output} exists and holds no run of MiniEnD; name an empty or new directory")
+    config.output.mkdir(parents=True, exist_ok=True)
+    write_durably(path, (json.dumps(ours, indent=1, sort_keys=True) + "\n").encode())
+
+
+def part_taken(output: Path) -> Part | None:
+    """The part of the cache with which the run in this directory began; None where there is no run yet."""
+    if not (output / RUN_FILE).exists():
+        return None
+    found = _read(output / RUN_FILE).get("cache_part")
+    if not isinstance(found, dict) or set(found) != {"extents", "shards"}:
+        raise RunMismatchError(
+            f"{output / RUN_FILE} names no part of a cache; remove the directory or use another --output"
+        )
+    return Part(int(found["extents"]), str(found["shards"]))
+
+
+def is_finished(output: Path) -> bool:
+    """Whether the run has written its model, which it does last."""
+    return (output / "model.safetensors").exists()
+
+
+def _identity(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: getattr(config, name) for name in IDENTITY}
+    settings |= {"cache_part": asdict(cache.part), "cache_digest": cache.digest}
+    settings |= {f"student.{name}": student_config[name] for name in SHAPE}
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError("it is no JSON object")
+        return document
+    except ValueError as error:
+        raise RunMismatchError(
+            f"{path} cannot be read ({error}); remove the directory or use another --output"
+        ) from error

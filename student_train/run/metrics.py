@@ -1,0 +1,109 @@
+"""The run's log: one JSON object per line in metrics.jsonl, and the same numbers as TensorBoard events.
+
+A resumed run repeats the steps after its checkpoint, so what an interrupted run had logged beyond it is cut off (the file) or
+declared void (TensorBoard's purge step). Each step then appears once, as if nothing had happened.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from torch.utils.tensorboard import SummaryWriter
+
+from ...errors import TrainingError
+from ...runtime.durable import write_durably
+
+Value = float | int | str | None
+
+HELD_OUT = "held_out."
+"""Prefix of what was measured on the validation examples."""
+
+
+class MetricsLog:
+    """Appends to `output/metrics.jsonl` and `output/tensorboard`; usable in a `with` block.
+
+    `resume_step` is the step of the checkpoint that the run goes on from. 0 means from the start, and drops every line.
+    """
+
+    def __init__(self, output: Path, resume_step: int) -> None:
+        output.mkdir(parents=True, exist_ok=True)
+        path = output / "metrics.jsonl"
+        if path.exists():
+            write_durably(path, _lines_until(path, resume_step))
+        self._file = path.open("a", encoding="utf-8")
+        purge = resume_step + 1 if resume_step else 0
+        self._events: Any = SummaryWriter(str(output / "tensorboard"), purge_step=purge)
+
+    def log(self, step: int, values: Mapping[str, Value]) -> None:
+        """Write one line, flushed, and its numbers as events.
+
+        `values` is flat; a number that is not finite becomes null in the file, which JSON has no word for, and is left out of
+        TensorBoard. Raises TypeError for nested values.
+        """
+        line = {"step": step} | {key: _plain(key, value) for key, value in values.items()}
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+        for key, value in line.items():
+            if isinstance(value, int | float) and key != "step":
+                self._events.add_scalar(key, value, step)
+        self._events.flush()
+
+    def close(self) -> None:
+        """Close both; further calls of `log` fail."""
+        self._file.close()
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _plain(key: str, value: Value) -> Value:
+    if not (value is None or isinstance(value, float | int | str)):
+        raise TypeError(f"metric {key!r} must be a number, a string or None, not {type(value).__name__}")
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _lines_until(path: Path, resume_step: int) -> bytes:
+    """The whole lines of a metrics file up to a step; a last line without its newline was torn by a kill and is dropped."""
+    if not resume_step:
+        return b""
+    whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    kept = [line for number, line in enumerate(whole, start=1) if _step_of(path, number, line) <= resume_step]
+    return b"".join(kept)
+
+
+def _step_of(path: Path, number: int, line: bytes) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{path}, line {number}, is not a line of metrics ({error}); move the file away to go on without it"
+        ) from error
+
+
+def last_held_out(output: Path) -> dict[str, float]:
+    """The held-out means of the last evaluation that a run's metrics.jsonl holds, by name; empty where there is none."""
+    found: dict[str, float] = {}
+    for line in read_metrics(output):
+        values = {key.removeprefix(HELD_OUT): value for key, value in line.items() if key.startswith(HELD_OUT)}
+        found = values or found
+    return found
+
+
+def read_metrics(output: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def curve(lines: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    """Steps and values of the lines that have a number under a name."""
+    points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
+    return [step for step, _ in points], [value for _, value in points]

@@ -1,0 +1,108 @@
+"""The processes of a run, one or those that torchrun or accelerate launched, and the trackers that hear of it.
+
+accelerate finds the processes, wraps modules in DistributedDataParallel and speaks to trackers. What a step needs of the
+other processes goes through `sum`: float64, so that counts are exact, and everybody gets the same answer.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import gather_object
+from torch import nn
+
+from ...errors import ConfigurationError
+from ...runtime.devices import choose_device
+from ...runtime.stopping import stop_requested
+
+
+class Stopped(BaseException):
+    """Some process of the run was told to stop; raised in all of them, at the same point."""
+
+
+class Processes:
+    """This process among those of the run."""
+
+    def __init__(self, device: str, trackers: Sequence[str] = ()) -> None:
+        wanted = choose_device(device)
+        _require_trackers(trackers)
+        self._accelerator = Accelerator(
+            cpu=wanted.type == "cpu", log_with=list(trackers) or None, dynamo_backend="no", mixed_precision="no"
+        )
+        self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
+        self._wraps = torch.distributed.is_initialized()
+        if self._wraps and wanted.index is not None:
+            raise ConfigurationError(
+                f"--device {device} names one GPU for {self.world} processes; leave it out or write cuda"
+            )
+        self.device: torch.device = self._accelerator.device if self._wraps else wanted
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return bool(self.rank == 0)
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module whose backward pass averages gradients over the processes; itself where there is but one."""
+        wrapped: nn.Module = self._accelerator.prepare_model(module) if self._wraps else module
+        return wrapped
+
+    @contextmanager
+    def without_exchange(self, modules: Sequence[nn.Module]) -> Iterator[None]:
+        """Inside, backward passes keep their gradients to this process: all but the last of an accumulated step."""
+        with ExitStack() as stack:
+            for module in modules:
+                stack.enter_context(self._accelerator.no_sync(module))
+            yield
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Each value summed over the processes."""
+        if not self._wraps:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(total)
+        return list(total.tolist())
+
+    def gather(self, items: Sequence[Any]) -> list[Any]:
+        """The items of all processes, in the order of ranks."""
+        return list(gather_object(list(items))) if self._wraps else list(items)
+
+    def stop_if_told(self) -> None:
+        """Raise Stopped in all processes where any of them has met a signal; each must ask equally often."""
+        if self.sum([float(stop_requested())])[0]:
+            raise Stopped
+
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        if self._wraps:
+            self._accelerator.wait_for_everyone()
+
+    def start_trackers(self, settings: Mapping[str, Any]) -> None:
+        """Tell the trackers that a run begins, and with what settings."""
+        if self._accelerator.log_with:
+            self._accelerator.init_trackers("miniend", config=dict(settings))
+
+    def track(self, values: Mapping[str, float], step: int) -> None:
+        """Send numbers to the trackers."""
+        if self._accelerator.log_with:
+            self._accelerator.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """End the trackers' run and leave the other processes."""
+        self._accelerator.end_training()
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def _require_trackers(names: Sequence[str]) -> None:
+    installed = {str(getattr(name, "value", name)) for name in get_available_trackers()}
+    available = sorted(name for name in installed if not LOGGER_TYPE_TO_CLASS[name].requires_logging_directory)
+    for name in names:
+        if name not in available:
+            raise ConfigurationError(
+                f"--tracker {name!r} is not installed or unknown to accelerate; available here: "
+                f"{', '.join(available) or 'none'} (TensorBoard is always written)"
+            )

@@ -1,0 +1,154 @@
+"""Calibration: once per cache, from the first training examples, fit every site's codec and measure the teacher itself.
+
+Published as the folder `calibration`, which all shards name as their parent.
+"""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...runtime.progress import progress_bar
+from ...signals.codes.site_codec import CodedSite, SiteCodec
+from ...signals.fidelity import MeanOf, SiteSample
+from ...signals.kinds.hidden_fit import calibrate_hidden, measured_error
+from ...signals.logits.code import rank_order
+from ...signals.relations.calibration import calibrate_site, measured_kl
+from ...signals.relations.relations import default_relation_heads
+from ...signals.sites import Site, parse_sites
+from ...storage.columns.columns import Column
+from ...storage.folder import publish_or_accept
+from ...storage.layout import calibration_path
+from ...storage.stores.place import Where
+from ..examples.source import ExampleSource
+from ..shards.batches import batches_of, run_teacher
+from ..teacher import Teacher
+
+UNIGRAM_EXAMPLES = 2048
+
+
+def planned_sites(plan: dict[str, Any]) -> tuple[Site, ...]:
+    """The sites that a plan names, those of attention first."""
+    facts, signals = plan["teacher"]["facts"], plan["signals"]
+    names = ",".join([*signals["relations"], *signals["hidden"]])
+    return parse_sites(names, facts["encoder_layers"], facts["decoder_layers"])
+
+
+def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: ExampleSource, examples: int) -> None:
+    """Run the teacher over the calibration examples and publish bases, steps, temperatures and the teacher's own loss.
+
+    `examples` is what there is to choose from; at least 3 (basis, step, report).
+    """
+    parts = _split(min(plan["signals"]["calibration_examples"], examples))
+    samples, average = _run(plan, teacher, source, parts)
+    codecs = [_fit(site, samples[str(site)], plan) for site in planned_sites(plan)]
+    body = {
+        "parent": plan["sha256"],
+        "examples": {name: list(bounds) for name, bounds in parts.items()},
+        "sites": [codec.description() for codec in codecs if not codec.site.hidden],
+        "hidden": [codec.description() for codec in codecs if codec.site.hidden],
+        "fidelity": {str(codec.site): _measured(codec, samples[str(codec.site)]["report"]) for codec in codecs},
+        "teacher": {
+            "cross_entropy": asdict(average.loss),
+            "end_cross_entropy": asdict(average.ends),
+            **unigram(source, examples),
+        },
+    }
+    columns = {
+        name: Column(values=tensor.cpu().numpy(), axis="basis")
+        for codec in codecs
+        for name, tensor in codec.arrays().items()
+    }
+    if plan["signals"]["logits"]:
+        columns |= _probability_columns(average.probability(), plan["tokenizer"]["size"])
+    publish_or_accept(calibration_path(root), "calibration", body, columns, codec="zstd")
+
+
+class _Average:
+    """The teacher's loss, on all targets and on the EOS that ends them, and its mean next-token distribution over batches."""
+
+    def __init__(self, vocab_rows: int, eos_id: int) -> None:
+        self.loss, self.ends, self._eos_id = MeanOf(), MeanOf(), eos_id
+        self._total = torch.zeros(vocab_rows, dtype=torch.float64)
+
+    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add logits [positions, vocab_rows] and labels [positions]."""
+        self.loss.add(*cross_entropy_sum(logits, labels))
+        self.ends.add(*cross_entropy_sum(logits[labels == self._eos_id], labels[labels == self._eos_id]))
+        self._total += logits.float().softmax(-1).sum(0, dtype=torch.float64).cpu()
+
+    def probability(self) -> torch.Tensor:
+        """float32 [vocab_rows]."""
+        return (self._total / self.loss.count).float()
+
+
+def _probability_columns(mean: torch.Tensor, allowed: int) -> dict[str, Column]:
+    order = rank_order(mean, allowed)
+    return {
+        "logits.mean_probability": Column(values=mean.numpy(), axis="basis"),
+        "logits.order": Column(values=order.numpy(), axis="basis"),
+    }
+
+
+def _split(count: int) -> dict[str, tuple[int, int]]:
+    """A for the basis (six tenths at least), B for the step, C for the report; disjoint, in order."""
+    each = max(1, count // 5)
+    return {"basis": (0, count - 2 * each), "step": (count - 2 * each, count - each), "report": (count - each, count)}
+
+
+def _run(
+    plan: dict[str, Any], teacher: Teacher, source: ExampleSource, parts: dict[str, tuple[int, int]]
+) -> tuple[dict[str, dict[str, list[SiteSample]]], _Average]:
+    sites = planned_sites(plan)
+    samples: dict[str, dict[str, list[SiteSample]]] = {str(site): {part: [] for part in parts} for site in sites}
+    average = _Average(plan["teacher"]["facts"]["vocab_rows"], plan["tokenizer"]["eos_id"])
+    with progress_bar("calibration", parts["report"][1], "example") as bar:
+        for part, (start, stop) in parts.items():
+            for examples in batches_of(source, "train", start, stop, plan["batch_size"]):
+                batch = run_teacher(teacher, examples, sites)
+                average.add(*batch.valid_logits())
+                for site in sites:
+                    samples[str(site)][part].append(batch.sample(site))
+                bar.update(len(examples))
+    return samples, average
+
+
+def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any]) -> CodedSite:
+    signals = plan["signals"]
+    with torch.inference_mode():
+        if site.hidden:
+            return calibrate_hidden(site, samples["basis"], samples["step"], signals["hidden_error"])
+        return calibrate_site(
+            site,
+            samples["basis"],
+            samples["step"],
+            heads=default_relation_heads(samples["basis"][0].tensors["query"].shape[-1]),
+            temperature=signals["relation_temperature"],
+            target_kl=signals["relation_kl"],
+            step=signals["relation_step"],
+            rank=signals["relation_rank"],
+        )
+
+
+def _measured(codec: CodedSite, samples: list[SiteSample]) -> dict[str, Any]:
+    """Sums and counts by kind for the document: relation KLs of attention, the error and energy of hidden states."""
+    found = measured_kl(codec, samples) if isinstance(codec, SiteCodec) else measured_error(codec, samples)
+    return {kind: asdict(part) for kind, part in found.items()}
+
+
+def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:
+    """Sum in nats of the hard-label cross-entropy over positions, and their number."""
+    loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+    return float(loss), len(labels)
+
+
+def unigram(source: ExampleSource, examples: int) -> dict[str, Any]:
+    """Entropy in nats of the targets' own token frequencies: the loss of a model that knows nothing of the context."""
+    counts: Counter[int] = Counter()
+    for index in range(min(examples, UNIGRAM_EXAMPLES)):
+        counts.update(source.example("train", index)[1].tolist())
+    frequencies = np.array(sorted(counts.values()), dtype=np.float64)
+    p = frequencies / frequencies.sum()
+    return {"unigram_entropy": float(-(p * np.log(p)).sum()), "unigram_tokens": int(frequencies.sum())}

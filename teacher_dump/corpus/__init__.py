@@ -1,0 +1,1 @@
+"""Text: corpora, their mixture and order, and the tokenizer."""

@@ -1,0 +1,140 @@
+"""A corpus: one name on the command line, and behind it documents in a fixed order.
+
+    python-docs                     the language reference that every Python carries in pydoc_data.topics
+    PATH or glob                    .txt, .jsonl, .jsonl.gz, .parquet; a glob is sorted by name
+    hf:NAME[:CONFIG][@REVISION]     a dataset of the Hugging Face hub, or a local folder, through `datasets` streaming
+
+A document is a tuple of texts, one per field: ("text",) for denoising, (input field, target field) for pairs. Documents with
+an empty text are dropped before anybody counts them. `fingerprint` says which corpus it was, and is part of a cache's plan.
+`mixture.py` makes one stream of several.
+"""
+
+import glob
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ...errors import ConfigurationError, CorpusError
+from .files import Document, check_ending, describe_file, read_file
+from .hub import HubName, describe_hub, parse_hub_name, pin_hub, read_hub
+
+PYTHON_DOCS = "python-docs"
+DOCS_CHARACTERS = 2000
+HUB_PREFIX = "hf:"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Corpus:
+    """Where documents come from; made by `parse_corpus`, which has looked that the files are there."""
+
+    name: str
+    """As it was given; for messages only."""
+    kind: Literal["python-docs", "files", "hf"]
+    fields: tuple[str, ...]
+    """One field for text, two for pairs: input and target."""
+    files: tuple[Path, ...] = ()
+    """For `files`: in reading order."""
+    hub: HubName | None = None
+    """For `hf`."""
+
+
+def parse_corpus(name: str, fields: tuple[str, ...], split: str = "train") -> Corpus:
+    """The corpus behind a name. Raises CorpusError where there is none; `split` matters to `hf:` names only."""
+    if len(fields) not in (1, 2) or not all(fields):
+        raise ConfigurationError(f"expected one field (text) or two (input, target), found {list(fields)}")
+    if name == PYTHON_DOCS:
+        _require_text(name, fields)
+        return Corpus(name=name, kind="python-docs", fields=fields)
+    if name.startswith(HUB_PREFIX):
+        hub = parse_hub_name(name.removeprefix(HUB_PREFIX), split)
+        return Corpus(name=name, kind="hf", fields=fields, hub=hub)
+    return Corpus(name=name, kind="files", fields=fields, files=_find_files(name, fields))
+
+
+def _require_text(name: str, fields: tuple[str, ...]) -> None:
+    if len(fields) != 1:
+        raise CorpusError(
+            f"{name} is plain text and has no input and target fields; pairs need .jsonl, .parquet or hf:"
+        )
+
+
+def _find_files(name: str, fields: tuple[str, ...]) -> tuple[Path, ...]:
+    """The files of a path or glob, sorted by name, each readable as a corpus and not empty."""
+    files = [Path(name)] if Path(name).is_file() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
+    files = [path for path in files if path.is_file()]
+    if not files:
+        hint = f"; a folder is given as a glob, such as '{name}/*.jsonl.gz'" if Path(name).is_dir() else ""
+        raise CorpusError(f"no file matches the corpus {name!r} (expected {PYTHON_DOCS}, files or hf:NAME){hint}")
+    for path in files:
+        check_ending(path)
+        if path.name.endswith(".txt"):
+            _require_text(str(path), fields)
+        if path.stat().st_size == 0:
+            raise CorpusError(f"the corpus file {path} is empty; remove it or leave it out of the glob")
+    return tuple(files)
+
+
+def pinned(corpus: Corpus) -> Corpus:
+    """The same corpus, a hub dataset at the commit that it has now."""
+    return corpus if corpus.hub is None else replace(corpus, hub=pin_hub(corpus.hub))
+
+
+def fingerprint(corpus: Corpus) -> dict[str, Any]:
+    """What the corpus is, in JSON, without where it lies: reads every local file once for its SHA-256."""
+    described: dict[str, Any] = {"kind": corpus.kind}
+    if corpus.hub is not None:
+        return described | describe_hub(corpus.hub)
+    if corpus.kind == "files":
+        return described | {"files": [describe_file(path) for path in corpus.files]}
+    text = "\0".join(text for (text,) in _python_docs())
+    return described | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def documents(corpus: Corpus) -> Iterator[Document]:
+    """Every document of which no text is blank, always in the same order. Raises CorpusError when there is none."""
+    empty = True
+    for document in _all_documents(corpus):
+        if all(text.strip() for text in document):
+            empty = False
+            yield document
+    if empty:
+        raise CorpusError(
+            f"the corpus {corpus.name} holds no document with text in {' and '.join(corpus.fields)}; give another corpus"
+        )
+
+
+def _all_documents(corpus: Corpus) -> Iterator[Document]:
+    if corpus.hub is not None:
+        yield from read_hub(corpus.hub, corpus.fields)
+    elif corpus.kind == "files":
+        for path in corpus.files:
+            yield from read_file(path, corpus.fields)
+    else:
+        yield from _python_docs()
+
+
+def _python_docs() -> Iterator[Document]:
+    """The topics of `help()`, by key; they differ between Python versions, which the fingerprint shows.
+
+    Long topics are cut at blank lines into documents of about DOCS_CHARACTERS, since a sixth of the text is one topic and
+    validation examples come from whole documents.
+    """
+    from pydoc_data import topics
+
+    for key in sorted(topics.topics):
+        for block in _blocks_of(topics.topics[key]):
+            yield (block,)
+
+
+def _blocks_of(topic: str) -> Iterator[str]:
+    """Consecutive paragraphs of a topic, at least DOCS_CHARACTERS of them but in the last block."""
+    block = ""
+    for paragraph in topic.split("\n\n"):
+        block = f"{block}\n\n{paragraph}" if block else paragraph
+        if len(block) >= DOCS_CHARACTERS:
+            yield block
+            block = ""
+    if block:
+        yield block

@@ -1,0 +1,98 @@
+"""Corpora through the `datasets` library: a dataset of the Hugging Face hub, or a local folder of data files.
+
+Streaming, so that nothing is downloaded that is not read, and in the order of the files. The library's own errors are many
+and long; they become one CorpusError that names the corpus.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...errors import CorpusError
+from .files import describe_file, pick_fields
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubName:
+    """One split of one configuration of a dataset."""
+
+    name: str
+    """A hub name (`owner/name`) or the path of a local folder."""
+    config: str | None
+    revision: str | None
+    split: str
+
+    def __str__(self) -> str:
+        config = f":{self.config}" if self.config else ""
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"hf:{self.name}{config}{revision} ({self.split})"
+
+
+def parse_hub_name(text: str, split: str) -> HubName:
+    """NAME[:CONFIG][@REVISION]; neither a name nor a local path may hold ':' or '@'."""
+    rest, at, revision = text.partition("@")
+    name, colon, config = rest.partition(":")
+    if not name or (at and not revision) or (colon and not config):
+        raise CorpusError(f"expected hf:NAME[:CONFIG][@REVISION], found 'hf:{text}'")
+    if at and Path(name).is_dir():
+        raise CorpusError(f"a local folder has no revisions, found 'hf:{text}'; leave @{revision} out")
+    return HubName(name=name, config=config or None, revision=revision or None, split=split)
+
+
+def read_hub(hub: HubName, fields: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The named fields of every row, in the dataset's order, blank ones included."""
+    try:
+        for number, row in enumerate(_stream(hub)):
+            yield pick_fields(row, fields, f"{hub}, row {number}")
+    except CorpusError:
+        raise
+    except Exception as error:
+        raise _unreadable(hub, error) from error
+
+
+def describe_hub(hub: HubName) -> dict[str, Any]:
+    """Name, config, split and what pins the content: the hub's commit where it answers, the SHA-256 of local files."""
+    described: dict[str, Any] = {"config": hub.config, "split": hub.split}
+    if Path(hub.name).is_dir():
+        files = [describe_file(Path(file)) for file in _local_files(hub)]
+        return described | {"name": Path(hub.name).resolve().name, "revision": None, "files": files}
+    return described | {"name": hub.name, "revision": hub.revision}
+
+
+def pin_hub(hub: HubName) -> HubName:
+    """The same dataset at the commit that its revision stands for now, so that what is recorded is what is read."""
+    return hub if Path(hub.name).is_dir() else replace(hub, revision=_commit(hub) or hub.revision)
+
+
+def _stream(hub: HubName) -> Any:
+    import datasets
+
+    return datasets.load_dataset(hub.name, name=hub.config, revision=hub.revision, split=hub.split, streaming=True)
+
+
+def _local_files(hub: HubName) -> list[str]:
+    """The files of the split in reading order, as `datasets` found them."""
+    import datasets
+
+    try:
+        return list(datasets.load_dataset_builder(hub.name, name=hub.config).config.data_files[hub.split])
+    except Exception as error:
+        raise _unreadable(hub, error) from error
+
+
+def _commit(hub: HubName) -> str | None:
+    """The commit that the revision stands for now, or None where the hub cannot be asked."""
+    from huggingface_hub import HfApi
+
+    with contextlib.suppress(Exception):
+        return HfApi().dataset_info(hub.name, revision=hub.revision, timeout=30).sha
+    return None
+
+
+def _unreadable(hub: HubName, error: Exception) -> CorpusError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return CorpusError(
+        f"{hub} cannot be read through datasets: {reason}; check name, config, revision, split and network"
+    )

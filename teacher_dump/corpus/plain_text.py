@@ -1,0 +1,88 @@
+"""Plain text to ids: whatever a page says, no special id comes of it.
+
+A page that contains "</s>" or "<extra_id_0>" must not yield the ids of EOS or a sentinel. `split_special_tokens=True` does
+not achieve that for T5: it only skips the search for added tokens, and the Unigram model then finds the very same strings as
+pieces of its vocabulary, with the best score of all. SentencePiece never matches its control pieces, so neither do we: the
+encoder works on a copy of the tokenizer in which the special pieces are spelled with a space in front, which no pre-tokenised
+text contains. Ids are unchanged, and so is the encoding of every other text.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ...errors import TeacherError
+
+EncodeBatch = Callable[[list[str]], list[list[int]]]
+UNMATCHABLE = " "
+"""Stands before the special pieces' text; Metaspace and byte-level pre-tokenizers leave no space in what a model sees."""
+
+
+def plain_text_encoder(tokenizer: Any) -> EncodeBatch:
+    """texts -> ids, without special tokens, truncation or padding; special ids never come from text.
+
+    (<unk> may: it stands for characters that the vocabulary lacks.) It runs the `tokenizers` backend itself, which uses
+    threads and knows no `model_max_length`, so transformers' warning about long sequences does not arise.
+    """
+    special = _special_tokens(tokenizer)
+    backend = _with_unmatchable(tokenizer, special)
+
+    def encode_batch(texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    _check_plain(encode_batch, special, tokenizer.unk_token_id)
+    return encode_batch
+
+
+def _special_tokens(tokenizer: Any) -> dict[str, int]:
+    """Text -> id of everything that text must not yield: special tokens and sentinels, added or part of the model."""
+    added = {token.content: token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    vocabulary = tokenizer.get_vocab()
+    forbidden = {*added.values(), *tokenizer.all_special_ids, *_sentinels_of_any_spelling(vocabulary)}
+    return added | {text: token_id for text, token_id in vocabulary.items() if token_id in forbidden}
+
+
+def _sentinels_of_any_spelling(vocabulary: Mapping[str, int]) -> Iterable[int]:
+    return (
+        i for text, i in vocabulary.items() if text.removeprefix("▁").startswith("<extra_id_") and text.endswith(">")
+    )
+
+
+def _with_unmatchable(tokenizer: Any, special: Mapping[str, int]) -> Any:
+    """A copy of the backend in which the special pieces cannot match any text; every id stays where it was."""
+    from tokenizers import Tokenizer
+
+    described = json.loads(tokenizer.backend_tokenizer.to_str())
+    model = described["model"]
+
+    def renamed(text: str) -> str:
+        return UNMATCHABLE + text if text in special else text
+
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {renamed(text): token_id for text, token_id in model["vocab"].items()}
+    else:
+        model["vocab"] = [[renamed(text), score] for text, score in model["vocab"]]
+    if model.get("unk_token") is not None:
+        model["unk_token"] = renamed(model["unk_token"])
+    for token in described["added_tokens"]:
+        token["content"] = renamed(token["content"])
+    described |= {"truncation": None, "padding": None}
+    try:
+        backend = Tokenizer.from_str(json.dumps(described))
+    except Exception as error:
+        raise TeacherError(
+            f"this kind of tokenizer cannot be kept from reading special tokens out of text: {error}"
+        ) from error
+    backend.encode_special_tokens = True
+    return backend
+
+
+def _check_plain(encode_batch: EncodeBatch, special: Mapping[str, int], unk_id: int | None) -> None:
+    """Prove on the special strings themselves, as spelled and as renamed, that none yields a special id."""
+    spellings = [form for text in special for form in (text, UNMATCHABLE + text, f"a{text}b{UNMATCHABLE}{text}")]
+    forbidden = set(special.values()) - {unk_id}
+    for text, ids in zip(spellings, encode_batch(spellings), strict=True):
+        if forbidden.intersection(ids):
+            raise TeacherError(
+                f"the tokenizer turns the plain text {text!r} into a special id; use the teacher's own tokenizer"
+            )

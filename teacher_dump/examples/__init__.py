@@ -1,0 +1,1 @@
+"""From documents to examples: segments, span corruption, pairs."""

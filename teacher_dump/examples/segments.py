@@ -1,0 +1,157 @@
+"""Segments on disk: the corpus as raw ids, published ahead of the teacher so that any example is an O(1) read.
+
+One sequential pass writes folders `segments/SPLIT-N`; each records the cursor at which the next begins, so a resumed or
+enlarged dump goes on where the last one stopped. The validation segments come first, from whole documents chosen by a hash of
+(seed, document index), until there are enough; held-out documents up to there are never used for training. Documents count
+in the mixed and shuffled stream (`mixture.py`), which is read again from its beginning to wherever a cursor stands.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ...errors import CorpusError
+from ...runtime.progress import progress_bar
+from ...storage.columns.columns import Column
+from ...storage.folder import PublishedFolder, folder_exists, publish_or_accept
+from ...storage.layout import ShardRange, segment_path
+from ...storage.markers import marker_members, open_marked
+from ...storage.stores.place import Where, place_of
+from ..corpus.files import Document
+from ..corpus.plain_text import EncodeBatch
+from .packing import SegmentCursor, held_out, pack_pairs, pack_segments
+
+SEGMENTS_PER_FOLDER = 4096
+
+Documents = Callable[[], Iterator[Document]]
+Segment = tuple[np.ndarray, ...]
+"""(ids,) for span corruption, (inputs, targets) for pairs."""
+
+
+class SegmentStore:
+    """The published segments of a cache."""
+
+    def __init__(self, root: Where, plan: dict[str, Any]) -> None:
+        self._root, self._plan = place_of(root), plan
+        self._folders: dict[str, list[PublishedFolder]] = {"validation": [], "train": []}
+        self._open: dict[tuple[str, int], list[Segment]] = {}
+        for split in self._folders:
+            self._discover(split)
+
+    def count(self, split: str) -> int:
+        """Segments published."""
+        folders = self._folders[split]
+        return int(folders[-1].document["stop"]) if folders else 0
+
+    def exhausted(self, split: str) -> bool:
+        """Whether the corpus has been read to its end for this split."""
+        folders = self._folders[split]
+        return bool(folders) and bool(folders[-1].document["exhausted"])
+
+    def segment(self, split: str, index: int) -> Segment:
+        """One segment, from a folder that is read and checked once."""
+        number = next(n for n, folder in enumerate(self._folders[split]) if index < folder.document["stop"])
+        if (split, number) not in self._open:
+            self._open = {(split, number): _read_segments(self._folders[split][number])}
+        return self._open[split, number][index - int(self._folders[split][number].document["start"])]
+
+    def ensure(self, validation: int, train: int, documents: Documents, encode: EncodeBatch) -> None:
+        """Publish what is missing. Raises CorpusError when the corpus cannot fill the validation set."""
+        self._extend("validation", validation, documents, encode)
+        if self.count("validation") < validation:
+            self._extend("train", train, documents, encode)
+            raise CorpusError(
+                f"the corpus is too short: its held-out documents fill {self.count('validation')} of {validation} validation "
+                f"examples, the others {self.count('train')} of {train} training examples; ask for fewer, or give more text"
+            )
+        self._extend("train", train, documents, encode)
+
+    def _extend(self, split: str, wanted: int, documents: Documents, encode: EncodeBatch) -> None:
+        if self.count(split) >= wanted or self.exhausted(split):
+            return
+        cursor = self._next(split)
+        packed = self._pack(split, documents, encode, cursor)
+        with progress_bar(f"segments ({split})", wanted, "segment", initial=self.count(split)) as bar:
+            while self.count(split) < wanted and not self.exhausted(split):
+                asked = min(SEGMENTS_PER_FOLDER, wanted - self.count(split))
+                batch = list(islice(packed, asked))
+                self._publish(split, batch, cursor, exhausted=len(batch) < asked)
+                cursor = batch[-1][1] if batch else cursor
+                if cursor != self._next(split):  # another worker, who planned other examples, published other folders
+                    cursor = self._next(split)
+                    packed = self._pack(split, documents, encode, cursor)
+                bar.update(len(batch))
+
+    def _next(self, split: str) -> SegmentCursor:
+        """Where in the corpus the next folder begins."""
+        folders = self._folders[split]
+        return SegmentCursor(**folders[-1].document["next"]) if folders else SegmentCursor(document=0, offset=0)
+
+    def _pack(
+        self, split: str, documents: Documents, encode: EncodeBatch, start: SegmentCursor
+    ) -> Iterator[tuple[Segment, SegmentCursor]]:
+        objective = self._plan["objective"]
+        chosen = ((index, texts) for index, texts in enumerate(documents()) if self._belongs(split, index))
+        if objective["kind"] == "pairs":
+            pairs = ((index, texts[0], texts[1]) for index, texts in chosen)
+            ids = (objective["input_length"], objective["target_length"], self._plan["tokenizer"]["eos_id"])
+            for inputs, targets, after in pack_pairs(pairs, encode, *ids, start):
+                yield (inputs, targets), after
+        else:
+            texts_only = ((index, texts[0]) for index, texts in chosen)
+            for ids_, after in pack_segments(texts_only, encode, objective["segment_length"], start):
+                yield (ids_,), after
+
+    def _belongs(self, split: str, document: int) -> bool:
+        chosen = held_out(self._plan["seed"], document, self._plan["derived"]["validation_share"])
+        if split == "validation":
+            return chosen
+        folders = self._folders["validation"]
+        return not (chosen and folders and document <= folders[-1].document["next"]["document"])
+
+    def _publish(
+        self, split: str, batch: list[tuple[Segment, SegmentCursor]], cursor: SegmentCursor, exhausted: bool
+    ) -> None:
+        number, start = len(self._folders[split]), self.count(split)
+        after = batch[-1][1] if batch else cursor
+        place = ShardRange(split, number, start, start + len(batch))
+        body = {
+            **marker_members(place, self._plan["sha256"]),
+            "next": {"document": after.document, "offset": after.offset},
+            "exhausted": exhausted,
+        }
+        names = ("inputs", "targets") if self._plan["objective"]["kind"] == "pairs" else ("segments",)
+        columns: dict[str, Column] = {}
+        for part, name in enumerate(names):
+            columns |= ragged_columns(name, [segment[part] for segment, _ in batch], "token")
+        path = segment_path(self._root, split, number)
+        publish_or_accept(path, "marker", body, columns, codec=self._plan["codec"])
+        # this one alone, where a race may have published more: those are what we shall pack next
+        self._folders[split].append(open_marked(path, place, self._plan["sha256"]))
+
+    def _discover(self, split: str) -> None:
+        folders = self._folders[split]
+        while folder_exists(path := segment_path(self._root, split, len(folders)), "marker"):
+            stop = PublishedFolder(path, "marker", fresh=True).document.get("stop", 0)
+            place = ShardRange(split, len(folders), self.count(split), stop)
+            folders.append(open_marked(path, place, self._plan["sha256"]))
+
+
+def ragged_columns(name: str, rows: list[np.ndarray], axis: str) -> dict[str, Column]:
+    """Rows of ids laid end to end as `NAME.ids` on an axis, with `NAME.offsets` [rows + 1] on the example axis."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    ids = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
+    return {
+        f"{name}.ids": Column(values=ids.astype(np.uint32), axis=axis),
+        f"{name}.offsets": Column(values=np.concatenate([[0], lengths.cumsum()]).astype(np.int64), axis="example"),
+    }
+
+
+def _read_segments(folder: PublishedFolder) -> list[Segment]:
+    parts = []
+    for name in ("segments",) if "segments.ids" in folder.columns else ("inputs", "targets"):
+        ids, offsets = folder.column(f"{name}.ids").astype(np.int32), folder.column(f"{name}.offsets")
+        parts.append([ids[offsets[i] : offsets[i + 1]] for i in range(len(offsets) - 1)])
+    return list(zip(*parts, strict=True))

@@ -1,0 +1,38 @@
+"""Example i of a dump: a pure function of the published segments, the seed and i."""
+
+from typing import Any
+
+import numpy as np
+
+from ...storage.stores.place import Where
+from .segments import SegmentStore
+from .span_corruption import corrupt, example_rng, noise_mask
+
+STREAMS = {"train": 0, "validation": 1}
+DRAW_STREAMS = {"train": 2, "validation": 3}
+
+
+class ExampleSource:
+    """Reads examples of a planned dump by index."""
+
+    def __init__(self, root: Where, plan: dict[str, Any]) -> None:
+        self._plan = plan
+        self.segments = SegmentStore(root, plan)
+
+    def example(self, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Input ids [n] and target ids [m], int32, EOS included.
+
+        Index i is segment i modulo the corpus's segments; each time round (`--passes`) draws a fresh corruption.
+        """
+        count = self.segments.count(split)
+        segment = self.segments.segment(split, index % count)
+        if self._plan["objective"]["kind"] == "pairs":
+            return segment[0], segment[1]
+        objective, tokenizer = self._plan["objective"], self._plan["tokenizer"]
+        rng = example_rng(self._plan["seed"], STREAMS[split], index)
+        mask = noise_mask(objective["segment_length"], objective["noise"], objective["spans"], rng)
+        return corrupt(segment[0], mask, tokenizer["sentinel_ids"], tokenizer["eos_id"])
+
+    def uniforms(self, split: str, index: int, positions: int) -> np.ndarray:
+        """The numbers in [0, 1) that decide what is drawn at each target position, float64 [positions]."""
+        return example_rng(self._plan["seed"], DRAW_STREAMS[split], index).random(positions)

@@ -1,0 +1,176 @@
+"""One shard: the teacher over its examples, the signals as integers, and the marker's own measurements."""
+
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...cache.cache import read_codecs, read_hidden_codecs, read_logit_code, read_mean_probability
+from ...cache.logit_columns import logit_columns
+from ...signals.codes.site_codec import CodedSite, SiteCodec
+from ...signals.fidelity import MeanOf, SiteSample, SpreadOf, relation_kl_spread
+from ...signals.kinds.hidden_fit import measured_error
+from ...signals.logits.code import LogitIntegers, join_integers
+from ...storage.columns.columns import Column
+from ...storage.folder import PublishedFolder
+from ...storage.layout import ShardRange
+from ...storage.markers import marker_members
+from ..examples.segments import ragged_columns
+from ..examples.source import ExampleSource
+from ..teacher import Teacher
+from .batches import TeacherBatch, batches_of, run_teacher
+from .logits import LogitEncoder, LogitMeasurements
+
+FIDELITY_EXAMPLES = 2
+"""Examples of each shard, none of them used to fit the codecs, whose sites are measured; logits are measured on all."""
+
+
+@dataclass(slots=True)
+class Timings:
+    """Seconds spent by the shard loop."""
+
+    forward: float = 0.0
+    encode: float = 0.0
+    wait: float = 0.0
+
+
+@dataclass(slots=True)
+class EncodedShard:
+    """What is to be published of one shard."""
+
+    columns: dict[str, Column]
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Parts:
+    """A shard in the making: examples, integer blocks per column in batch order, and running means."""
+
+    examples: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    blocks: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    logits: list[LogitIntegers] = field(default_factory=list)
+    relations: dict[str, dict[str, SpreadOf]] = field(default_factory=dict)
+    """By site and kind: the KLs of what has been measured."""
+    hidden: dict[str, dict[str, MeanOf]] = field(default_factory=dict)
+    """By site: `squared_error` and `energy` of what has been measured."""
+    distributions: LogitMeasurements = field(default_factory=LogitMeasurements)
+    measured: int = 0
+    """Examples whose sites have been measured."""
+
+    def fidelity(self) -> dict[str, dict[str, Any]]:
+        """All that was measured, by site or `logits` and by kind, for the marker."""
+        found: dict[str, dict[str, Any]] = {
+            site: {kind: spread.described() for kind, spread in kinds.items()} for site, kinds in self.relations.items()
+        }
+        means = self.hidden | ({"logits": self.distributions.fidelity} if self.distributions.fidelity else {})
+        for name, kinds in means.items():
+            found[name] = {kind: asdict(mean) for kind, mean in kinds.items()}
+        return found
+
+    def add_block(self, name: str, block: Tensor) -> None:
+        """Keep integers [rows, tokens] in 16 bits where they fit."""
+        narrow = block.to(torch.int16)
+        self.blocks.setdefault(name, []).append((narrow if bool((narrow == block).all()) else block).cpu().numpy())
+
+
+class ShardEncoder:
+    """Turns ranges of examples into columns and markers; the teacher and the codecs stay on the device."""
+
+    def __init__(
+        self,
+        plan: dict[str, Any],
+        calibration: PublishedFolder,
+        teacher: Teacher,
+        source: ExampleSource,
+    ) -> None:
+        self._plan, self._parent = plan, calibration.digest
+        self._fitted = int(calibration.document["examples"]["step"][1])
+        relations, hidden = read_codecs(calibration), read_hidden_codecs(calibration)
+        self._codecs = [codec.to(teacher.device) for codec in (*relations.values(), *hidden.values())]
+        reference = read_mean_probability(calibration)
+        self._logits = LogitEncoder(read_logit_code(plan, calibration), reference, teacher.device)
+        self._teacher, self._source = teacher, source
+        self.timings = Timings()
+
+    def encode(self, shard: ShardRange) -> EncodedShard:
+        """Run the teacher over one shard."""
+        parts = _Parts()
+        sites = [codec.site for codec in self._codecs]
+        for examples in batches_of(self._source, shard.split, shard.start, shard.stop, self._plan["batch_size"]):
+            begun = perf_counter()
+            batch = run_teacher(self._teacher, examples, sites)
+            ran = perf_counter()
+            with torch.inference_mode():
+                self._add(parts, batch, examples, shard)
+            self.timings.forward += ran - begun
+            self.timings.encode += perf_counter() - ran
+        return self._finish(shard, parts)
+
+    def _add(
+        self, parts: _Parts, batch: TeacherBatch, examples: list[tuple[np.ndarray, np.ndarray]], shard: ShardRange
+    ) -> None:
+        measured = self._to_measure(parts, len(examples), shard)
+        parts.examples.extend(examples)
+        for codec in self._codecs:
+            sample = batch.sample(codec.site)
+            for column, block in codec.encode(sample).items():
+                parts.add_block(column, block)
+            if measured:
+                ones = list(sample.examples())
+                _measure(parts, codec, [ones[place] for place in measured])
+        self._add_logits(parts, batch, shard, measured)
+
+    def _to_measure(self, parts: _Parts, count: int, shard: ShardRange) -> list[int]:
+        """Places in a batch of the next examples to measure: no training example that basis or step were fitted on."""
+        first = shard.start + len(parts.examples)
+        free = [place for place in range(count) if shard.split != "train" or first + place >= self._fitted]
+        chosen = free[: FIDELITY_EXAMPLES - parts.measured]
+        parts.measured += len(chosen)
+        return chosen
+
+    def _add_logits(self, parts: _Parts, batch: TeacherBatch, shard: ShardRange, measured: list[int]) -> None:
+        logits, labels = batch.valid_logits()
+        lengths = batch.valid["target"].sum(-1).tolist()
+        first = shard.start + len(parts.examples) - len(lengths)
+        numbers = [self._source.uniforms(shard.split, first + place, n) for place, n in enumerate(lengths)]
+        chosen = torch.zeros(len(lengths), dtype=torch.bool)
+        chosen[measured] = True
+        compared = chosen.repeat_interleave(torch.tensor(lengths)).to(logits.device)
+        uniforms = torch.from_numpy(np.concatenate(numbers))
+        stored = self._logits.encode(logits, labels, uniforms, compared, parts.distributions)
+        if stored is not None:
+            parts.logits.append(stored.to("cpu"))
+
+    def _finish(self, shard: ShardRange, parts: _Parts) -> EncodedShard:
+        columns = ragged_columns("inputs", [inputs for inputs, _ in parts.examples], "input")
+        columns |= ragged_columns("targets", [targets for _, targets in parts.examples], "target")
+        for name, blocks in parts.blocks.items():
+            columns[name] = Column(values=np.concatenate(blocks, axis=1), axis=self._axis(name))
+        if parts.logits:
+            columns |= logit_columns(self._plan["signals"]["logits"]["kind"], join_integers(parts.logits))
+        body = {
+            **marker_members(shard, self._parent),
+            "tokens": {axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in ("input", "target")},
+            "fidelity": parts.fidelity(),
+            "teacher_cross_entropy": asdict(parts.distributions.loss),
+        }
+        return EncodedShard(columns, body)
+
+    def _axis(self, column: str) -> str:
+        return next(codec.columns()[column].axis for codec in self._codecs if column in codec.columns())
+
+
+def _measure(parts: _Parts, codec: CodedSite, ones: list[SiteSample]) -> None:
+    """Add what the cache loses of a site in some examples, given one by one."""
+    name = str(codec.site)
+    for one in ones:
+        if isinstance(codec, SiteCodec):
+            found = relation_kl_spread(codec.site, one, codec.reconstruct(one), codec.heads, codec.alpha)
+            for kind, spread in found.items():
+                parts.relations.setdefault(name, {}).setdefault(kind, SpreadOf()).merge(spread)
+        else:
+            for kind, mean in measured_error(codec, [one]).items():
+                parts.hidden.setdefault(name, {}).setdefault(kind, MeanOf()).add(mean.total, mean.count)

@@ -1,0 +1,72 @@
+"""The logits of a batch on their way into a shard: integers, and what the marker says of their fidelity."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...signals.fidelity import MeanOf
+from ...signals.logits.code import LogitCode, LogitIntegers, SparseDistributions, join_integers
+from ...signals.logits.fidelity import coarsened_kl, gradient_agreement, tempered_kl
+
+_ROWS = 512
+"""Positions at a time, so that log-probabilities in float32 stay small beside the teacher's logits."""
+
+
+@dataclass(slots=True)
+class LogitMeasurements:
+    """Means over target positions."""
+
+    loss: MeanOf = field(default_factory=MeanOf)
+    """The teacher's own hard-label cross-entropy."""
+    fidelity: dict[str, MeanOf] = field(default_factory=dict)
+
+    def add(self, kind: str, part: MeanOf) -> None:
+        """Add to one of the fidelity means."""
+        self.fidelity.setdefault(kind, MeanOf()).add(part.total, part.count)
+
+
+class LogitEncoder:
+    """Encodes logits and measures them; without a code (a dump without logits) it measures the teacher's loss alone.
+
+    `reference` [vocabulary] is the distribution that gradients are compared at: the teacher's mean probability.
+    """
+
+    def __init__(self, code: LogitCode | None, reference: Tensor | None, device: torch.device) -> None:
+        self._code = None if code is None else code.to(device)
+        self._reference = None if reference is None else reference.to(device)
+
+    def encode(
+        self, logits: Tensor, labels: Tensor, uniforms: Tensor, measured: Tensor, into: LogitMeasurements
+    ) -> LogitIntegers | None:
+        """Integers of logits [positions, vocabulary]; `measured`, boolean [positions], says where gradients are compared."""
+        parts = []
+        for first in range(0, len(logits), _ROWS):
+            rows = slice(first, first + _ROWS)
+            log_p = logits[rows].float().log_softmax(-1)
+            into.loss.add(-float(log_p.gather(-1, labels[rows, None]).sum()), len(log_p))
+            if self._code is not None:
+                parts.append(self._code.encode(log_p, uniforms[rows]))
+                self._measure(self._code.decode(parts[-1]), log_p, into)
+                self._measure_tempered(self._code, parts[-1], log_p, into)
+                self._compare(log_p[measured[rows]], uniforms[rows][measured[rows].cpu()], into)
+        return join_integers(parts) if parts else None
+
+    def _measure(self, target: SparseDistributions, log_p: Tensor, into: LogitMeasurements) -> None:
+        positions = len(log_p)
+        into.add("kl", MeanOf(float(coarsened_kl(log_p, target).sum()), positions))
+        into.add("tail_mass", MeanOf(float(target.tail_mass.sum()), positions))
+        into.add("entries", MeanOf(float(len(target.head_ids) + len(target.draw_ids)), positions))
+
+    def _measure_tempered(self, code: LogitCode, stored: LogitIntegers, log_p: Tensor, into: LogitMeasurements) -> None:
+        for temperature in code.temperatures:
+            target = code.decode(stored, temperature)
+            kl = coarsened_kl((log_p / temperature).log_softmax(-1), target)
+            into.add(tempered_kl(temperature), MeanOf(float(kl.sum()), len(log_p)))
+
+    def _compare(self, log_p: Tensor, uniforms: Tensor, into: LogitMeasurements) -> None:
+        if self._code is None or self._reference is None or not len(log_p):
+            return
+        target = self._code.decode(self._code.encode(log_p, uniforms))
+        for kind, part in gradient_agreement(log_p, target, self._reference).items():
+            into.add(kind, part)

@@ -1,0 +1,87 @@
+"""The shard loop: claim a shard, run the teacher over it, publish it; until all are there, whoever made them.
+
+The writer works in a thread of its own, one shard behind the teacher.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter, sleep
+
+from ...runtime.claims import POLL_SECONDS, Claims
+from ...storage.folder import folder_exists, publish_folder
+from ...storage.layout import ShardRange, shard_path
+from ...storage.stores.place import Where
+from .encoder import EncodedShard, ShardEncoder
+
+
+def is_published(root: Where, shard: ShardRange) -> bool:
+    """Whether a shard is there."""
+    return folder_exists(shard_path(root, shard.split, shard.number), "marker")
+
+
+def examples_in(shards: Sequence[ShardRange]) -> int:
+    """Number of examples of these shards."""
+    return sum(shard.stop - shard.start for shard in shards)
+
+
+def make_shards(
+    root: Where,
+    codec: str,
+    shards: Sequence[ShardRange],
+    encoder: ShardEncoder,
+    claims: Claims,
+    progress: Callable[[], None],
+) -> int:
+    """Return once all `shards` are published, by this worker or another; the number of examples that this one encoded.
+
+    Calls `progress` after each shard of its own and while it waits for others. At most one encoded shard waits in memory; a
+    failed write surfaces at the next shard or at the end.
+    """
+    examples = 0
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
+        writing: Future[None] | None = None
+        for shard in _claimed(root, shards, claims, progress):
+            encoded = encoder.encode(shard)
+            waiting = perf_counter()
+            if writing is not None:
+                writing.result()
+            encoder.timings.wait += perf_counter() - waiting
+            writing = writer.submit(_publish, root, codec, shard, encoded, claims)
+            examples += shard.stop - shard.start
+            progress()
+        if writing is not None:
+            writing.result()
+    return examples
+
+
+def _claimed(
+    root: Where, shards: Sequence[ShardRange], claims: Claims, progress: Callable[[], None]
+) -> Iterator[ShardRange]:
+    """The shards that this worker shall make, each claimed; ends when the others, which it waits for, have made theirs.
+
+    A shard whose maker died without publishing it is claimed when it is looked at again.
+    """
+    left = list(shards)
+    while left:
+        with_others = []
+        for shard in left:
+            if is_published(root, shard):
+                continue
+            if not claims.take(shard.name):
+                with_others.append(shard)
+            elif is_published(root, shard):  # between the look and the claim
+                claims.release(shard.name)
+            else:
+                yield shard
+        left = with_others
+        if left:
+            progress()
+            sleep(POLL_SECONDS)
+
+
+def _publish(root: Where, codec: str, shard: ShardRange, encoded: EncodedShard, claims: Claims) -> None:
+    target = shard_path(root, shard.split, shard.number)
+    try:
+        publish_folder(target, "marker", encoded.body, encoded.columns, codec=codec)
+    finally:
+        claims.release(shard.name)

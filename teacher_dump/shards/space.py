@@ -1,0 +1,136 @@
+"""How much disk shards take, from a few of them: before a dump (`miniend estimate`), and before its first shard.
+
+Only the sizes that documents list are read. What every folder has anew (document, Zarr metadata) is counted per folder, the
+data of columns per token of their axis, and tokens per example.
+"""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import MiniEndError
+from ...storage.folder import PublishedFolder, publish_folder
+from ...storage.layout import ShardRange, shards_path
+from ...storage.markers import published
+from ...storage.stores.place import Where, place_of
+from ..prepare import Prepared
+from .encoder import ShardEncoder, Timings
+from .loop import examples_in
+
+SLACK = 1.1
+"""Free space that is asked for, in units of the estimate, which may be 10 % too small."""
+SAMPLE_EXAMPLES = 32
+SAMPLE_SHARDS = 8
+LENGTH_EXAMPLES = 1024
+"""Examples at most that are encoded, shards that are looked at, and examples whose lengths are."""
+GB = 1e9
+
+DOCUMENTS = "markers"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSizes:
+    """What folders of one kind take, in bytes by signal."""
+
+    per_folder: Mapping[str, float]
+    per_example: Mapping[str, float]
+
+    def of(self, examples: int, folders: int) -> dict[str, float]:
+        """Of so many examples in so many folders."""
+        names = dict.fromkeys([*self.per_example, *self.per_folder])
+        return {
+            name: self.per_example.get(name, 0.0) * examples + self.per_folder.get(name, 0.0) * folders
+            for name in names
+        }
+
+
+def folder_sizes(folders: Sequence[PublishedFolder], tokens: Mapping[str, float] | None = None) -> FolderSizes:
+    """Sizes of folders like these segments or shards; `tokens` is what a typical example has on an axis, by default theirs."""
+    fixed, data = Counter[str](), Counter[str]()
+    examples = sum(int(folder.document["stop"]) - int(folder.document["start"]) for folder in folders)
+    for folder in folders:
+        fixed[DOCUMENTS] += folder.document_bytes
+        for name, column in folder.columns.items():
+            metadata = int(folder.document["files"][f"{name}/zarr.json"]["bytes"])
+            fixed[signal_of(name)] += metadata
+            data[signal_of(name)] += (column["bytes"] - metadata) * _typical(folder, column["axis"], tokens)
+    count = len(folders)
+    return FolderSizes(
+        {name: size / count for name, size in fixed.items()}, {name: size / examples for name, size in data.items()}
+    )
+
+
+def signal_of(column: str) -> str:
+    """The signal that a column belongs to: `inputs` (targets too), `logits`, `segments`, or a site's full name."""
+    group, _, rest = column.partition(".")
+    if group in ("inputs", "targets"):
+        return "inputs"
+    site, _, layer = rest.partition("@")
+    return f"{site}@{layer.partition('.')[0]}" if layer else group
+
+
+def typical_tokens(prepared: Prepared) -> dict[str, float]:
+    """Mean tokens of a training example on the axes `input` and `target`; all are alike but for pairs."""
+    pairs = prepared.plan["objective"]["kind"] == "pairs"
+    count = min(LENGTH_EXAMPLES, prepared.source.segments.count("train")) if pairs else 1
+    lengths = [[len(part) for part in prepared.source.example("train", index)] for index in range(count)]
+    return dict(zip(("input", "target"), np.mean(lengths, axis=0).tolist(), strict=True))
+
+
+def require_space(root: Where, prepared: Prepared, pending: Sequence[ShardRange], encoder: ShardEncoder) -> None:
+    """Raise MiniEndError unless the pending shards fit on the disk of the cache.
+
+    Sizes are those of shards that are published, or of a few examples that the codecs were not fitted on. All that is
+    pending counts for every rank, since they share the directory; of an object store, the mirror's, which keeps what this
+    machine writes.
+    """
+    if not pending:
+        return
+    sizes = _known_sizes(root, prepared) or _sampled_sizes(prepared, encoder)
+    needed = sum(sizes.of(examples_in(pending), len(pending)).values())
+    folder = place_of(root).local
+    free = shutil.disk_usage(folder).free
+    if needed * SLACK > free:
+        raise MiniEndError(
+            f"the disk is too small: {len(pending)} shards are still to be written and need about {in_gb(needed)} GB, "
+            f"{folder} has {in_gb(free)} GB free. Make room, dump a part (--shards), begin another cache with fewer examples or "
+            "coarser settings, or try nevertheless with --force"
+        )
+
+
+def in_gb(size: float) -> str:
+    """Bytes as GB with three digits, as people read them: `1,234`, `12.3`, `0.0123`."""
+    return f"{size / GB:,.0f}" if size >= 100 * GB else f"{size / GB:.3g}"
+
+
+def _known_sizes(root: Where, prepared: Prepared) -> FolderSizes | None:
+    there = published(shards_path(root), prepared.table)
+    first = [shard for shard in reversed(prepared.table) if shard in there][:SAMPLE_SHARDS]
+    return (
+        folder_sizes([PublishedFolder(shards_path(root) / shard.name, "marker") for shard in first]) if first else None
+    )
+
+
+def _sampled_sizes(prepared: Prepared, encoder: ShardEncoder) -> FolderSizes:
+    """From a few examples that are encoded, written into a temporary directory and removed."""
+    start, stop = prepared.calibration.document["examples"]["report"]
+    shard = ShardRange("train", 0, start, min(stop, start + SAMPLE_EXAMPLES))
+    encoded, encoder.timings = encoder.encode(shard), Timings()
+    with tempfile.TemporaryDirectory(prefix="miniend-") as folder:
+        path = Path(folder) / shard.name
+        publish_folder(path, "marker", encoded.body, encoded.columns, codec=prepared.plan["codec"])
+        return folder_sizes([PublishedFolder(path, "marker")], typical_tokens(prepared))
+
+
+def _typical(folder: PublishedFolder, axis: str, tokens: Mapping[str, float] | None) -> float:
+    """By what the data of a column must be multiplied to be that of typical examples."""
+    axis = "target" if axis == "entry" else axis
+    if tokens is None or axis not in tokens:
+        return 1.0
+    examples = int(folder.document["stop"]) - int(folder.document["start"])
+    return tokens[axis] * examples / max(1, int(folder.document["tokens"][axis]))

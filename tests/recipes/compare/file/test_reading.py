@@ -1,0 +1,257 @@
+"""The file of a comparison: what it may say, what its preset adds, and how mistakes are told."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from miniend.errors import ConfigurationError
+from miniend.recipes.compare.file.reading import read_comparison
+from miniend.recipes.compare.file.settings import MAIN, ROWS
+from miniend.recipes.compare.file.yaml_file import PRESETS
+
+
+def test_every_row_of_the_paper_is_known_by_its_name_alone(written):
+    found = read_comparison(written(rows=dict.fromkeys(ROWS)))
+    options = {student.name: student.options for student in found.students}
+    assert list(options) == [
+        *(
+            "scratch",
+            "logits",
+            "minilm",
+            "implicit",
+            "miniend-d",
+            "miniend-e",
+            "miniend-d-no-logits",
+            "miniend-e-no-logits",
+        )
+    ]
+    assert options["miniend-e-no-logits"]["objective"] == "miniend-e"
+    assert options["miniend-e-no-logits"]["logits"] is False
+    assert "logits" not in options["miniend-e"]
+
+
+def test_rows_are_trained_in_every_size_with_the_common_options_and_their_own(written):
+    rows = {"scratch": None, "slow": {"objective": "minilm", "clip": 5, "steps": 8}}
+    found = read_comparison(written(rows=rows, sizes=["1L32H", "2L64H"]))
+    labels = [student.label for student in found.students]
+    assert labels == ["1L32H scratch", "1L32H slow", "2L64H scratch", "2L64H slow"]
+    config = found.train(found.students[3], Path("cache"), Path("out"), 0.1, 5)
+    assert (config.size, config.objective, config.clip, config.steps, config.batch_size) == (
+        "2L64H",
+        "minilm",
+        5.0,
+        8,
+        4,
+    )
+    assert (config.learning_rate, config.seed, config.device, config.output) == (0.1, 5, "cpu", Path("out"))
+
+
+def test_rows_and_assistants_try_the_learning_rates_under_their_name_or_those_of_the_others(written):
+    rates = {"others": [1e-3, 3e-3], "scratch": [1e-4, 1e-3], "middle": 1e-2, "logits": [1e-5]}
+    rows, assistants = (
+        {"scratch": None, "minilm": None, "logits": False},
+        {"middle": {"size": "1L32H", "objective": "minilm"}},
+    )
+    found = read_comparison(written(rows=rows, assistants=assistants, learning_rates=rates))
+    assert found.assistants["middle"].learning_rates == (1e-2,)
+    assert [student.learning_rates for student in found.students] == [(1e-4, 1e-3), (1e-3, 3e-3)]
+    assert found.learning_rates == (1e-4, 1e-3, 3e-3, 1e-2)
+
+
+def test_a_list_of_learning_rates_replaces_those_that_a_preset_has_by_row(tmp_path):
+    file = tmp_path / "mine.yaml"
+    own = {"preset": "small", "teacher": "t5", "dump": {"corpus": "texts.txt"}, "learning_rates": [3e-4, 1e-3]}
+    file.write_text(yaml.safe_dump(own))
+    assert {student.learning_rates for student in read_comparison(file).everyone} == {(3e-4, 1e-3)}
+
+
+def test_another_cache_has_the_options_of_the_first_but_for_its_own(written):
+    found = read_comparison(written(caches={"calibrated": {"relation_temperature": "calibrated"}}))
+    main, other = (found.dump(name, "teacher", Path("cache")) for name in (MAIN, "calibrated"))
+    assert (main.relation_temperature, other.relation_temperature) == ("published", "calibrated")
+    assert main.examples == other.examples == 24
+
+
+def test_a_task_has_the_common_options_but_for_its_own(written):
+    found = read_comparison(written(tasks={"glue/sst2": {"train_examples": 16}, "glue/rte": None}))
+    sst2, rte = (found.evaluate(task, "model", Path("out")) for task in ("glue/sst2", "glue/rte"))
+    assert (sst2.train_examples, rte.train_examples) == (16, None)
+    assert sst2.seeds == rte.seeds == 1
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.yaml")))
+def test_every_preset_is_whole_but_for_what_only_a_user_knows(name, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        yaml.safe_dump({"preset": name, "teacher": "t5", "dump": {"corpus": "texts.txt"}, "evaluate": {"data": "d"}})
+    )
+    found = read_comparison(file)
+    names = [student.name for student in found.students]
+    assert set(ROWS) <= set(names)
+    assert {name for pair in found.pairs for name in pair} <= set(names)
+    assert found.seeds == 3
+    assert all(len(student.learning_rates) == 3 for student in found.everyone)
+    assert found.dump(MAIN, "t5", Path("cache")).corpus == "texts.txt"
+
+
+def test_false_leaves_out_what_a_preset_has(tmp_path):
+    file = tmp_path / "mine.yaml"
+    changes = {
+        "rows": {"minilm": False, "miniend-e-assisted": False},
+        "caches": {"assisted": False},
+        "assistants": {"assistant": False},
+    }
+    own = {"preset": "small", "teacher": "t5", "dump": {"corpus": "texts.txt"}, "tasks": {"glue/rte": False}}
+    file.write_text(yaml.safe_dump(own | changes))
+    found = read_comparison(file)
+    assert "minilm" not in {student.name for student in found.students}
+    assert set(found.caches) == {MAIN, "calibrated"}
+    assert not found.assistants
+    assert "glue/rte" not in found.tasks
+    assert ("miniend-e-assisted", "miniend-e") not in found.pairs
+
+
+def test_without_pairs_every_row_is_held_against_the_first(written):
+    found = read_comparison(written(rows=dict.fromkeys(["scratch", "logits", "minilm"])))
+    assert found.pairs == (("logits", "scratch"), ("minilm", "scratch"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"teachers": "x"}, "unknown key 'teachers'"),
+        ({"teacher": None}, "does not say teacher"),
+        ({"rows": {"scratched": None}}, "scratched needs an objective"),
+        ({"rows": {"a/b": {"objective": "scratch"}}}, "should be a name"),
+        ({"rows": {"mine": {"objective": "nothing"}}}, "mine: unknown objective 'nothing'"),
+        ({"rows": {"mine": {"learning_rate": 1}}}, "unknown option 'learning_rate'"),
+        (
+            {"rows": {"mine": {"objective": "scratch", "cache": "other"}}},
+            "there is no cache other; expected one of main",
+        ),
+        ({"rows": ["scratch"]}, "rows should hold options"),
+        ({"train": {"steps": 0}}, "--steps must be at least 1"),
+        ({"seeds": 0}, "seeds should be at least 1"),
+        ({"seeds": "three"}, "seeds should be a whole number"),
+        ({"learning_rates": [1e-3, 1e-3]}, "none twice"),
+        ({"learning_rates": [2]}, "between 0 and 1"),
+        ({"learning_rates": "fast"}, "^learning_rates should be"),
+        ({"learning_rates": {"others": [1e-3], "scratch": [2]}}, "^learning_rates, scratch should lie between 0 and 1"),
+        ({"learning_rates": {"others": 1e-3, "scratch": "fast"}}, "^learning_rates, scratch should be"),
+        ({"learning_rates": {"others": []}}, "^learning_rates, others: there is none left"),
+        ({"learning_rates": {"scratch": 1e-3}}, "none for miniend-e; add miniend-e or others"),
+        (
+            {"learning_rates": {"others": 1e-3, "scartch": 1e-3}},
+            "no row or assistant 'scartch'; expected others or one of",
+        ),
+        ({"tasks": {"glue/sst3": None}}, "unknown task 'glue/sst3'"),
+        ({"evaluate": {"model": "x"}}, "unknown option 'model'"),
+        ({"pairs": [["scratch"]]}, "should be a list of two rows"),
+        ({"caches": {"c": {"teacher": "nobody"}}}, "no assistant is named nobody; there are none"),
+        ({"sizes": []}, "does not say sizes"),
+        ({"sizes": ["1L32H", "1L33H"]}, "scratch: size 1L33H: d_model 33 is no multiple"),
+        ({"sizes": ["1L32H", "1L32H"]}, "have the same name"),
+        ({"learning_rates": []}, "learning_rates: there is none left"),
+        ({"rows": {"scratch": False}}, "rows: there is none left"),
+        ({"tasks": {"glue/sst2": False}}, "tasks: there is none left"),
+        ({"pairs": [["scratch", "scartch"]]}, "there is no row 'scartch'; expected two of scratch, miniend-e"),
+        ({"rows": {"mine": {"objective": "scratch", "init": "there"}}}, "unknown option 'init'"),
+        ({"rows": {"mine": {"cache": "main"}}}, "mine needs an objective"),
+        ({"caches": {"longer": {"input_length": 64}}}, "longer: unknown option 'input_length'"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(written, changed, message):
+    with pytest.raises(ConfigurationError, match=message):
+        read_comparison(written(**changed))
+
+
+def test_a_dump_without_validation_examples_is_refused(written, settings):
+    with pytest.raises(ConfigurationError, match="validation_examples should be at least 1"):
+        read_comparison(written(dump=settings()["dump"] | {"validation_examples": 0}))
+
+
+def test_a_row_known_by_its_name_keeps_its_objective_beside_options_of_its_own(written):
+    rows = {"scratch": {"clip": 5}, "miniend-e-no-logits": {"relation_heads": 8}, "minilm": {"objective": "logits"}}
+    found = [student.options for student in read_comparison(written(rows=rows)).students]
+    assert [options["objective"] for options in found] == ["scratch", "miniend-e", "logits"]
+    assert found[0]["clip"] == 5
+    assert (found[1]["logits"], found[1]["relation_heads"]) == (False, 8)
+
+
+def test_logits_of_an_assistant_whose_head_is_not_trained_are_refused(written):
+    changed = {
+        "rows": {"assisted": {"objective": "miniend-e", "cache": "of-it"}},
+        "caches": {"of-it": {"teacher": "it"}},
+        "assistants": {"it": {"size": "2L32H", "objective": "minilm"}},
+    }
+    with pytest.raises(
+        ConfigurationError, match="assisted learns the logits of it, whose own objective does not train"
+    ):
+        read_comparison(written(**changed))
+    changed["rows"]["assisted"]["logits"] = False
+    assert len(read_comparison(written(**changed)).students) == 1
+
+
+def test_two_sizes_whose_folders_have_one_name_are_refused(written, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "tiny").mkdir(parents=True)
+        (tmp_path / folder / "tiny" / "config.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match="have the same name, tiny-scratch"):
+        read_comparison(written(sizes=[str(tmp_path / folder / "tiny" / "config.json") for folder in ("a", "b")]))
+
+
+def test_assistants_that_teach_each_other_are_refused(written):
+    assistants = {
+        name: {"size": "1L32H", "objective": "minilm", "cache": f"of-{other}"}
+        for name, other in (("a", "b"), ("b", "a"))
+    }
+    with pytest.raises(ConfigurationError, match="never come to an end"):
+        read_comparison(written(assistants=assistants, caches={"of-a": {"teacher": "a"}, "of-b": {"teacher": "b"}}))
+
+
+def test_an_assistant_may_not_have_the_name_of_a_row_of_its_size(written):
+    with pytest.raises(ConfigurationError, match="have the same name"):
+        read_comparison(written(assistants={"scratch": {"size": "1L32H", "objective": "scratch"}}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "should hold keys"),
+        ("a: [", "is no YAML"),
+        ("seeds: 1\nseeds: 2", "is no YAML: 'seeds' stands there twice in .* line 2"),
+        ("rows:\n  scratch: {steps: 3}\n  scratch:", "'scratch' stands there twice"),
+        ("preset: tiny", "there is no preset 'tiny'; expected paper or small"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused(tmp_path, text, message):
+    file = tmp_path / "comparison.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        read_comparison(file)
+
+
+def test_steps_on_hard_labels_have_the_options_of_training_but_for_their_own(written):
+    found = read_comparison(written(continuation={"steps": 7, "learning_rate": 0.1}))
+    config = found.continued(Path("cache"), Path("out"), 3, init="student")
+    assert (config.steps, config.learning_rate, config.batch_size) == (7, 0.1, 4)
+    assert (config.objective, config.init, config.seed) == ("scratch", "student", 3)
+    assert read_comparison(written()).continuation is None
+    with pytest.raises(ConfigurationError, match="continuation: unknown option 'objective'"):
+        read_comparison(written(continuation={"objective": "logits"}))
+    with pytest.raises(ConfigurationError, match="--steps must be at least 1"):
+        read_comparison(written(continuation={"steps": 0}))
+
+
+def test_rows_may_share_options_by_anchors(written, tmp_path):
+    rows = "rows:\n  scratch: &s {clip: 2}\n  minilm: &m {<<: *s, clip: 5, steps: 3}\n  logits: {<<: *m, steps: 2}"
+    file = tmp_path / "anchored.yaml"
+    file.write_text(written(rows={}).read_text().replace("rows: {}", rows))
+    found = [(student.options["clip"], student.options["steps"]) for student in read_comparison(file).students]
+    assert found == [(2.0, 4), (5.0, 3), (5.0, 2)]
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_comparison(tmp_path / "none.yaml")

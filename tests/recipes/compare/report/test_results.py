@@ -1,0 +1,219 @@
+"""What is gathered from the directories, and how the report words it."""
+
+import json
+
+import pytest
+
+from miniend.recipes.compare.file.paths import Places, failure
+from miniend.recipes.compare.file.reading import read_comparison
+from miniend.recipes.compare.report.report import report_blocks, summary_lines
+from miniend.recipes.compare.report.results import GLUE, HELD_OUT, SCORE, as_document, gather
+from miniend.recipes.compare.run.training import Training
+from miniend.runtime.claims import Claims
+
+FACTS = {
+    "parameters": 2e6,
+    "parameters_without_embeddings": 1e6,
+    "gflops": 0.5,
+    "latency_ms": 3.0,
+    "examples_per_second": 9.0,
+}
+
+
+@pytest.fixture
+def world(written, tmp_path):
+    """world(scores, **changed): what is gathered where row and seed have these accuracies; rate 1e-3 alone is tried."""
+    places = Places(tmp_path / "out")
+
+    def judge(folder, scores):
+        folder.mkdir(parents=True, exist_ok=True)
+        spreads = {result: {"mean": score, "std": 0.5, "values": []} for result, score in scores.items()}
+        results = {result: dict.fromkeys(("accuracy", "f1", "spearman"), spread) for result, spread in spreads.items()}
+        tasks = {result: {"learning_rate": 1e-3} for result in scores}
+        document = {"tasks": tasks, "results": results, "facts": FACTS}
+        (folder / "results.json").write_text(json.dumps(document))
+
+    def build(scores, entropies=None, teacher=None, judged=None, failed=(), **changed):
+        comparison = read_comparison(written(**{"learning_rates": 1e-3, **changed}))
+        for student in comparison.students:
+            for seed, accuracy in enumerate(scores.get(student.name, [])):
+                output = places.student(student, 1e-3, seed)
+                output.mkdir(parents=True)
+                line = {"step": 1, "held_out.loss": 5.0 + seed}
+                if entropies:
+                    line["held_out.cross_entropy"] = entropies[student.name][seed]
+                (output / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+                (output / "model.safetensors").touch()
+                if accuracy is not None:
+                    judge(places.judged(output), judged or {"sst2": accuracy})
+            for seed in [seed for name, seed in failed if name == student.name]:
+                failure(places.student(student, 1e-3, seed)).write_text("not finite\n")
+        if teacher is not None:
+            judge(places.teacher_judged, {"sst2": teacher})
+        return comparison, gather(comparison, places, Training(comparison, places, Claims(places.root), print))
+
+    return build
+
+
+def table(comparison, results, title):
+    """The first table below a heading."""
+    blocks = iter(report_blocks(comparison, results, {"train": {"1L32H scratch": 90.0}}, {}))
+    next(block for block in blocks if getattr(block, "text", "") == title)
+    return next(block for block in blocks if hasattr(block, "rows"))
+
+
+def test_scores_are_means_over_seeds_with_their_deviation(world):
+    comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": [80.0]}, teacher=90.0)
+    found = table(comparison, results, "Scores")
+    assert found.header == ["model", "sst2 accuracy", "score", "held-out"]
+    assert found.rows == [
+        ["teacher", "90.0 ± 0.5", "90.0", "-"],
+        ["1L32H scratch", "72.0 ± 2.8", "72.0 ± 2.8", "-"],
+        ["1L32H miniend-e", "80.0", "80.0", "-"],
+    ]
+    assert len(list(summary_lines(comparison, results))) == 4
+
+
+def test_the_cross_entropy_of_teacher_and_random_weights_stands_beside_that_of_the_students(world, tmp_path):
+    record = tmp_path / "out" / "judged" / "teacher" / "held-out.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"cross_entropy": 2.5, "cache": "its digest"}))
+    comparison, results = world({"scratch": [70.0]}, {"scratch": [3.25]}, teacher=90.0)
+    assert results.columns == ("sst2 accuracy",)
+    assert table(comparison, results, "Scores").rows == [
+        ["teacher", "90.0 ± 0.5", "90.0", "2.500"],
+        ["1L32H scratch", "70.0", "70.0", "3.250"],
+        ["1L32H miniend-e", "-", "-", "-"],
+    ]
+
+
+def test_a_model_that_failed_on_a_task_has_no_result_of_it_and_no_score_and_is_named(world, tmp_path):
+    failed = tmp_path / "out" / "judged" / "1L32H-miniend-e-lr-0.001-seed-0" / "rte" / "failed.json"
+    failed.parent.mkdir(parents=True)
+    failed.write_text("{}")
+    tasks = {"glue/sst2": None, "glue/rte": None}
+    scores = {"sst2": 70.0, "rte": 50.0}
+    comparison, results = world({"scratch": [1.0], "miniend-e": [1.0]}, judged=scores, tasks=tasks)
+    assert table(comparison, results, "Scores").rows == [
+        ["1L32H scratch", "70.0", "50.0", "60.0", "-"],
+        ["1L32H miniend-e", "70.0", "-", "-", "-"],
+    ]
+    said = [block.text for block in report_blocks(comparison, results, {}, {}) if hasattr(block, "text")]
+    assert any("fine-tuning was not finite: 1L32H miniend-e, seed 0 of glue/rte." in text for text in said)
+
+
+def test_a_difference_pairs_the_seeds_that_both_rows_have(world):
+    _, results = world({"scratch": [70.0, 74.0], "miniend-e": [71.0, 75.1]})
+    found = results.difference("1L32H", ("miniend-e", "scratch"), SCORE)
+    assert found.mean == pytest.approx(1.05)
+    assert found.seeds == 2
+    assert results.difference("1L32H", ("miniend-e", "scratch"), HELD_OUT) is None
+
+
+@pytest.mark.parametrize(
+    ("better", "cell"),
+    [([71.0, 75.0], "+1.0 ± 0.0"), ([70.0, 76.0], "no difference (+1.0 ± 12.7)"), ([71.5], "+1.5 (one seed)")],
+)
+def test_a_difference_inside_its_interval_is_printed_as_none(world, better, cell):
+    comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": better})
+    (row,) = table(comparison, results, "Paired differences").rows
+    assert row == ["1L32H miniend-e - scratch", cell, "-", cell]
+
+
+def test_held_out_cross_entropy_has_three_digits_and_its_own_differences(world):
+    comparison, results = world(
+        {"scratch": [70.0, 70.0], "miniend-e": [70.0, 70.0]},
+        entropies={"scratch": [5.5, 5.7], "miniend-e": [5.25, 5.45]},
+    )
+    assert table(comparison, results, "Scores").rows[1][-1] == "5.350 ± 0.141"
+    assert table(comparison, results, "Paired differences").rows[0][2] == "-0.250 ± 0.000"
+
+
+def test_no_score_is_given_before_all_tasks_are_judged(world):
+    comparison, results = world({"scratch": [70.0]}, tasks={"glue/sst2": None, "glue/rte": None})
+    assert table(comparison, results, "Scores").rows == [
+        ["1L32H scratch", "70.0", "-", "-"],
+        ["1L32H miniend-e", "-", "-", "-"],
+    ]
+
+
+def test_a_task_that_was_taken_out_of_the_file_counts_for_nobody(world):
+    comparison, results = world({"scratch": [70.0]}, judged={"sst2": 70.0, "rte": 50.0})
+    assert table(comparison, results, "Scores").header == ["model", "sst2 accuracy", "score", "held-out"]
+    assert results.students[0].value(SCORE, 0) == 70.0
+
+
+def test_the_glue_score_stands_beside_the_mean_over_all_tasks(world):
+    tasks = {f"glue/{name}": None for name in ("sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")}
+    eight = ("sst2", "mrpc", "stsb", "qqp", "mnli_matched", "mnli_mismatched", "qnli", "rte")
+    _, results = world({"scratch": [70.0]}, judged=dict.fromkeys(eight, 80.0) | {"wnli": 53.0}, tasks=tasks)
+    assert results.students[0].value(GLUE, 0) == pytest.approx(80.0)
+    assert results.students[0].value(SCORE, 0) == pytest.approx(77.0)
+    assert results.columns[-1] == GLUE
+
+
+def test_costs_come_from_the_facts_and_the_timed_dry_run(world):
+    comparison, results = world({"scratch": [70.0]})
+    assert table(comparison, results, "Sizes and times").rows == [
+        ["1L32H scratch", "2.00", "1.00", "0.5", "3.0", "9", "1.5"]
+    ]
+
+
+def test_a_seed_that_was_lost_is_named(world):
+    comparison, results = world({"scratch": [70.0]}, failed=[("miniend-e", 1)])
+    texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {}, {})]
+    assert any(text.endswith("the first seed chose: 1L32H miniend-e, seed 1.") for text in texts)
+
+
+def test_the_document_has_every_number(world):
+    comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": [71.0, 75.0]}, teacher=90.0)
+    found = as_document(results, comparison, {"train": {}})
+    assert found["teacher"]["results"] == {"sst2 accuracy": 90.0, "score": 90.0}
+    assert [student["seeds"]["1"]["judged"]["results"]["score"] for student in found["students"]] == [74.0, 75.0]
+    shown = {one["column"]: (one["mean"], one["shown"]) for one in found["differences"]}
+    assert shown == {"score": (1.0, True), "sst2 accuracy": (1.0, True)}
+    json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize(("rates", "told"), [([1e-4, 3e-4, 1e-3], True), ([1e-3, 3e-3], False)])
+def test_a_rate_at_the_edge_of_what_was_tried_is_told(world, settings, rates, told):
+    """Of two rates either would be."""
+    tried = settings()["evaluate"] | {"learning_rates": rates}
+    comparison, results = world({"scratch": [70.0]}, teacher=90.0, evaluate=tried)
+    texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
+    found = [text for text in texts if text.startswith("At the edge of the rates tried in fine-tuning on glue/sst2 ")]
+    assert bool(found) == told
+    assert not told or found[0].endswith("(0.0001, 0.0003, 0.001): teacher, 1L32H scratch, seed 0.")
+
+
+def test_rows_with_rates_of_their_own_share_a_table_and_an_edge_is_that_of_their_own(world, tmp_path):
+    rates = {"scratch": [1e-3, 1e-2, 1e-1], "miniend-e": [1e-4, 1e-3, 1e-2]}
+    for name, tried in rates.items():
+        for rate in tried:
+            if rate != 1e-3:
+                failed = tmp_path / "out" / "students" / f"1L32H-{name}-lr-{rate:g}-seed-0.failed"
+                failed.parent.mkdir(parents=True, exist_ok=True)
+                failed.write_text("not finite\n")
+    comparison, results = world({"scratch": [70.0], "miniend-e": [71.0]}, learning_rates=rates, seeds=1)
+    found = table(comparison, results, "Learning rates of distillation")
+    assert found.header[1:] == ["0.0001", "0.001", "0.01", "0.1"]
+    assert found.rows == [
+        ["1L32H scratch", "", "5.0000 (taken)", "not finite", "not finite"],
+        ["1L32H miniend-e", "not finite", "5.0000 (taken)", "not finite", ""],
+    ]
+    texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
+    assert "At the edge of what was tried, so that a rate beyond it might be better: 1L32H scratch." in texts
+
+
+def test_where_no_rate_was_tried_by_all_objectives_of_the_pilot_study_the_report_says_so(world, tmp_path):
+    """The run of implicit at 1e-3, and that of miniend-e at a rate of its own."""
+    other = tmp_path / "out" / "students" / "1L32H-miniend-e-lr-0.002-seed-0"
+    other.mkdir(parents=True)
+    (other / "metrics.jsonl").write_text(json.dumps({"step": 1, "held_out.loss": 5.0}) + "\n")
+    (other / "model.safetensors").touch()
+    rows, rates = dict.fromkeys(["implicit", "miniend-e"]), {"implicit": 1e-3, "miniend-e": 2e-3}
+    comparison, results = world({"implicit": [70.0]}, rows=rows, learning_rates=rates)
+    texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
+    assert any(
+        text.startswith("No learning rate was tried by all of 1L32H implicit, 1L32H miniend-e,") for text in texts
+    )

@@ -1,0 +1,120 @@
+"""Which models are judged on what, and what becomes of a fine-tuning whose loss is not finite."""
+
+import shutil
+
+import pytest
+
+from miniend.errors import TrainingError
+from miniend.evaluation.records import write_record
+from miniend.evaluation.report import write_results
+from miniend.recipes.compare import judging as module
+from miniend.recipes.compare.file.paths import Places
+from miniend.recipes.compare.file.reading import read_comparison
+from miniend.recipes.compare.run.evaluation import Candidate, Judging
+from miniend.recipes.compare.run.training import Training
+from miniend.runtime.claims import Claims
+
+TASKS = {"glue/sst2": None, "glue/cola": None}
+SCORES = {"sst2": {"accuracy": 90.0}, "cola": {"matthews": 20.0}}
+RATES = (1e-3, 3e-3)
+
+
+@pytest.fixture
+def judge(monkeypatch, written, tmp_path, settings):
+    """judge(candidates, diverging, refusing, stopping): what was evaluated and said. Tasks in `diverging` end in TrainingError
+    behind their first seed, those in `refusing` before it, and before `stopping` is summed up the process ends."""
+    evaluation = settings()["evaluate"] | {"learning_rates": list(RATES), "seeds": 2}
+    comparison = read_comparison(written(tasks=TASKS, evaluate=evaluation))
+    places = Places(tmp_path / "out")
+
+    def run(candidates, diverging=(), refusing=(), stopping=None):
+        evaluated, said = [], []
+
+        def evaluate(config, _say):
+            (task,) = config.tasks
+            name = task.removeprefix("glue/")
+            evaluated.append((config.output.name, name, config.learning_rates))
+            if name in refusing:
+                raise TrainingError("the loss is finite at none of the rates")
+            rate = config.learning_rates[-1]
+            for tried in config.learning_rates if len(config.learning_rates) > 1 else ():
+                write_record(config.output / name / f"learning-rate-{tried:g}.json", {"score": tried})
+            for seed in range(config.seeds):
+                record = {"seed": seed, "learning_rate": rate, "unreadable": {name: 0}, "scores": {name: SCORES[name]}}
+                write_record(config.output / name / f"seed-{seed}.json", record)
+                if name in diverging:
+                    raise TrainingError("the loss is not finite")
+            if stopping != name:
+                write_results(config.output)
+            elif stopping:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(module, "evaluate", evaluate)
+        with Claims(places.root) as claims:
+            training = Training(comparison, places, claims, said.append)
+            Judging(comparison, places, training, claims, said.append).judge(candidates)
+        return evaluated, said
+
+    return run
+
+
+@pytest.fixture
+def candidate(tmp_path):
+    """candidate(name, first): a model of that name."""
+
+    def named(name, first=None):
+        folder = tmp_path / "out" / "judged"
+        return Candidate(name, folder / name, folder / first if first else None)
+
+    return named
+
+
+def test_a_model_is_judged_once_on_every_task(judge, candidate):
+    both = [candidate("one"), candidate("other")]
+    evaluated, _ = judge(both)
+    assert evaluated == [(model, task, RATES) for model in ("one", "other") for task in ("sst2", "cola")]
+    assert judge(both) == ([], [])
+
+
+def test_a_task_whose_fine_tuning_diverges_is_left_out_and_not_tried_again(judge, candidate):
+    evaluated, said = judge([candidate("one"), candidate("other")], diverging=["sst2"])
+    assert len(evaluated) == 4
+    assert "one is left out of glue/sst2: the loss is not finite" in said
+    one = candidate("one").output
+    assert (one / "sst2" / "failed.json").exists()
+    assert not (one / "cola" / "failed.json").exists()
+    assert judge([candidate("one"), candidate("other")]) == ([], [])
+
+
+def test_what_is_removed_is_made_again(judge, candidate):
+    """A record that cannot be read, and a task that failed."""
+    judge([candidate("one")], diverging=["cola"])
+    output = candidate("one").output
+    (output / "sst2" / "seed-0.json").unlink()
+    shutil.rmtree(output / "cola")
+    assert {task for _, task, _ in judge([candidate("one")])[0]} == {"sst2", "cola"}
+    assert module.fine_tuned_tasks(output).keys() == {"sst2", "cola"}
+
+
+def test_a_later_seed_is_left_out_where_the_first_has_no_finite_rate(judge, candidate):
+    judge([candidate("one")], refusing=["sst2"])
+    evaluated, said = judge([candidate("later", first="one")])
+    assert [task for _, task, _ in evaluated] == ["cola"]
+    assert any(line.startswith("later is left out of glue/sst2: no learning rate gave the first seed") for line in said)
+    assert judge([candidate("later", first="one")]) == ([], [])
+
+
+def test_a_later_seed_takes_the_rate_of_the_first(judge, candidate):
+    judge([candidate("one")])
+    evaluated, _ = judge([candidate("later", first="one")])
+    assert evaluated == [("later", "sst2", RATES[-1:]), ("later", "cola", RATES[-1:])]
+
+
+def test_a_kill_behind_the_last_seed_leaves_no_hole_in_the_results(judge, candidate):
+    """Though there are results, of the task before."""
+    with pytest.raises(KeyboardInterrupt):
+        judge([candidate("one")], stopping="cola")
+    output = candidate("one").output
+    assert module.fine_tuned_tasks(output).keys() == {"sst2"}
+    assert judge([candidate("one")])[0] == []
+    assert module.fine_tuned_tasks(output).keys() == {"sst2", "cola"}

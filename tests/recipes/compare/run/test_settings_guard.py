@@ -1,0 +1,44 @@
+"""What may be added to a comparison that has begun, and what may not change."""
+
+import pytest
+
+from miniend.errors import RunMismatchError
+from miniend.recipes.compare.file.paths import Places
+from miniend.recipes.compare.file.reading import read_comparison
+from miniend.recipes.compare.run.settings_guard import keep_settings, require_same_settings
+
+
+@pytest.fixture
+def begun(written, tmp_path):
+    """begun(**changed) raises RunMismatchError where the changed file may not go on from the unchanged one."""
+    places = Places(tmp_path / "out")
+    keep_settings(read_comparison(written()), places)
+    return lambda **changed: require_same_settings(read_comparison(written(**changed)), places)
+
+
+def test_more_of_everything_may_be_added_and_rows_left_out(begun, settings):
+    begun()
+    begun(rows={"scratch": None, "logits": None}, sizes=["1L32H", "2L32H"], seeds=5, learning_rates=[1e-4, 1e-3, 3e-3])
+    begun(tasks={"glue/rte": None}, evaluate=settings()["evaluate"] | {"seeds": 4, "data": "elsewhere"})
+    begun(train=settings()["train"] | {"save_every": 1})
+
+
+@pytest.mark.parametrize(
+    ("section", "changed", "message"),
+    [
+        ("train", {"steps": 8}, "student 1L32H scratch: steps: there 4, now 8"),
+        ("dump", {"examples": 48}, "student 1L32H scratch: examples: there 24, now 48"),
+        ("evaluate", {"epochs": 2}, "task glue/sst2: epochs: there 1, now 2"),
+    ],
+)
+def test_settings_of_what_is_finished_may_not_change(begun, settings, section, changed, message):
+    with pytest.raises(RunMismatchError, match=message):
+        begun(**{section: settings()[section] | changed})
+
+
+def test_a_row_that_is_left_out_for_a_while_is_not_forgotten(written, tmp_path):
+    places = Places(tmp_path / "out")
+    keep_settings(read_comparison(written()), places)
+    keep_settings(read_comparison(written(rows={"logits": None})), places)
+    with pytest.raises(RunMismatchError, match="1L32H scratch: clip"):
+        require_same_settings(read_comparison(written(rows={"scratch": {"clip": 5}})), places)

@@ -1,0 +1,156 @@
+"""Two processes, started by torchrun, train what one trains: the same losses, whatever the objective."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import ClassVar
+
+import pytest
+import torch
+from accelerate import accelerator, tracking
+from accelerate.tracking import GeneralTracker
+from accelerate.utils import LoggerType
+
+from miniend.errors import ConfigurationError
+from miniend.student_train.config import TrainConfig, each_student
+from miniend.student_train.run.processes import Processes
+from miniend.student_train.train import train_students
+from support.runs import metrics, weights
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+SETTINGS = {
+    "steps": 6,
+    "batch_size": 8,
+    "accumulate": 2,
+    "log_every": 1,
+    "save_every": 4,
+    "eval_every": 3,
+    "warmup_steps": 2,
+    "relation_heads": 4,
+    "device": "cpu",
+}
+GROUPS = {
+    "whole": (["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"], {}),
+    "without logits": (["miniend-d", "miniend-e"], {"logits": False, "cross_relation": "qq_kk_vv"}),
+}
+
+
+def command(cache, output, objectives, **settings):
+    settings = {**SETTINGS, "size": "2L32H", "cache": cache, "output": output, **settings}
+    without = [] if settings.pop("logits", True) else ["--no-logits"]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    return ["-m", "miniend", "train-student", *options, *without, *(f"--objective={name}" for name in objectives)]
+
+
+def start(arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen(
+        [sys.executable, *TORCHRUN, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def end(process):
+    try:
+        return process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_two_processes_have_the_losses_of_one(ragged_home, tmp_path, group):
+    """A mean of means, a gradient summed twice, or a frozen parameter that is waited for: each shows here."""
+    objectives, settings = GROUPS[group]
+    two, one = tmp_path / "two", tmp_path / "one"
+    process = start(command(ragged_home / "cache", two, objectives, **settings))
+    whole = TrainConfig(cache=ragged_home / "cache", output=one, **{**SETTINGS, **settings, "accumulate": 1})
+    train_students(each_student(whole, ["2L32H"], objectives), lambda _line: None)
+    out, err = end(process)
+    assert process.returncode == 0, err
+    assert out.count("trained 6 steps") == len(objectives), "one process speaks"
+    for folder in sorted(one.iterdir()):
+        ours, theirs = metrics(folder), metrics(two / folder.name)
+        assert [line["step"] for line in theirs] == list(range(1, 7))
+        for line, other in zip(ours, theirs, strict=True):
+            assert other == pytest.approx(line, rel=2e-4), folder.name
+        for name, tensor in weights(folder).items():
+            assert torch.allclose(weights(two / folder.name)[name], tensor, atol=2e-4), name
+
+
+def test_a_signal_to_two_processes_ends_in_one_checkpoint_from_which_they_go_on(ragged_home, tmp_path):
+    """The processes hear of it at different moments; stopping at different steps would leave one waiting for ever."""
+    output, settings = tmp_path / "out", {"steps": 4000, "log_every": 1, "save_every": 4000, "eval_every": 4000}
+    process = start(command(ragged_home / "cache", output, ["scratch"], **settings))
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and (
+        not (output / "metrics.jsonl").exists() or len((output / "metrics.jsonl").read_bytes()) < 2000
+    ):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    out, err = end(process)
+    assert process.returncode != 0
+    assert err.count("miniend: terminated; run the same command again to go on") == 2, err
+    saved = [path.name for path in (output / "checkpoints").iterdir()]
+    assert len(saved) == 1, (saved, out, err)
+    assert int(saved[0].removeprefix("step-")) == metrics(output)[-1]["step"] > 0
+
+
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused(ragged_home, tmp_path):
+    """Silently dropping examples, or weighing processes unequally, would be another run."""
+    process = start(command(ragged_home / "cache", tmp_path / "out", ["scratch"], batch_size=6, accumulate=2))
+    _, err = end(process)
+    assert "--batch-size 6 does not divide among 2 processes with --accumulate 2" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_tracker_is_refused_with_those_that_are_there(tmp_path):
+    """accelerate drops trackers that are not installed with a word that nobody reads."""
+    with pytest.raises(ConfigurationError, match=r"--tracker 'abacus' is not installed or unknown .*available here"):
+        Processes("cpu", ["abacus"])
+
+
+class Notebook(GeneralTracker):
+    """A tracker that is installed."""
+
+    name, requires_logging_directory, main_process_only = "wandb", False, True
+    tracker = None
+    lines: ClassVar[list] = []
+
+    def __init__(self, project, **_rest):
+        super().__init__()
+        self.lines.append(project)
+
+    def store_init_configuration(self, values):
+        self.lines.append(values)
+
+    def log(self, values, step, **_rest):
+        self.lines.append((step, values))
+
+    def finish(self):
+        self.lines.append("finished")
+
+
+def test_a_tracker_hears_what_is_logged(ragged_home, tmp_path, monkeypatch):
+    """Students of one pass are told apart; the settings go with them."""
+    monkeypatch.setattr(tracking, "_available_trackers", [LoggerType.WANDB])
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "wandb", Notebook)
+    monkeypatch.setattr(accelerator, "LOGGER_TYPE_TO_CLASS", tracking.LOGGER_TYPE_TO_CLASS)
+    whole = TrainConfig(cache=ragged_home / "cache", output=tmp_path, tracker=("wandb",), **SETTINGS)
+    train_students(each_student(whole, ["2L32H"], ["scratch", "minilm"]), lambda _line: None)
+    project, settings, *lines, end = Notebook.lines
+    assert (project, end) == ("miniend", "finished")
+    assert settings["2L32H-scratch/objective"] == "scratch"
+    assert settings["2L32H-minilm/batch_size"] == "8"
+    told = {step: values for step, values in lines if "2L32H-minilm/loss" in values}
+    for line in metrics(tmp_path / "2L32H-minilm"):
+        assert {f"2L32H-minilm/{key}": value for key, value in line.items() if key != "step"}.items() <= told[
+            line["step"]
+        ].items()
+    assert len(lines) == 12

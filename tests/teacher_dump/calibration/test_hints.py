@@ -1,0 +1,43 @@
+"""What a dump says of its teacher."""
+
+import math
+
+import pytest
+
+from miniend.teacher_dump.calibration.hints import calibration_lines
+
+
+def lines(ends, loss=5.0, unigram=7.0, logits="hybrid", objective="span-corruption"):
+    signals = {"relation_temperature": "published", "logits": {"kind": logits} if logits else None}
+    plan = {"signals": signals, "objective": {"kind": objective}}
+    teacher = {"cross_entropy": {"total": 1000 * loss, "count": 1000}, "unigram_entropy": unigram} | ends
+    return list(calibration_lines({"teacher": teacher, "sites": []}, plan))
+
+
+def of_ends(mean):
+    return {"end_cross_entropy": {"total": 20 * mean, "count": 20}}
+
+
+def test_a_teacher_that_does_not_expect_the_ends_is_warned_about():
+    """It was trained on targets of another length; 20 of 1,000 targets are ends, ln 50 = 3.91."""
+    (_, warning) = lines(of_ends(10.9))
+    assert warning.startswith(
+        "warning: the teacher does not expect the targets to end where they do (EOS: 10.90 nats; "
+    )
+    assert "3.91" in warning
+    assert "--input-length" in warning
+
+
+@pytest.mark.parametrize("ends", [of_ends(0.0), of_ends(math.log(50) - 0.01), {}, {"end_cross_entropy": None}])
+def test_nothing_is_said_of_ends_that_it_expects_or_that_were_not_measured(ends):
+    assert len(lines(ends)) == 1
+
+
+def test_without_logits_nobody_learns_where_the_teacher_ends():
+    assert len(lines(of_ends(10.9), logits=None)) == 1
+
+
+def test_pairs_are_asked_about_the_length_of_their_targets():
+    (_, warning) = lines(of_ends(10.9), objective="pairs")
+    assert "--target-length" in warning
+    assert "--mean-span" not in warning

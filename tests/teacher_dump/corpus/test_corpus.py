@@ -1,0 +1,166 @@
+"""Corpora of every kind, made on the spot."""
+
+import gzip
+import hashlib
+import json
+
+import pytest
+
+from miniend.errors import ConfigurationError, CorpusError
+from miniend.teacher_dump.corpus.corpus import documents, fingerprint, parse_corpus
+from support.corpus_files import ROWS, TEXTS, write_jsonl, write_parquet
+
+
+def read(name, *fields, split="train"):
+    return list(documents(parse_corpus(str(name), fields or ("text",), split)))
+
+
+@pytest.mark.parametrize(
+    ("ending", "write"), [("jsonl", write_jsonl), ("jsonl.gz", write_jsonl), ("parquet", write_parquet)]
+)
+def test_fields_are_read_in_file_order(tmp_path, ending, write):
+    """Segments depend on every document before them, so an order that varies makes another cache."""
+    path = write(tmp_path / f"c.{ending}", ROWS)
+    assert read(path) == TEXTS
+    assert read(path, "text", "summary") == [(row["text"], row["summary"]) for row in ROWS]
+    assert read(path, "summary", "text") == [(row["summary"], row["text"]) for row in ROWS]
+
+
+def test_parquet_is_read_in_batches_without_losing_rows(tmp_path):
+    """An off-by-one at a batch border loses documents silently."""
+    rows = [{"text": f"row {i}"} for i in range(2500)]
+    assert read(write_parquet(tmp_path / "c.parquet", rows)) == [(row["text"],) for row in rows]
+
+
+def test_text_files_are_split_at_blank_lines(tmp_path):
+    """A byte-order mark or Windows line ends must not glue documents together or enter them."""
+    (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbf\r\nfirst\r\nstill first\r\n\r\n \t\r\n\r\nsecond")
+    assert read(tmp_path / "c.txt") == [("first\nstill first\n",), ("second",)]
+
+
+@pytest.mark.parametrize(("ending", "write"), [("jsonl", write_jsonl), ("parquet", write_parquet)])
+def test_documents_with_an_empty_side_are_dropped(tmp_path, ending, write):
+    """An empty target would teach to say nothing; document indices count what is left."""
+    rows = [{"a": "x", "b": " \n"}, {"a": "", "b": "y"}, {"a": None, "b": "y"}, {"a": "x", "b": "y"}]
+    path = write(tmp_path / f"c.{ending}", rows)
+    assert read(path, "a", "b") == [("x", "y")]
+    assert read(path, "a") == [("x",), ("x",)]
+
+
+def test_a_glob_is_sorted_by_name_and_mixes_kinds(tmp_path, monkeypatch):
+    """The file system's own order differs between machines."""
+    names = [str(tmp_path / name) for name in ("c.txt", "a.parquet", "b.jsonl")]
+    monkeypatch.setattr("glob.glob", lambda *_, **__: names)
+    write_jsonl(tmp_path / "b.jsonl", [{"text": "b"}])
+    write_parquet(tmp_path / "a.parquet", [{"text": "a"}])
+    (tmp_path / "c.txt").write_text("c")
+    assert read(tmp_path / "*") == [("a",), ("b",), ("c",)]
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path):
+    """JSON can spell it and no tokenizer takes it: one such page would stop a dump after hours."""
+    (tmp_path / "c.jsonl").write_text('{"text": "a\\ud800b"}\n')
+    assert read(tmp_path / "c.jsonl") == [("a?b",)]
+
+
+def test_python_docs_are_english_pages_by_key():
+    """The corpus of the demo; nothing to download."""
+    from pydoc_data import topics
+
+    found = read("python-docs")
+    assert "\n\n".join(text for (text,) in found) == "\n\n".join(topics.topics[key] for key in sorted(topics.topics))
+    assert sum(len(text) for (text,) in found) > 300_000
+    assert max(len(text) for (text,) in found) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            '{"text": "a"}\n{"txt": "b", "id": 1}\n',
+            r"no field 'text' in .*c\.jsonl, line 2; its fields are 'txt', 'id'",
+        ),
+        ('{"text": "a"}\n\n{"text": \n', r"one JSON object per line, found .* in .*c\.jsonl, line 3"),
+        ('["text"]\n', r"JSON object with the field 'text'.*line 1"),
+        ('{"text": ["a", "b"]}\n', r"expected text in field 'text' of .*line 1, found a value of type list"),
+        ('{"text": ""}\n', r"no document with text in text"),
+    ],
+)
+def test_a_jsonl_file_that_does_not_fit_is_refused_with_its_place(tmp_path, content, said):
+    """Skipping what does not fit would train on half a corpus."""
+    (tmp_path / "c.jsonl").write_text(content)
+    with pytest.raises(CorpusError, match=said):
+        read(tmp_path / "c.jsonl")
+
+
+def test_an_unknown_parquet_column_is_refused_with_those_that_exist(tmp_path):
+    """The same for parquet, before any row is read."""
+    write_parquet(tmp_path / "c.parquet", ROWS)
+    with pytest.raises(CorpusError, match=r"no field 'body' in .*its fields are 'text', 'summary'"):
+        read(tmp_path / "c.parquet", "body")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("c.jsonl", '{"text": "Größe"}'.encode("latin-1"), "UTF-8"),
+        ("c.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 1000, mtime=0)[:-12], "cannot be read to its end"),
+        ("c.jsonl.gz", b"no gzip", "cannot be read to its end"),
+        ("c.parquet", b"no parquet, whatever its name says", "cannot be read as parquet"),
+    ],
+)
+def test_damaged_files_are_refused_by_name(tmp_path, name, content, said):
+    """A download that broke off must not pass as a short corpus."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError, match=said) as caught:
+        read(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_names_without_readable_files_are_refused(tmp_path):
+    """Found at once, not after the teacher was loaded."""
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "c.csv").write_text("a,b")
+    (tmp_path / "c.txt").write_text("plain")
+    for name, said in [
+        ("none.jsonl", "no file matches"),
+        ("none-*", "no file matches"),
+        ("", r"given as a glob, such as .*/\*\.jsonl\.gz"),
+        ("empty.jsonl", "empty.jsonl is empty"),
+        ("c.csv", r"ending in \.txt, \.jsonl, \.jsonl\.gz, \.parquet, found .*c\.csv"),
+    ]:
+        with pytest.raises(CorpusError, match=said):
+            parse_corpus(str(tmp_path / name) if name else str(tmp_path), ("text",))
+    for name in (str(tmp_path / "c.txt"), "python-docs"):
+        with pytest.raises(CorpusError, match="plain text"):
+            parse_corpus(name, ("a", "b"))
+
+
+@pytest.mark.parametrize("fields", [(), ("a", "b", "c"), ("",)])
+def test_fields_are_one_or_two_names(fields):
+    """Anything else has no meaning."""
+    with pytest.raises(ConfigurationError):
+        parse_corpus("python-docs", fields)
+
+
+def test_the_fingerprint_of_files_is_their_content_and_not_their_place(tmp_path):
+    """A moved corpus is the same; a changed byte is another, and must not be spliced onto an old cache."""
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        write_jsonl(tmp_path / folder / "c.jsonl", ROWS)
+    here, there = (fingerprint(parse_corpus(str(tmp_path / f / "*.jsonl"), ("text",))) for f in ("here", "there"))
+    content = (tmp_path / "here" / "c.jsonl").read_bytes()
+    assert here == there == json.loads(json.dumps(here))
+    assert here == {
+        "kind": "files",
+        "files": [{"name": "c.jsonl", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}],
+    }
+    (tmp_path / "there" / "c.jsonl").write_bytes(content.replace(b"one", b"ONE"))
+    assert fingerprint(parse_corpus(str(tmp_path / "there" / "*.jsonl"), ("text",))) != here
+
+
+def test_the_fingerprint_of_the_python_docs_is_that_of_their_text():
+    """Python versions carry different texts under one name."""
+    text = "\0".join(text for (text,) in read("python-docs"))
+    expected = {"kind": "python-docs", "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    assert fingerprint(parse_corpus("python-docs", ("text",))) == expected

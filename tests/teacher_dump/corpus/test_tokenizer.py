@@ -1,0 +1,210 @@
+"""The tokenizer, on small ones built like T5's and mT5's."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miniend.errors import TeacherError
+from miniend.teacher_dump.corpus.plain_text import plain_text_encoder
+from miniend.teacher_dump.corpus.tokenizer import (
+    TextTokenizer,
+    check_fits,
+    load_tokenizer,
+    sentinel_ids,
+    tokenizer_digest,
+    tokenizer_files,
+    tokenizer_from_files,
+)
+from support.tiny_tokenizer import build_tiny_mt5_tokenizer, build_tiny_tokenizer
+
+TEXTS = ["the cat sat on the mat, and the dog looked at the cat", "<extra id> x pad /s _0123456789 unk y z", "Größe ▁"]
+SPECIAL = ["</s>", "<pad>", "<extra_id_0>", "<extra_id_7>", "▁<extra_id_0>", "▁</s>"]
+BUILDERS = {
+    "descending": lambda: build_tiny_tokenizer(TEXTS, 200, sentinels=8),
+    "ascending": lambda: build_tiny_tokenizer(TEXTS, 200, sentinels=8, ascending=True),
+    "mt5": lambda: build_tiny_mt5_tokenizer(TEXTS, 200, sentinels=8),
+}
+
+
+@pytest.fixture(scope="module", params=BUILDERS)
+def tokenizer(request):
+    return BUILDERS[request.param]()
+
+
+def forbidden(tokenizer):
+    """EOS, padding and the last or first eight ids: everything but <unk> that no text may yield."""
+    return {0, 1, *sentinel_ids(tokenizer)}
+
+
+def test_the_flag_of_transformers_alone_lets_special_ids_through():
+    """The reason for `plain_text_encoder`; should this ever fail, transformers has mended it and the copy can go."""
+    tokenizer = BUILDERS["descending"]()
+    ids = tokenizer("cat </s> <extra_id_0>", add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    assert {1, 199} <= set(ids)
+
+
+@pytest.mark.parametrize("special", SPECIAL)
+@pytest.mark.parametrize("text", ["{}", "the {} cat", "the{}cat", "{}{}", "\n{}\t", " {}", "▁{}", "\u00a0{}\u3000"])
+def test_the_names_of_special_tokens_are_plain_text(tokenizer, special, text):
+    """A page about T5 would otherwise hold false sentinels, and the targets would no longer match the input."""
+    [ids] = plain_text_encoder(tokenizer)([text.format(special, special)])
+    assert ids
+    assert not forbidden(tokenizer).intersection(ids)
+
+
+pieces = st.sampled_from(
+    [*SPECIAL, *(s[:-1] for s in SPECIAL), " ", "  ", "▁", ">", "<", "the", "cat", "\n", "é", "\u200b"]
+)
+
+
+@given(text=st.lists(pieces, max_size=12).map("".join))
+def test_no_text_at_all_yields_a_special_id(text):
+    """The same, for whatever else a page may hold."""
+    for encode, refused in ENCODERS:
+        assert not refused.intersection(*encode([text]))
+
+
+ENCODERS = [(plain_text_encoder(t), forbidden(t)) for t in (build() for build in BUILDERS.values())]
+
+
+@given(text=st.text(alphabet="the catsondlkgmz,▁Größ\n\t\u00e9\u3042", max_size=60))
+def test_every_other_text_is_encoded_as_the_tokenizer_itself_does(text):
+    """The cache must hold what the teacher was trained to read."""
+    assert ENCODERS[0][0]([text]) == [ORIGINAL(text, add_special_tokens=False)["input_ids"]]
+
+
+ORIGINAL = BUILDERS["descending"]()
+
+
+def test_texts_come_back_in_order_without_truncation_padding_or_eos(recwarn):
+    """A tokenizer.json may carry truncation and padding of whoever saved it; long texts must not warn either."""
+    tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
+    tokenizer.model_max_length = 4
+    expected = plain_text_encoder(tokenizer)(["the", "", "the cat " * 500])
+    tokenizer.backend_tokenizer.enable_truncation(3)
+    tokenizer.backend_tokenizer.enable_padding(length=7)
+    assert plain_text_encoder(tokenizer)(["the", "", "the cat " * 500]) == expected
+    assert [len(ids) for ids in expected] == [1, 0, 1000]
+    assert not recwarn.list
+
+
+def test_a_long_text_says_nothing_on_any_stream(capfd):
+    """transformers logs "sequence length is longer than" for every long page, to stderr and not as a warning."""
+    tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
+    tokenizer.model_max_length = 4
+    plain_text_encoder(tokenizer)(["the cat " * 500])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ordinary_added_tokens_stay_single_ids():
+    """Words that a teacher's author added are part of its vocabulary, not special."""
+    tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
+    tokenizer.add_tokens(["catdog"])
+    assert plain_text_encoder(tokenizer)(["catdog"]) == [[200]]
+
+
+def test_special_tokens_that_were_added_later_are_plain_text_too():
+    """Fine-tuned teachers carry their own."""
+    tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<sep>"]})
+    [special] = tokenizer("<sep>", add_special_tokens=False)["input_ids"]
+    assert special not in plain_text_encoder(tokenizer)(["the <sep> cat"])[0]
+
+
+def test_a_tokenizer_that_keeps_spaces_inside_pieces_is_refused():
+    """Its special pieces could still be matched; the encoder tries them out before it is handed over."""
+    from tokenizers import pre_tokenizers
+
+    tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([])
+    with pytest.raises(TeacherError, match="into a special id"):
+        plain_text_encoder(tokenizer)
+
+
+def test_sentinels_come_in_the_order_of_their_names():
+    """Counting down from the vocabulary's end is right for T5 alone."""
+    assert sentinel_ids(BUILDERS["descending"]()) == list(range(199, 191, -1))
+    assert sentinel_ids(BUILDERS["ascending"]()) == list(range(192, 200))
+    assert sentinel_ids(BUILDERS["mt5"]()) == list(range(199, 191, -1))
+
+
+def test_mt5s_own_sentinels_win_over_ones_that_were_added_to_it():
+    """transformers can add `<extra_id_k>` behind mT5's pieces: rows that the model has never been trained on."""
+    tokenizer = BUILDERS["mt5"]()
+    tokenizer.add_special_tokens({"extra_special_tokens": [f"<extra_id_{k}>" for k in range(8)]})
+    assert tokenizer.convert_tokens_to_ids("<extra_id_0>") >= 200
+    assert sentinel_ids(tokenizer) == list(range(199, 191, -1))
+
+
+def test_a_tokenizer_without_sentinels_is_refused_where_they_are_needed():
+    """Otherwise <unk> would mark every span. Pairs need none."""
+    tokenizer = build_tiny_mt5_tokenizer(TEXTS, 200, sentinels=0)
+    with pytest.raises(TeacherError, match="no sentinels"):
+        sentinel_ids(tokenizer)
+    assert TextTokenizer(tokenizer).describe(sentinels=False)["sentinel_ids"] == []
+
+
+def test_a_tokenizer_with_more_entries_than_the_teacher_has_rows_is_refused(tokenizer):
+    """An id beyond the table is an index error on a CPU and garbage on a GPU."""
+    check_fits(tokenizer, 200)
+    check_fits(tokenizer, 256)
+    with pytest.raises(TeacherError, match="200 entries and the teacher 199 rows"):
+        check_fits(tokenizer, 199)
+
+
+@pytest.mark.parametrize("token", ["eos_token", "pad_token"])
+def test_a_tokenizer_without_eos_or_padding_is_refused(token):
+    """None would become a label."""
+    tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
+    setattr(tokenizer, token, None)
+    with pytest.raises(TeacherError, match="names no"):
+        check_fits(tokenizer, 200)
+
+
+def test_the_files_are_the_same_each_time_and_wherever_it_was_loaded_from(tmp_path):
+    """They are part of a cache's identity: a path or a date inside would forbid to resume it elsewhere."""
+    build_tiny_tokenizer(TEXTS, 200, sentinels=8, folder=tmp_path / "one")
+    build_tiny_tokenizer(TEXTS, 200, sentinels=8, folder=tmp_path / "two")
+    first, second = (tokenizer_files(load_tokenizer(tmp_path / name)) for name in ("one", "two"))
+    assert first == second
+    assert {"tokenizer.json", "tokenizer_config.json"} <= set(first)
+    assert str(tmp_path).encode() not in b"".join(first.values())
+
+
+def test_a_tokenizer_loaded_from_its_files_is_the_same(tokenizer):
+    """Students train from the files in the cache, the teacher's folder being gone."""
+    files = tokenizer_files(tokenizer)
+    again = tokenizer_from_files(files)
+    assert tokenizer_files(again) == files
+    assert plain_text_encoder(again)(TEXTS) == plain_text_encoder(tokenizer)(TEXTS)
+    assert TextTokenizer(again).describe(sentinels=True) == TextTokenizer(tokenizer).describe(sentinels=True)
+
+
+@pytest.mark.parametrize("name", ["../evil.json", "/tmp/evil.json"])
+def test_files_outside_the_folder_are_refused(name):
+    """A cache from somebody else must not write anywhere it likes."""
+    with pytest.raises(TeacherError, match="inside one folder"):
+        tokenizer_from_files({name: b"{}"})
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
+    """One line instead of transformers' page."""
+    with pytest.raises(TeacherError, match=r"no tokenizer can be loaded from .*") as caught:
+        load_tokenizer(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_description_is_what_a_plan_records(tmp_path):
+    """The dump takes EOS and sentinels from here and nowhere else."""
+    build_tiny_tokenizer(TEXTS, 200, sentinels=8, folder=tmp_path)
+    described = TextTokenizer.load(tmp_path).describe(sentinels=True)
+    assert described.pop("digest") == tokenizer_digest(load_tokenizer(tmp_path))
+    assert described == {"size": 200, "eos_id": 1, "pad_id": 0, "sentinel_ids": list(range(199, 191, -1))}
+
+
+def test_the_tiny_tokenizer_gives_the_text_back():
+    """Other tests rely on it being a real tokenizer."""
+    tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
+    assert len(tokenizer) == 200
+    assert tokenizer.decode(plain_text_encoder(tokenizer)(["the cat sat"])[0]) == "the cat sat"
+    assert tokenizer("the cat")["input_ids"][-1] == 1

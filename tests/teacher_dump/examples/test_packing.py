@@ -1,0 +1,161 @@
+"""Packing with a toy encoder: one id per character, so that every expected segment can be written down."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miniend.errors import ConfigurationError, CorpusError
+from miniend.teacher_dump import packing
+from miniend.teacher_dump.examples.packing import SegmentCursor, held_out, pack_pairs, pack_segments
+
+EOS = 1
+
+
+def encode(texts):
+    return [[ord(character) for character in text] for text in texts]
+
+
+def listed(packed):
+    """Comparable: ids as lists."""
+    return [tuple(part.tolist() if isinstance(part, np.ndarray) else part for part in item) for item in packed]
+
+
+texts = st.lists(st.text("abc", max_size=25), max_size=12)
+gaps = st.lists(st.integers(1, 3), min_size=12, max_size=12)
+
+
+def numbered(contents, steps):
+    """Documents whose indices ascend with holes, as a filtered corpus has them."""
+    index, documents = -1, []
+    for text, step in zip(contents, steps, strict=False):
+        index += step
+        documents.append((index, text))
+    return documents
+
+
+def test_documents_are_joined_without_eos_and_the_remainder_is_dropped():
+    """A separator that appears or disappears shifts every later segment."""
+    packed = listed(pack_segments([(0, "ab"), (1, "cdefg"), (4, "hi")], encode, 4))
+    assert packed == [
+        ([ord(c) for c in "abcd"], SegmentCursor(1, 2)),
+        ([ord(c) for c in "efgh"], SegmentCursor(4, 1)),
+    ]
+
+
+@given(contents=texts, steps=gaps, length=st.integers(1, 9))
+def test_segments_are_the_stream_cut_into_pieces(contents, steps, length):
+    """The naive reference: join everything, then cut."""
+    stream = [ord(c) for c in "".join(contents)]
+    expected = [stream[i : i + length] for i in range(0, len(stream) - length + 1, length)]
+    assert [ids for ids, _ in listed(pack_segments(numbered(contents, steps), encode, length))] == expected
+
+
+@given(contents=texts, steps=gaps, length=st.integers(1, 9), data=st.data())
+def test_packing_from_any_cursor_gives_what_the_unbroken_run_gives(contents, steps, length, data):
+    """Otherwise a resumed dump repeats or skips tokens without notice."""
+    documents = numbered(contents, steps)
+    whole = listed(pack_segments(documents, encode, length))
+    if not whole:
+        return
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    assert listed(pack_segments(documents, encode, length, whole[cut][1])) == whole[cut + 1 :]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 1000])
+def test_the_tokenizer_batch_has_no_influence(monkeypatch, batch):
+    """A tuning constant must not decide the bytes of a cache."""
+    documents = [(i, "abcdefg" * (i % 4)) for i in range(40)]
+    pairs = [(i, "ab" * (i % 3), "cd" * (i % 4)) for i in range(40)]
+    segments, examples = listed(pack_segments(documents, encode, 5)), listed(pack_pairs(pairs, encode, 4, 5, EOS))
+    monkeypatch.setattr(packing, "BATCH", batch)
+    assert listed(pack_segments(documents, encode, 5)) == segments
+    assert listed(pack_pairs(pairs, encode, 4, 5, EOS)) == examples
+
+
+def test_documents_before_the_cursor_are_not_tokenised():
+    """Resuming at the end of a long corpus would otherwise cost as much as the first pass."""
+    asked = []
+
+    def spy(batch):
+        asked.extend(batch)
+        return encode(batch)
+
+    list(pack_segments([(0, "aaaa"), (1, "bbbb"), (2, "cccc")], spy, 2, SegmentCursor(1, 2)))
+    assert asked == ["bbbb", "cccc"]
+
+
+def test_a_segment_does_not_change_when_the_next_one_is_made():
+    """Views into one buffer would make a collected batch wrong."""
+    documents = [(0, "abcdefgh")]
+    assert [ids.base for ids, _ in pack_segments(documents, encode, 2)] == [None] * 4
+
+
+@pytest.mark.parametrize("documents", [[(0, "aaaa"), (1, "b")], [(0, "aaaa"), (2, "bbbb")], [(0, "aaaa")]])
+def test_a_cursor_that_no_longer_fits_is_refused(documents):
+    """A changed corpus or tokenizer would otherwise be spliced onto old segments."""
+    with pytest.raises(CorpusError, match="token 3 of document 1"):
+        list(pack_segments(documents, encode, 2, SegmentCursor(1, 3)))
+
+
+def test_a_segment_length_below_one_is_refused():
+    """Otherwise an endless loop."""
+    with pytest.raises(ConfigurationError):
+        next(pack_segments([(0, "a")], encode, 0))
+
+
+def test_pairs_are_cut_closed_with_eos_and_kept_ragged():
+    """Without EOS a student never learns to stop; cutting after EOS would lose it."""
+    packed = listed(pack_pairs([(0, "abcdef", "xy"), (3, "a", "xyz")], encode, 4, 3, EOS))
+    assert packed == [
+        ([97, 98, 99, EOS], [120, 121, EOS], SegmentCursor(1, 0)),
+        ([97, EOS], [120, 121, EOS], SegmentCursor(4, 0)),
+    ]
+
+
+def test_a_pair_without_tokens_on_one_side_is_left_out():
+    """A target of EOS alone teaches to say nothing."""
+    assert [c for *_, c in pack_pairs([(0, "", "x"), (1, "x", ""), (2, "x", "y")], encode, 4, 4, EOS)] == [
+        SegmentCursor(3)
+    ]
+
+
+@given(contents=texts, steps=gaps, data=st.data())
+def test_pairs_from_any_cursor_are_those_of_the_unbroken_run(contents, steps, data):
+    """The same promise as for segments."""
+    pairs = [(index, text, text[::-1]) for index, text in numbered(contents, steps)]
+    whole = listed(pack_pairs(pairs, encode, 9, 5, EOS))
+    if not whole:
+        return
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    assert listed(pack_pairs(pairs, encode, 9, 5, EOS, whole[cut][2])) == whole[cut + 1 :]
+
+
+def test_pair_lengths_that_hold_no_token_are_refused():
+    """Otherwise every example is EOS alone."""
+    with pytest.raises(ConfigurationError):
+        next(pack_pairs([(0, "a", "b")], encode, 1, 4, EOS))
+
+
+def test_about_the_asked_share_of_documents_is_held_out_for_every_seed_anew():
+    """A share of zero, of everything, or the same documents for all seeds would go unnoticed."""
+    chosen = {seed: {i for i in range(20_000) if held_out(seed, i, 0.05)} for seed in (0, 1)}
+    for documents in chosen.values():
+        assert 860 < len(documents) < 1140  # 1000 +- 4.5 standard deviations
+    assert len(chosen[0] & chosen[1]) < 100
+    assert not any(held_out(0, i, 0.0) for i in range(1000))
+    assert all(held_out(0, i, 1.0) for i in range(1000))
+
+
+def test_a_larger_share_holds_out_a_superset():
+    """Growing the held-out part must not move documents back into training."""
+    small = {i for i in range(5000) if held_out(3, i, 0.02)}
+    assert small < {i for i in range(5000) if held_out(3, i, 0.04)}
+
+
+def test_held_out_documents_are_those_chosen_when_caches_were_first_written():
+    """Python's own hash, or a changed one, would move validation documents into training when a cache grows."""
+    assert [i for i in range(200) if held_out(7, i, 0.05)] == GOLDEN
+
+
+GOLDEN = [58, 64, 82, 96, 124, 142, 153, 176, 192]
