@@ -90,7 +90,10 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":  # torch's; torch is not imported here
                 raise
-            _stop("the GPU is out of memory: lower --batch-size, or raise --accumulate of train-student", 2)
+            _stop(
+                "the GPU is out of memory: lower --batch-size, or raise --gradient-accumulation-steps of train-student",
+                2,
+            )
         except KeyboardInterrupt as stopped:
             terminated = isinstance(stopped, Terminated)
             word, status = ("terminated", 143) if terminated else ("interrupted", 130)
@@ -210,7 +213,7 @@ def train_student(
     ] = None,
     steps: Annotated[int, Opt(help="Optimiser steps.")] = 10_000,
     batch_size: Annotated[int, Opt(help="Examples per optimiser step.")] = 32,
-    accumulate: Annotated[int, Opt(help="Forward passes that a step's batch is split into.")] = 1,
+    gradient_accumulation_steps: Annotated[int, Opt(help="Forward passes that a step's batch is split into.")] = 1,
     optimizer: Annotated[
         Optimizer, Opt(help="adamw, or adafactor, its steps relative to each matrix's RMS and at most 1/sqrt(step).")
     ] = Optimizer.ADAMW,
@@ -220,7 +223,7 @@ def train_student(
     warmup_steps: Annotated[int | None, Opt(help="Linear warm-up; a hundredth of the steps unless given.")] = None,
     schedule: Annotated[Schedule, Opt(help="Learning rate after warm-up.")] = Schedule.LINEAR,
     weight_decay: Annotated[float, Opt(help="Decoupled weight decay of matrices.")] = 0.01,
-    clip: Annotated[float, Opt(help="Largest global gradient norm; 0 does not clip.")] = 1.0,
+    max_grad_norm: Annotated[float, Opt(help="Largest global gradient norm; 0 does not clip.")] = 1.0,
     bf16: Annotated[
         bool,
         Opt(
@@ -283,13 +286,13 @@ def train_student(
                 weight=tuple(weight or ()),
                 steps=steps,
                 batch_size=batch_size,
-                accumulate=accumulate,
+                gradient_accumulation_steps=gradient_accumulation_steps,
                 optimizer=optimizer.value,
                 learning_rate=learning_rate,
                 warmup_steps=warmup_steps,
                 schedule=schedule.value,
                 weight_decay=weight_decay,
-                clip=clip,
+                max_grad_norm=max_grad_norm,
                 bf16=bf16,
                 gradient_checkpointing=gradient_checkpointing,
                 device=device,

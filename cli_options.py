@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Opt = typer.Option
 
 
-class DataObjective(StrEnum):
+class DataTask(StrEnum):
     """How examples come about."""
 
     SPAN_CORRUPTION = "span-corruption"
@@ -73,17 +73,17 @@ def dump_config(
     ] = 0,
     field: Annotated[
         list[str] | None,
-        Opt(help="Field that holds the text, in every corpus (default: text); give it twice for --objective pairs."),
+        Opt(help="Field that holds the text, in every corpus (default: text); give it twice for --task pairs."),
     ] = None,
     split: Annotated[str, Opt(help="Split of the hf: corpora.")] = "train",
-    objective: Annotated[
-        DataObjective, Opt(help="T5 span corruption of text, or ready-made input/target pairs.")
-    ] = DataObjective.SPAN_CORRUPTION,
+    task: Annotated[
+        DataTask, Opt(help="T5 span corruption of text, or ready-made input/target pairs.")
+    ] = DataTask.SPAN_CORRUPTION,
     input_length: Annotated[int, Opt(help="Input tokens per example, EOS included.")] = 512,
     target_length: Annotated[int, Opt(help="Longest target of a pair; span corruption derives its own.")] = 128,
     noise_density: Annotated[float, Opt(help="Share of tokens that span corruption removes.")] = 0.15,
-    mean_span: Annotated[float, Opt(help="Mean length of a removed span.")] = 3.0,
-    passes: Annotated[int, Opt(help="Times that the corpus may be gone through, with fresh corruptions.")] = 1,
+    mean_noise_span_length: Annotated[float, Opt(help="Mean length of a removed span.")] = 3.0,
+    corpus_epochs: Annotated[int, Opt(help="Times that the corpus may be gone through, with fresh corruptions.")] = 1,
     validation_examples: Annotated[int, Opt(help="Held-out examples, from documents that training never sees.")] = 512,
     signals: Annotated[
         str,
@@ -151,7 +151,7 @@ def dump_config(
     """The settings that these options ask for."""
     from .teacher_dump.config import DumpConfig
 
-    pair = objective is DataObjective.PAIRS
+    pair = task is DataTask.PAIRS
     fields = tuple(field) if field else (("input", "target") if pair else ("text",))
     return DumpConfig(
         teacher=teacher,
@@ -162,12 +162,12 @@ def dump_config(
         examples=examples,
         field=fields,
         split=split,
-        objective=objective.value,
+        task=task.value,
         input_length=input_length,
         target_length=target_length,
         noise_density=noise_density,
-        mean_span=mean_span,
-        passes=passes,
+        mean_noise_span_length=mean_noise_span_length,
+        corpus_epochs=corpus_epochs,
         validation_examples=validation_examples,
         signals=signals,
         relation_kl=relation_kl,

@@ -29,7 +29,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--examples", type=int, default=2000)
     parser.add_argument("--validation-examples", type=int, default=256)
     parser.add_argument("--input-length", type=int, default=256)
-    parser.add_argument("--mean-span", type=float, default=3.0)
+    parser.add_argument("--mean-noise-span-length", type=float, default=3.0)
     parser.add_argument("--relation-temperature", default="published")
     parser.add_argument("--logits", default="hybrid")
     parser.add_argument("--top-k", type=int, default=64)
@@ -56,7 +56,7 @@ def main() -> None:
             examples=asked.examples,
             validation_examples=asked.validation_examples,
             input_length=asked.input_length,
-            mean_span=asked.mean_span,
+            mean_noise_span_length=asked.mean_noise_span_length,
             relation_temperature=asked.relation_temperature,
             logits=asked.logits,
             top_k=asked.top_k,

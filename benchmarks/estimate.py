@@ -1,7 +1,7 @@
 """`miniend estimate` beside the dump that it speaks of: bytes by signal and seconds by part, and their ratios.
 
     python benchmarks/estimate.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--examples 5000] [--input-length 256]
-        [--mean-span 3.3] [--logits hybrid] [--validation-examples 512] [--sample-examples 256]
+        [--mean-noise-span-length 3.3] [--logits hybrid] [--validation-examples 512] [--sample-examples 256]
 
 Only the bytes can be judged on a machine that does other things as well.
 """
@@ -28,7 +28,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--examples", type=int, default=5000)
     parser.add_argument("--validation-examples", type=int, default=512)
     parser.add_argument("--input-length", type=int, default=256)
-    parser.add_argument("--mean-span", type=float, default=3.0)
+    parser.add_argument("--mean-noise-span-length", type=float, default=3.0)
     parser.add_argument("--logits", default="top-k")
     parser.add_argument("--sample-examples", type=int)
     return parser.parse_args()
@@ -43,7 +43,7 @@ def main() -> None:
         examples=asked.examples,
         validation_examples=asked.validation_examples,
         input_length=asked.input_length,
-        mean_span=asked.mean_span,
+        mean_noise_span_length=asked.mean_noise_span_length,
         logits=asked.logits,
     )
     begun = perf_counter()

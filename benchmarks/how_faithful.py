@@ -62,7 +62,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--examples", type=int, default=2048)
     parser.add_argument("--validation-examples", type=int, default=256)
     parser.add_argument("--input-length", type=int, default=128)
-    parser.add_argument("--mean-span", type=float, default=3.0)
+    parser.add_argument("--mean-noise-span-length", type=float, default=3.0)
     parser.add_argument("--size", default="2L64H")
     parser.add_argument("--objective", default="miniend-e")
     parser.add_argument("--steps", type=int, default=300)
@@ -101,7 +101,7 @@ def dumped(asked: argparse.Namespace, row: Row) -> Path:
         examples=asked.examples,
         validation_examples=asked.validation_examples,
         input_length=asked.input_length,
-        mean_span=asked.mean_span,
+        mean_noise_span_length=asked.mean_noise_span_length,
         relation_temperature="calibrated",
         **settings,
     )

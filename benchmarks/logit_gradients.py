@@ -66,7 +66,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--corpus", required=True)
     parser.add_argument("--work", type=Path, required=True, help="directory for the segments")
     parser.add_argument("--input-length", type=int, default=256)
-    parser.add_argument("--mean-span", type=float, default=3.0)
+    parser.add_argument("--mean-noise-span-length", type=float, default=3.0)
     parser.add_argument("--tokens", type=int, default=16384, help="target tokens whose gradients are summed")
     parser.add_argument("--size", default="2L96H")
     parser.add_argument("--steps", type=int, default=400)
@@ -113,7 +113,7 @@ def prepare(asked: argparse.Namespace) -> tuple[Teacher, ExampleSource, dict[str
         examples=asked.steps * asked.batch_size,
         validation_examples=math.ceil(asked.tokens / 32),
         input_length=asked.input_length,
-        mean_span=asked.mean_span,
+        mean_noise_span_length=asked.mean_noise_span_length,
         signals="",
         device=asked.device,
     )

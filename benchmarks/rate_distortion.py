@@ -1,6 +1,6 @@
 """Bytes per token of Q, K and V against measured relation KL: what the cache stores, and what else could be stored.
 
-    python benchmarks/rate_distortion.py --teacher DIR --corpus 'FILES*.jsonl.gz' [--input-length 256] [--mean-span 3.0]
+    python benchmarks/rate_distortion.py --teacher DIR --corpus FILES [--input-length 256] [--mean-noise-span-length 3]
         [--examples 256] [--sites encoder.self,decoder.self,decoder.cross] [--targets 1e-2,3e-3,1e-3,3e-4] [--quick]
 
 Bases, steps and scales come from one half of the examples; KL (the project's own, all conditions of --relation-kl met
@@ -42,7 +42,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--corpus", required=True)
     parser.add_argument("--field", default="text")
     parser.add_argument("--input-length", type=int, default=256)
-    parser.add_argument("--mean-span", type=float, default=3.0)
+    parser.add_argument("--mean-noise-span-length", type=float, default=3.0)
     parser.add_argument("--examples", type=int, default=256)
     parser.add_argument("--kl-examples", type=int, default=24)
     parser.add_argument("--sites", default="encoder.self,decoder.self,decoder.cross")
@@ -75,7 +75,7 @@ def teacher_samples(asked: argparse.Namespace, folder: Path) -> dict[Site, list[
         examples=asked.examples,
         validation_examples=0,
         input_length=asked.input_length,
-        mean_span=asked.mean_span,
+        mean_noise_span_length=asked.mean_noise_span_length,
         signals=asked.sites,
         device="cpu",
         threads=1,

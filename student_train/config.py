@@ -35,7 +35,7 @@ class TrainConfig:
     steps: int = 10_000
     batch_size: int = 32
     """Examples per optimiser step."""
-    accumulate: int = 1
+    gradient_accumulation_steps: int = 1
     """Forward passes that a step's batch is split into."""
     optimizer: str = "adamw"
     learning_rate: float | None = None
@@ -43,7 +43,7 @@ class TrainConfig:
     """One hundredth of the steps unless given."""
     schedule: str = "linear"
     weight_decay: float = 0.01
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
     """Largest global gradient norm; 0 does not clip."""
     bf16: bool = False
     gradient_checkpointing: bool = False
@@ -62,7 +62,7 @@ class TrainConfig:
     """Experiment trackers of accelerate's, e.g. `wandb`, beside metrics.jsonl and TensorBoard."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "log_every", "save_every", "eval_every"):
+        for name in ("steps", "batch_size", "gradient_accumulation_steps", "log_every", "save_every", "eval_every"):
             _require(
                 getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
             )
@@ -70,10 +70,10 @@ class TrainConfig:
         _require(self.optimizer in OPTIMISERS, f"--optimizer {self.optimizer!r}: expected {' or '.join(OPTIMISERS)}")
         _require(self.schedule in SCHEDULES, f"--schedule {self.schedule!r}: expected one of {', '.join(SCHEDULES)}")
         _require(self.seed >= 0, "--seed must not be negative")
-        _require(self.clip >= 0, "--clip must not be negative; 0 does not clip")
+        _require(self.max_grad_norm >= 0, "--max-grad-norm must not be negative; 0 does not clip")
         _require(
-            self.batch_size % self.accumulate == 0,
-            f"--accumulate {self.accumulate} does not divide --batch-size {self.batch_size}",
+            self.batch_size % self.gradient_accumulation_steps == 0,
+            f"--gradient-accumulation-steps {self.gradient_accumulation_steps} does not divide --batch-size {self.batch_size}",
         )
         _require(
             0 <= self.warmup <= self.steps,

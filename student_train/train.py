@@ -120,7 +120,7 @@ def _save(runs: Sequence[StudentRun], processes: Processes) -> None:
 def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
     config, feed = runs[0].setup.config, runs[0].setup.feed
     first = min(run.state.step for run in runs)
-    share = Share(processes.rank, processes.world, config.accumulate)
+    share = Share(processes.rank, processes.world, config.gradient_accumulation_steps)
     ahead = Ahead(steps(feed.training, config.batch_size, config.seed, first, share))
     try:
         _end_step([run for run in runs if run.state.unlogged is not None], processes)

@@ -10,7 +10,7 @@ from ..storage.positions import parse_ranges
 from .teacher import DTYPES
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "objective": ("span-corruption", "pairs"),
+    "task": ("span-corruption", "pairs"),
     "relation_temperature": ("published", "calibrated"),
     "logits": (*LOGIT_KINDS, "none"),
     "codec": ("pcodec", "zstd"),
@@ -40,14 +40,14 @@ class DumpConfig:
     """Field of every corpus that holds the text, or the two fields of a pair."""
     split: str = "train"
     """Split of the `hf:` corpora."""
-    objective: str = "span-corruption"
+    task: str = "span-corruption"
     input_length: int = 512
     """Input tokens per example, EOS included; the longest for pairs."""
     target_length: int = 128
     """Longest target of a pair; span corruption derives its own."""
     noise_density: float = 0.15
-    mean_span: float = 3.0
-    passes: int = 1
+    mean_noise_span_length: float = 3.0
+    corpus_epochs: int = 1
     """How often the corpus may be gone through, with fresh corruptions each time."""
     validation_examples: int = 512
     seed: int = 0
@@ -98,7 +98,7 @@ class DumpConfig:
             "examples",
             "input_length",
             "target_length",
-            "passes",
+            "corpus_epochs",
             "top_k",
             "draws",
             "batch_size",
@@ -131,14 +131,14 @@ class DumpConfig:
         self._check_temperatures()
         _require(self.seed >= 0, "--seed must not be negative")
         _require(0 < self.noise_density < 1, "--noise-density must lie between 0 and 1")
-        fields = 2 if self.objective == "pairs" else 1
+        fields = 2 if self.task == "pairs" else 1
         _require(
             len(self.field) == fields,
-            f"objective {self.objective} needs {fields} --field, found {len(self.field)}: {', '.join(self.field)}",
+            f"--task {self.task} needs {fields} --field, found {len(self.field)}: {', '.join(self.field)}",
         )
         _require(
-            self.objective != "pairs" or self.passes == 1,
-            "--passes needs fresh corruptions; pairs would only be repeated, so leave it at 1",
+            self.task != "pairs" or self.corpus_epochs == 1,
+            "--corpus-epochs needs fresh corruptions; pairs would only be repeated, so leave it at 1",
         )
 
     def _check_temperatures(self) -> None:

@@ -50,7 +50,9 @@ def plan_body(
         "codec": config.codec,
         "signals": _signals_body(config, teacher, tokenizer["size"]),
         "environment": numeric_environment(teacher.device, config.threads or default_threads()),
-        "derived": {"validation_share": validation_share(config.validation_examples, config.examples, config.passes)},
+        "derived": {
+            "validation_share": validation_share(config.validation_examples, config.examples, config.corpus_epochs)
+        },
     }
 
 
@@ -70,14 +72,14 @@ def teacher_body(teacher: Teacher, dtype: str) -> dict[str, Any]:
 
 def objective_body(config: DumpConfig, sentinels: int) -> dict[str, Any]:
     """How examples come about: span corruption with its lengths, or ready-made pairs."""
-    if config.objective == "pairs":
+    if config.task == "pairs":
         return {"kind": "pairs", "input_length": config.input_length, "target_length": config.target_length}
-    spans = lengths(config.input_length, config.noise_density, config.mean_span)
-    require_sentinels(spans, sentinels, config.noise_density, config.mean_span)
+    spans = lengths(config.input_length, config.noise_density, config.mean_noise_span_length)
+    require_sentinels(spans, sentinels, config.noise_density, config.mean_noise_span_length)
     return {
         "kind": "span-corruption",
         "noise_density": config.noise_density,
-        "mean_span": config.mean_span,
+        "mean_span": config.mean_noise_span_length,
         "eos_between_documents": EOS_BETWEEN_DOCUMENTS,
         "input_length": spans.inputs,
         "target_length": spans.targets,

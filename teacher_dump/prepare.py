@@ -70,7 +70,7 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         revision = pin_revision(config.teacher, config.teacher_revision)
         read_raw_config(config.teacher, revision)
         tokenizer = TextTokenizer.load(config.teacher, revision)
-        described = tokenizer.describe(config.objective == "span-corruption")
+        described = tokenizer.describe(config.task == "span-corruption")
         prints = mixture.fingerprint()
         teacher = load_teacher(config.teacher, config.dtype, worker.device(config.device), revision)
         tokenizer.check_fits(teacher.facts.vocab_rows)
@@ -118,10 +118,10 @@ def _ensure_segments(config: DumpConfig, source: ExampleSource, sources: Sources
     segments.ensure(
         config.validation_examples, config.examples, sources.mixture.documents, sources.tokenizer.encode_batch
     )
-    available = segments.count("train") * config.passes
+    available = segments.count("train") * config.corpus_epochs
     if available < config.examples:
         raise CorpusError(
             f"the corpus is too short: it holds {segments.count('train')} training examples of this length"
-            + (f" ({available} in {config.passes} passes)" if config.passes > 1 else "")
-            + f", {config.examples} were asked for; lower --examples or raise --passes"
+            + (f" ({available} in {config.corpus_epochs} passes)" if config.corpus_epochs > 1 else "")
+            + f", {config.examples} were asked for; lower --examples or raise --corpus-epochs"
         )

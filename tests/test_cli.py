@@ -20,23 +20,24 @@ from support.tiny_tokenizer import build_tiny_tokenizer
 OPTIONS = {
     "dump-teacher": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
-        --objective --input-length --target-length --noise-density
-        --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
+        --task --input-length --target-length --noise-density
+        --mean-noise-span-length --corpus-epochs --validation-examples --signals --relation-kl --relation-step --relation-rank
         --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment --force
     """,
     "estimate": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
-        --objective --input-length --target-length --noise-density
-        --mean-span --passes --validation-examples --signals --relation-kl --relation-step --relation-rank
+        --task --input-length --target-length --noise-density
+        --mean-noise-span-length --corpus-epochs --validation-examples --signals --relation-kl --relation-step --relation-rank
         --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --sample-examples --epochs --json
     """,
     "train-student": """
         --cache --output --size --objective --logits --no-logits --temperature --cross-relation --relation-heads --weight --steps
-        --batch-size --accumulate --optimizer --learning-rate --warmup-steps --schedule --weight-decay --clip --bf16
+        --batch-size --gradient-accumulation-steps --optimizer --learning-rate --warmup-steps --schedule --weight-decay
+        --max-grad-norm --bf16
         --gradient-checkpointing --device
         --init --init-from-teacher --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run
     """,
@@ -270,8 +271,8 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"top-p": 1.01}, "--top-p must lie above 0 and be at most 1"),
         ({"calibration-examples": 2}, "--calibration-examples must be at least 3"),
         ({"examples": 2}, "at least 3"),
-        ({"objective": "pairs", "field": "text"}, "needs 2 --field"),
-        ({"objective": "pairs"}, "no field 'input'"),
+        ({"task": "pairs", "field": "text"}, "needs 2 --field"),
+        ({"task": "pairs"}, "no field 'input'"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"device": "mps"}, "device 'mps' is not supported"),
         ({"device": "cuda:99"}, "cuda:99"),

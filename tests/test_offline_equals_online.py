@@ -83,7 +83,12 @@ def offline(home, run):
     """The product's own run: its lines of metrics.jsonl and its final weights, computed once per run."""
     output = home / run.replace(" ", "-")
     if not output.exists():
-        optimiser = {"learning_rate": LEARNING_RATE, "warmup_steps": WARMUP, "weight_decay": WEIGHT_DECAY, "clip": CLIP}
+        optimiser = {
+            "learning_rate": LEARNING_RATE,
+            "warmup_steps": WARMUP,
+            "weight_decay": WEIGHT_DECAY,
+            "max_grad_norm": CLIP,
+        }
         train_student(
             TrainConfig(
                 cache=home / cache_of(run),

@@ -297,7 +297,7 @@ def test_a_batch_with_padding_gives_what_each_pair_gives_alone(family, tmp_path)
     ]
     corpus = tmp_path / "pairs.jsonl"
     corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    pairs = {"corpus": str(corpus), "objective": "pairs", "field": ("input", "target"), "target_length": 24}
+    pairs = {"corpus": str(corpus), "task": "pairs", "field": ("input", "target"), "target_length": 24}
     settings = {**LOSSLESS, **pairs, "examples": 16, "validation_examples": 2}
     padded, alone = (
         dump(family.material, family.folder, f"pairs{family.number}-{size}", **settings, batch_size=size)

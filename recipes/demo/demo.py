@@ -120,7 +120,7 @@ def _dump_config(places: _Places) -> DumpConfig:
         cache=places.cache,
         examples=EXAMPLES,
         validation_examples=VALIDATION_EXAMPLES,
-        passes=PASSES,
+        corpus_epochs=PASSES,
         input_length=INPUT_LENGTH,
         relation_temperature="calibrated",
         calibration_examples=80,

@@ -83,7 +83,9 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
     """
     config, student = setup.config, setup.student
     trial, device = _throwaway(setup), setup.feed.device
-    stream = steps(setup.feed.training, config.batch_size, config.seed, 0, Share(passes=config.accumulate))
+    stream = steps(
+        setup.feed.training, config.batch_size, config.seed, 0, Share(passes=config.gradient_accumulation_steps)
+    )
     with closing(Ahead(stream)) as ahead:
         batches = list(islice(ahead, 1 + TIMED))
     with peak_growth(device) as growth:
@@ -164,7 +166,9 @@ def _evaluation_seconds(setup: Setup) -> float:
     """All validation examples at the rate of the second micro-batch, which the first warms up for; 0 without any."""
     feed, examples = setup.feed, setup.feed.validation.layout.total
     seconds = 0.0
-    for batch in islice(in_order(feed.validation, setup.config.batch_size // setup.config.accumulate), 2):
+    for batch in islice(
+        in_order(feed.validation, setup.config.batch_size // setup.config.gradient_accumulation_steps), 2
+    ):
         here = batch.to(feed.device)
         work = partial(_evaluate, setup, here)
         seconds = _timed(feed.device, work) / len(batch.examples)

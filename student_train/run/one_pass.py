@@ -12,7 +12,17 @@ from .processes import Processes
 from .setup import Setup, open_feed, set_up
 
 SHARED = (
-    *("cache", "steps", "batch_size", "accumulate", "seed", "temperature", "device", "bf16", "tracker"),
+    *(
+        "cache",
+        "steps",
+        "batch_size",
+        "gradient_accumulation_steps",
+        "seed",
+        "temperature",
+        "device",
+        "bf16",
+        "tracker",
+    ),
     *("log_every", "save_every", "eval_every", "allow_unfinished"),
 )
 """Settings that students in one pass have in common."""
@@ -28,10 +38,10 @@ def require_one_pass(configs: Sequence[TrainConfig], world: int) -> None:
             )
     if len({config.output for config in configs}) < len(configs):
         raise ConfigurationError("students in one pass need an output of their own each; name none of them twice")
-    size, passes = configs[0].batch_size, configs[0].accumulate
+    size, passes = configs[0].batch_size, configs[0].gradient_accumulation_steps
     if size % (passes * world):
         raise ConfigurationError(
-            f"--batch-size {size} does not divide among {world} processes with --accumulate {passes}"
+            f"--batch-size {size} does not divide among {world} processes with --gradient-accumulation-steps {passes}"
         )
 
 

@@ -120,7 +120,7 @@ class StudentRun:
 
     def _clip(self) -> float:
         parameters = [p for p in self.setup.student.parameters() if p.grad is not None]
-        limit = self.setup.config.clip
+        limit = self.setup.config.max_grad_norm
         return float(torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf))
 
     def _refuse(self, step: int, loss: float, norm: float) -> NoReturn:

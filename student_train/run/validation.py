@@ -22,7 +22,7 @@ def evaluate(setups: Sequence[Setup], processes: Processes) -> list[dict[str, fl
     """
     config, feed = setups[0].config, setups[0].feed
     sums = [_Sums(setup.evaluation) for setup in setups]
-    size = config.batch_size // (config.accumulate * processes.world)
+    size = config.batch_size // (config.gradient_accumulation_steps * processes.world)
     batches = in_order(feed.validation, size, Share(processes.rank, processes.world))
     for _ in range(_rounds(feed.validation.layout.total, size, processes.world)):
         processes.stop_if_told()

@@ -56,7 +56,7 @@ def _end_lines(loss: dict[str, Any], ends: dict[str, Any] | None, objective: str
         cause = (
             "are many cut at --target-length?"
             if objective == "pairs"
-            else "was it trained with another --input-length, --noise-density or --mean-span?"
+            else "was it trained with another --input-length, --noise-density or --mean-noise-span-length?"
         )
         yield (
             f"warning: the teacher does not expect the targets to end where they do (EOS: {found:.2f} nats; its frequency alone "

@@ -22,7 +22,7 @@ class ExampleSource:
     def example(self, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Input ids [n] and target ids [m], int32, EOS included.
 
-        Index i is segment i modulo the corpus's segments; each time round (`--passes`) draws a fresh corruption.
+        Index i is segment i modulo the corpus's segments; each time round (`--corpus-epochs`) draws a fresh corruption.
         """
         count = self.segments.count(split)
         segment = self.segments.segment(split, index % count)

@@ -43,49 +43,54 @@ class SpanLengths:
     """Decoder labels: sentinels, noise, EOS."""
 
 
-def lengths(input_length: int, noise_density: float = NOISE_DENSITY, mean_span: float = MEAN_SPAN) -> SpanLengths:
+def lengths(
+    input_length: int, noise_density: float = NOISE_DENSITY, mean_noise_span_length: float = MEAN_SPAN
+) -> SpanLengths:
     """The longest segment whose corrupted input has at most `input_length` ids (random_spans_helper of T5).
 
     128, 256, 512, 1024 input ids take 141, 284, 568, 1137 raw tokens and give 29, 58, 114, 229 labels.
     """
-    _check_settings(input_length, noise_density, mean_span)
+    _check_settings(input_length, noise_density, mean_noise_span_length)
     segment = input_length - 1
-    while _at(segment + 1, noise_density, mean_span).inputs <= input_length:
+    while _at(segment + 1, noise_density, mean_noise_span_length).inputs <= input_length:
         segment += 1
-    found = _at(segment, noise_density, mean_span)
+    found = _at(segment, noise_density, mean_noise_span_length)
     if found.spans > found.segment - found.noise:
         raise ConfigurationError(
-            f"every span needs a kept token before it, but noise density {noise_density} with mean span {mean_span} puts "
-            f"{found.spans} spans between {found.segment - found.noise} kept tokens; lower the density or lengthen the spans"
+            f"every span needs a kept token before it, but noise density {noise_density} with mean span "
+            f"{mean_noise_span_length} puts {found.spans} spans between {found.segment - found.noise} kept tokens; "
+            f"lower the density or lengthen the spans"
         )
     return found
 
 
-def _check_settings(input_length: int, noise_density: float, mean_span: float) -> None:
+def _check_settings(input_length: int, noise_density: float, mean_noise_span_length: float) -> None:
     if input_length < SHORTEST_INPUT:
         raise ConfigurationError(f"an input length of at least {SHORTEST_INPUT} is needed, found {input_length}")
     if not 0 < noise_density < 1:
         raise ConfigurationError(f"the noise density must lie between 0 and 1 (T5: 0.15), found {noise_density}")
-    if not 1 <= mean_span < float("inf"):
-        raise ConfigurationError(f"the mean span must be at least 1 token (T5: 3), found {mean_span}")
+    if not 1 <= mean_noise_span_length < float("inf"):
+        raise ConfigurationError(f"the mean span must be at least 1 token (T5: 3), found {mean_noise_span_length}")
 
 
-def _at(segment: int, noise_density: float, mean_span: float) -> SpanLengths:
+def _at(segment: int, noise_density: float, mean_noise_span_length: float) -> SpanLengths:
     """The numbers for a segment of that many raw tokens; noise and spans are clamped as in random_spans_noise_mask."""
     noise = min(max(round(segment * noise_density), 1), segment - 1)
-    spans = max(round(noise / mean_span), 1)
+    spans = max(round(noise / mean_noise_span_length), 1)
     return SpanLengths(
         segment=segment, noise=noise, spans=spans, inputs=segment - noise + spans + 1, targets=noise + spans + 1
     )
 
 
-def longest_input(sentinels: int, noise_density: float = NOISE_DENSITY, mean_span: float = MEAN_SPAN) -> int:
+def longest_input(
+    sentinels: int, noise_density: float = NOISE_DENSITY, mean_noise_span_length: float = MEAN_SPAN
+) -> int:
     """The longest input length that needs no more spans than there are sentinels; the number of spans only grows."""
     if sentinels < 1:
         raise ConfigurationError(f"span corruption needs at least one sentinel, found {sentinels}")
 
     def works(input_length: int) -> bool:
-        return lengths(input_length, noise_density, mean_span).spans <= sentinels
+        return lengths(input_length, noise_density, mean_noise_span_length).spans <= sentinels
 
     low, high = SHORTEST_INPUT, 2 * SHORTEST_INPUT
     while works(high):
@@ -97,13 +102,13 @@ def longest_input(sentinels: int, noise_density: float = NOISE_DENSITY, mean_spa
 
 
 def require_sentinels(
-    needed: SpanLengths, sentinels: int, noise_density: float = NOISE_DENSITY, mean_span: float = MEAN_SPAN
+    needed: SpanLengths, sentinels: int, noise_density: float = NOISE_DENSITY, mean_noise_span_length: float = MEAN_SPAN
 ) -> None:
     """Refuse an input length that needs more spans than the tokenizer has sentinels; T5's own code does not look."""
     if needed.spans > sentinels:
         raise ConfigurationError(
             f"an input length of {needed.inputs} needs {needed.spans} sentinels and the tokenizer has {sentinels}; "
-            f"the longest input length that works is {longest_input(sentinels, noise_density, mean_span)}"
+            f"the longest input length that works is {longest_input(sentinels, noise_density, mean_noise_span_length)}"
         )
 
 

@@ -15,8 +15,9 @@ import torch
 
 from miniend.errors import TrainingError
 from miniend.runtime.stopping import Terminated, stoppable
-from miniend.student_train import held_out, train
+from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
+from miniend.student_train.run import validation as held_out
 from miniend.student_train.train import train_student
 from support.runs import RUN, metrics, same_weights
 
@@ -215,7 +216,7 @@ def test_a_kill_in_the_middle_of_a_checkpoint_goes_on_from_the_one_before(
     ragged_home, unbroken, tmp_path, monkeypatch, moment
 ):
     """The one window in which a run has neither checkpoint would lose all of it."""
-    from miniend.student_train import checkpoint
+    from miniend.student_train.run import checkpoint
 
     rename = os.rename
 

@@ -8,8 +8,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from miniend.errors import ConfigurationError, TrainingError
-from miniend.student_train import ahead, loader, student_run, teacher_signals, train
+from miniend.student_train import train
 from miniend.student_train.config import TrainConfig, each_student
+from miniend.student_train.reading import loader, teacher_signals
+from miniend.student_train.reading import prefetcher as ahead
+from miniend.student_train.run import student_run
 from miniend.student_train.train import train_student, train_students
 from support.runs import metrics, same_weights, weights
 

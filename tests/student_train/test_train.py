@@ -25,8 +25,9 @@ from miniend.errors import (
     TrainingError,
 )
 from miniend.models.families.t5 import is_tied
-from miniend.student_train import student_run, train
+from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
+from miniend.student_train.run import student_run
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
@@ -36,7 +37,8 @@ from support.tiny_cache import DUMP, PAIRS, build_tiny_cache
 KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
-from miniend.student_train import student_run, train
+from miniend.student_train.run import student_run
+from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
 
 torch.set_num_threads(1)
@@ -113,10 +115,10 @@ def test_a_killed_run_ends_with_the_very_weights_of_an_unbroken_one(span_home, t
     assert cards[0] == cards[1]
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_interruptions_at_any_step_leave_no_trace(span_home, tmp_path, monkeypatch, accumulate):
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, 2])
+def test_interruptions_at_any_step_leave_no_trace(span_home, tmp_path, monkeypatch, gradient_accumulation_steps):
     """Before the first checkpoint, right after one, in the last step: and twice in a row."""
-    run(span_home, tmp_path / "unbroken", accumulate=accumulate)
+    run(span_home, tmp_path / "unbroken", gradient_accumulation_steps=gradient_accumulation_steps)
     step = train.train_step
     for stop in (2, 4, 4, 6, 9):
 
@@ -127,9 +129,9 @@ def test_interruptions_at_any_step_leave_no_trace(span_home, tmp_path, monkeypat
 
         monkeypatch.setattr(train, "train_step", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run(span_home, tmp_path / "broken", accumulate=accumulate)
+            run(span_home, tmp_path / "broken", gradient_accumulation_steps=gradient_accumulation_steps)
     monkeypatch.setattr(train, "train_step", step)
-    run(span_home, tmp_path / "broken", accumulate=accumulate)
+    run(span_home, tmp_path / "broken", gradient_accumulation_steps=gradient_accumulation_steps)
     assert same_weights(tmp_path / "unbroken", tmp_path / "broken")
     assert metrics(tmp_path / "broken") == metrics(tmp_path / "unbroken")
 
@@ -222,7 +224,7 @@ def test_what_is_written_gives_the_logits_of_training_and_teaches_again(request,
         save(model, *rest)
 
     monkeypatch.setattr(student_run, "save_student", watched)
-    held_out = run(home, tmp_path / "student", objective="implicit", learning_rate=1e-2, clip=0.0)
+    held_out = run(home, tmp_path / "student", objective="implicit", learning_rate=1e-2, max_grad_norm=0.0)
 
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "student")
     with torch.no_grad():
@@ -357,7 +359,7 @@ def test_settings_that_cannot_work_are_refused_before_the_directory_is_claimed(s
         {"warmup_steps": -1},
         {"learning_rate": 0.0},
         {"weight_decay": -1.0},
-        {"batch_size": 5, "accumulate": 2},
+        {"batch_size": 5, "gradient_accumulation_steps": 2},
         {"device": "abacus"},
         {"init": "here", "init_from_teacher": "there"},
         {"init": "here"},
@@ -498,7 +500,13 @@ def test_a_cache_that_lacks_a_signal_is_refused_before_anything_is_written(span_
 def test_four_micro_batches_are_one_batch(ragged_home, tmp_path):
     """Ragged examples: means of means would differ in the first digit."""
     for accumulate in (1, 4):
-        run(ragged_home, tmp_path / str(accumulate), accumulate=accumulate, objective="miniend-d", batch_size=8)
+        run(
+            ragged_home,
+            tmp_path / str(accumulate),
+            gradient_accumulation_steps=accumulate,
+            objective="miniend-d",
+            batch_size=8,
+        )
     for one, four in zip(metrics(tmp_path / "1"), metrics(tmp_path / "4"), strict=True):
         assert one.keys() == four.keys()
         assert all(one[key] == pytest.approx(four[key], rel=2e-4) for key in one)
@@ -532,7 +540,7 @@ def test_a_flipped_byte_that_no_step_reads_is_none_of_this_runs_business(own_spa
 
 
 @pytest.mark.parametrize(
-    "settings", [{"bf16": True}, {"optimizer": "adafactor"}, {"schedule": "cosine"}, {"clip": 0.0}]
+    "settings", [{"bf16": True}, {"optimizer": "adafactor"}, {"schedule": "cosine"}, {"max_grad_norm": 0.0}]
 )
 def test_each_way_of_training_lowers_the_loss(span_home, tmp_path, settings):
     """An option that is accepted and breaks the update shows nowhere else."""
@@ -594,7 +602,7 @@ def test_a_finished_run_whose_checkpoints_were_deleted_to_save_space_is_left_alo
 
 def test_the_weights_are_the_last_file_to_appear(span_home, tmp_path, monkeypatch):
     """They mean that the run is finished; a kill before the tokenizer is there must not pass for it."""
-    from miniend.student_train import student
+    from miniend.models import student
 
     moved = []
     replace = student.os.replace

@@ -165,9 +165,9 @@ def _run_job(job, dump):
 
 
 def _child(job, settings):
-    from miniend.teacher_dump import segments
     from miniend.teacher_dump.config import DumpConfig
     from miniend.teacher_dump.dump import dump_teacher
+    from miniend.teacher_dump.examples import segments
 
     signal.alarm(HANGS)
     segments.SEGMENTS_PER_FOLDER = job.get("segments_per_folder", segments.SEGMENTS_PER_FOLDER)

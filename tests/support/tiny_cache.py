@@ -23,7 +23,7 @@ DUMP = {
     "device": "cpu",
     "threads": 1,
 }
-PAIRS = {"objective": "pairs", "field": ("source", "target"), "input_length": 24, "target_length": 14}
+PAIRS = {"task": "pairs", "field": ("source", "target"), "input_length": 24, "target_length": 14}
 """Ragged examples: inputs of 4 to 24 tokens, targets of 2 to 14."""
 LOSSLESS = {"spare_rows": 0, "logits": "top-k", "top_k": 1000, "logit_step": 1e-4, "relation_step": 1e-4}
 """Every row of the head is kept, and the steps are far below what a loss can feel."""
@@ -44,7 +44,7 @@ def build_tiny_cache(folder: Path, vocabulary: int = 120, teacher: Path | None =
     if teacher is None:
         tokenizer = build_tiny_tokenizer(texts, vocabulary, sentinels=10)
         teacher = build_tiny_t5(folder / "teacher", tokenizer, **{"sharpen": 0.8, **chosen})
-    pairs = overrides.get("objective") == "pairs"
+    pairs = overrides.get("task") == "pairs"
     corpus = write_pairs(folder / "pairs.jsonl", texts) if pairs else write_texts(folder / "corpus.jsonl", texts)
     settings = {**DUMP, "corpus": str(corpus), "cache": folder / "cache", **overrides}
     dump_teacher(DumpConfig(teacher=str(teacher), **settings), say=lambda _line: None)

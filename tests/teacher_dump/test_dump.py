@@ -230,9 +230,9 @@ def test_a_corpus_that_is_too_short_says_what_it_holds_and_more_passes_help(mate
     held = int(re.search(r"holds (\d+) training", str(refused.value))[1])
     assert 20 < held < 1000
     with pytest.raises(CorpusError, match=rf"holds {held} training.*\({2 * held} in 2 passes\), {2 * held + 1} were"):
-        dump(material, tmp_path / "cache", examples=2 * held + 1, passes=2, **settings)
+        dump(material, tmp_path / "cache", examples=2 * held + 1, corpus_epochs=2, **settings)
     assert len(miniend.open_cache(dump(material, tmp_path / "cache", examples=held, **settings).cache)) == held
-    grown = dump(material, tmp_path / "cache", examples=held + 5, passes=2, **settings)
+    grown = dump(material, tmp_path / "cache", examples=held + 5, corpus_epochs=2, **settings)
     assert grown.report.new_examples == 5
 
 
@@ -260,7 +260,7 @@ def test_a_second_pass_corrupts_the_same_segments_afresh(material, tmp_path):
     with pytest.raises(CorpusError) as refused:
         dump(material, tmp_path / "one", corpus=str(short), examples=1000, validation_examples=0)
     held = int(re.search(r"holds (\d+) training", str(refused.value))[1])
-    twice = {"corpus": str(short), "examples": 2 * held, "validation_examples": 0, "passes": 2, "signals": ""}
+    twice = {"corpus": str(short), "examples": 2 * held, "validation_examples": 0, "corpus_epochs": 2, "signals": ""}
     cache = miniend.open_cache(dump(material, tmp_path / "two", **twice).cache)
     sentinels = range(220 - 16, 220)
     for first, second in zip(cache[:held], cache[held:], strict=True):

@@ -12,11 +12,11 @@ from transformers import AutoTokenizer
 
 import miniend
 from miniend.errors import CacheMismatchError, CheckpointError, ConfigurationError
-from miniend.teacher_dump import segments
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.corpus.mixture import parse_mixture
 from miniend.teacher_dump.corpus.plain_text import plain_text_encoder
 from miniend.teacher_dump.dump import dump_teacher
+from miniend.teacher_dump.examples import segments
 from support.corpus_files import write_jsonl, write_parquet
 from support.spans import restored
 from support.tiny_t5 import build_tiny_t5, tiny_texts
@@ -237,7 +237,7 @@ def test_a_hub_teacher_is_loaded_at_the_revision_that_was_asked_for_and_recorded
 
 def test_a_commit_that_the_hub_names_is_used_for_everything(monkeypatch, material, tmp_path):
     """Asked online, the hub's answer decides; weights of the branch's next commit must not follow a config of this one."""
-    from miniend import pretrained
+    from miniend.models import pretrained
     from miniend.teacher_dump import prepare as module
 
     asked = []

@@ -56,8 +56,16 @@ OWN_CONTINUATION = (
 OWN_EVALUATE = ("model", "tasks", "output", "device")
 """Fields that a comparison sets itself, or that go with nothing it does."""
 EXAMPLES = (
-    *("corpus", "corpus_weight", "shuffle_buffer", "field", "split", "objective", "input_length", "target_length"),
-    *("noise_density", "mean_span", "passes", "examples", "validation_examples", "shard_examples", "seed"),
+    *("corpus", "corpus_weight", "shuffle_buffer", "field", "split", "task", "input_length", "target_length"),
+    *(
+        "noise_density",
+        "mean_noise_span_length",
+        "corpus_epochs",
+        "examples",
+        "validation_examples",
+        "shard_examples",
+        "seed",
+    ),
 )
 """Options of a dump that decide which examples there are and in what order they come; all caches have them in common."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

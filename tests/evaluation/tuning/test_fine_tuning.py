@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from miniend.errors import TrainingError
-from miniend.evaluation import fine_tuning as module
 from miniend.evaluation.checkpoint import load_checkpoint
 from miniend.evaluation.protocols.protocols import HeadProtocol, TextProtocol
 from miniend.evaluation.tasks.examples import LabelledExample
 from miniend.evaluation.tasks.known import TASKS
+from miniend.evaluation.tuning import fine_tuning as module
 from miniend.evaluation.tuning.fine_tuning import FineTuning, fine_tune_and_predict
 from miniend.student_train.run.processes import Processes
 

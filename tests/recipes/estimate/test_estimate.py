@@ -79,7 +79,11 @@ def found(material, cache, **settings):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"logits": "hybrid"}, {"codec": "zstd", "signals": "decoder.self"}, {"logits": "none", "mean_span": 1.5}],
+    [
+        {"logits": "hybrid"},
+        {"codec": "zstd", "signals": "decoder.self"},
+        {"logits": "none", "mean_noise_span_length": 1.5},
+    ],
     ids=str,
 )
 def test_the_bytes_of_every_signal_are_those_of_the_dump(material, tmp_path, settings):
@@ -92,7 +96,7 @@ def test_the_bytes_of_every_signal_are_those_of_the_dump(material, tmp_path, set
 
 def test_ragged_pairs_are_counted_by_their_tokens(material, tmp_path):
     """A sample of long pairs would make the whole corpus long."""
-    settings = {"objective": "pairs", "corpus": str(material.pairs), "field": ("source", "target"), "examples": 300}
+    settings = {"task": "pairs", "corpus": str(material.pairs), "field": ("source", "target"), "examples": 300}
     ours, theirs = told(material, **settings)["bytes"], found(material, tmp_path / "cache", **settings)
     assert ours["total"] == pytest.approx(theirs["total"], rel=0.15)
 
@@ -139,7 +143,7 @@ def test_nothing_is_left_and_nothing_is_written_elsewhere(material, scratch, tmp
 def test_a_corpus_that_a_dump_can_use_can_be_estimated(material, tmp_path):
     """The sample lies behind the examples of calibration, where a small corpus, gone through several times, has no more."""
     few = write_texts(tmp_path / "few.jsonl", tiny_texts(20, words=30))
-    facts = told(material, corpus=str(few), examples=100, passes=10, validation_examples=0)
+    facts = told(material, corpus=str(few), examples=100, corpus_epochs=10, validation_examples=0)
     assert (facts["examples"], facts["sample_examples"], facts["shards"]) == (100, 64, 2)
     tiny = told(material, examples=5, validation_examples=0)
     assert (tiny["examples"], tiny["sample_examples"]) == (5, 5)

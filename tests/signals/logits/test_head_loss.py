@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from miniend.signals import head_loss
+from miniend.signals.logits import head_loss
 from miniend.signals.logits.code import LogitCode
 from miniend.signals.logits.fidelity import sparse_kl
 from miniend.signals.logits.head_loss import head_loss_sums

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniend.errors import ConfigurationError
-from miniend.signals import relation_kl
+from miniend.signals.relations import blocked_kl as relation_kl
 from miniend.signals.relations.relations import (
     carries_no_information,
     check_relation_heads,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from miniend.errors import CacheDamagedError
-from miniend.storage import columns as columns_module
+from miniend.storage.columns import columns as columns_module
 from miniend.storage.columns.columns import (
     AXES,
     CODECS,

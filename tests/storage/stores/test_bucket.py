@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from miniend.errors import CacheDamagedError, CacheMismatchError, ConfigurationError, ObjectStoreError
-from miniend.storage import upload as upload_module
 from miniend.storage.columns.columns import Column
 from miniend.storage.folder import PublishedFolder, folder_exists, publish_folder
+from miniend.storage.publishing import upload as upload_module
 from miniend.storage.publishing.discard import discard
 from miniend.storage.stores.bucket import Bucket, open_bucket
 from miniend.storage.stores.place import place_of

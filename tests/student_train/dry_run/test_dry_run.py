@@ -10,8 +10,8 @@ import torch
 
 import miniend
 from miniend.signals.relations.relations import Relation, relation_kl_sum
-from miniend.student_train import dry_run as measured
 from miniend.student_train.config import TrainConfig
+from miniend.student_train.dry_run import dry_run as measured
 from miniend.student_train.dry_run.dry_run import DryRun, describe, dry_run
 from miniend.student_train.dry_run.flops import count_flops
 from miniend.student_train.objective import build_objective
@@ -69,7 +69,7 @@ def test_recomputed_blocks_are_counted_and_accumulation_is_not(span_home):
     """An example costs the same in whichever micro-batch; a block that is run twice costs more."""
     plain, split, lean = (
         dry_run(prepare(span_home, **settings), step_alone).flops_per_example
-        for settings in ({}, {"accumulate": 4}, {"gradient_checkpointing": True})
+        for settings in ({}, {"gradient_accumulation_steps": 4}, {"gradient_checkpointing": True})
     )
     assert split == pytest.approx(plain, rel=0.05)
     assert 1.1 * plain < lean < 4 / 3 * plain
@@ -118,7 +118,7 @@ def test_nothing_is_different_after_it(span_home):
 
 def test_the_steps_are_taken_as_the_run_takes_them(span_home):
     """A loaded student is in evaluation mode, where nothing is recomputed; a batch is split as the run splits it."""
-    setup = prepare(span_home, accumulate=2, init=str(span_home / "teacher"), size=None)
+    setup = prepare(span_home, gradient_accumulation_steps=2, init=str(span_home / "teacher"), size=None)
     setup.student.eval()
     seen = []
     dry_run(setup, lambda trial, batches: (step_alone(trial, batches), seen.append((trial.student.training, batches))))

@@ -16,7 +16,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from miniend.student_train import checkpoint
+from miniend.student_train.run import checkpoint
 
 folder, point, keep = Path(sys.argv[1]), sys.argv[2], 1
 

@@ -92,7 +92,7 @@ def test_a_parameter_of_another_model_is_refused():
 def test_the_log_has_them_before_clipping_and_where_it_logs(span_home, tmp_path):
     """Norms after clipping are the limit itself, whatever happens; norms of every step cost time that nobody sees."""
     settings = {"size": "2L32H", "steps": 4, "batch_size": 4, "log_every": 2, "eval_every": 3, "device": "cpu"}
-    config = TrainConfig(cache=span_home / "cache", output=tmp_path / "out", clip=1e-3, **settings)
+    config = TrainConfig(cache=span_home / "cache", output=tmp_path / "out", max_grad_norm=1e-3, **settings)
     train_student(config, lambda _line: None)
     lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     parts = {line["step"]: [line[name] for name in line if name.startswith(PREFIX)] for line in lines}

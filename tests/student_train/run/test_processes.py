@@ -23,7 +23,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 SETTINGS = {
     "steps": 6,
     "batch_size": 8,
-    "accumulate": 2,
+    "gradient_accumulation_steps": 2,
     "log_every": 1,
     "save_every": 4,
     "eval_every": 3,
@@ -70,7 +70,9 @@ def test_two_processes_have_the_losses_of_one(ragged_home, tmp_path, group):
     objectives, settings = GROUPS[group]
     two, one = tmp_path / "two", tmp_path / "one"
     process = start(command(ragged_home / "cache", two, objectives, **settings))
-    whole = TrainConfig(cache=ragged_home / "cache", output=one, **{**SETTINGS, **settings, "accumulate": 1})
+    whole = TrainConfig(
+        cache=ragged_home / "cache", output=one, **{**SETTINGS, **settings, "gradient_accumulation_steps": 1}
+    )
     train_students(each_student(whole, ["2L32H"], objectives), lambda _line: None)
     out, err = end(process)
     assert process.returncode == 0, err
@@ -104,9 +106,11 @@ def test_a_signal_to_two_processes_ends_in_one_checkpoint_from_which_they_go_on(
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused(ragged_home, tmp_path):
     """Silently dropping examples, or weighing processes unequally, would be another run."""
-    process = start(command(ragged_home / "cache", tmp_path / "out", ["scratch"], batch_size=6, accumulate=2))
+    process = start(
+        command(ragged_home / "cache", tmp_path / "out", ["scratch"], batch_size=6, gradient_accumulation_steps=2)
+    )
     _, err = end(process)
-    assert "--batch-size 6 does not divide among 2 processes with --accumulate 2" in err
+    assert "--batch-size 6 does not divide among 2 processes with --gradient-accumulation-steps 2" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -40,4 +40,4 @@ def test_without_logits_nobody_learns_where_the_teacher_ends():
 def test_pairs_are_asked_about_the_length_of_their_targets():
     (_, warning) = lines(of_ends(10.9), objective="pairs")
     assert "--target-length" in warning
-    assert "--mean-span" not in warning
+    assert "--mean-noise-span-length" not in warning

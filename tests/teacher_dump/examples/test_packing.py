@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniend.errors import ConfigurationError, CorpusError
-from miniend.teacher_dump import packing
+from miniend.teacher_dump.examples import packing
 from miniend.teacher_dump.examples.packing import SegmentCursor, held_out, pack_pairs, pack_segments
 
 EOS = 1

@@ -7,7 +7,7 @@ import torch
 
 from miniend.signals.logits.code import LogitCode
 from miniend.signals.logits.fidelity import coarsened_kl
-from miniend.teacher_dump import shard_logits
+from miniend.teacher_dump.shards import logits as shard_logits
 from miniend.teacher_dump.shards.logits import LogitEncoder, LogitMeasurements
 
 KINDS = {"top-k": {"k": 6, "draws": 0}, "sampled": {"k": 0, "draws": 10}, "hybrid": {"k": 10, "draws": 10}}

@@ -6,9 +6,9 @@ import pytest
 
 from miniend.errors import MiniEndError
 from miniend.storage.folder import PublishedFolder
-from miniend.teacher_dump import space
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
+from miniend.teacher_dump.shards import space
 from miniend.teacher_dump.shards.encoder import ShardEncoder
 from miniend.teacher_dump.shards.space import folder_sizes, in_gb, signal_of
 from support.fork_server import contents

@@ -32,12 +32,12 @@ def test_every_row_of_the_paper_is_known_by_its_name_alone(written):
 
 
 def test_rows_are_trained_in_every_size_with_the_common_options_and_their_own(written):
-    rows = {"scratch": None, "slow": {"objective": "minilm", "clip": 5, "steps": 8}}
+    rows = {"scratch": None, "slow": {"objective": "minilm", "max_grad_norm": 5, "steps": 8}}
     found = read_comparison(written(rows=rows, sizes=["1L32H", "2L64H"]))
     labels = [student.label for student in found.students]
     assert labels == ["1L32H scratch", "1L32H slow", "2L64H scratch", "2L64H slow"]
     config = found.train(found.students[3], Path("cache"), Path("out"), 0.1, 5)
-    assert (config.size, config.objective, config.clip, config.steps, config.batch_size) == (
+    assert (config.size, config.objective, config.max_grad_norm, config.steps, config.batch_size) == (
         "2L64H",
         "minilm",
         5.0,
@@ -172,10 +172,14 @@ def test_a_dump_without_validation_examples_is_refused(written, settings):
 
 
 def test_a_row_known_by_its_name_keeps_its_objective_beside_options_of_its_own(written):
-    rows = {"scratch": {"clip": 5}, "miniend-e-no-logits": {"relation_heads": 8}, "minilm": {"objective": "logits"}}
+    rows = {
+        "scratch": {"max_grad_norm": 5},
+        "miniend-e-no-logits": {"relation_heads": 8},
+        "minilm": {"objective": "logits"},
+    }
     found = [student.options for student in read_comparison(written(rows=rows)).students]
     assert [options["objective"] for options in found] == ["scratch", "miniend-e", "logits"]
-    assert found[0]["clip"] == 5
+    assert found[0]["max_grad_norm"] == 5
     assert (found[1]["logits"], found[1]["relation_heads"]) == (False, 8)
 
 
@@ -245,10 +249,11 @@ def test_steps_on_hard_labels_have_the_options_of_training_but_for_their_own(wri
 
 
 def test_rows_may_share_options_by_anchors(written, tmp_path):
-    rows = "rows:\n  scratch: &s {clip: 2}\n  minilm: &m {<<: *s, clip: 5, steps: 3}\n  logits: {<<: *m, steps: 2}"
+    rows = "rows:\n  scratch: &s {max_grad_norm: 2}\n"
+    rows += "  minilm: &m {<<: *s, max_grad_norm: 5, steps: 3}\n  logits: {<<: *m, steps: 2}"
     file = tmp_path / "anchored.yaml"
     file.write_text(written(rows={}).read_text().replace("rows: {}", rows))
-    found = [(student.options["clip"], student.options["steps"]) for student in read_comparison(file).students]
+    found = [(student.options["max_grad_norm"], student.options["steps"]) for student in read_comparison(file).students]
     assert found == [(2.0, 4), (5.0, 3), (5.0, 2)]
 
 

@@ -11,9 +11,9 @@ def test_rows_that_differ_in_their_objective_alone_are_called_equal(written):
 
 
 def test_what_a_row_has_by_itself_is_said_of_it_alone(written):
-    rows = {"short": {"objective": "scratch", "steps": 2}, "miniend-e": {"clip": 5, "cache": "other"}}
+    rows = {"short": {"objective": "scratch", "steps": 2}, "miniend-e": {"max_grad_norm": 5, "cache": "other"}}
     found = what_is_compared(read_comparison(written(rows=rows, caches={"other": {"draws": 5}})))
-    assert "; short with steps 2; miniend-e with steps 4, clip 5.0, cache other. Judged" in found
+    assert "; short with steps 2; miniend-e with steps 4, max_grad_norm 5.0, cache other. Judged" in found
     assert "Every row has the same seeds;" in found
 
 

@@ -7,9 +7,9 @@ import pytest
 from miniend.errors import TrainingError
 from miniend.evaluation.records import write_record
 from miniend.evaluation.report import write_results
-from miniend.recipes.compare import judging as module
 from miniend.recipes.compare.file.paths import Places
 from miniend.recipes.compare.file.reading import read_comparison
+from miniend.recipes.compare.run import evaluation as module
 from miniend.recipes.compare.run.evaluation import Candidate, Judging
 from miniend.recipes.compare.run.training import Training
 from miniend.runtime.claims import Claims

@@ -40,5 +40,5 @@ def test_a_row_that_is_left_out_for_a_while_is_not_forgotten(written, tmp_path):
     places = Places(tmp_path / "out")
     keep_settings(read_comparison(written()), places)
     keep_settings(read_comparison(written(rows={"logits": None})), places)
-    with pytest.raises(RunMismatchError, match="1L32H scratch: clip"):
-        require_same_settings(read_comparison(written(rows={"scratch": {"clip": 5}})), places)
+    with pytest.raises(RunMismatchError, match="1L32H scratch: max_grad_norm"):
+        require_same_settings(read_comparison(written(rows={"scratch": {"max_grad_norm": 5}})), places)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from miniend.recipes.compare import pace as module
 from miniend.recipes.compare.file.paths import Places
 from miniend.recipes.compare.file.reading import read_comparison
+from miniend.recipes.compare.run import timing as module
 from miniend.recipes.compare.run.timing import measured_pace
 
 

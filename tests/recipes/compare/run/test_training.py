@@ -6,9 +6,9 @@ import math
 import pytest
 
 from miniend.errors import NotFiniteError, TrainingError
-from miniend.recipes.compare import training as module
 from miniend.recipes.compare.file.paths import Places
 from miniend.recipes.compare.file.reading import read_comparison
+from miniend.recipes.compare.run import training as module
 from miniend.recipes.compare.run.training import Training
 from miniend.runtime.claims import Claims
 
