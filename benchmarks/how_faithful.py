@@ -23,7 +23,7 @@ from one_student import student_of
 from miniend.cache.cache import Cache, open_cache
 from miniend.recipes.inspect.inspection import inspect_cache
 from miniend.runtime.progress import progress_bar
-from miniend.student_train.reading.loader import Ahead, steps
+from miniend.student_train.reading.loader import Prefetcher, steps
 from miniend.student_train.run.processes import Processes
 from miniend.student_train.run.setup import Setup
 from miniend.student_train.run.student_run import StudentRun
@@ -137,7 +137,7 @@ def one_student(asked: argparse.Namespace, cache: Cache, row: Row, seed: int, te
 
 def train(setup: Setup, processes: Processes, name: str) -> None:
     config, run = setup.config, StudentRun(setup, processes)
-    ahead = Ahead(steps(setup.feed.training, config.batch_size, config.seed, 0))
+    ahead = Prefetcher(steps(setup.feed.training, config.batch_size, config.seed, 0))
     try:
         with progress_bar(name, config.steps, "step") as bar:
             for _ in range(config.steps):

@@ -24,7 +24,7 @@ from one_student import student_of
 from miniend.cache.cache import open_cache
 from miniend.student_train.objective import OBJECTIVES, build_objective, required_codecs
 from miniend.student_train.reading.batch import Batch
-from miniend.student_train.reading.loader import Ahead, steps
+from miniend.student_train.reading.loader import Prefetcher, steps
 from miniend.student_train.run.processes import Processes
 from miniend.student_train.run.setup import open_feed
 from miniend.student_train.run.student_run import StudentRun
@@ -54,7 +54,7 @@ def main() -> None:
         for name in OBJECTIVES
     }
     everything = open_feed(cache, needs, processes.device)
-    ahead = Ahead(steps(everything.training, asked.batch_size, 0, 0))
+    ahead = Prefetcher(steps(everything.training, asked.batch_size, 0, 0))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     parts: dict[str, Counter[str]] = {name: Counter() for name in runs}
     try:

@@ -27,7 +27,7 @@ from random_teacher import parser_for, random_teacher
 
 from miniend.cache.cache import open_cache
 from miniend.student_train.reading.batch import Batch
-from miniend.student_train.reading.loader import Ahead, steps
+from miniend.student_train.reading.loader import Prefetcher, steps
 from miniend.student_train.run.processes import Processes
 from miniend.student_train.run.student_run import StudentRun
 from miniend.student_train.train import train_step
@@ -107,7 +107,7 @@ def step_seconds(asked: argparse.Namespace) -> dict[str, list[float]]:
     """By source of the teacher's signals, seconds of steps in turns."""
     processes = Processes("auto")
     kinds = {name: run_of(asked, name, processes) for name in ("cache", *DTYPES)}
-    ahead = Ahead(steps(kinds["cache"].setup.feed.training, asked.batch_size, 0, 0))
+    ahead = Prefetcher(steps(kinds["cache"].setup.feed.training, asked.batch_size, 0, 0))
     found: dict[str, list[float]] = {name: [] for name in kinds}
     try:
         for turn in range(asked.repeats + 1):
@@ -146,7 +146,7 @@ def peak_memory(asked: argparse.Namespace) -> float:
 
 def two_steps(asked: argparse.Namespace, processes: Processes) -> None:
     run = run_of(asked, asked.only, processes)
-    with closing(Ahead(steps(run.setup.feed.training, asked.batch_size, 0, 0))) as ahead:
+    with closing(Prefetcher(steps(run.setup.feed.training, asked.batch_size, 0, 0))) as ahead:
         for _ in range(2):
             train_step([run], next(ahead), processes)
 

@@ -24,7 +24,7 @@ from one_student import student_of
 from miniend.cache.cache import open_cache
 from miniend.signals.codes.site_codec import SiteCodec
 from miniend.student_train.reading.batch import Batch
-from miniend.student_train.reading.loader import Ahead, BatchSource, steps
+from miniend.student_train.reading.loader import BatchSource, Prefetcher, steps
 from miniend.student_train.run.processes import Processes
 from miniend.student_train.run.student_run import StudentRun
 from miniend.student_train.train import train_step
@@ -64,7 +64,7 @@ def compare(asked: argparse.Namespace, size: str, run: StudentRun, processes: Pr
     """Alternate steps from the cache and the same from memory; print a line."""
     pairs, waits, products, plain = [], [], [], []
     begun = perf_counter()
-    with closing(Ahead(steps(source, asked.batch_size, 0, 0))) as ahead:
+    with closing(Prefetcher(steps(source, asked.batch_size, 0, 0))) as ahead:
         held = [next(ahead)]
         first = perf_counter() - begun
         held += islice(ahead, asked.steps - 1)

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 
 from ..errors import CacheDamagedError, CacheMismatchError, CacheUnfinishedError
-from ..signals.codes.site_codec import CodedSite, SiteCodec, coded_site_from, site_codec_from
+from ..models.families import Family, SpecialIds, family_named
+from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
+from ..signals.kinds import kind_of
 from ..signals.logits.code import LogitCode, logit_code_from
-from ..signals.sites import find_site
+from ..signals.sites import find_site, site_from
 from ..storage.contents import check_calibration, check_shard, check_values
 from ..storage.documents.members import check_form
 from ..storage.folder import PublishedFolder, folder_exists
@@ -78,15 +80,25 @@ class SparseLogits:
 class Example:
     """One example as a student sees it."""
 
-    input_ids: Integers
-    """int32 [n], EOS included"""
-    labels: Integers
-    """int32 [m], EOS included"""
+    ids: Mapping[str, Integers]
+    """By token axis: int32 [length], EOS included"""
+    label_axis: str
+    """The token axis of what a student is to predict."""
     relations: Mapping[str, Factors]
     """By full (`encoder.self@11`) or short (`encoder.self`) site name, decoded when asked for."""
     hidden: Mapping[str, Floats]
     """The same of hidden states (`encoder.hidden@6`): the output of a layer, float32 [length, d_model]."""
     logits: SparseLogits | None
+
+    @property
+    def input_ids(self) -> Integers:
+        """What the first stack reads: int32 [n], EOS included."""
+        return next(iter(self.ids.values()))
+
+    @property
+    def labels(self) -> Integers:
+        """What a student is to predict: int32 [m], EOS included."""
+        return self.ids[self.label_axis]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +174,6 @@ class Cache(Sequence[Example]):
         _require_parent(self.calibration, digest)
         check_calibration(self.calibration, self.plan.document)
         self.codecs = read_codecs(self.calibration)
-        self.hidden_codecs = read_hidden_codecs(self.calibration)
         self.logit_code = read_logit_code(self.plan.document, self.calibration)
         self.table = shard_table(
             self.plan.document["validation_examples"],
@@ -193,6 +204,21 @@ class Cache(Sequence[Example]):
     def __getitem__(self, index: slice) -> list[Example]: ...
     def __getitem__(self, index: int | slice) -> Example | list[Example]:
         return self.training[index]
+
+    @property
+    def family(self) -> Family:
+        """The family of the teacher, and so of its students."""
+        return family_named(self.plan.document["teacher"]["facts"]["model_type"])
+
+    @property
+    def special_ids(self) -> SpecialIds:
+        """The ids with which teacher and students are fed."""
+        teacher = self.plan.document["teacher"]
+        return SpecialIds(start=teacher["start_id"], pad=teacher["pad_id"])
+
+    def codecs_of(self, member: str) -> dict[str, SiteCodec]:
+        """The codecs of the kinds that a plan lists under `relations` or `hidden`, by full site name."""
+        return {name: codec for name, codec in self.codecs.items() if kind_of(codec.site).member == member}
 
     def tokenizer_files(self) -> dict[str, bytes]:
         """The teacher's tokenizer, as the files that `save_pretrained` writes."""
@@ -279,10 +305,10 @@ class _Stored:
     spans: dict[str, slice]
     tokens: dict[str, torch.Tensor]
 
-    def decode(self, codec: CodedSite) -> dict[str, Floats]:
+    def decode(self, codec: SiteCodec) -> dict[str, Floats]:
         """The tensors of a site by kind."""
         coefficients = {}
-        for column, place in codec.columns().items():
+        for column, place in codec.columns.items():
             stored = self.shard.column(column)[:, self.spans[place.axis]].T
             coefficients[column] = torch.from_numpy(stored.astype(np.int32))
         return {kind: tensor.numpy() for kind, tensor in codec.decode(coefficients, self.tokens).items()}
@@ -292,7 +318,7 @@ class _Decoded(Mapping[str, T]):
     """Decodes the sites of one example on demand, in the form that `form` gives to their tensors."""
 
     def __init__(
-        self, codecs: Mapping[str, CodedSite], stored: _Stored, form: Callable[[dict[str, Floats]], T]
+        self, codecs: Mapping[str, SiteCodec], stored: _Stored, form: Callable[[dict[str, Floats]], T]
     ) -> None:
         self._codecs, self._stored, self._form = codecs, stored, form
 
@@ -307,20 +333,20 @@ class _Decoded(Mapping[str, T]):
 
 
 def _example(cache: Cache, shard: LoadedShard, index: int) -> Example:
-    ids, spans = {}, {}
-    for axis in ("input", "target"):
+    family, ids, spans = cache.family, {}, {}
+    for axis in family.axes:
         offsets = shard.column(f"{axis}s.offsets")
         spans[axis] = slice(int(offsets[index]), int(offsets[index + 1]))
         ids[axis] = shard.column(f"{axis}s.ids")[spans[axis]].astype(np.int32)
-    start_id = cache.plan.document["teacher"]["start_id"]
-    given = {"input": ids["input"], "target": np.concatenate([[start_id], ids["target"][:-1]])}
-    stored = _Stored(shard, spans, {axis: torch.from_numpy(values) for axis, values in given.items()})
+    single = {axis: torch.from_numpy(values)[None] for axis, values in ids.items()}
+    given = family.given(single, cache.special_ids)
+    stored = _Stored(shard, spans, {axis: tokens[0] for axis, tokens in given.items()})
     return Example(
-        input_ids=ids["input"],
-        labels=ids["target"],
-        relations=_Decoded(cache.codecs, stored, lambda tensors: Factors(**tensors)),
-        hidden=_Decoded(cache.hidden_codecs, stored, itemgetter("hidden")),
-        logits=_logits(cache, shard, spans["target"]),
+        ids=ids,
+        label_axis=family.label_axis,
+        relations=_Decoded(cache.codecs_of("relations"), stored, lambda tensors: Factors(**tensors)),
+        hidden=_Decoded(cache.codecs_of("hidden"), stored, itemgetter("hidden")),
+        logits=_logits(cache, shard, spans[family.label_axis]),
     )
 
 
@@ -353,20 +379,17 @@ def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = 
 
 
 def read_codecs(calibration: PublishedFolder) -> dict[str, SiteCodec]:
-    """The codecs of a published calibration's relations by full site name, on the CPU."""
-    sites = calibration.document["sites"]
-    return {site["site"]: site_codec_from(site, _arrays_of(calibration, site)) for site in sites}
+    """The codecs of a published calibration by full site name, on the CPU; those of relations first."""
+    members = ("sites", "hidden")
+    return {entry["site"]: _codec(calibration, entry) for name in members for entry in calibration.document[name]}
 
 
-def read_hidden_codecs(calibration: PublishedFolder) -> dict[str, CodedSite]:
-    """The same of its hidden states."""
-    sites = calibration.document["hidden"]
-    return {site["site"]: coded_site_from(site, _arrays_of(calibration, site)) for site in sites}
-
-
-def _arrays_of(calibration: PublishedFolder, site: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    names = [name for name in calibration.columns if name.startswith(f"{site['site']}.")]
-    return {name: torch.from_numpy(calibration.column(name)) for name in names}
+def _codec(calibration: PublishedFolder, entry: Mapping[str, Any]) -> SiteCodec:
+    site = site_from(entry["site"])
+    names = [name for name in calibration.columns if name.startswith(f"{site}.")]
+    arrays = {name: torch.from_numpy(calibration.column(name)) for name in names}
+    steps = {place: code["step"] for place, code in entry["codes"].items()}
+    return kind_of(site).read(site, steps, entry, arrays)
 
 
 def read_logit_code(plan: Mapping[str, Any], calibration: PublishedFolder) -> LogitCode | None:

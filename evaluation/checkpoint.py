@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
-from ..models.families.t5 import restore_head_scale
+from ..models.families import family_of
 from ..models.pretrained import load_pretrained
 from ..runtime.progress import quiet_transformers
 
@@ -46,8 +46,9 @@ class Checkpoint:
 def load_checkpoint(name: str) -> Checkpoint:
     """Load a folder or hub name. Raises CheckpointError for what is no T5, is incomplete, or has no tokenizer that fits."""
     model, raw = load_pretrained(name, torch.float32)
-    restore_head_scale(model, raw)
-    return Checkpoint(name, model.eval(), _tokenizer(name, model.lm_head.weight.shape[0]))
+    family = family_of(model)
+    family.restore_head_scale(model, raw)
+    return Checkpoint(name, model.eval(), _tokenizer(name, family.facts(model).vocab_rows))
 
 
 def _tokenizer(name: str, rows: int) -> Any:

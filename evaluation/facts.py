@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..models.families.t5 import parameter_counts
+from ..models.families import family_of, parameter_counts
 
 POSITIONS = 128
 THROUGHPUT_BATCH = 32
@@ -38,10 +38,10 @@ class ModelFacts:
 
 def gflops(model: Any) -> float:
     """10^9 multiply-adds of one forward by the convention above; the model may lie on the meta device."""
-    count = 0
-    for name, module in model.named_modules():
+    count, (head, _) = 0, family_of(model).head(model)
+    for module in model.modules():
         if isinstance(module, nn.Linear):
-            count += module.weight.numel() * (1 if name == "lm_head" else POSITIONS)
+            count += module.weight.numel() * (1 if module.weight is head else POSITIONS)
     return count / 1e9
 
 
@@ -59,11 +59,11 @@ def model_facts(model: Any, device: torch.device) -> ModelFacts:
 
 def _forward(model: Any, batch: int, device: torch.device) -> torch.Tensor:
     """Encoder and decoder over 128 positions each and the head at the last; logits [batch, 1, vocabulary rows]."""
-    ids = torch.full((batch, POSITIONS), model.config.eos_token_id, device=device)
-    encoded = model.encoder(input_ids=ids)[0]
-    decoded = model.decoder(input_ids=ids, encoder_hidden_states=encoded, use_cache=False)[0]
-    logits: torch.Tensor = model.lm_head(decoded[:, -1:])
-    return logits
+    family, shape = family_of(model), (batch, POSITIONS)
+    given = {axis: torch.full(shape, model.config.eos_token_id, device=device) for axis in family.axes}
+    valid = {axis: torch.ones(shape, dtype=torch.bool, device=device) for axis in family.axes}
+    hidden = family.run(model, given, valid)
+    return hidden[:, -1:] @ family.head(model)[0].T
 
 
 def _seconds(forward: Callable[[], torch.Tensor], device: torch.device, runs: int) -> float:

@@ -13,6 +13,8 @@ from typing import Any
 
 from torch.utils.checkpoint import checkpoint
 
+from .families import family_of
+
 
 def checkpoint_blocks(student: Any) -> None:
     """Let every block of both stacks of a transformers T5 be recomputed in the backward, in place.
@@ -20,6 +22,7 @@ def checkpoint_blocks(student: Any) -> None:
     Needs a student without dropout, as all are here: the state of the random numbers is not restored.
     """
     run = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-    for block in (*student.encoder.block, *student.decoder.block):
+    blocks: list[Any] = family_of(student).blocks(student)
+    for block in blocks:
         block.gradient_checkpointing = True
         block._gradient_checkpointing_func = run

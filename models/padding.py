@@ -3,27 +3,36 @@
 In numpy until the end: a loader does this in a thread, where torch would start OpenMP threads that get in the step's way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-IGNORED = -100
-"""Label of a padded target position: torch's and transformers' own convention."""
+from .families import IGNORED, Family
+
+Rows = Sequence[np.ndarray]
 
 
-def pad_examples(
-    inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray], pad_id: int
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """int64 input_ids [B, n] and labels [B, m], and the boolean masks of valid tokens by axis, `input` and `target`."""
-    input_ids, labels = _pad(inputs, pad_id), _pad(targets, IGNORED)
-    valid = {"input": _pad([np.ones(len(row)) for row in inputs], 0) > 0, "target": labels != IGNORED}
-    tensors = {axis: torch.from_numpy(mask) for axis, mask in valid.items()}
-    return torch.from_numpy(input_ids), torch.from_numpy(labels), tensors
+def pad_examples(family: Family, rows: Mapping[str, Rows], pad_id: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Token ids int64 [B, length] and the boolean masks of valid tokens, both by axis.
+
+    The labels' axis is padded with -100, which torch and transformers ignore, the others with `pad_id`.
+    """
+    ids = {axis: _pad(own, IGNORED if axis == family.label_axis else pad_id) for axis, own in rows.items()}
+    valid = {axis: _pad([np.ones(len(row)) for row in own], 0) > 0 for axis, own in rows.items()}
+    return (
+        {axis: torch.from_numpy(padded) for axis, padded in ids.items()},
+        {axis: torch.from_numpy(mask) for axis, mask in valid.items()},
+    )
 
 
-def _pad(rows: Sequence[np.ndarray], value: int) -> np.ndarray:
+def by_axis(family: Family, examples: Sequence[Sequence[np.ndarray]]) -> dict[str, Rows]:
+    """Examples, each a tuple of ids in the order of the family's axes, as rows by axis."""
+    return {axis: [example[place] for example in examples] for place, axis in enumerate(family.axes)}
+
+
+def _pad(rows: Rows, value: int) -> np.ndarray:
     padded = np.full((len(rows), max(len(row) for row in rows)), value, dtype=np.int64)
     for place, row in enumerate(rows):
         padded[place, : len(row)] = row

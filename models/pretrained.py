@@ -9,7 +9,7 @@ import torch
 
 from ..errors import CheckpointError, ConfigurationError
 from ..runtime.progress import quiet_transformers
-from .families.t5 import ARCHITECTURES, model_type_of
+from .families import family_named, model_type_of
 
 
 def pin_revision(name: str, revision: str | None) -> str | None:
@@ -64,7 +64,7 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     from safetensors import SafetensorError
 
     raw = read_raw_config(name, revision)
-    model_class = getattr(transformers, ARCHITECTURES[model_type_of(raw)])
+    model_class = getattr(transformers, family_named(model_type_of(raw)).architecture)
     try:
         with quiet_transformers():
             model, report = model_class.from_pretrained(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
-from .families.t5 import model_type_of
+from .families import model_type_of
 
 HEAD_WIDTH = 32
 _FORMS = (

@@ -11,16 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .relations.relations import (
-    Relation,
-    relation_kl_rows,
-    relation_kl_sum,
-    relation_rows,
-    relations_of,
-    relative_entropy,
-)
-from .sites import Site
-
 Tensors = Mapping[str, Tensor]
 
 
@@ -62,6 +52,14 @@ class MeanOf:
         """The mean, 0 of nothing."""
         return self.total / self.count if self.count else 0.0
 
+    def merge(self, other: "MeanOf") -> None:
+        """Add everything that another one holds."""
+        self.add(other.total, other.count)
+
+    def described(self) -> dict[str, Any]:
+        """The members of a document: `total` and `count`."""
+        return {"total": self.total, "count": self.count}
+
 
 BINS_PER_OCTAVE = 4
 """Bins of a spread: a quantile is right to 9 %."""
@@ -84,10 +82,10 @@ class SpreadOf(MeanOf):
         for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
             self.bins[number] = self.bins.get(number, 0) + count
 
-    def merge(self, other: "SpreadOf") -> None:
-        """Add everything that another one holds."""
+    def merge(self, other: MeanOf) -> None:
+        """Add everything that another one holds; a plain mean does not have bins."""
         self.add(other.total, other.count)
-        for number, count in other.bins.items():
+        for number, count in other.bins.items() if isinstance(other, SpreadOf) else ():
             self.bins[number] = self.bins.get(number, 0) + count
 
     def described(self) -> dict[str, Any]:
@@ -106,71 +104,18 @@ class SpreadOf(MeanOf):
         return 0.0
 
 
+def merged(one: MeanOf | None, other: MeanOf) -> MeanOf:
+    """The sum of two means of one type; of None and one, a new one that holds as much."""
+    total = type(other)() if one is None else one
+    total.merge(other)
+    return total
+
+
 def spread_from(described: Mapping[str, Any]) -> SpreadOf:
     """What `described` wrote; a plain mean has no bins."""
     counts = str(described.get("bins", "")).split()
     bins = {int(described["first_bin"]) + place: int(count) for place, count in enumerate(counts)}
     return SpreadOf(described["total"], described["count"], {number: count for number, count in bins.items() if count})
-
-
-def relation_kl_spread(
-    site: Site, exact: SiteSample, other: Tensors, heads: int, alpha: Mapping[str, float]
-) -> dict[str, SpreadOf]:
-    """Per relation kind, the KLs of `other`'s relations from the exact ones, of all valid rows and heads."""
-    measured = {relation.kind: SpreadOf() for relation in relations_of(site)}
-    for one, cached in zip(exact.examples(), SiteSample(other, exact.valid, exact.tokens).examples(), strict=True):
-        for relation in relations_of(site):
-            rows = relation_kl_rows(relation, one.tensors, cached.tensors, one.valid, heads, alpha[relation.kind])
-            measured[relation.kind].add_values(rows)
-    return measured
-
-
-def relation_kl(
-    site: Site, exact: SiteSample, other: Tensors, heads: int, alpha: Mapping[str, float], rows: int | None = None
-) -> dict[str, MeanOf]:
-    """Per relation kind, the KL sum and row count of `other`'s relations from the exact ones.
-
-    `rows` takes about that many evenly spaced rows per example instead of all, for estimates.
-    """
-    measured = {relation.kind: MeanOf() for relation in relations_of(site)}
-    pairs = zip(exact.examples(), SiteSample(other, exact.valid, exact.tokens).examples(), strict=True)
-    for one, cached in pairs:
-        for relation in relations_of(site):
-            step = row_step(relation, one, rows)
-            factors = one.tensors, cached.tensors, one.valid
-            kl = relation_kl_sum(relation, *factors, heads, alpha[relation.kind], step)
-            measured[relation.kind].add(float(kl), relation_rows(relation, one.valid, heads, step))
-    return measured
-
-
-def row_step(relation: Relation, sample: SiteSample, rows: int | None) -> int:
-    """Spacing at which about `rows` rows of a relation are taken; 1 for all."""
-    return max(1, sample.valid[relation.row_axis].shape[1] // rows) if rows else 1
-
-
-def mean_relative_entropy(
-    relation: Relation, samples: Sequence[SiteSample], heads: int, alpha: float, rows: int | None = None
-) -> float:
-    """The teacher's own mean entropy over ln(visible keys), averaged over examples; 1 says that the relation is uniform."""
-    found = [
-        relative_entropy(relation, one.tensors, one.valid, heads, alpha, row_step(relation, one, rows))
-        for sample in samples
-        for one in sample.examples()
-    ]
-    return sum(found) / len(found)
-
-
-def worst_share(kl: Mapping[str, MeanOf], target: float) -> float:
-    """How far the measured KLs use up the target: 1 when the binding one of three conditions is just met.
-
-    The mean over QQ, KK, VV may reach the target, no single one more than three times the target, and QK (cross-attention)
-    the target itself.
-    """
-    same = [kl[kind].mean for kind in ("query", "key", "value")]
-    shares = [sum(same) / len(same) / target, max(same) / (3 * target)]
-    if "query_key" in kl:
-        shares.append(kl["query_key"].mean / target)
-    return max(shares)
 
 
 def head_sample(samples: Sequence[SiteSample], examples: int) -> list[SiteSample]:

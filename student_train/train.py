@@ -5,19 +5,25 @@ other, and each ends with the weights that it would have alone. Everything that 
 parameters, optimiser state, step. The order of examples follows from the step.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 
+import torch
+
 from ..errors import ConfigurationError, TrainingError
+from ..models.optimizers import learning_rate_at, set_learning_rate
 from ..runtime.progress import Say, progress_bar, silent
 from ..runtime.stopping import Terminated, held_back
 from .config import TrainConfig
+from .distillation import Distillation
 from .dry_run.dry_run import DryRun, describe, dry_run
 from .reading.batch import Batch
-from .reading.loader import Ahead, Share, steps
+from .reading.loader import Prefetcher, Share, steps
 from .run.directory import is_finished
+from .run.gradient_norms import gradient_norms
 from .run.metrics import last_held_out
 from .run.one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all
 from .run.processes import Processes, Stopped
@@ -121,7 +127,7 @@ def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
     config, feed = runs[0].setup.config, runs[0].setup.feed
     first = min(run.state.step for run in runs)
     share = Share(processes.rank, processes.world, config.gradient_accumulation_steps)
-    ahead = Ahead(steps(feed.training, config.batch_size, config.seed, first, share))
+    ahead = Prefetcher(steps(feed.training, config.batch_size, config.seed, first, share))
     try:
         _end_step([run for run in runs if run.state.unlogged is not None], processes)
         with progress_bar("train", config.steps, "step", initial=first, shown=processes.main) as bar:
@@ -152,7 +158,7 @@ def paused(runs: Sequence[StudentRun]) -> Iterator[None]:
         yield
 
 
-def _next(ahead: Ahead[list[Batch]], runs: Sequence[StudentRun]) -> list[Batch]:
+def _next(ahead: Prefetcher[list[Batch]], runs: Sequence[StudentRun]) -> list[Batch]:
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(run.clock.waiting())
@@ -160,23 +166,49 @@ def _next(ahead: Ahead[list[Batch]], runs: Sequence[StudentRun]) -> list[Batch]:
 
 
 def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: Processes) -> None:
-    """One optimiser step of every run over this process's micro-batches of one step.
+    """One optimizer step of every run over this process's micro-batches of one step.
 
     Raises TrainingError, before the update, when a loss or its gradient is not finite.
     """
     if not runs:
         return
     feed = runs[0].setup.feed
-    counts, tokens = _count(runs, batches, processes)
-    for number, batch in enumerate(batches):
+    counts, tokens = _count(runs, batches, processes)  # what sums are divided by, over the whole step and all processes
+
+    for number, batch in enumerate(batches, start=1):
         here = batch.to(feed.device)
         teacher = feed.decoder.decode(here)
-        last = number == len(batches) - 1
-        with processes.without_exchange([] if last else [run.module for run in runs]):
+        exchanging = number == len(batches)  # DDP exchanges gradients in the last backward of a step
+        with processes.without_exchange([] if exchanging else [run.module for run in runs]):
             for run, of in zip(runs, counts, strict=True):
-                run.add(here, teacher, of)
+                with run.autocast():
+                    sums = run.module(here, teacher)  # forward and losses
+                loss = run.setup.distillation.total(sums, of) * processes.world  # since DDP averages gradients
+                loss.backward()
+                run.note(sums, loss, here)
+
     for run, of in zip(runs, counts, strict=True):
-        run.update(of, tokens)
+        config, distillation, optimizer = run.setup.config, run.setup.distillation, run.setup.optimiser
+        step = run.state.step + 1
+        terms = distillation.term_means(run.step_sums(), of)
+        value = sum(distillation.weights[term] * mean for term, mean in terms.items())
+        by_part = gradient_norms(distillation) if config.is_logged(step) else {}  # before clipping
+        norm = clip_gradient(distillation, config.max_grad_norm)
+        run.require_finite(value, norm)
+
+        rate = learning_rate_at(step, config.steps, config.peak_learning_rate, config.warmup, config.schedule)
+        rate = set_learning_rate(optimizer, rate, step)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+        metrics = {"loss": value, **terms, "gradient_norm": norm, **by_part, "learning_rate": rate}
+        run.advance(value, tokens, metrics if config.is_logged(step) else {})
+
+
+def clip_gradient(distillation: Distillation, limit: float) -> float:
+    """Scale the gradient down to a global norm of `limit`, 0 for none; returns the norm before."""
+    parameters = [parameter for _, parameter in distillation.trained() if parameter.grad is not None]
+    return float(torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf))
 
 
 def _count(

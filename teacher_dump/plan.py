@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -12,8 +12,9 @@ import torch
 
 from ..cache.cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
+from ..signals.kinds import kind_of, parse_sites
 from ..signals.logits.code import ENTROPY_STEP
-from ..signals.sites import parse_sites
+from ..signals.sites import Site
 from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
 from ..storage.publishing.discard import discard
@@ -90,20 +91,25 @@ def objective_body(config: DumpConfig, sentinels: int) -> dict[str, Any]:
 
 
 def _signals_body(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> dict[str, Any]:
-    sites = parse_sites(config.signals, teacher.facts.encoder_layers, teacher.facts.decoder_layers)
+    sites = parse_sites(config.signals, teacher.family.depths(teacher.facts))
     if not sites and config.logits == "none":
         raise ConfigurationError("nothing to cache: --signals names no site and --logits is none")
     return {
-        "relations": [str(site) for site in sites if not site.hidden],
+        "relations": _listed(sites, "relations"),
         "relation_kl": config.relation_kl,
         "relation_step": config.relation_step,
         "relation_rank": config.relation_rank,
         "relation_temperature": config.relation_temperature,
-        "hidden": [str(site) for site in sites if site.hidden],
+        "hidden": _listed(sites, "hidden"),
         "hidden_error": config.hidden_error,
         "calibration_examples": config.calibration_examples,
         "logits": None if config.logits == "none" else _logits_body(config, tokenizer_size),
     }
+
+
+def _listed(sites: Sequence[Site], member: str) -> list[str]:
+    """The full names of the sites whose kinds a plan lists under this member."""
+    return [str(site) for site in sites if kind_of(site).member == member]
 
 
 def _logits_body(config: DumpConfig, tokenizer_size: int) -> dict[str, Any]:

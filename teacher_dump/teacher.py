@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigurationError
-from ..models.families.t5 import T5Facts, facts_of, restore_head_scale, shift_right
+from ..models.families import Family, ModelFacts, SpecialIds, family_of
 from ..models.pretrained import load_pretrained
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -30,7 +30,7 @@ class Teacher:
     """Commit of a hub checkpoint; None for a local folder."""
     model: Any
     raw_config: dict[str, Any]
-    facts: T5Facts
+    facts: ModelFacts
     digest: str
     """SHA-256 over the names, dtypes, shapes and bytes of its tensors as loaded."""
     start_id: int
@@ -42,16 +42,23 @@ class Teacher:
         device: torch.device = next(self.model.parameters()).device
         return device
 
-    def forward(self, input_ids: Tensor, input_valid: Tensor, labels: Tensor) -> Tensor:
-        """Logits [B, targets, vocabulary] for input_ids and boolean input_valid [B, inputs], labels [B, targets] (-100 pads)."""
-        decoder_inputs = shift_right(labels, self.start_id, self.pad_id)
-        logits: Tensor = self.model(
-            input_ids=input_ids,
-            attention_mask=input_valid.long(),
-            decoder_input_ids=decoder_inputs,
-            use_cache=False,
-        ).logits
-        return logits
+    @property
+    def family(self) -> Family:
+        """Its family."""
+        return family_of(self.model)
+
+    @property
+    def special_ids(self) -> SpecialIds:
+        """The ids with which it is fed."""
+        return SpecialIds(start=self.start_id, pad=self.pad_id)
+
+    def given(self, ids: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What its stacks are given for the ids of examples, both [B, length] by axis."""
+        return self.family.given(ids, self.special_ids)
+
+    def forward(self, ids: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
+        """Logits [B, labels, vocabulary] for ids and boolean masks [B, length] by axis; -100 pads the labels."""
+        return self.family.logits(self.model, self.given(ids), valid)
 
 
 def load_teacher(name: str, dtype: str, device: torch.device, revision: str | None = None) -> Teacher:
@@ -62,7 +69,8 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
     if dtype not in DTYPES:
         raise ConfigurationError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
     model, raw = load_pretrained(name, DTYPES[dtype], revision)
-    restore_head_scale(model, raw)
+    family = family_of(model)
+    family.restore_head_scale(model, raw)
     model.eval().requires_grad_(False)
     digest = tensor_digest(model.state_dict())
     model.to(device)
@@ -73,7 +81,7 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
         revision=revision,
         model=model,
         raw_config=raw,
-        facts=facts_of(model),
+        facts=family.facts(model),
         digest=digest,
         start_id=pad if start is None else start,
         pad_id=pad,

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from ...models.families.t5 import ARCHITECTURES
+from ...models.families import family_of
 from ..checkpoint import Checkpoint
 from ..tasks.examples import LabelledExample
 from ..tasks.glue_task import GlueTask
@@ -51,11 +51,10 @@ class HeadProtocol(TaskProtocol[LabelledExample, float]):
         config.tie_word_embeddings = (
             True  # of encoder and decoder, there is no other head; else each would learn its own
         )
-        name = ARCHITECTURES[config.model_type].replace("ConditionalGeneration", "SequenceClassification")
+        name = family_of(pretrained).architecture.replace("ConditionalGeneration", "SequenceClassification")
         torch.manual_seed(seed)
         model = getattr(transformers, name)(config)
-        body = {name: tensor for name, tensor in pretrained.state_dict().items() if name != "lm_head.weight"}
-        model.transformer.load_state_dict(body)
+        model.transformer.load_state_dict(family_of(pretrained).body(pretrained))
         return model
 
     def features(self, examples: Sequence[LabelledExample], targets: bool) -> list[Feature]:

@@ -1,4 +1,4 @@
-"""Family facts of T5, T5 v1.1 / Flan-T5, mT5 and umT5, and what transformers hides about them.
+"""T5, T5 v1.1 and Flan-T5, and what transformers hides about them; mT5 and umT5 differ in their head scale only.
 
 Three facts cannot be read off a loaded transformers model, because from version 5 its configuration classes overwrite
 `tie_word_embeddings` with true:
@@ -6,149 +6,206 @@ Three facts cannot be read off a loaded transformers model, because from version
 - *tied or not* is decided by the tensors: after loading, an untied head is another parameter than the embedding;
 - *the head scale*: tied T5 multiplies the decoder output by d_model^-1/2 before the head (mesh-tensorflow transformer.py),
   v1.1 and mT5 do not. transformers' umT5 always does, which flattens the logits of the released untied umT5 checkpoints;
-- *a fresh model is always tied*: a student of an untied teacher gets its own head by `untie_head`.
+- *a fresh model is always tied*: a student of an untied teacher gets its own head by `untie`.
 
 The config.json of the checkpoint (`raw_config` below) still says what its author meant, so that is what is read here.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ...errors import CheckpointError
+from .family import FAMILIES, IGNORED, Family, ModelFacts, SpecialIds, Stack
 
-ARCHITECTURES = {
-    "t5": "T5ForConditionalGeneration",
-    "mt5": "MT5ForConditionalGeneration",
-    "umt5": "UMT5ForConditionalGeneration",
+_LINEARS = {"query": "q", "key": "k", "value": "v"}
+_SUBLAYER = re.compile(r"decoder\.block\.\d+\.layer\.([012])\.")
+_SUBLAYERS = {
+    "SelfAttention": "self-attention",
+    "EncDecAttention": "cross-attention",
+    "DenseReluDense": "feed-forward",
 }
-"""model_type -> the class of transformers that carries the language-model head."""
+_OUTSIDE = {
+    "shared.weight": "input embedding",
+    "lm_head.weight": "output head",
+    "encoder.final_layer_norm.weight": "encoder final norm",
+    "decoder.final_layer_norm.weight": "decoder final norm",
+}
+_WHOLE = {
+    "self-attention": {"layer_norm", "q", "k", "v", "o"},
+    "cross-attention": {"layer_norm", "q", "k", "v", "o"},
+    "feed-forward": {"layer_norm", "wo"},
+}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class T5Facts:
-    """The shape of one encoder-decoder of the family, as losses and caches need it."""
+class T5(Family):
+    """T5, T5 v1.1 and Flan-T5."""
 
-    model_type: str
-    encoder_layers: int
-    decoder_layers: int
-    d_model: int
-    heads: int
-    d_kv: int
-    vocab_rows: int
-    """Rows of the output head; may exceed the tokenizer's entries (T5: 32,128 rows, 32,100 pieces)."""
-    tied: bool
-    head_scale: float
-    """Factor on the decoder output before the head: d_model^-1/2 or 1."""
+    name = "t5"
+    architecture = "T5ForConditionalGeneration"
+    stacks = (Stack("encoder", "input", causal=False), Stack("decoder", "target", causal=True, reads="encoder"))
+    label_axis = "target"
+    parts = ("embedding", "encoder", "decoder_self", "decoder_cross", "decoder_feed_forward", "head")
+    bias_in_every_block = False
+    """Whether each block has a relative position bias, rather than the first of its stack only."""
 
-    @property
-    def inner(self) -> int:
-        """Width of Q, K and V: heads x d_kv, which need not equal d_model (T5-3B: 4096 and 1024)."""
-        return self.heads * self.d_kv
+    def depth(self, config: Any, stack: str) -> int:
+        return int(config.num_layers if stack == "encoder" else config.num_decoder_layers)
+
+    def block(self, model: Any, stack: str, layer: int) -> nn.Module:
+        block: nn.Module = getattr(model, stack).block[layer]
+        return block
+
+    def blocks(self, model: Any) -> list[nn.Module]:
+        return [*model.encoder.block, *model.decoder.block]
+
+    def attention(self, model: Any, stack: str, layer: int, cross: bool) -> dict[str, nn.Module]:
+        sublayers: Any = self.block(model, stack, layer).layer
+        attention = sublayers[1].EncDecAttention if cross else sublayers[0].SelfAttention
+        return {tensor: getattr(attention, linear) for tensor, linear in _LINEARS.items()}
+
+    def given(self, ids: Mapping[str, Tensor], special: SpecialIds) -> dict[str, Tensor]:
+        return {"input": ids["input"], "target": shift_right(ids["target"], special.start, special.pad)}
+
+    def run(self, model: Any, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
+        mask = valid["input"].long()
+        encoded = model.encoder(input_ids=given["input"], attention_mask=mask)
+        decoded = model.decoder(
+            input_ids=given["target"],
+            encoder_hidden_states=encoded.last_hidden_state,
+            encoder_attention_mask=mask,
+            use_cache=False,
+        )
+        hidden: Tensor = decoded.last_hidden_state
+        return hidden
+
+    def logits(self, model: Any, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
+        logits: Tensor = model(
+            input_ids=given["input"],
+            attention_mask=valid["input"].long(),
+            decoder_input_ids=given["target"],
+            use_cache=False,
+        ).logits
+        return logits
+
+    def head(self, model: Any) -> tuple[Tensor, float]:
+        return model.lm_head.weight, self.head_scale(model)
+
+    def body(self, model: nn.Module) -> dict[str, Tensor]:
+        return {name: tensor for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+
+    def tied(self, model: Any) -> bool:
+        return model.lm_head.weight is model.shared.weight
+
+    def embeddings(self, model: Any) -> list[nn.Parameter]:
+        return [model.shared.weight] if self.tied(model) else [model.shared.weight, model.lm_head.weight]
+
+    def head_scale(self, model: Any) -> float:
+        return float(model.config.d_model**-0.5) if model.config.scale_decoder_outputs else 1.0
+
+    def meant_head_scale(self, raw_config: Mapping[str, Any], d_model: int) -> float:
+        explicit = raw_config.get("scale_decoder_outputs")
+        scaled = bool(explicit) if explicit is not None else raw_config.get("tie_word_embeddings") is not False
+        return float(d_model**-0.5) if scaled else 1.0
+
+    def restore_head_scale(self, model: Any, raw_config: Mapping[str, Any]) -> None:
+        """Do nothing: transformers loads T5 as its author meant it."""
+
+    def absorb_head_scale(self, model: Any, factor: float) -> None:
+        with torch.no_grad():
+            model.decoder.final_layer_norm.weight.mul_(factor)
+
+    def untie(self, model: Any) -> None:
+        """Draw a head from N(0, 1/d_model).
+
+        With the final RMSNorm's output of norm sqrt(d_model), logits start with standard deviation 1 (or d_model^-1/2 where
+        the family scales), so the initial cross-entropy is within a nat of ln V.
+        """
+        rows, width = model.shared.weight.shape
+        model.lm_head.weight = nn.Parameter(torch.randn(rows, width) * width**-0.5)
+
+    def shrink_tied_embedding(self, model: Any) -> None:
+        """Rescale the embedding, N(0, 1) in transformers.
+
+        The logit of a decoder position's own input token is scale * d_model * std * cosine. At T5's std of 1 it grows with
+        sqrt(d_model) and dominates the softmax of wide, shallow students; std = 4 / (scale * d_model) bounds it by 4.
+        """
+        with torch.no_grad():
+            model.shared.weight.mul_(min(1.0, 4.0 / (self.head_scale(model) * model.config.d_model)))
+
+    def fresh_settings(self, tied: bool) -> dict[str, Any]:
+        return {"scale_decoder_outputs": tied}
+
+    def student_settings(self, source: Any) -> dict[str, Any]:
+        return {"scale_decoder_outputs": source.scale_decoder_outputs}
+
+    def saved_settings(self, model: Any) -> dict[str, Any]:
+        scaled = self.head_scale(model) != 1.0
+        return {"tie_word_embeddings": self.tied(model), "scale_decoder_outputs": scaled}
+
+    def facts(self, model: Any) -> ModelFacts:
+        config = model.config
+        return ModelFacts(
+            model_type=config.model_type,
+            encoder_layers=config.num_layers,
+            decoder_layers=config.num_decoder_layers,
+            d_model=config.d_model,
+            heads=config.num_heads,
+            d_kv=config.d_kv,
+            vocab_rows=model.lm_head.weight.shape[0],
+            tied=self.tied(model),
+            head_scale=self.head_scale(model),
+        )
+
+    def part_of(self, parameter: str) -> str:
+        """The part of a parameter.
+
+        `embedding` is the input embedding of both stacks, and the head where it is tied; `head` is an untied one. Each layer
+        norm goes with its sublayer, and the decoder's final norm with the feed-forward.
+        """
+        if parameter in ("shared.weight", "lm_head.weight"):
+            return "embedding" if parameter == "shared.weight" else "head"
+        if parameter.startswith("encoder."):
+            return "encoder"
+        if sublayer := _SUBLAYER.match(parameter):
+            return ("decoder_self", "decoder_cross", "decoder_feed_forward")[int(sublayer[1])]
+        if parameter == "decoder.final_layer_norm.weight":
+            return "decoder_feed_forward"
+        raise ValueError(f"parameter {parameter!r} is not one of a T5's")
+
+    def located(self, parameter: str) -> tuple[str, str, str]:
+        if ".block." not in parameter:
+            return _OUTSIDE.get(parameter, parameter), "", ""
+        stack, _, block, _, layer, module, *rest = parameter.removesuffix(".weight").split(".")
+        if module == "layer_norm":
+            sublayers = ["self-attention", "feed-forward"] if stack == "encoder" else list(_SUBLAYERS.values())
+            return f"{stack} block {block}", sublayers[int(layer)], module
+        return f"{stack} block {block}", _SUBLAYERS.get(module, module), ".".join(rest)
+
+    def is_whole(self, sublayer: str, names: set[str]) -> bool:
+        whole = _WHOLE.get(sublayer, {""}) <= names
+        return whole and (sublayer != "feed-forward" or bool(names & {"wi", "wi_0"}))
+
+    def stack_parameters(self, model: nn.Module, stack: str) -> set[str]:
+        return {name for name, _ in model.named_parameters() if name.startswith(f"{stack}.block.")}
+
+    def teacher_parameter(self, parameter: str, layers: Mapping[str, tuple[int, ...]]) -> str:
+        """The relative position bias, which T5 and mT5 keep in their first block only, comes from the teacher's first."""
+        if ".block." not in parameter:
+            return parameter
+        stack, _, block, rest = parameter.split(".", 3)
+        first = "relative_attention_bias" in rest and not self.bias_in_every_block
+        return f"{stack}.block.{0 if first else layers[stack][int(block)]}.{rest}"
 
 
-def model_type_of(raw_config: Mapping[str, Any]) -> str:
-    """The family member that a config.json describes; falls back to `architectures[0]` where `model_type` is missing.
-
-    Raises CheckpointError, naming what was found, for anything that is not T5, mT5 or umT5.
-    """
-    named = raw_config.get("model_type")
-    if named in ARCHITECTURES:
-        return str(named)
-    architecture = (raw_config.get("architectures") or [""])[0]
-    prefixes = {name.removesuffix("ForConditionalGeneration"): kind for kind, name in ARCHITECTURES.items()}
-    prefix = architecture.removesuffix("ForConditionalGeneration").removesuffix("WithLMHeadModel").removesuffix("Model")
-    if not named and prefix in prefixes:
-        return prefixes[prefix]
-    raise CheckpointError(
-        f"not a T5-family encoder-decoder: config.json names model_type {named!r}, architecture {architecture!r}; "
-        f"supported are {', '.join(ARCHITECTURES)} (T5 v1.1 and Flan-T5 are of type t5)"
-    )
-
-
-def scales_decoder_output(raw_config: Mapping[str, Any]) -> bool:
-    """Whether the decoder output is multiplied by d_model^-1/2 before the head, by the checkpoint's own config.json."""
-    if model_type_of(raw_config) == "mt5":
-        return False
-    explicit = raw_config.get("scale_decoder_outputs")
-    return bool(explicit) if explicit is not None else raw_config.get("tie_word_embeddings") is not False
-
-
-def is_tied(model: Any) -> bool:
-    """Whether the output head is the input embedding (the same parameter)."""
-    return model.lm_head.weight is model.shared.weight
-
-
-def parameter_counts(model: Any) -> tuple[int, int]:
-    """(all, without embeddings), which are the input embedding and an untied head; shared parameters count once."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    embeddings = model.shared.weight.numel() + (0 if is_tied(model) else model.lm_head.weight.numel())
-    return total, total - embeddings
-
-
-def head_scale(model: Any) -> float:
-    """The factor that this model's forward applies to the decoder output before the head."""
-    config = model.config
-    if config.model_type == "mt5":
-        return 1.0
-    scaled = config.scale_decoder_outputs if config.model_type == "t5" else config.tie_word_embeddings
-    return float(config.d_model**-0.5) if scaled else 1.0
-
-
-def restore_head_scale(model: Any, raw_config: Mapping[str, Any]) -> None:
-    """Make a freshly loaded umT5 scale its decoder output as its config.json says, not as transformers 5 forces it to.
-
-    transformers' UMT5 forward scales when `config.tie_word_embeddings` is true, and its config class sets that to true on
-    every load. T5 and mT5 load right and are left alone.
-    """
-    config = model.config
-    if config.model_type == "umt5":
-        config.tie_word_embeddings = scales_decoder_output(raw_config)
-
-
-def untie_head(model: Any) -> None:
-    """Give a fresh (hence tied) model an output head of its own, drawn from N(0, 1/d_model).
-
-    With the final RMSNorm's output of norm sqrt(d_model), logits start with standard deviation 1 (or d_model^-1/2 where
-    the family scales), so the initial cross-entropy is within a nat of ln V.
-    """
-    rows, width = model.shared.weight.shape
-    model.lm_head.weight = nn.Parameter(torch.randn(rows, width) * width**-0.5)
-
-
-def shrink_tied_embedding(model: Any) -> None:
-    """Rescale a fresh tied model's embedding, N(0, 1) in transformers, so that the initial cross-entropy is near ln V.
-
-    A decoder position's own input token has the logit scale * d_model * std * cosine, which at T5's std of 1 grows with
-    sqrt(d_model) and dominates the softmax of wide, shallow students; std = 4 / (scale * d_model) bounds it by 4.
-    """
-    width = model.config.d_model
-    with torch.no_grad():
-        model.shared.weight.mul_(min(1.0, 4.0 / (head_scale(model) * width)))
-
-
-def facts_of(model: Any) -> T5Facts:
-    """Read the facts off a loaded model whose head scale has been restored."""
-    config = model.config
-    return T5Facts(
-        model_type=config.model_type,
-        encoder_layers=config.num_layers,
-        decoder_layers=config.num_decoder_layers,
-        d_model=config.d_model,
-        heads=config.num_heads,
-        d_kv=config.d_kv,
-        vocab_rows=model.lm_head.weight.shape[0],
-        tied=is_tied(model),
-        head_scale=head_scale(model),
-    )
-
-
-def shift_right(labels: torch.Tensor, start_id: int, pad_id: int) -> torch.Tensor:
-    """Decoder inputs [batch, targets] for labels [batch, targets] padded with -100: start token first, then labels[:-1]."""
+def shift_right(labels: Tensor, start_id: int, pad_id: int) -> Tensor:
+    """Decoder inputs [batch, targets] for labels [batch, targets] padded with -100: the start token, then labels[:-1]."""
     shifted = torch.empty_like(labels)
     shifted[:, 0] = start_id
     shifted[:, 1:] = labels[:, :-1]
-    return shifted.masked_fill(shifted == -100, pad_id)
+    return shifted.masked_fill(shifted == IGNORED, pad_id)
+
+
+FAMILIES.add(T5.name, T5())

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...models.families import SpecialIds, family_of
 from ...models.optimizers import build_optimiser, learning_rate_at, set_learning_rate
-from ...models.padding import pad_examples
-from ...models.student import build_student, save_student
+from ...models.padding import by_axis, pad_examples
+from ...models.save import save_student
+from ...models.start.fresh import build_student
 from ...runtime.progress import progress_bar, quiet_transformers
 from ...teacher_dump.corpus.corpus import documents, parse_corpus
 from ...teacher_dump.corpus.tokenizer import TextTokenizer, tokenizer_files
@@ -68,16 +70,17 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
     """
     begun = perf_counter()
     model = build_student(recipe.config, tied=True, seed=recipe.seed)
+    family, described = family_of(model), tokenizer.describe(sentinels=True)
+    special = SpecialIds(start=model.config.decoder_start_token_id, pad=described["pad_id"])
     optimiser = build_optimiser("adafactor", model.named_parameters(), 2e-2, 0.0)
-    described = tokenizer.describe(sentinels=True)
     batches = _corrupted_batches(recipe, tokenizer, described)
     with progress_bar("teacher", recipe.steps, "step") as bar:
         for step in range(1, recipe.steps + 1):
-            examples = next(batches)
-            sources, targets = [pair[0] for pair in examples], [pair[1] for pair in examples]
-            inputs, labels, valid = pad_examples(sources, targets, described["pad_id"])
-            loss = model(input_ids=inputs, attention_mask=valid["input"].long(), labels=labels).loss
-            loss.backward()
+            ids, valid = pad_examples(family, by_axis(family, next(batches)), special.pad)
+            logits = family.logits(model, family.given(ids, special), valid)
+            labels = ids[family.label_axis].flatten()
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             set_learning_rate(optimiser, learning_rate_at(step, recipe.steps, 2e-2, recipe.steps // 20, "cosine"), step)
             optimiser.step()

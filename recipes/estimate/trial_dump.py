@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...models.padding import pad_examples
+from ...models.padding import by_axis, pad_examples
 from ...runtime.claims import Claims
 from ...storage.layout import ShardRange
 from ...storage.stores.place import place_of
@@ -114,8 +114,8 @@ def _forward_seconds(config: DumpConfig, prepared: Prepared, teacher: Teacher, s
 
 
 def _forward(teacher: Teacher, examples: list[Any]) -> None:
-    inputs, labels, valid = pad_examples([one[0] for one in examples], [one[1] for one in examples], teacher.pad_id)
-    device = teacher.device
+    ids, valid = pad_examples(teacher.family, by_axis(teacher.family, examples), teacher.pad_id)
+    here = [{axis: part.to(teacher.device) for axis, part in parts.items()} for parts in (ids, valid)]
     with torch.inference_mode():
-        logits = teacher.forward(inputs.to(device), valid["input"].to(device), labels.to(device))
+        logits = teacher.forward(*here)
     float(logits.flatten()[0])  # waits for the device

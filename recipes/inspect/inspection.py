@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from ...cache.cache import Cache, open_cache
-from ...signals.codes.site_codec import CodedSite
-from ...signals.kinds.hidden_fit import relative_error
+from ...signals.codes.site_codec import SiteCodec
+from ...signals.hidden_states import relative_error
 from ...signals.logits.fidelity import logit_facts
+from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.relations import carries_no_information
 from ...storage.folder import PublishedFolder, folder_exists
 from ...storage.layout import extent_path
@@ -41,8 +42,8 @@ def inspect_cache(path: Where) -> dict[str, Any]:
         "bytes_per_token": _bytes_per_token(cache, tokens),
         "raw_bytes_per_token": raw_bytes_per_token(cache),
         "fidelity": _fidelity(cache),
-        "relations": {name: _relation(cache, name) for name in cache.codecs},
-        "hidden": {name: _described(codec) for name, codec in cache.hidden_codecs.items()},
+        "relations": {name: _relation(codec) for name, codec in relations_of(cache).items()},
+        "hidden": {name: _described(codec) for name, codec in cache.codecs_of("hidden").items()},
         "teacher": _teacher(cache),
         "objective": plan["objective"],
         "corpus": plan["corpus"],
@@ -70,8 +71,8 @@ def _bytes(cache: Cache) -> dict[str, Any]:
         "inputs": _column_bytes(cache, "inputs.") + _column_bytes(cache, "targets."),
         "logits": _column_bytes(cache, "logits."),
         "bases": sum(cache.calibration.column_bytes(name) for name in cache.calibration.columns),
-        "relations": {name: _column_bytes(cache, f"relations.{name}.") for name in cache.codecs},
-        "hidden": {name: _column_bytes(cache, f"hidden.{name}", whole=True) for name in cache.hidden_codecs},
+        "relations": {name: _column_bytes(cache, f"relations.{name}.") for name in relations_of(cache)},
+        "hidden": {name: _column_bytes(cache, f"hidden.{name}", whole=True) for name in cache.codecs_of("hidden")},
         "segments": segments,
     }
 
@@ -85,24 +86,24 @@ def _segment_bytes(cache: Cache) -> int:
 
 
 def _bytes_per_token(cache: Cache, tokens: dict[str, int]) -> dict[str, Any]:
-    def of_site(codec: CodedSite) -> Any:
+    def of_site(codec: SiteCodec) -> Any:
         found = {
             place.name: _column_bytes(cache, column, whole=True) / max(1, tokens[place.axis])
-            for column, place in codec.columns().items()
+            for column, place in codec.columns.items()
         }
         return one_or_by_place(found)
 
     logits = _column_bytes(cache, "logits.") / max(1, tokens["target"])
     return {
         "logits": logits if cache.logit_code else None,
-        "relations": {name: of_site(codec) for name, codec in cache.codecs.items()},
-        "hidden": {name: of_site(codec) for name, codec in cache.hidden_codecs.items()},
+        "relations": {name: of_site(codec) for name, codec in relations_of(cache).items()},
+        "hidden": {name: of_site(codec) for name, codec in cache.codecs_of("hidden").items()},
     }
 
 
 def _fidelity(cache: Cache) -> dict[str, Any]:
     found = cache.fidelity()
-    measured = {site: in_order(found[site]) for site in cache.codecs if site in found}
+    measured = {site: in_order(found[site]) for site in relations_of(cache) if site in found}
     logits = {kind: part.mean for kind, part in found.get("logits", {}).items()}
     signals = cache.plan.document["signals"]
     return {
@@ -112,9 +113,9 @@ def _fidelity(cache: Cache) -> dict[str, Any]:
         },
         "relation_kl_target": signals["relation_kl"] if signals["relation_step"] is None else None,
         "hidden_error": {
-            site: relative_error(found[site]) for site in cache.hidden_codecs if "energy" in found.get(site, {})
+            site: relative_error(found[site]) for site in cache.codecs_of("hidden") if "energy" in found.get(site, {})
         },
-        "hidden_error_target": signals["hidden_error"] if cache.hidden_codecs else None,
+        "hidden_error_target": signals["hidden_error"] if cache.codecs_of("hidden") else None,
         "logits": logit_facts(logits) if logits else None,
     }
 
@@ -135,8 +136,12 @@ def logit_name(described: dict[str, Any]) -> str:
     return f"top-{described['k']}" if kind == "top-k" else f"{kind}-{described['draws']}"
 
 
-def _relation(cache: Cache, name: str) -> dict[str, Any]:
-    codec = cache.codecs[name]
+def relations_of(cache: Cache) -> dict[str, AttentionCodec]:
+    """The codecs of a cache's attention sites, by full name."""
+    return {name: codec for name, codec in cache.codecs.items() if isinstance(codec, AttentionCodec)}
+
+
+def _relation(codec: AttentionCodec) -> dict[str, Any]:
     return {
         "relation_heads": codec.heads,
         "inner": codec.inner,
@@ -149,11 +154,11 @@ def _relation(cache: Cache, name: str) -> dict[str, Any]:
     }
 
 
-def _described(codec: CodedSite) -> dict[str, Any]:
+def _described(codec: SiteCodec) -> dict[str, Any]:
     """By place."""
     return {
         "rank": {place: code.rank for place, code in codec.codes.items()},
-        "axis": {place.name: place.axis for place in codec.places()},
+        "axis": {place.name: place.axis for place in codec.places},
         "step": {place: code.step for place, code in codec.codes.items()},
     }
 

@@ -16,13 +16,13 @@ def raw_bytes_per_token(cache: Cache) -> dict[str, Any]:
     """
     facts = cache.plan.document["teacher"]["facts"]
     relations = {
-        name: one_or_by_place({place.name: BFLOAT16 * len(place.blocks) * codec.inner for place in codec.places()})
-        for name, codec in cache.codecs.items()
+        name: one_or_by_place({place.name: BFLOAT16 * len(place.blocks) * codec.width for place in codec.places})
+        for name, codec in cache.codecs_of("relations").items()
     }
     return {
         "logits": BFLOAT16 * int(facts["vocab_rows"]) if cache.logit_code else None,
         "relations": relations,
-        "hidden": dict.fromkeys(cache.hidden_codecs, BFLOAT16 * int(facts["d_model"])),
+        "hidden": dict.fromkeys(cache.codecs_of("hidden"), BFLOAT16 * int(facts["d_model"])),
     }
 
 

@@ -22,8 +22,8 @@ def spectrum(cache: Cache) -> dict[str, dict[str, list[float]]]:
     """
     shards = cache.training.shards or cache.shards
     return {
-        name: {place.name: _bits(shards, column, place.axis) for column, place in codec.columns().items()}
-        for name, codec in (*cache.codecs.items(), *cache.hidden_codecs.items())
+        name: {place.name: _bits(shards, column, place.axis) for column, place in codec.columns.items()}
+        for name, codec in cache.codecs.items()
     }
 
 

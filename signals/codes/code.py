@@ -22,26 +22,19 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigurationError
-from ..sites import KINDS, Site
 from .quantizer import quantise
 
 
 @dataclass(frozen=True, slots=True)
 class CodePlace:
-    """Which columns of a site share one code, and the token axis that its rows lie on."""
+    """Which tensors of a site share one code, where its integers are stored, and the token axis of its rows."""
 
     name: str
     blocks: tuple[str, ...]
+    """The tensors, side by side in a row."""
     axis: str
-
-
-def code_places(site: Site) -> tuple[CodePlace, ...]:
-    """One code [Q|K|V] for a self-attention, or for hidden states; Q and [K|V] apart for cross-attention, whose tokens differ."""
-    if site.hidden:
-        return (CodePlace("hidden", site.kinds, site.query_axis),)
-    if site.name == "decoder.cross":
-        return (CodePlace("query", ("query",), "target"), CodePlace("key_value", ("key", "value"), "input"))
-    return (CodePlace("query_key_value", KINDS, site.query_axis),)
+    column: str
+    """The column of a shard that holds the integers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Everything a calibration says of one site: its codes and, of attention, temperatures and how informative relations are.
+"""The codec of one site: its codes, and how tensors become columns of integers and come back.
 
 A site's coefficients are stored per code place as `[rank, tokens]`, tokens being the valid ones of all examples in order.
 """
@@ -12,51 +12,51 @@ from torch import Tensor
 
 from ..fidelity import SiteSample
 from ..sites import Site
-from .code import ARRAYS, CodePlace, RelationCode, code_places, join_blocks
-
-
-def column_name(site: Site, place: CodePlace) -> str:
-    """Name of the column that holds a code's coefficients: `relations.decoder.cross@11.key_value`, `hidden.encoder.hidden@6`."""
-    return f"hidden.{site}" if site.hidden else f"relations.{site}.{place.name}"
+from .code import ARRAYS, CodePlace, RelationCode, join_blocks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CodedSite:
-    """Encoder and decoder of one site: of hidden states all there is, of attention what `SiteCodec` stands on."""
+class SiteCodec:
+    """Encoder and decoder of one site. A kind of signal may know more of its sites, in a class of its own."""
 
     site: Site
+    places: tuple[CodePlace, ...]
+    """In storage order."""
     codes: dict[str, RelationCode]
-    """By place name (`query_key_value`; `query` and `key_value` for cross-attention; `hidden`)."""
+    """By the name of the place (`query_key_value`; `query` and `key_value` for cross-attention; `hidden`)."""
 
-    def places(self) -> tuple[CodePlace, ...]:
-        """The code places of the site, in storage order."""
-        return code_places(self.site)
-
+    @property
     def columns(self) -> dict[str, CodePlace]:
         """The code places of the site by column name."""
-        return {column_name(self.site, place): place for place in self.places()}
+        return {place.column: place for place in self.places}
+
+    @property
+    def width(self) -> int:
+        """The width of one tensor."""
+        place = self.places[0]
+        return self.codes[place.name].mean.shape[0] // len(place.blocks)
 
     def encode(self, sample: SiteSample) -> dict[str, Tensor]:
         """Coefficients by column name, int32 [rank, valid tokens]."""
         columns = {}
-        for place in self.places():
+        for place in self.places:
             rows = join_blocks(sample.tensors, place.blocks)
             valid, tokens = sample.valid[place.axis], sample.tokens[place.axis]
-            columns[column_name(self.site, place)] = self.codes[place.name].encode(rows[valid], tokens[valid]).T
+            columns[place.column] = self.codes[place.name].encode(rows[valid], tokens[valid]).T
         return columns
 
     def decode(self, coefficients: Mapping[str, Tensor], tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The site's tensors by kind, float32 [..., inner], from integers [..., rank] by column name and ids [...] by axis."""
+        """The site's tensors by name, float32 [..., inner], from integers [..., rank] by column and ids [...] by axis."""
         tensors: dict[str, Tensor] = {}
-        for place in self.places():
+        for place in self.places:
             code = self.codes[place.name]
-            tensors |= code.split(code.decode(coefficients[column_name(self.site, place)], tokens[place.axis]))
+            tensors |= code.split(code.decode(coefficients[place.column], tokens[place.axis]))
         return tensors
 
     def reconstruct(self, sample: SiteSample) -> dict[str, Tensor]:
         """What a student will see of the tensors [B, length, inner]: decode(encode(...)), padding included."""
         out: dict[str, Tensor] = {}
-        for place in self.places():
+        for place in self.places:
             code, tokens = self.codes[place.name], sample.tokens[place.axis]
             out |= code.split(code.decode(code.encode(join_blocks(sample.tensors, place.blocks), tokens), tokens))
         return out
@@ -77,11 +77,11 @@ class CodedSite:
                 place.name: {
                     "axis": place.axis,
                     "blocks": list(place.blocks),
-                    "column": column_name(self.site, place),
+                    "column": place.column,
                     "rank": self.codes[place.name].rank,
                     "step": self.codes[place.name].step,
                 }
-                for place in self.places()
+                for place in self.places
             },
         }
 
@@ -92,59 +92,18 @@ class CodedSite:
         }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SiteCodec(CodedSite):
-    """The same of an attention site, with what was measured of its relations."""
-
-    inner: int
-    heads: int
-    """Relation heads at which temperature, step and fidelity were measured; a student may use another number."""
-    alpha: dict[str, float]
-    """Factor inside the softmax per relation kind; 1 is the published form."""
-    relative_entropy: dict[str, float]
-    """Teacher's mean relative entropy per relation kind at these factors."""
-    published_entropy: dict[str, float]
-    """The same at alpha = 1."""
-
-    def description(self) -> dict[str, Any]:
-        """The JSON half of the codec; `arrays` is the other."""
-        return {
-            **CodedSite.description(self),
-            "inner": self.inner,
-            "heads": self.heads,
-            "alpha": self.alpha,
-            "relative_entropy": self.relative_entropy,
-            "published_entropy": self.published_entropy,
-        }
-
-
-def coded_site_from(description: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> CodedSite:
-    """Rebuild the codes of a site from their description and arrays."""
-    name, _, layer = description["site"].partition("@")
-    site = Site(name, int(layer))
-    codes = {
+def codes_from(
+    site: Site, places: tuple[CodePlace, ...], steps: Mapping[str, float], arrays: Mapping[str, Tensor]
+) -> dict[str, RelationCode]:
+    """Rebuild the codes of a site by place, from their steps and arrays."""
+    return {
         place.name: RelationCode(
             blocks=place.blocks,
-            step=float(description["codes"][place.name]["step"]),
+            step=float(steps[place.name]),
             **{array: _as_used(arrays[f"{site}.{place.name}.{array}"]) for array in ARRAYS},
         )
-        for place in code_places(site)
+        for place in places
     }
-    return CodedSite(site=site, codes=codes)
-
-
-def site_codec_from(description: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> SiteCodec:
-    """Rebuild the codec of an attention site from its description and arrays."""
-    coded = coded_site_from(description, arrays)
-    return SiteCodec(
-        site=coded.site,
-        codes=coded.codes,
-        inner=int(description["inner"]),
-        heads=int(description["heads"]),
-        alpha=dict(description["alpha"]),
-        relative_entropy=dict(description["relative_entropy"]),
-        published_entropy=dict(description["published_entropy"]),
-    )
 
 
 def _as_used(array: Tensor) -> Tensor:

@@ -11,23 +11,24 @@ import torch
 from torch import Tensor
 
 from ..fidelity import SiteSample
-from ..sites import Site
-from .code import CodePlace, RelationCode, code_places, join_blocks
+from .code import CodePlace, RelationCode, join_blocks
 from .fit import Moments, fit_code
-from .site_codec import CodedSite
+from .site_codec import SiteCodec
 
 STEP_MARGIN = 1.1
 """A step is chosen so that its error stays this factor under the target, to meet it on other examples."""
 _FINEST = 2.0**-20
 """Least step that is tried, relative to the spread of the coefficients, which then still fit float32 and int32."""
 
-C = TypeVar("C", bound=CodedSite)
+C = TypeVar("C", bound=SiteCodec)
 
 
-def fit_codes(site: Site, samples: Sequence[SiteSample], metric: Mapping[str, Tensor]) -> dict[str, RelationCode]:
+def fit_codes(
+    places: Sequence[CodePlace], samples: Sequence[SiteSample], metric: Mapping[str, Tensor]
+) -> dict[str, RelationCode]:
     """The codes of a site by place, on the device of the samples, complete and with step 1; `metric` as in `fit_code`."""
     tensors, codes = samples[0].tensors, {}
-    for place in code_places(site):
+    for place in places:
         moments = Moments(sum(tensors[block].shape[-1] for block in place.blocks))
         for sample in samples:
             moments.add(*valid_rows(place, sample))
@@ -55,7 +56,7 @@ def _mapped(codec: C, change: Callable[[RelationCode], RelationCode]) -> C:
     return codec.replaced({name: change(code) for name, code in codec.codes.items()})
 
 
-def largest_step(codec: CodedSite, share: Callable[[float], float]) -> tuple[float, float]:
+def largest_step(codec: SiteCodec, share: Callable[[float], float]) -> tuple[float, float]:
     """The largest step (3 digits) that uses up the target but for the margin, 0 where none is small enough; and the last share.
 
     `share` gives the error at a step relative to the target. It grows about with the square of the step, so a secant in
@@ -89,7 +90,7 @@ def trim_rank(codec: C, samples: Sequence[SiteSample]) -> C:
     A component whose integers are all zero still says what its tokens' means do, and costs next to nothing.
     """
     codes = {}
-    for place in codec.places():
+    for place in codec.places:
         code = codec.codes[place.name]
         peaks = [code.encode(*valid_rows(place, sample)).abs().amax(0) for sample in samples]
         means = code.token_means.abs() > code.step / 2

@@ -7,11 +7,13 @@ import math
 from collections.abc import Sequence
 
 from ...errors import ConfigurationError
-from ..codes.site_codec import SiteCodec
+from ..codes.code import CodePlace
 from ..codes.site_fit import fit_codes, largest_step, trim_rank, truncated, with_step
-from ..fidelity import MeanOf, SiteSample, head_sample, mean_relative_entropy, relation_kl, worst_share
+from ..fidelity import MeanOf, SiteSample, head_sample
 from ..sites import Site
-from .relations import Relation, relations_of
+from .codec import AttentionCodec
+from .fidelity import mean_relative_entropy, relation_kl, worst_share
+from .relations import Relation, axes_of, relations_of
 from .sensitivity import sensitivity
 
 TARGET_ENTROPY = 0.8
@@ -24,6 +26,7 @@ _SEARCH_ROWS = 48
 
 def calibrate_site(
     site: Site,
+    places: tuple[CodePlace, ...],
     basis_samples: Sequence[SiteSample],
     step_samples: Sequence[SiteSample],
     heads: int,
@@ -31,22 +34,23 @@ def calibrate_site(
     target_kl: float | None,
     step: float | None,
     rank: int | None,
-) -> SiteCodec:
+) -> AttentionCodec:
     """Fit one attention site's codec.
 
     `temperature` is `published` (alpha 1) or `calibrated`. The step is searched for the mean relation KL `target_kl`, unless
     `step` fixes it; `rank` keeps that many components at most.
     """
     probe = head_sample(basis_samples, _PROBE_EXAMPLES)
-    relations = relations_of(site)
+    relations = relations_of(axes_of(places))
     published = {r.kind: mean_relative_entropy(r, probe, heads, 1.0) for r in relations}
     alpha = {r.kind: _sharpening(r, probe, heads, published[r.kind], temperature) for r in relations}
-    metric = sensitivity(site, head_sample(basis_samples, _SENSITIVITY_EXAMPLES), heads, alpha)
-    codec = SiteCodec(
+    metric = sensitivity(relations, head_sample(basis_samples, _SENSITIVITY_EXAMPLES), heads, alpha)
+    codec = AttentionCodec(
         site=site,
+        places=places,
         inner=basis_samples[0].tensors["query"].shape[-1],
         heads=heads,
-        codes=fit_codes(site, basis_samples, metric),
+        codes=fit_codes(places, basis_samples, metric),
         alpha=alpha,
         relative_entropy={r.kind: mean_relative_entropy(r, probe, heads, alpha[r.kind]) for r in relations},
         published_entropy=published,
@@ -76,17 +80,17 @@ def _sharpening(
     return float(f"{math.exp((low + high) / 2):.6g}")
 
 
-def measured_kl(codec: SiteCodec, samples: Sequence[SiteSample], rows: int | None = None) -> dict[str, MeanOf]:
+def measured_kl(codec: AttentionCodec, samples: Sequence[SiteSample], rows: int | None = None) -> dict[str, MeanOf]:
     """Mean relation KL per kind of what the codec gives back, over samples; `rows` as in `relation_kl`."""
-    total = {relation.kind: MeanOf() for relation in relations_of(codec.site)}
+    total = {relation.kind: MeanOf() for relation in codec.relations}
     for sample in samples:
-        found = relation_kl(codec.site, sample, codec.reconstruct(sample), codec.heads, codec.alpha, rows)
+        found = relation_kl(codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.alpha, rows)
         for kind, part in found.items():
             total[kind].add(part.total, part.count)
     return total
 
 
-def search_step(codec: SiteCodec, samples: Sequence[SiteSample], target_kl: float) -> float:
+def search_step(codec: AttentionCodec, samples: Sequence[SiteSample], target_kl: float) -> float:
     """The largest step (3 digits) that keeps `worst_share` on the samples under the target with the margin.
 
     Raises ConfigurationError where none does, which a limited rank may be the reason of.

@@ -13,19 +13,21 @@ alpha is the relation temperature's factor: 1 is the published form; a calibrate
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...errors import ConfigurationError
-from ..sites import Site
+from ...models.families import is_causal
+from ..codes.code import CodePlace
 from .blocked_kl import BlockedRelationKL, RowsToCompare
 
 RELATION_HEADS = (32, 24, 16, 12, 8)
 """Numbers of relation heads tried in this order; 32 is MiniMoE's (same author as MiniEnD), 48 and 64 were MiniLMv2's."""
 
+_ORDER = ("query", "key", "value", "query_key")
 _LOWEST = torch.finfo(torch.float32).min
 
 
@@ -41,22 +43,24 @@ class Relation:
 
     @property
     def causal(self) -> bool:
-        """Rows and keys are both target positions, of which a decoder sees only the past."""
-        return self.row_axis == self.key_axis == "target"
+        """Whether rows and keys are positions of one causal stack, which sees only the past."""
+        return self.row_axis == self.key_axis and is_causal(self.row_axis)
 
 
-def relations_of(site: Site) -> tuple[Relation, ...]:
-    """QQ, KK and VV of a site and, for cross-attention, also QK (the attention distribution itself, re-headed).
+def relations_of(axes: Mapping[str, str]) -> tuple[Relation, ...]:
+    """QQ, KK and VV of an attention whose `query`, `key` and `value` are on these token axes.
 
-    Hidden states have none.
+    Where queries and keys are on two axes (cross-attention) also QK, the attention distribution itself, re-headed.
     """
-    if site.hidden:
-        return ()
-    axis = {"query": site.query_axis, "key": site.key_axis, "value": site.key_axis}
-    same = tuple(Relation(kind, kind, kind, axis[kind], axis[kind]) for kind in axis)
-    if site.name != "decoder.cross":
+    same = tuple(Relation(kind, kind, kind, axis, axis) for kind, axis in axes.items())
+    if axes["query"] == axes["key"]:
         return same
-    return (*same, Relation("query_key", "query", "key", site.query_axis, site.key_axis))
+    return (*same, Relation("query_key", "query", "key", axes["query"], axes["key"]))
+
+
+def axes_of(places: Sequence[CodePlace]) -> dict[str, str]:
+    """The token axis of each tensor that these code places hold."""
+    return {block: place.axis for place in places for block in place.blocks}
 
 
 def default_relation_heads(*inner_widths: int) -> int:
@@ -180,3 +184,8 @@ def relative_entropy(
 def carries_no_information(relative: float) -> bool:
     """A relation that is uniform (relative entropy above 0.99) or one-hot (below 0.05) teaches nothing about the tokens."""
     return relative > 0.99 or relative < 0.05
+
+
+def ordered(kinds: Iterable[str]) -> list[str]:
+    """Kinds of relations in the order of Q, K, V and QK; documents have them by the alphabet. Others come last."""
+    return sorted(kinds, key=lambda kind: _ORDER.index(kind) if kind in _ORDER else len(_ORDER))

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from ..fidelity import SiteSample
-from ..sites import Site
-from .relations import Relation, regroup, relation_log_probabilities, relation_logits, relations_of, visible_keys
+from .relations import Relation, regroup, relation_log_probabilities, relation_logits, visible_keys
 
 FLOOR = 1e-3
 """Added to every direction, relative to the most sensitive: no direction's error is free, whatever the heads of a student."""
@@ -28,7 +27,7 @@ _WEIGHT = {"query": 1 / 3, "key": 1 / 3, "value": 1 / 3, "query_key": 1.0}
 
 
 def sensitivity(
-    site: Site, examples: Sequence[SiteSample], heads: int, alpha: Mapping[str, float]
+    relations: Sequence[Relation], examples: Sequence[SiteSample], heads: int, alpha: Mapping[str, float]
 ) -> dict[str, Tensor]:
     """Per kind, float64 [heads, d_r, d_r] on the CPU: KL per unit of error covariance and stored token, the greatest 1.
 
@@ -36,7 +35,7 @@ def sensitivity(
     """
     total: dict[str, Tensor] = {}
     for one in examples:
-        for relation in relations_of(site):
+        for relation in relations:
             left, right = _of_relation(relation, one, heads, alpha[relation.kind])
             for kind, part in ((relation.left, left), (relation.right, right)):
                 total[kind] = total.get(kind, torch.zeros((), dtype=torch.float64)) + part.to("cpu", torch.float64)

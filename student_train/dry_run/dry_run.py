@@ -17,11 +17,11 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from ...models.families.t5 import parameter_counts
+from ...models.families import parameter_counts
 from ...models.optimizers import build_optimiser
 from ...runtime.progress import duration
 from ..reading.batch import Batch
-from ..reading.loader import Ahead, Share, in_order, steps
+from ..reading.loader import Prefetcher, Share, in_order, steps
 from ..reading.teacher_signals import TeacherSignals
 from ..run.setup import Setup
 from .flops import count_flops
@@ -40,7 +40,10 @@ class DryRun:
 
     parameters: int
     parameters_without_embeddings: int
+    term_parameters: int
+    """The terms' own, which train with the student and are not exported."""
     parameter_bytes: int
+    """The student's and the terms' own."""
     optimiser_bytes: int
     step_bytes: int
     """Peak of a step without the two above: gradients and activations."""
@@ -86,7 +89,7 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
     stream = steps(
         setup.feed.training, config.batch_size, config.seed, 0, Share(passes=config.gradient_accumulation_steps)
     )
-    with closing(Ahead(stream)) as ahead:
+    with closing(Prefetcher(stream)) as ahead:
         batches = list(islice(ahead, 1 + TIMED))
     with peak_growth(device) as growth:
         seconds = [_timed(device, partial(step, trial, taken)) for taken in batches]
@@ -97,11 +100,12 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
     return DryRun(
         parameters=parameters,
         parameters_without_embeddings=without_embeddings,
-        parameter_bytes=_bytes(student.parameters()),
+        term_parameters=sum(parameter.numel() for parameter in setup.distillation.terms.parameters()),
+        parameter_bytes=_bytes(setup.distillation.parameters()),
         optimiser_bytes=optimiser_bytes,
         step_bytes=max(0, growth.bytes - optimiser_bytes),
         measure=growth.measure,
-        flops_per_example=count_flops(partial(_backward, trial, batch, teacher)) / len(batch.input_ids),
+        flops_per_example=count_flops(partial(_backward, trial, batch, teacher)) / len(batch.examples),
         step_seconds=median(seconds[1:]),
         data_seconds=_read_seconds(setup) * config.batch_size,
         evaluation_seconds=_evaluation_seconds(setup),
@@ -118,8 +122,9 @@ def describe(found: DryRun) -> Iterator[str]:
     held = found.parameter_bytes + found.optimiser_bytes + found.step_bytes
     epochs = found.steps * found.batch_size / found.examples
     evaluations = duration(found.evaluations * found.evaluation_seconds)
+    own = f"; {found.term_parameters:,} of the loss terms" if found.term_parameters else ""
     rows = {
-        "parameters": f"{found.parameters:,}, {found.parameters_without_embeddings:,} without embeddings",
+        "parameters": f"{found.parameters:,}, {found.parameters_without_embeddings:,} without embeddings{own}",
         "compute": f"{_three(found.flops_per_example / 1e9)} GFLOP per example, forward and backward; "
         f"{_three(rate / 1e9)} GFLOP/s",
         "memory": f"{_size(held)}: parameters {_size(found.parameter_bytes)}, optimiser {_size(found.optimiser_bytes)}, "
@@ -139,8 +144,8 @@ def describe(found: DryRun) -> Iterator[str]:
 def _throwaway(setup: Setup) -> Setup:
     """The setup with a copy of the student to train, and an optimiser of its own."""
     config, distillation = setup.config, copy.deepcopy(setup.distillation).train()
-    parameters = distillation.student.named_parameters()
-    optimiser = build_optimiser(config.optimizer, parameters, config.peak_learning_rate, config.weight_decay)
+    trained = distillation.trained()
+    optimiser = build_optimiser(config.optimizer, trained, config.peak_learning_rate, config.weight_decay)
     return replace(setup, distillation=distillation, optimiser=optimiser)
 
 

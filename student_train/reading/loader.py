@@ -1,7 +1,7 @@
 """From published shards to the steps of a training, and to all examples once for evaluation.
 
-The order (`order.py`, `pools.py`) is a pure function of (seed, epoch) and the cache; shards are read by threads (`buffer.py`)
-as records (`shard_records.py`, `records.py`), of which batches are made (`batches.py`), all of it ahead of the step (`ahead.py`).
+The order (`order.py`, `length_buckets.py`) is a pure function of (seed, epoch) and the cache. Threads (`buffer.py`) read shards
+as records (`records.py`), of which batches are made (`batch.py`), all of it ahead of the step (`prefetcher.py`).
 The stream of epochs is endless; a step's batch is its slice, so a step number says where to go on.
 """
 
@@ -12,15 +12,14 @@ from itertools import pairwise
 import numpy as np
 
 from ...cache.cache import Split
-from .batch import Batch
-from .batches import make_batch
+from .batch import Batch, make_batch
 from .buffer import Buffer
 from .length_buckets import WHOLE, Share, pool_batches, pool_of, pool_steps
 from .order import BUDGET, Integers, Layout, Visits
-from .prefetcher import Ahead
-from .shard_records import Columns, read_lengths, read_records
+from .prefetcher import Prefetcher
+from .records import Columns, read_lengths, read_records
 
-__all__ = ["Ahead", "BatchSource", "Columns", "Share", "in_order", "steps"]
+__all__ = ["BatchSource", "Columns", "Prefetcher", "Share", "in_order", "steps"]
 
 
 class BatchSource:
@@ -47,12 +46,12 @@ class BatchSource:
         return make_batch(self.columns, self._pad_id, (numbers + first[shards]).tolist(), records)
 
     def lengths(self, numbers: Integers) -> np.ndarray:
-        """Tokens of examples, int32 [n, 2]: inputs, targets."""
+        """Tokens of examples, int32 [n, axes]."""
         shards = self._shards_of(numbers)
-        found = np.empty((len(numbers), 2), np.int32)
+        found = np.empty((len(numbers), len(self.columns.family.axes)), np.int32)
         for shard in np.unique(shards).tolist():
             if shard not in self._lengths:
-                self._lengths[shard] = read_lengths(self.shards[shard])
+                self._lengths[shard] = read_lengths(self.shards[shard], self.columns.family)
             own = shards == shard
             found[own] = self._lengths[shard][numbers[own] - self.starts[shard]]
         return found

@@ -12,7 +12,7 @@ AHEAD = 2
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
+class Prefetcher(Generic[T]):
     """Runs an iterator in a thread, AHEAD items in advance; its end and its errors surface where the item is asked for."""
 
     def __init__(self, items: Iterator[T]) -> None:
@@ -23,7 +23,7 @@ class Ahead(Generic[T]):
         self._thread = threading.Thread(target=self._work, name="loader", daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> "Ahead[T]":
+    def __iter__(self) -> "Prefetcher[T]":
         return self
 
     def __next__(self) -> T:

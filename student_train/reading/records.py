@@ -1,9 +1,10 @@
-"""One example's integers as a short string of bytes, written and read in microseconds.
+"""Records: one example's integers as a short string of bytes, and reading those of a shard, a few rows at a time.
 
 A record is a sequence of pieces; a piece is a block [rows, n] of integers, which a header and Zstandard over their bit planes
 hold exactly. Negative integers are folded in (0, -1, 1, -2, ... become 0, 1, 2, 3, ...), so that small ones have few bits.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any
@@ -11,12 +12,19 @@ from typing import Any
 import numpy as np
 from numcodecs import Blosc
 
+from ...cache import Shard
+from ...cache.logit_columns import read_logits
+from ...models.families import Family
+
 _HEADER = Struct("<BBIII")
 """Bytes per integer, whether folded, rows, n, bytes of the body: none where all are zero."""
 _COUNT = Struct("<I")
 _CODEC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
 _EIGHT = 8
 """Blosc leaves bits as they are where the elements are no multiple of this."""
+
+DECODED = 2**22
+"""Elements of a column that are decoded at once."""
 
 Block = np.ndarray[Any, np.dtype[Any]]
 
@@ -83,3 +91,66 @@ class Unpacker:
         (found,) = _COUNT.unpack_from(self.record, self.at)
         self.at += _COUNT.size
         return int(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is needed of a shard beside the token ids."""
+
+    family: Family
+    """The teacher's, which says what axes of tokens there are."""
+    coefficients: tuple[tuple[str, str], ...] = ()
+    """(column, axis)"""
+    logits: tuple[str, int, bool] | None = None
+    """Kind of the cached distributions, number of ids that they can name, and whether at another temperature than 1; None where
+    they are not needed"""
+
+
+def read_lengths(shard: Shard, family: Family) -> Block:
+    """Tokens of each example, int32 [examples, axes], in the order of the family's axes."""
+    offsets = [shard.column(f"{axis}s.offsets") for axis in family.axes]
+    shard.folder.close()
+    return np.stack([np.diff(found.astype(np.int64)) for found in offsets], axis=1).astype(np.int32)
+
+
+def read_records(shard: Shard, columns: Columns, places: Block) -> list[bytes]:
+    """The records of the examples at these places in a shard: ids of inputs and targets, coefficients, distributions.
+
+    Raises CacheDamagedError when files are not the published ones, or hold what no example can have.
+    """
+    parts: list[list[bytes]] = [[] for _ in places]
+    spans = {axis: _spans(shard.column(f"{axis}s.offsets"), places) for axis in columns.family.axes}
+    for axis in columns.family.axes:
+        ids = shard.column(f"{axis}s.ids")
+        for part, span in zip(parts, spans[axis], strict=True):
+            part.append(pack(ids[span]))
+    for name, axis in columns.coefficients:
+        blocks = list(_row_blocks(shard, name))
+        for part in parts:
+            part.append(pack_count(len(blocks)))
+        for start, stop in blocks:
+            _pack_rows(shard.folder.rows(name, start, stop), spans[axis], parts)
+    if columns.logits:
+        stored = read_logits(shard.folder, *columns.logits)
+        for part, span in zip(parts, spans[columns.family.label_axis], strict=True):
+            part.extend(pack(field) for field in stored.integers(span.start, span.stop))
+    shard.folder.close()  # a cache may have ten thousand
+    return [b"".join(part) for part in parts]
+
+
+def _spans(offsets: Block, places: Block) -> list[slice]:
+    return [slice(int(offsets[place]), int(offsets[place + 1])) for place in places]
+
+
+def _row_blocks(shard: Shard, name: str) -> Iterator[tuple[int, int]]:
+    """Ranges of rows of about DECODED elements."""
+    rank, tokens = shard.folder.columns[name]["shape"]
+    step = max(1, DECODED // max(1, tokens))
+    yield from ((start, min(start + step, rank)) for start in range(0, max(1, rank), step))
+
+
+def _pack_rows(rows: Block, spans: Sequence[slice], parts: Sequence[list[bytes]]) -> None:
+    """Append the examples' parts of some rows [rows, tokens] to their records."""
+    folded = fold(rows.astype(np.int16 if rows.itemsize == 1 else np.int32 if rows.dtype.kind == "u" else rows.dtype))
+    for part, span in zip(parts, spans, strict=True):
+        part.append(pack_unsigned(folded[:, span], folded=True))

@@ -6,26 +6,39 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...cache.cache import Cache
-from ...models.families.t5 import shift_right
+from ...cache import Cache
+from ...models.families import Family, SpecialIds
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.logits.code import LogitCode, SparseDistributions
-from ..objective import Objective
 from .batch import Batch
-from .loader import Columns
+from .records import Columns
 
-Needs = tuple[Objective, Mapping[str, SiteCodec]]
-"""An objective and the codec of each of its relation terms."""
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What some losses read of a cache."""
+
+    sites: frozenset[str] = frozenset()
+    """Full names of sites."""
+    temperatures: frozenset[float] = frozenset()
+    """At which next-token distributions are read."""
+
+    @classmethod
+    def of_all(cls, needs: Iterable["Needs"]) -> "Needs":
+        """What any of them reads."""
+        found = list(needs)
+        sites = frozenset(site for one in found for site in one.sites)
+        return cls(sites, frozenset(temperature for one in found for temperature in one.temperatures))
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherSignals:
     """The teacher's side of every loss for one batch, on the batch's device, without gradients."""
 
-    factors: Mapping[str, Mapping[str, Tensor]]
-    """By site (`encoder.self@11`) and kind (`query`, `key`, `value`): float32 [B, length, inner]"""
-    logits: SparseDistributions | None
-    """of the valid target positions, at the objectives' temperature"""
+    sites: Mapping[str, Mapping[str, Tensor]]
+    """By site (`encoder.self@11`) and tensor (`query`, `key`, `value`): float32 [B, length, inner]"""
+    logits: Mapping[float, SparseDistributions]
+    """By temperature: of the valid target positions"""
 
 
 class TeacherDecoder:
@@ -33,42 +46,44 @@ class TeacherDecoder:
 
     def __init__(
         self,
+        family: Family,
         codecs: Mapping[str, SiteCodec],
         logit_code: LogitCode | None,
-        temperature: float,
-        start_id: int,
-        pad_id: int,
+        temperatures: Iterable[float],
+        special: SpecialIds,
     ) -> None:
-        self._codecs, self._logit_code, self._temperature = dict(codecs), logit_code, temperature
-        self._start_id, self._pad_id = start_id, pad_id
+        self._family, self._special = family, special
+        self._codecs, self._logit_code, self._temperatures = dict(codecs), logit_code, sorted(temperatures)
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> TeacherSignals:
-        """The signals of a batch that lies on the decoder's device."""
-        tokens = {"input": batch.input_ids, "target": shift_right(batch.labels, self._start_id, self._pad_id)}
-        factors = {site: codec.decode(batch.coefficients, tokens) for site, codec in self._codecs.items()}
-        if self._logit_code is None:
-            return TeacherSignals(factors, None)
+        """The signals of a batch that is on the decoder's device."""
+        tokens = self._family.given(batch.ids, self._special)
+        sites = {site: codec.decode(batch.coefficients, tokens) for site, codec in self._codecs.items()}
+        if self._logit_code is None or not self._temperatures:
+            return TeacherSignals(sites, {})
         assert batch.logits is not None
-        return TeacherSignals(factors, self._logit_code.decode(batch.logits, self._temperature))
+        code, stored = self._logit_code, batch.logits
+        return TeacherSignals(sites, {one: code.decode(stored, one) for one in self._temperatures})
 
 
-def build_decoder(cache: Cache, needs: Iterable[Needs], device: torch.device) -> TeacherDecoder:
-    """The decoder of everything that some objective needs, with its tables on a device."""
-    needs = list(needs)
-    codecs = {str(codec.site): codec.to(device) for _, used in needs for codec in used.values()}
-    tempered = [objective.temperature for objective, _ in needs if "logits" in objective.weights]
-    logit_code = cache.logit_code.to(device) if cache.logit_code and tempered else None
-    teacher = cache.plan.document["teacher"]
-    return TeacherDecoder(codecs, logit_code, next(iter(tempered), 1.0), teacher["start_id"], teacher["pad_id"])
+def build_decoder(cache: Cache, needs: Needs, device: torch.device) -> TeacherDecoder:
+    """The decoder of everything that is needed, with its tables on a device."""
+    codecs = {site: codec.to(device) for site, codec in cache.codecs.items() if site in needs.sites}
+    code = cache.logit_code if needs.temperatures else None
+    return TeacherDecoder(
+        cache.family, codecs, code.to(device) if code else None, needs.temperatures, cache.special_ids
+    )
 
 
-def needed_columns(cache: Cache, needs: Iterable[Needs]) -> Columns:
-    """The columns that the decoder for these objectives asks for."""
-    needs = list(needs)
+def needed_columns(cache: Cache, needs: Needs) -> Columns:
+    """The columns that the decoder for these needs asks for."""
     coefficients = {
-        column: place.axis for _, used in needs for codec in used.values() for column, place in codec.columns().items()
+        column: place.axis
+        for site, codec in cache.codecs.items()
+        if site in needs.sites
+        for column, place in codec.columns.items()
     }
-    tempered = [objective.temperature != 1 for objective, _ in needs if "logits" in objective.weights]
-    code = cache.logit_code if tempered else None
-    return Columns(tuple(coefficients.items()), (code.kind, len(code.order), any(tempered)) if code else None)
+    code = cache.logit_code if needs.temperatures else None
+    tempered = bool(needs.temperatures - {1.0})
+    return Columns(cache.family, tuple(coefficients.items()), (code.kind, len(code.order), tempered) if code else None)

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from ...cache.cache import Cache
-from ...models.families.t5 import parameter_counts
+from ...cache import Cache
+from ...models.families import parameter_counts
 from ...models.size import describe_size
-from ...signals.codes.site_codec import SiteCodec
 from ...signals.logits.fidelity import logit_facts
+from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.relations import carries_no_information
-from .model_card import ModelCardFacts, Term
+from ..terms import Term
+from ..terms.relations import Relations
+from .model_card import ModelCardFacts
+from .model_card import Term as CardTerm
 from .setup import Setup
 from .state import TrainingState
 from .unreached import summarise_unreached
@@ -20,7 +23,8 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
     """Everything that the card states, from the run, where it stands, and its cache."""
     cache = setup.feed.cache
     config, objective, plan = setup.config, setup.objective, cache.plan.document
-    used = setup.distillation.codecs
+    terms = dict(setup.distillation.each_term())
+    relations = [term for term in terms.values() if isinstance(term, Relations)]
     parameters, without_embeddings = parameter_counts(setup.student)
     return ModelCardFacts(
         size=describe_size(setup.student.config.to_dict()),
@@ -30,14 +34,14 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         teacher_digest=plan["teacher"]["tensor_digest"],
         cache_digest=cache.digest,
         corpus=corpus_line(plan),
-        objective=objective.name + ("" if "logits" in objective.weights or config.logits else " without logits"),
+        objective=objective.name + ("" if config.logits else " without logits"),
         terms=[
-            Term(name=term, formula=objective.reading(term) + _against(used.get(term)), weight=weight)
-            for term, weight in objective.weights.items()
+            CardTerm(name=name, formula=_described(term), weight=objective.weights[name])
+            for name, term in terms.items()
         ],
-        generates=objective.needs_head,
-        relation_heads=setup.distillation.heads if used else None,
-        relation_temperatures={str(codec.site): codec.alpha for codec in used.values()},
+        generates=any(term.trains_head for term in terms.values()),
+        relation_heads=relations[0].heads if relations else None,
+        relation_temperatures={str(term.codec.site): term.codec.alpha for term in relations},
         fidelity=_relation_fidelity(cache, setup.feed.fidelity),
         logit_fidelity=_logit_fidelity(cache, setup.feed.fidelity),
         steps=state.step,
@@ -49,7 +53,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         initial_loss=state.initial_loss,
         final_loss=state.loss,
         held_out=state.held_out,
-        unreached=summarise_unreached(setup.unreached),
+        unreached=summarise_unreached(setup.unreached, setup.distillation.family),
         software={package: version(package) for package in ("miniend", "torch", "transformers")},
     )
 
@@ -72,7 +76,8 @@ def _part_name(part: dict[str, Any]) -> str:
 def _relation_fidelity(cache: Cache, measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Every cached relation, used by this run or not."""
     rows = {}
-    for site, codec in cache.codecs.items():
+    codecs = {site: codec for site, codec in cache.codecs.items() if isinstance(codec, AttentionCodec)}
+    for site, codec in codecs.items():
         for kind, spread in measured.get(site, {}).items():
             entropy = codec.relative_entropy[kind]
             empty = " (carries no information)" if carries_no_information(entropy) else ""
@@ -102,5 +107,11 @@ def _logit_fidelity(cache: Cache, fidelity: Mapping[str, Any]) -> str:
     )
 
 
-def _against(codec: SiteCodec | None) -> str:
-    return f"; teacher's {codec.site}" if codec else ""
+def _described(term: Term) -> str:
+    """How a term is computed, against what of the teacher, and with how many parameters of its own."""
+    own = sum(parameter.numel() for parameter in term.parameters())
+    return (
+        term.formula()
+        + (f"; teacher's {term.against()}" if term.against() else "")
+        + (f"; {own:,} parameters of its own, which this folder does not hold" if own else "")
+    )

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from ...cache.cache import Cache, open_cache
+from ...cache import Cache, open_cache
 from ...errors import ConfigurationError, MiniEndError
 from ...runtime.progress import Say
 from ..config import TrainConfig
-from ..objective import build_objective, required_codecs
+from ..objective import build_objective
 from .directory import RUN_FILE, claim_output, is_finished, part_taken
 from .processes import Processes
-from .setup import Setup, open_feed, set_up
+from .setup import Setup, build_learner, open_feed, set_up
 
 SHARED = (
     *(
@@ -46,18 +46,22 @@ def require_one_pass(configs: Sequence[TrainConfig], world: int) -> None:
 
 
 def set_up_all(configs: Sequence[TrainConfig], processes: Processes, say: Say) -> list[Setup]:
-    """Every student with one feed for those that are not finished; what a finished one needs is read for none of the others."""
+    """Set up every student. Unfinished students share one feed; finished ones do not add columns to it."""
     cache = _open(configs)
-    objectives = [build_objective(c.objective, c.logits, c.cross_relation, c.weight, c.temperature) for c in configs]
-    needs = [(objective, required_codecs(objective, cache)) for objective in objectives]
+    objectives = [build_objective(c.objective, c.logits, c.weight, c.temperature) for c in configs]
+    learners = [
+        build_learner(config, objective, cache, processes.device)
+        for config, objective in zip(configs, objectives, strict=True)
+    ]
     finished = [is_finished(config.output) for config in configs]
-    shared = open_feed(cache, [need for need, done in zip(needs, finished, strict=True) if not done], processes.device)
+    unfinished = [learner.terms for learner, done in zip(learners, finished, strict=True) if not done]
+    shared = open_feed(cache, unfinished, processes.device)
     setups = []
-    for config, need, done in zip(configs, needs, finished, strict=True):
+    for learner, done in zip(learners, finished, strict=True):
         if len(configs) > 1:
-            say(f"{config.output.name}:")
-        feed = open_feed(cache, [need], processes.device) if done else shared
-        setups.append(set_up(config, feed, *need, say))
+            say(f"{learner.config.output.name}:")
+        feed = open_feed(cache, [learner.terms], processes.device) if done else shared
+        setups.append(set_up(learner, feed, say))
     return setups
 
 

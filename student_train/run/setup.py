@@ -1,29 +1,30 @@
-"""Putting a run together: what is read of the cache, student, objective, optimiser, and what the objective cannot reach."""
+"""Putting a run together: what is read of the cache, student, terms, optimizer, and what the objective cannot reach."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...cache.cache import Cache
+from ...cache import Cache
 from ...models.gradient_checkpointing import checkpoint_blocks
 from ...models.optimizers import build_optimiser
-from ...models.size import describe_size, student_config
-from ...models.student import build_student, init_from_teacher, load_student
+from ...models.size import describe_size
+from ...models.start import start_student
 from ...runtime.progress import Say
-from ...signals.codes.site_codec import SiteCodec
-from ...signals.relations.relations import check_relation_heads, default_relation_heads
 from ..config import DEFAULT_SIZE, TrainConfig
 from ..distillation import Distillation
 from ..objective import Objective
 from ..reading.batch import Batch
 from ..reading.loader import BatchSource, in_order
 from ..reading.teacher_signals import Needs, TeacherDecoder, build_decoder, needed_columns
-from .unreached import freeze, require_encoder_gradient, summarise_unreached, unreached_parameters
+from ..terms import TERMS, Term, TermContext, Terms
+from .unreached import freeze, require_gradient_of_what_is_read, summarise_unreached, unreached_parameters
+
+LABELS = "labels"
+"""The term that every evaluation measures where the student's head is trained."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,28 @@ class Feed:
         return self.cache.fidelity()
 
 
-def open_feed(cache: Cache, needs: Sequence[Needs], device: torch.device) -> Feed:
-    """The feed of all that some objective needs."""
-    columns, pad_id = needed_columns(cache, needs), cache.plan.document["teacher"]["pad_id"]
+def open_feed(cache: Cache, terms: Sequence[Terms], device: torch.device) -> Feed:
+    """The feed of everything that the terms of some objectives need."""
+    needs = Needs.of_all(needs_of(term) for own in terms for term in own.values())
+    columns, pad_id = needed_columns(cache, needs), cache.special_ids.pad
     training, validation = (BatchSource(split, columns, pad_id) for split in (cache.training, cache.validation))
     return Feed(cache, training, validation, build_decoder(cache, needs, device), device)
+
+
+def needs_of(term: Term) -> Needs:
+    """What a term reads of the cache."""
+    temperatures = [] if term.distributions is None else [term.distributions]
+    return Needs(frozenset(str(pair.teacher) for pair in term.pairs), frozenset(temperatures))
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A student with the terms of its objective, before anything is read of the cache for it."""
+
+    config: TrainConfig
+    objective: Objective
+    student: Any
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,7 @@ class Setup:
     objective: Objective
     distillation: Distillation
     evaluation: Distillation
+    """The same student and the same terms, with hard labels beside them where the head is trained."""
     optimiser: torch.optim.Optimizer
     unreached: list[str]
 
@@ -67,73 +86,69 @@ class Setup:
         return self.distillation.student
 
 
-def set_up(
-    config: TrainConfig,
-    feed: Feed,
-    objective: Objective,
-    codecs: Mapping[str, SiteCodec],
-    say: Say,
-) -> Setup:
-    """Build the student, probe and freeze what the objective cannot reach, and say what will be trained."""
-    teacher = feed.cache.plan.document["teacher"]
-    student = _make_student(config, teacher).to(feed.device)
+def build_learner(config: TrainConfig, objective: Objective, cache: Cache, device: torch.device) -> Learner:
+    """Start the student, and build the terms of its objective.
+
+    Raises CacheMismatchError where the cache lacks what a term needs, ConfigurationError for a start that does not fit.
+    """
+    student = start(config, cache).to(device)
     if config.gradient_checkpointing:
         checkpoint_blocks(student)
-    heads = _relation_heads(config, codecs, student)
-    distillation, evaluation = (
-        Distillation(student, wanted, codecs, heads, teacher["start_id"], teacher["pad_id"])
-        for wanted in (objective, _with_labels(objective))
-    )
+    context = TermContext(config, objective.name, cache, student, cache.family)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(config.seed)  # a term's own parameters are a function of the seed too
+        terms = {one.name: TERMS[one.kind].build(context, one.options).to(device) for one in objective.terms}
+    return Learner(config, objective, student, terms)
+
+
+def start(config: TrainConfig, cache: Cache) -> Any:
+    """The student as it starts, on the CPU."""
+    return start_student(config.init, start_request(cache, config.size, config.seed))
+
+
+def start_request(cache: Cache, size: str | None, seed: int) -> dict[str, Any]:
+    """What a start is told of the cache's teacher."""
+    teacher = cache.plan.document["teacher"]
+    return {
+        "size": size,
+        "default_size": DEFAULT_SIZE,
+        "seed": seed,
+        "tied": teacher["facts"]["tied"],
+        # vocab_size is a value that a config.json may leave to its default
+        "teacher_config": teacher["config"] | {"vocab_size": teacher["facts"]["vocab_rows"]},
+    }
+
+
+def set_up(learner: Learner, feed: Feed, say: Say) -> Setup:
+    """Probe and freeze what the objective cannot reach, and say what will be trained."""
+    config, objective, special = learner.config, learner.objective, feed.cache.special_ids
+    distillation = Distillation(learner.student, learner.terms, objective.weights, special)
+    evaluation = _with_labels(learner, distillation)
     probe = next(in_order(feed.training, min(4, config.batch_size))).to(feed.device)
     unreached = _freeze_unreached(distillation, probe, feed.decoder)
     optimiser = build_optimiser(
-        config.optimizer, student.named_parameters(), config.peak_learning_rate, config.weight_decay
+        config.optimizer, distillation.trained(), config.peak_learning_rate, config.weight_decay
     )
-    say(
-        f"student: {describe_size(student.config.to_dict())}; {sum(p.numel() for p in student.parameters()):,} parameters"
-    )
-    for term, weight in objective.weights.items():
-        against = f" against the teacher's {codecs[term].site}" if term in codecs else ""
-        say(f"  {weight:g} x {term}{against}: {objective.reading(term)}")
-    for line in summarise_unreached(unreached):
-        say(f"  frozen, for the objective does not reach it: {line}")
+    parameters = sum(parameter.numel() for parameter in learner.student.parameters())
+    say(f"student: {describe_size(learner.student.config.to_dict())}; {parameters:,} parameters")
+    for name, term in distillation.each_term():
+        against = f" against the teacher's {term.against()}" if term.against() else ""
+        say(f"  {objective.weights[name]:g} x {name}{against}: {term.formula()}")
+        if own := sum(parameter.numel() for parameter in term.parameters()):
+            say(f"    with {own:,} parameters of its own, which are not exported")
+    for line in summarise_unreached(unreached, distillation.family):
+        say(f"  frozen, because the objective does not reach it: {line}")
     return Setup(config, feed, objective, distillation, evaluation, optimiser, unreached)
 
 
-def _make_student(config: TrainConfig, teacher: Mapping[str, Any]) -> Any:
-    if config.init:
-        return load_student(config.init, teacher["config"])
-    size = config.size or DEFAULT_SIZE
-    if config.init_from_teacher:
-        return init_from_teacher(_student_config(teacher, size), config.init_from_teacher)
-    return fresh_student(teacher, size, config.seed)
-
-
-def fresh_student(teacher: Mapping[str, Any], size: str, seed: int) -> Any:
-    """A student of random weights; `teacher` is what the cache's plan says of its teacher."""
-    return build_student(_student_config(teacher, size), teacher["facts"]["tied"], seed)
-
-
-def _student_config(teacher: Mapping[str, Any], size: str) -> dict[str, Any]:
-    rows = {"vocab_size": teacher["facts"]["vocab_rows"]}  # which a config.json may leave to its default
-    return student_config(size, teacher["config"] | rows)
-
-
-def _relation_heads(config: TrainConfig, codecs: Mapping[str, SiteCodec], student: Any) -> int:
-    inner = student.config.num_heads * student.config.d_kv
-    widths = [codec.inner for codec in codecs.values()]
-    if config.relation_heads is None:
-        return default_relation_heads(inner, *widths)
-    if widths:
-        check_relation_heads(config.relation_heads, student=inner, teacher=math.gcd(*widths))
-    return config.relation_heads
-
-
-def _with_labels(objective: Objective) -> Objective:
+def _with_labels(learner: Learner, distillation: Distillation) -> Distillation:
     """For evaluation: hard-label cross-entropy beside the objective's own terms, where the head is trained."""
-    if not objective.needs_head:
-        return objective
-    return replace(objective, weights={**objective.weights, "labels": objective.weights.get("labels", 1.0)})
+    terms, weights = dict(learner.terms), dict(learner.objective.weights)
+    if not any(term.trains_head for term in terms.values()) or LABELS in terms:
+        return distillation
+    return Distillation(
+        learner.student, {**terms, LABELS: TERMS[LABELS]()}, {**weights, LABELS: 1.0}, distillation.special
+    )
 
 
 def _freeze_unreached(distillation: Distillation, batch: Batch, decoder: TeacherDecoder) -> list[str]:
@@ -142,7 +157,7 @@ def _freeze_unreached(distillation: Distillation, batch: Batch, decoder: Teacher
     def loss() -> Tensor:
         return distillation.total(distillation(batch, signals), distillation.counts(batch))
 
-    names = unreached_parameters(distillation.student, loss)
-    require_encoder_gradient(names, distillation.student)
-    freeze(distillation.student, names)
+    names = unreached_parameters(distillation, loss)
+    require_gradient_of_what_is_read(names, distillation.student, distillation.family)
+    freeze(distillation, names)
     return names

@@ -60,8 +60,9 @@ def _means(setup: Setup, found: _Sums, processes: Processes) -> dict[str, float]
     values, counts = everywhere[: len(names)], everywhere[len(names) :]
     if not counts or not counts[0]:
         return {}
-    means = setup.evaluation.term_means(dict(zip(names, values, strict=True)), dict(zip(names, counts, strict=True)))
-    weights = setup.objective.weights
-    loss = sum(weight * means[term] for term, weight in weights.items())
-    own = {term: means[term] for term in weights if term != "labels"}
-    return {"loss": loss, **own} | ({"cross_entropy": means["labels"]} if "labels" in means else {})
+    evaluation = setup.evaluation
+    means = evaluation.term_means(dict(zip(names, values, strict=True)), dict(zip(names, counts, strict=True)))
+    loss = sum(weight * means[term] for term, weight in setup.objective.weights.items())
+    plain = {name: means[name] for name, term in evaluation.each_term() if term.validation_name is None}
+    named = {term.validation_name: means[name] for name, term in evaluation.each_term() if term.validation_name}
+    return {"loss": loss, **plain, **named}

@@ -5,19 +5,19 @@ Published as the folder `calibration`, which all shards name as their parent.
 
 from collections import Counter
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 
+from ...models.families import ModelFacts, family_named
 from ...runtime.progress import progress_bar
-from ...signals.codes.site_codec import CodedSite, SiteCodec
+from ...signals.codes.site_codec import SiteCodec
 from ...signals.fidelity import MeanOf, SiteSample
-from ...signals.kinds.hidden_fit import calibrate_hidden, measured_error
+from ...signals.kinds import SiteSamples, kind_of, parse_sites
 from ...signals.logits.code import rank_order
-from ...signals.relations.calibration import calibrate_site, measured_kl
-from ...signals.relations.relations import default_relation_heads
-from ...signals.sites import Site, parse_sites
+from ...signals.sites import Site
 from ...storage.columns.columns import Column
 from ...storage.folder import publish_or_accept
 from ...storage.layout import calibration_path
@@ -31,9 +31,9 @@ UNIGRAM_EXAMPLES = 2048
 
 def planned_sites(plan: dict[str, Any]) -> tuple[Site, ...]:
     """The sites that a plan names, those of attention first."""
-    facts, signals = plan["teacher"]["facts"], plan["signals"]
+    facts, signals = ModelFacts.from_plan(plan["teacher"]["facts"]), plan["signals"]
     names = ",".join([*signals["relations"], *signals["hidden"]])
-    return parse_sites(names, facts["encoder_layers"], facts["decoder_layers"])
+    return parse_sites(names, family_named(facts.model_type).depths(facts))
 
 
 def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: ExampleSource, examples: int) -> None:
@@ -47,8 +47,8 @@ def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: Examp
     body = {
         "parent": plan["sha256"],
         "examples": {name: list(bounds) for name, bounds in parts.items()},
-        "sites": [codec.description() for codec in codecs if not codec.site.hidden],
-        "hidden": [codec.description() for codec in codecs if codec.site.hidden],
+        "sites": _described(codecs, "relations"),
+        "hidden": _described(codecs, "hidden"),
         "fidelity": {str(codec.site): _measured(codec, samples[str(codec.site)]["report"]) for codec in codecs},
         "teacher": {
             "cross_entropy": asdict(average.loss),
@@ -115,27 +115,19 @@ def _run(
     return samples, average
 
 
-def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any]) -> CodedSite:
-    signals = plan["signals"]
+def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any]) -> SiteCodec:
     with torch.inference_mode():
-        if site.hidden:
-            return calibrate_hidden(site, samples["basis"], samples["step"], signals["hidden_error"])
-        return calibrate_site(
-            site,
-            samples["basis"],
-            samples["step"],
-            heads=default_relation_heads(samples["basis"][0].tensors["query"].shape[-1]),
-            temperature=signals["relation_temperature"],
-            target_kl=signals["relation_kl"],
-            step=signals["relation_step"],
-            rank=signals["relation_rank"],
-        )
+        return kind_of(site).fit(site, SiteSamples(**samples), SimpleNamespace(**plan["signals"]))
 
 
-def _measured(codec: CodedSite, samples: list[SiteSample]) -> dict[str, Any]:
-    """Sums and counts by kind for the document: relation KLs of attention, the error and energy of hidden states."""
-    found = measured_kl(codec, samples) if isinstance(codec, SiteCodec) else measured_error(codec, samples)
-    return {kind: asdict(part) for kind, part in found.items()}
+def _described(codecs: list[SiteCodec], member: str) -> list[dict[str, Any]]:
+    """The entries of the sites whose kinds a plan lists under this member."""
+    return [codec.description() for codec in codecs if kind_of(codec.site).member == member]
+
+
+def _measured(codec: SiteCodec, samples: list[SiteSample]) -> dict[str, Any]:
+    """Sums and counts for the document, by what the kind measures."""
+    return {name: asdict(part) for name, part in kind_of(codec.site).measured(codec, samples).items()}
 
 
 def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...signals.fidelity import SpreadOf
-from ...signals.relations.relations import carries_no_information
-from ...signals.sites import KINDS
+from ...signals.relations.relations import carries_no_information, ordered
 
 CLEARLY_BETTER = 0.5
 """Nats by which a teacher should beat the unigram entropy; less suggests a wrong tokenizer, head scale or checkpoint."""
@@ -66,7 +65,7 @@ def _end_lines(loss: dict[str, Any], ends: dict[str, Any] | None, objective: str
 
 def _entropy_line(site: dict[str, Any]) -> str:
     parts = []
-    for kind in (kind for kind in (*KINDS, "query_key") if kind in site["alpha"]):
+    for kind in ordered(site["alpha"]):
         published, used, alpha = site["published_entropy"][kind], site["relative_entropy"][kind], site["alpha"][kind]
         part = f"{kind} {published:.3f}"
         part += f" sharpened by {alpha:.3g} to {used:.3f}" if alpha != 1.0 else ""

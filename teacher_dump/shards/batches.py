@@ -8,23 +8,26 @@ import torch
 from torch import Tensor
 
 from ...errors import TeacherError
-from ...models.families.t5 import shift_right
-from ...models.padding import pad_examples
+from ...models.padding import by_axis, pad_examples
 from ...signals.fidelity import SiteSample
-from ...signals.sites import Site, tapped
+from ...signals.sites import Site
+from ...signals.taps import tapped
 from ..examples.source import ExampleSource
 from ..teacher import Teacher
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherBatch:
-    """One batch and the teacher's answers; valid maps `input` and `target` to boolean [B, length]."""
+    """One batch and the teacher's answers, by token axis or by site."""
 
-    input_ids: Tensor
     labels: Tensor
+    """int64 [B, length], -100 pads"""
+    labelled: Tensor
+    """boolean [B, length]: where there is a label"""
     valid: dict[str, Tensor]
+    """By axis: boolean [B, length]"""
     tokens: dict[str, Tensor]
-    """`input` and `target`: ids [B, length] that encoder and decoder were given"""
+    """By axis: ids [B, length] that the stack was given"""
     sites: dict[str, dict[str, Tensor]]
     logits: Tensor
 
@@ -34,21 +37,22 @@ class TeacherBatch:
 
     def valid_logits(self) -> tuple[Tensor, Tensor]:
         """Logits [positions, vocabulary] and labels [positions] of the valid target positions, example by example."""
-        return self.logits[self.valid["target"]], self.labels[self.valid["target"]]
+        return self.logits[self.labelled], self.labels[self.labelled]
 
 
 def run_teacher(
     teacher: Teacher, examples: Sequence[tuple[np.ndarray, np.ndarray]], sites: Sequence[Site]
 ) -> TeacherBatch:
     """One forward in inference mode. Raises TeacherError when logits or captures are not finite (an overflowing dtype)."""
-    padded = pad_examples([example[0] for example in examples], [example[1] for example in examples], teacher.pad_id)
-    inputs, labels = padded[0].to(teacher.device), padded[1].to(teacher.device)
-    valid = {axis: mask.to(teacher.device) for axis, mask in padded[2].items()}
+    family = teacher.family
+    padded, masks = pad_examples(family, by_axis(family, examples), teacher.pad_id)
+    ids = {axis: part.to(teacher.device) for axis, part in padded.items()}
+    valid = {axis: mask.to(teacher.device) for axis, mask in masks.items()}
     with torch.inference_mode(), tapped(teacher.model, sites) as captured:
-        logits = teacher.forward(inputs, valid["input"], labels)
-        tokens = {"input": inputs, "target": shift_right(labels, teacher.start_id, teacher.pad_id)}
+        logits = teacher.forward(ids, valid)
         found = {name: dict(tensors) for name, tensors in captured.items()}
-        batch = TeacherBatch(inputs, labels, valid, tokens, found, logits)
+        labelled = valid[family.label_axis]
+        batch = TeacherBatch(ids[family.label_axis], labelled, valid, teacher.given(ids), found, logits)
         _require_finite(batch)
     return batch
 

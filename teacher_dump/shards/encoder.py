@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.cache import read_codecs, read_hidden_codecs, read_logit_code, read_mean_probability
+from ...cache.cache import read_codecs, read_logit_code, read_mean_probability
 from ...cache.logit_columns import logit_columns
-from ...signals.codes.site_codec import CodedSite, SiteCodec
-from ...signals.fidelity import MeanOf, SiteSample, SpreadOf, relation_kl_spread
-from ...signals.kinds.hidden_fit import measured_error
+from ...signals.codes.site_codec import SiteCodec
+from ...signals.fidelity import MeanOf, SiteSample, merged
+from ...signals.kinds import kind_of
 from ...signals.logits.code import LogitIntegers, join_integers
 from ...storage.columns.columns import Column
 from ...storage.folder import PublishedFolder
@@ -52,23 +52,16 @@ class _Parts:
     examples: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     blocks: dict[str, list[np.ndarray]] = field(default_factory=dict)
     logits: list[LogitIntegers] = field(default_factory=list)
-    relations: dict[str, dict[str, SpreadOf]] = field(default_factory=dict)
-    """By site and kind: the KLs of what has been measured."""
-    hidden: dict[str, dict[str, MeanOf]] = field(default_factory=dict)
-    """By site: `squared_error` and `energy` of what has been measured."""
+    sites: dict[str, dict[str, MeanOf]] = field(default_factory=dict)
+    """By site and by what its kind measures: what has been measured."""
     distributions: LogitMeasurements = field(default_factory=LogitMeasurements)
     measured: int = 0
     """Examples whose sites have been measured."""
 
     def fidelity(self) -> dict[str, dict[str, Any]]:
-        """All that was measured, by site or `logits` and by kind, for the marker."""
-        found: dict[str, dict[str, Any]] = {
-            site: {kind: spread.described() for kind, spread in kinds.items()} for site, kinds in self.relations.items()
-        }
-        means = self.hidden | ({"logits": self.distributions.fidelity} if self.distributions.fidelity else {})
-        for name, kinds in means.items():
-            found[name] = {kind: asdict(mean) for kind, mean in kinds.items()}
-        return found
+        """All that was measured, by site or `logits`, for the marker."""
+        means = self.sites | ({"logits": self.distributions.fidelity} if self.distributions.fidelity else {})
+        return {name: {kind: mean.described() for kind, mean in kinds.items()} for name, kinds in means.items()}
 
     def add_block(self, name: str, block: Tensor) -> None:
         """Keep integers [rows, tokens] in 16 bits where they fit."""
@@ -88,8 +81,7 @@ class ShardEncoder:
     ) -> None:
         self._plan, self._parent = plan, calibration.digest
         self._fitted = int(calibration.document["examples"]["step"][1])
-        relations, hidden = read_codecs(calibration), read_hidden_codecs(calibration)
-        self._codecs = [codec.to(teacher.device) for codec in (*relations.values(), *hidden.values())]
+        self._codecs = [codec.to(teacher.device) for codec in read_codecs(calibration).values()]
         reference = read_mean_probability(calibration)
         self._logits = LogitEncoder(read_logit_code(plan, calibration), reference, teacher.device)
         self._teacher, self._source = teacher, source
@@ -133,7 +125,7 @@ class ShardEncoder:
 
     def _add_logits(self, parts: _Parts, batch: TeacherBatch, shard: ShardRange, measured: list[int]) -> None:
         logits, labels = batch.valid_logits()
-        lengths = batch.valid["target"].sum(-1).tolist()
+        lengths = batch.labelled.sum(-1).tolist()
         first = shard.start + len(parts.examples) - len(lengths)
         numbers = [self._source.uniforms(shard.split, first + place, n) for place, n in enumerate(lengths)]
         chosen = torch.zeros(len(lengths), dtype=torch.bool)
@@ -145,32 +137,29 @@ class ShardEncoder:
             parts.logits.append(stored.to("cpu"))
 
     def _finish(self, shard: ShardRange, parts: _Parts) -> EncodedShard:
-        columns = ragged_columns("inputs", [inputs for inputs, _ in parts.examples], "input")
-        columns |= ragged_columns("targets", [targets for _, targets in parts.examples], "target")
+        axes = self._teacher.family.axes
+        columns: dict[str, Column] = {}
+        for place, axis in enumerate(axes):
+            columns |= ragged_columns(f"{axis}s", [example[place] for example in parts.examples], axis)
         for name, blocks in parts.blocks.items():
             columns[name] = Column(values=np.concatenate(blocks, axis=1), axis=self._axis(name))
         if parts.logits:
             columns |= logit_columns(self._plan["signals"]["logits"]["kind"], join_integers(parts.logits))
         body = {
             **marker_members(shard, self._parent),
-            "tokens": {axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in ("input", "target")},
+            "tokens": {axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in axes},
             "fidelity": parts.fidelity(),
             "teacher_cross_entropy": asdict(parts.distributions.loss),
         }
         return EncodedShard(columns, body)
 
     def _axis(self, column: str) -> str:
-        return next(codec.columns()[column].axis for codec in self._codecs if column in codec.columns())
+        return next(codec.columns[column].axis for codec in self._codecs if column in codec.columns)
 
 
-def _measure(parts: _Parts, codec: CodedSite, ones: list[SiteSample]) -> None:
+def _measure(parts: _Parts, codec: SiteCodec, ones: list[SiteSample]) -> None:
     """Add what the cache loses of a site in some examples, given one by one."""
-    name = str(codec.site)
+    found = parts.sites.setdefault(str(codec.site), {})
     for one in ones:
-        if isinstance(codec, SiteCodec):
-            found = relation_kl_spread(codec.site, one, codec.reconstruct(one), codec.heads, codec.alpha)
-            for kind, spread in found.items():
-                parts.relations.setdefault(name, {}).setdefault(kind, SpreadOf()).merge(spread)
-        else:
-            for kind, mean in measured_error(codec, [one]).items():
-                parts.hidden.setdefault(name, {}).setdefault(kind, MeanOf()).add(mean.total, mean.count)
+        for name, mean in kind_of(codec.site).measured_on_shards(codec, one).items():
+            found[name] = merged(found.get(name), mean)

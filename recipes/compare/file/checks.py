@@ -6,6 +6,7 @@ from pathlib import Path
 from ....errors import ConfigurationError
 from ....models.size import parse_size
 from ....student_train.objective import Objective, build_objective
+from ....student_train.terms import trains_head
 from .paths import Places
 from .settings import Comparison, Student
 
@@ -57,8 +58,8 @@ def _check_student(comparison: Comparison, student: Student) -> None:
     teacher = comparison.caches[student.cache].teacher
     if (
         teacher
-        and "logits" in objective.weights
-        and not _objective(comparison, comparison.assistants[teacher]).needs_head
+        and any(term.kind == "logits" for term in objective.terms)
+        and not trains_head(_objective(comparison, comparison.assistants[teacher]))
     ):
         raise ConfigurationError(
             f"{student.name} learns the logits of {teacher}, whose own objective does not train its head; give it one that does"
@@ -67,7 +68,7 @@ def _check_student(comparison: Comparison, student: Student) -> None:
 
 def _objective(comparison: Comparison, student: Student) -> Objective:
     config = comparison.train(student, Path("cache"), Path("output"), student.learning_rates[0], 0)
-    return build_objective(config.objective, config.logits, config.cross_relation, config.weight, config.temperature)
+    return build_objective(config.objective, config.logits, config.weight, config.temperature)
 
 
 def _require_chain_ends(comparison: Comparison, name: str) -> None:

@@ -13,11 +13,12 @@ from ....evaluation.evaluate import EvaluateConfig, evaluate
 from ....evaluation.records import RESULTS, Document, read_record, write_record
 from ....evaluation.report import write_results
 from ....evaluation.tasks.known import find_task
-from ....models.student import save_student
+from ....models.save import save_student
+from ....models.start import start_student
 from ....runtime.claims import Claims
 from ....runtime.progress import Say
 from ....student_train.run.directory import is_finished
-from ....student_train.run.setup import fresh_student
+from ....student_train.run.setup import start_request
 from ..file.paths import Places
 from ..file.settings import MAIN, Comparison, Student
 from .sharing import share
@@ -148,6 +149,6 @@ def write_untrained(cache: Cache, size: str, output: Path) -> None:
     """A folder with a student of random weights, as training would begin with by seed 0; kept where it is there."""
     if is_finished(output):
         return
-    model = fresh_student(cache.plan.document["teacher"], size, seed=0)
+    model = start_student(None, start_request(cache, size, seed=0))
     output.mkdir(parents=True, exist_ok=True)
     save_student(model, output, cache.tokenizer_files(), UNTRAINED_CARD)

@@ -1,16 +1,17 @@
 """Hard-label cross-entropy of what students lie between, the teacher and random weights, on the examples held out from training.
 
-By transformers' own forward and loss, and not by that of the trainings, of which it is a check.
+By transformers' own forward, and not by that of the trainings, of which it is a check.
 """
 
 from pathlib import Path
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from ....cache.cache import Cache
 from ....evaluation.checkpoint import load_checkpoint
 from ....evaluation.records import read_record, write_record
-from ....models.families.t5 import shift_right
+from ....models.families import family_of
 from ....runtime.devices import choose_device
 from ....student_train.reading.loader import BatchSource, Columns, in_order
 
@@ -35,16 +36,14 @@ def measured_hard_labels(judged: Path) -> float | None:
 @torch.no_grad()
 def hard_label_loss(model: torch.nn.Module, cache: Cache, device: torch.device, batch_size: int) -> float:
     """Mean over the target tokens of a cache's validation examples."""
-    teacher, model = cache.plan.document["teacher"], model.to(device).eval()
+    family, model = family_of(model), model.to(device).eval()
     total, count = 0.0, 0
-    for batch in in_order(BatchSource(cache.validation, Columns((), None), teacher["pad_id"]), batch_size):
+    for batch in in_order(BatchSource(cache.validation, Columns(family), cache.special_ids.pad), batch_size):
         here = batch.to(device)
-        found = model(
-            input_ids=here.input_ids,
-            attention_mask=here.valid["input"].long(),
-            decoder_input_ids=shift_right(here.labels, teacher["start_id"], teacher["pad_id"]),
-            labels=here.labels,
+        logits = family.logits(model, family.given(here.ids, cache.special_ids), here.valid)
+        loss, tokens = (
+            cross_entropy(logits.flatten(0, -2), here.labels.flatten()),
+            int(here.valid[here.label_axis].sum()),
         )
-        tokens = int(here.valid["target"].sum())
-        total, count = total + float(found.loss) * tokens, count + tokens
+        total, count = total + float(loss) * tokens, count + tokens
     return total / count

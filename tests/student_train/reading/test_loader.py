@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from miniend.errors import CacheDamagedError
 from miniend.signals.logits.code import join_integers
-from miniend.student_train.reading.loader import Ahead, BatchSource, Columns, Share, in_order, steps
+from miniend.student_train.reading.loader import BatchSource, Columns, Prefetcher, Share, in_order, steps
 from miniend.student_train.reading.order import Layout
 from miniend.student_train.reading.shard_records import read_records
 from support.batches import batch_of, logit_tensors, same
@@ -299,7 +299,7 @@ def test_reading_a_shard_leaves_nothing_opened(source):
 
 def test_batches_come_in_order_through_the_thread(source):
     """Reading ahead must change nothing but the waiting."""
-    ahead = Ahead(steps(source, 4, seed=5, start=2))
+    ahead = Prefetcher(steps(source, 4, seed=5, start=2))
     try:
         threaded = [next(ahead) for _ in range(9)]
     finally:
@@ -311,7 +311,7 @@ def test_batches_come_in_order_through_the_thread(source):
 def test_no_thread_is_left_when_a_training_ends_early(source):
     """Neither of a training that took its fill nor of one that failed."""
     before = threading.active_count()
-    ahead = Ahead(steps(source, 4, seed=5, start=2))
+    ahead = Prefetcher(steps(source, 4, seed=5, start=2))
     next(ahead)
     assert threading.active_count() > before
     ahead.close()
@@ -332,7 +332,7 @@ def test_closing_does_not_wait_for_the_step_that_is_on_its_way(source, monkeypat
         return read(shard, places)
 
     monkeypatch.setattr(source, "read", slow)
-    ahead = Ahead(steps(source, 24, seed=0, start=0))
+    ahead = Prefetcher(steps(source, 24, seed=0, start=0))
     assert reading.wait(20)
     closing = threading.Thread(target=ahead.close)
     closing.start()
@@ -353,7 +353,7 @@ def test_damage_surfaces_where_the_step_is_asked_for(source, monkeypatch):
         raise CacheDamagedError("a byte was flipped")
 
     monkeypatch.setattr(source, "read", damaged)
-    ahead = Ahead(steps(source, 4, seed=0, start=0))
+    ahead = Prefetcher(steps(source, 4, seed=0, start=0))
     try:
         for _ in range(2):
             with pytest.raises(CacheDamagedError, match="a byte was flipped"):

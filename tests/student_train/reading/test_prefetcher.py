@@ -6,12 +6,12 @@ import time
 import pytest
 
 from miniend.errors import CacheDamagedError
-from miniend.student_train.reading.prefetcher import AHEAD, Ahead
+from miniend.student_train.reading.prefetcher import AHEAD, Prefetcher
 
 
 def test_items_come_in_order_and_end():
     """Evaluation has a last batch; a consumer that waits for one more waits for ever."""
-    ahead = Ahead(iter(range(20)))
+    ahead = Prefetcher(iter(range(20)))
     assert list(ahead) == list(range(20))
     assert list(ahead) == []
     ahead.close()
@@ -25,7 +25,7 @@ def test_an_error_surfaces_where_the_item_is_asked_for_and_again():
         yield "second"
         raise CacheDamagedError("a byte was flipped")
 
-    ahead = Ahead(failing())
+    ahead = Prefetcher(failing())
     try:
         assert [next(ahead), next(ahead)] == ["first", "second"]
         for _ in range(3):
@@ -48,7 +48,7 @@ def test_closing_ends_the_thread_and_the_generator_even_where_nobody_takes_its_i
             closed.append(0)
 
     items = endless()
-    ahead = Ahead(items)
+    ahead = Prefetcher(items)
     deadline = time.monotonic() + 5
     while len(taken) <= AHEAD and time.monotonic() < deadline:
         time.sleep(0.01)

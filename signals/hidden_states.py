@@ -12,16 +12,21 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from ...errors import ConfigurationError
-from ..codes.site_codec import CodedSite
-from ..codes.site_fit import fit_codes, largest_step, trim_rank, valid_rows, with_step
-from ..fidelity import MeanOf, SiteSample
-from ..sites import Site
+from ..errors import ConfigurationError
+from .codes.code import CodePlace
+from .codes.site_codec import SiteCodec
+from .codes.site_fit import fit_codes, largest_step, trim_rank, valid_rows, with_step
+from .fidelity import MeanOf, SiteSample
+from .sites import Site
 
 
 def calibrate_hidden(
-    site: Site, basis_samples: Sequence[SiteSample], step_samples: Sequence[SiteSample], target: float
-) -> CodedSite:
+    site: Site,
+    place: CodePlace,
+    basis_samples: Sequence[SiteSample],
+    step_samples: Sequence[SiteSample],
+    target: float,
+) -> SiteCodec:
     """Fit the code of one block's output, with the largest step whose relative squared error stays under the target.
 
     What trimming loses, the tokens' means in silent components, is part of the error.
@@ -29,9 +34,9 @@ def calibrate_hidden(
     """
     width = basis_samples[0].tensors["hidden"].shape[-1]
     metric = {"hidden": torch.eye(width, dtype=torch.float64)[None]}
-    codec = CodedSite(site=site, codes=fit_codes(site, basis_samples, metric))
+    codec = SiteCodec(site=site, places=(place,), codes=fit_codes((place,), basis_samples, metric))
 
-    def at(step: float) -> CodedSite:
+    def at(step: float) -> SiteCodec:
         return trim_rank(with_step(codec, step), [*basis_samples, *step_samples])
 
     step, best = largest_step(codec, lambda step: relative_error(measured_error(at(step), step_samples)) / target)
@@ -43,9 +48,9 @@ def calibrate_hidden(
     return at(step)
 
 
-def measured_error(codec: CodedSite, samples: Sequence[SiteSample]) -> dict[str, MeanOf]:
+def measured_error(codec: SiteCodec, samples: Sequence[SiteSample]) -> dict[str, MeanOf]:
     """`squared_error` and `energy`, the sums above over the valid tokens of the samples, with the number of tokens."""
-    [place] = codec.places()
+    [place] = codec.places
     code = codec.codes[place.name]
     error, energy = MeanOf(), MeanOf()
     for sample in samples:

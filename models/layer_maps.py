@@ -1,0 +1,29 @@
+"""Which student layer learns from, or starts as, which teacher layer of a stack.
+
+Layers are counted from 0 here; a map is a function of both depths only. Every student layer that a map names may occur
+several times.
+"""
+
+from collections.abc import Callable
+
+from ..runtime.registry import Registry
+
+LayerMap = Callable[[int, int], tuple[tuple[int, int], ...]]
+"""(student's depth, teacher's depth) -> pairs (student layer, teacher layer)."""
+
+LAYER_MAPS: Registry[LayerMap] = Registry("layer map")
+
+
+@LAYER_MAPS.register("last")
+def last(student: int, teacher: int) -> tuple[tuple[int, int], ...]:
+    """The last layer from the last."""
+    return ((student - 1, teacher - 1),)
+
+
+@LAYER_MAPS.register("uniform")
+def uniform(student: int, teacher: int) -> tuple[tuple[int, int], ...]:
+    """Layer i of S, counted from 1, from layer i T / S, rounded half up, as DistilBERT (arXiv 1910.01108) starts.
+
+    So the last layer meets the last.
+    """
+    return tuple((i - 1, (2 * i * teacher + student) // (2 * student) - 1) for i in range(1, student + 1))

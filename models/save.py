@@ -1,0 +1,58 @@
+"""Saving a student as a folder that transformers loads.
+
+A student computes, to the bit, what `from_pretrained` on its saved folder computes, so it keeps the head scale that plain
+transformers applies on reload: T5's is in config.json, mT5 does not have one, and umT5 always scales by d_model^-1/2.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from ..errors import ConfigurationError, TrainingError
+from ..runtime.durable import flush
+from ..runtime.progress import quiet_transformers
+from .families import family_of
+
+
+def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes], readme: str) -> None:
+    """Write a folder that `AutoModelForSeq2SeqLM` and `AutoTokenizer` load: weights, configs, tokenizer files, README.md.
+
+    Every file is written aside, flushed and renamed, so a kill leaves each old or new. config.json says truthfully whether
+    the head is tied and scaled, which transformers 5 itself does not. Raises ConfigurationError for a tokenizer file that
+    has no plain name of its own.
+    """
+    aside = folder / ".partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        with quiet_transformers():
+            model.save_pretrained(aside, max_shard_size="1000GB")
+    except SafetensorError as error:
+        raise TrainingError(
+            f"{folder} could not be written ({error}); make room and run the same command again"
+        ) from error
+    _correct_config(aside / "config.json", model)
+    (aside / "README.md").write_text(readme, encoding="utf-8")
+    for name, content in tokenizer_files.items():
+        if Path(name).name != name or (aside / name).exists():
+            raise ConfigurationError(f"tokenizer file {name!r} cannot be saved: it needs a plain file name of its own")
+        (aside / name).write_bytes(content)
+    for path in sorted(
+        aside.iterdir(), key=lambda path: (path.suffix == ".safetensors", path.name)
+    ):  # weights mean: finished
+        flush(path)
+        os.replace(path, folder / path.name)
+    aside.rmdir()
+    flush(folder)
+
+
+def _correct_config(path: Path, model: Any) -> None:
+    family = family_of(model)
+    stated = json.loads(path.read_text(encoding="utf-8")) | family.saved_settings(model)
+    stated |= {"architectures": [family.architecture], "model_type": family.name}
+    path.write_text(json.dumps(stated, indent=2, sort_keys=True) + "\n", encoding="utf-8")

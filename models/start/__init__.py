@@ -1,0 +1,15 @@
+"""Where a student begins: one file and one line here for each way."""
+
+from . import checkpoint, fresh, teacher_layers
+from .request import STARTS, Start, StartRequest, parse_init, start_student
+
+__all__ = [
+    "STARTS",
+    "Start",
+    "StartRequest",
+    "checkpoint",
+    "fresh",
+    "parse_init",
+    "start_student",
+    "teacher_layers",
+]

@@ -1,0 +1,61 @@
+"""A student that goes on from a checkpoint."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import ConfigurationError
+from ..families import family_of, model_type_of
+from ..pretrained import load_pretrained
+from .fresh import switch_off_dropout
+from .request import CHECKPOINT, STARTS, StartRequest
+
+_IDS = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
+
+
+@STARTS.register(CHECKPOINT)
+def checkpoint(request: StartRequest) -> Any:
+    """A student that goes on from any checkpoint of the teacher's family; it has its own size."""
+    if request.size:
+        raise ConfigurationError(f"--init {request.source} brings a student of its own size; leave --size out")
+    return load_student(request.source, request.teacher_config)
+
+
+def load_student(source: str | Path, teacher_config: Mapping[str, Any]) -> Any:
+    """Return a student from a checkpoint of the teacher's family with the teacher's vocabulary rows and special ids.
+
+    `source` is a folder or a hub name, `teacher_config` the teacher's config.json. Raises ConfigurationError where the
+    checkpoint is missing or does not fit.
+    """
+    model, raw_config = load_pretrained(source, torch.float32)
+    require_same_vocabulary(source, model, raw_config, teacher_config)
+    absorb_meant_scale(model, raw_config)
+    return switch_off_dropout(model)
+
+
+def require_same_vocabulary(
+    source: str | Path, model: Any, raw_config: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
+    """Raise ConfigurationError unless family, vocabulary rows and special ids are the expected ones."""
+    found = {"model_type": model_type_of(raw_config), "vocab_size": family_of(model).facts(model).vocab_rows}
+    found |= {key: getattr(model.config, key, None) for key in _IDS}
+    wanted = {"model_type": model_type_of(expected)} | {key: expected.get(key) for key in ("vocab_size", *_IDS)}
+    for key, value in wanted.items():
+        if value is not None and found[key] not in (None, value):
+            raise ConfigurationError(
+                f"{source} has {key} {found[key]!r}, the cache's teacher has {value!r}; "
+                "a student must share its teacher's family and vocabulary, so start from another checkpoint"
+            )
+
+
+def absorb_meant_scale(model: Any, raw_config: Mapping[str, Any]) -> None:
+    """Multiply the final norm by the head scale that the checkpoint's author meant over the one that this model applies.
+
+    Exact for tied and untied heads alike, up to rounding; 1 except for umT5 checkpoints whose config.json unties the head.
+    """
+    family = family_of(model)
+    meant, applied = family.meant_head_scale(raw_config, model.config.d_model), family.head_scale(model)
+    if meant != applied:
+        family.absorb_head_scale(model, meant / applied)

@@ -1,0 +1,51 @@
+"""A student of random weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import transformers
+
+from ..families import family_named
+from ..size import student_config
+from .request import DEFAULT_START, STARTS, StartRequest
+
+
+@STARTS.register(DEFAULT_START)
+def fresh(request: StartRequest) -> Any:
+    """A student of random weights, a function of size, teacher and seed."""
+    config = student_config(request.size or request.default_size, request.teacher_config)
+    return build_student(config, request.tied, request.seed)
+
+
+def build_student(config: Mapping[str, Any], tied: bool, seed: int) -> Any:
+    """Return a fresh float32 student on the CPU, without dropout; a function of its arguments only.
+
+    `config` comes from `student_config`; `tied` says whether its teacher's head is the embedding. A T5 student scales its
+    decoder output as `scale_decoder_outputs` says, else if it is tied, as T5 and T5 v1.1 do. Its initial cross-entropy is
+    within a nat of ln(vocabulary). torch's global random state is left as it was.
+    """
+    family = family_named(config["model_type"])
+    architecture = getattr(transformers, family.architecture)
+    settings = family.fresh_settings(tied) | {key: value for key, value in config.items() if key != "model_type"}
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        model = architecture(architecture.config_class(**settings))
+        if tied:
+            family.shrink_tied_embedding(model)
+        else:
+            family.untie(model)
+    return switch_off_dropout(model)
+
+
+def switch_off_dropout(model: Any) -> Any:
+    """Set every dropout of the modules to 0, in place, leaving `config.dropout_rate`.
+
+    It works in train mode too, which transformers' gradient checkpointing needs.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = 0.0
+    return model

@@ -1,0 +1,49 @@
+"""Registries: what can be chosen by name, each entry one file and one line."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from ..errors import ConfigurationError
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+class Registry(Mapping[str, V]):
+    """A mapping from names to entries that says what is registered where a name is unknown.
+
+    A module of the package, or a user's own module (`--plugin`), adds an entry with `register`.
+    """
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self._entries: dict[str, V] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that adds its argument under `name`. Raises ConfigurationError where the name is taken."""
+
+        def add(entry: T) -> T:
+            self.add(name, entry)  # type: ignore[arg-type]
+            return entry
+
+        return add
+
+    def add(self, name: str, entry: V) -> None:
+        """Add an entry under `name`. Raises ConfigurationError where the name is taken by another one."""
+        if name in self._entries and self._entries[name] is not entry:
+            raise ConfigurationError(f"{self.what} {name!r} is registered already; choose another name")
+        self._entries[name] = entry
+
+    def __getitem__(self, name: str) -> V:
+        if name not in self._entries:
+            raise ConfigurationError(f"unknown {self.what} {name!r}; expected one of {', '.join(self._entries)}")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,102 @@
+"""Attention: Q, K and V of self-attention and of cross-attention, coded for the KL of their relations.
+
+Q, K and V of a self-attention share one code, since they are linear images of one input. Those of cross-attention are on two
+token axes: Q has a code, K and V share another.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...models.families import ModelFacts, Stack, family_of, stack_named
+from ..codes.code import CodePlace
+from ..fidelity import MeanOf, SiteSample
+from ..relations.calibration import calibrate_site, measured_kl
+from ..relations.codec import AttentionCodec, attention_codec_from
+from ..relations.fidelity import relation_kl_spread
+from ..relations.relations import axes_of, default_relation_heads, relations_of
+from ..sites import Site
+from .kind import KINDS, Asked, SignalKind, SiteSamples, axis_of
+
+
+class Attention(SignalKind):
+    """What self-attention and cross-attention have in common."""
+
+    member = "relations"
+    tensors = ("query", "key", "value")
+    measure = "mean KL in nats"
+    cross = False
+
+    def modules(self, model: nn.Module, site: Site) -> dict[str, nn.Module]:
+        return family_of(model).attention(model, site.stack, site.layer, self.cross)
+
+    def width(self, facts: ModelFacts) -> int:
+        return facts.inner
+
+    def fit(self, site: Site, samples: SiteSamples, asked: Asked) -> AttentionCodec:
+        return calibrate_site(
+            site,
+            self.places(site),
+            samples.basis,
+            samples.step,
+            heads=default_relation_heads(samples.basis[0].tensors["query"].shape[-1]),
+            temperature=asked.relation_temperature,
+            target_kl=asked.relation_kl,
+            step=asked.relation_step,
+            rank=asked.relation_rank,
+        )
+
+    def measured(self, codec: AttentionCodec, samples: Sequence[SiteSample]) -> dict[str, MeanOf]:
+        return measured_kl(codec, samples)
+
+    def measured_on_shards(self, codec: AttentionCodec, sample: SiteSample) -> dict[str, MeanOf]:
+        spread = relation_kl_spread(codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.alpha)
+        return {**spread}
+
+    def read(
+        self, site: Site, steps: Mapping[str, float], members: Mapping[str, Any], arrays: Mapping[str, Tensor]
+    ) -> AttentionCodec:
+        return attention_codec_from(site, self.places(site), steps, members, arrays)
+
+    def misfits(self, site: Site, members: Mapping[str, Any], facts: ModelFacts) -> Iterable[str]:
+        if members["inner"] != self.width(facts) or members["inner"] % members["heads"]:
+            yield f"its site {site} has {members['inner']} columns in {members['heads']} heads"
+        kinds = {relation.kind for relation in relations_of(axes_of(self.places(site)))}
+        if any(set(members[name]) != kinds for name in ("alpha", "relative_entropy", "published_entropy")):
+            yield f"its site {site} should tell of {', '.join(sorted(kinds))}"
+
+
+class SelfAttention(Attention):
+    """Q, K and V of a block's self-attention."""
+
+    name = "self"
+
+    def exists(self, stack: Stack) -> bool:
+        return True
+
+    def places(self, site: Site) -> tuple[CodePlace, ...]:
+        column = f"{self.member}.{site}.query_key_value"
+        return (CodePlace("query_key_value", self.tensors, axis_of(site), column),)
+
+
+class CrossAttention(Attention):
+    """Q of a block's cross-attention, and K and V of the stack that it reads."""
+
+    name = "cross"
+    cross = True
+
+    def exists(self, stack: Stack) -> bool:
+        return stack.reads is not None
+
+    def places(self, site: Site) -> tuple[CodePlace, ...]:
+        reads = stack_named(site.stack).reads
+        assert reads is not None
+        return (
+            CodePlace("query", ("query",), axis_of(site), f"{self.member}.{site}.query"),
+            CodePlace("key_value", ("key", "value"), stack_named(reads).axis, f"{self.member}.{site}.key_value"),
+        )
+
+
+KINDS.add(SelfAttention.name, SelfAttention())
+KINDS.add(CrossAttention.name, CrossAttention())

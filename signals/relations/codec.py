@@ -1,0 +1,63 @@
+"""The codec of an attention site: its codes, and what was measured of its relations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..codes.code import CodePlace
+from ..codes.site_codec import SiteCodec, codes_from
+from ..sites import Site
+from .relations import Relation, axes_of, relations_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttentionCodec(SiteCodec):
+    """Encoder and decoder of Q, K and V of one attention."""
+
+    inner: int
+    heads: int
+    """Relation heads at which temperature, step and fidelity were measured; a student may use another number."""
+    alpha: dict[str, float]
+    """Factor inside the softmax per relation kind; 1 is the published form."""
+    relative_entropy: dict[str, float]
+    """Teacher's mean relative entropy per relation kind at these factors."""
+    published_entropy: dict[str, float]
+    """The same at alpha = 1."""
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """The relations of the site that were measured."""
+        return relations_of(axes_of(self.places))
+
+    def description(self) -> dict[str, Any]:
+        """The JSON half of the codec; `arrays` is the other."""
+        return {
+            **SiteCodec.description(self),
+            "inner": self.inner,
+            "heads": self.heads,
+            "alpha": self.alpha,
+            "relative_entropy": self.relative_entropy,
+            "published_entropy": self.published_entropy,
+        }
+
+
+def attention_codec_from(
+    site: Site,
+    places: tuple[CodePlace, ...],
+    steps: Mapping[str, float],
+    members: Mapping[str, Any],
+    arrays: Mapping[str, Tensor],
+) -> AttentionCodec:
+    """Rebuild the codec of an attention site from its description and arrays."""
+    return AttentionCodec(
+        site=site,
+        places=places,
+        codes=codes_from(site, places, steps, arrays),
+        inner=int(members["inner"]),
+        heads=int(members["heads"]),
+        alpha=dict(members["alpha"]),
+        relative_entropy=dict(members["relative_entropy"]),
+        published_entropy=dict(members["published_entropy"]),
+    )

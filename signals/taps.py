@@ -1,0 +1,42 @@
+"""Taps: forward hooks that read the tensors of sites, the same way in teacher and student.
+
+No model code is forked: the hooks are on the modules that the kind of a site names.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from .kinds import kind_of
+from .sites import Site
+
+Taps = Mapping[str, dict[str, Tensor]]
+"""Full name of a site -> tensor -> [batch, length, width]."""
+
+
+@contextmanager
+def tapped(model: Any, sites: Sequence[Site]) -> Iterator[Taps]:
+    """Capture the tensors of the sites during each forward inside the block.
+
+    Yields a mapping site name -> {"query", "key", "value"} -> [batch, length, inner], or for a block -> {"hidden"} ->
+    [batch, length, d_model], filled by the latest forward; the tensors are part of the graph when gradients are on.
+    """
+    captured: dict[str, dict[str, Tensor]] = {str(site): {} for site in sites}
+    hooks = []
+    for site in dict.fromkeys(sites):
+        for tensor, module in kind_of(site).modules(model, site).items():
+            hooks.append(module.register_forward_hook(_keeper(captured[str(site)], tensor)))
+    try:
+        yield captured
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _keeper(store: dict[str, Tensor], tensor: str) -> Any:
+    def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        store[tensor] = output[0] if isinstance(output, tuple) else output  # a block may add its position biases
+
+    return keep

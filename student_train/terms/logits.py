@@ -1,0 +1,61 @@
+"""The teacher's next-token distributions."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from ...cache import Cache
+from ...errors import CacheMismatchError
+from ...signals.logits.targets import LogitTarget, sparse_target
+from ..reading.batch import Batch
+from ..reading.teacher_signals import TeacherSignals
+from .term import TERMS, Term, TermContext, positions_of
+
+
+@TERMS.register("logits")
+class Logits(Term):
+    """KL(teacher || student) of the cached distributions.
+
+    At temperature T: KL(p^(1/T) || q^(1/T)), both normalised, times T^2 (Hinton et al. 2015, section 2).
+    """
+
+    trains_head = True
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.distributions = temperature
+
+    @classmethod
+    def build(cls, context: TermContext, _options: Mapping[str, Any]) -> Self:
+        _require_logits(context.objective, context.cache, context.config.temperature)
+        return cls(context.config.temperature)
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        return {"": positions_of(batch)}
+
+    def target(self, teacher: TeacherSignals, batch: Batch) -> LogitTarget:
+        assert self.distributions is not None
+        return sparse_target(teacher.logits[self.distributions], self.distributions)
+
+    def formula(self) -> str:
+        tempered = (
+            "" if self.distributions == 1 else f", at temperature {self.distributions:g}, multiplied by its square"
+        )
+        return (
+            "KL(teacher || student) of the cached distribution (top-k: its tail as one outcome; else in expectation), "
+            "mean over target positions (at temperature 1 equal in gradient to the soft cross-entropy of MiniMA, same author)"
+            + tempered
+        )
+
+
+def _require_logits(objective: str, cache: Cache, temperature: float) -> None:
+    if cache.logit_code is None:
+        raise CacheMismatchError(
+            f"objective {objective} needs logits, which {cache.path} was dumped without (--logits none)"
+        )
+    stored = (1.0, *cache.logit_code.temperatures)
+    if temperature not in stored:
+        names = ", ".join(f"{one:g}" for one in stored)
+        raise CacheMismatchError(
+            f"--temperature {temperature:g}: {cache.path} has logits at temperature {names}; "
+            "dump with --logits top-k and --temperatures for others"
+        )

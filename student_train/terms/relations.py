@@ -1,0 +1,135 @@
+"""Attention relations: the mean of the KLs of one attention module's relations (MiniLMv2, arXiv 2012.15828)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from torch import Tensor
+
+from ...cache import Cache
+from ...errors import CacheMismatchError
+from ...models.layer_maps import LAYER_MAPS
+from ...signals.relations.codec import AttentionCodec
+from ...signals.relations.relations import (
+    Relation,
+    check_relation_heads,
+    default_relation_heads,
+    relation_kl_sum,
+    relation_rows,
+)
+from ...signals.sites import Site
+from ...signals.taps import Taps
+from ..reading.batch import Batch
+from ..reading.teacher_signals import TeacherSignals
+from .term import TERMS, SitePair, Term, TermContext
+
+SAME = ("query", "key", "value")
+"""QQ, KK and VV."""
+
+
+@TERMS.register("relations")
+class Relations(Term):
+    """KL(teacher || student) of some relations of one attention module, mean over rows and relation heads."""
+
+    def __init__(
+        self, codec: AttentionCodec, student: Site, relations: Sequence[Relation], heads: int, formula: str
+    ) -> None:
+        super().__init__()
+        self.codec, self.relations, self.heads = codec, tuple(relations), heads
+        self.parts = tuple(relation.kind for relation in relations)
+        self.pairs = (SitePair(codec.site, student),)
+        self._formula = formula
+
+    @classmethod
+    def build(cls, context: TermContext, options: Mapping[str, Any]) -> Self:
+        """Compare the last layer of the student with the deepest one that is stored."""
+        site = str(options["site"])
+        codec = deepest(context, site)
+        return cls(
+            codec,
+            last_site(context, site),
+            [relation for relation in codec.relations if relation.kind in cls.kinds(context)],
+            relation_heads(context, codec),
+            cls.described(context, site),
+        )
+
+    @classmethod
+    def kinds(cls, _context: TermContext) -> Sequence[str]:
+        """The relations that the term averages."""
+        return SAME
+
+    @classmethod
+    def described(cls, _context: TermContext, site: str) -> str:
+        """The formula, for people."""
+        stack = site.partition(".")[0]
+        causal = ", causal" if stack == "decoder" else ""
+        return f"mean of the QQ, KK and VV relation KLs of the last {stack} self-attention{causal} (MiniLMv2 form)"
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        return {relation.kind: relation_rows(relation, batch.valid, self.heads) for relation in self.relations}
+
+    def sums(self, taps: Taps, teacher: TeacherSignals, batch: Batch) -> dict[str, Tensor]:
+        [pair] = self.pairs
+        ours, theirs = taps[str(pair.student)], teacher.sites[str(pair.teacher)]
+        alpha = self.codec.alpha
+        return {
+            one.kind: relation_kl_sum(one, theirs, ours, batch.valid, self.heads, alpha.get(one.kind, 1.0))
+            for one in self.relations
+        }
+
+    def formula(self) -> str:
+        return self._formula
+
+
+@TERMS.register("cross_relations")
+class CrossRelations(Relations):
+    """Relations of cross-attention, of whose form in the MiniEnD paper there are two readings (`--cross-relation`)."""
+
+    @classmethod
+    def kinds(cls, context: TermContext) -> Sequence[str]:
+        return ("query_key",) if context.config.cross_relation == "qk" else SAME
+
+    @classmethod
+    def described(cls, context: TermContext, site: str) -> str:
+        if context.config.cross_relation == "qk":
+            return (
+                "relation KL of the last cross-attention's Q K^T, re-headed: our reading A of the paper's L^CrossAttn"
+            )
+        return (
+            "mean of the QQ, KK and VV relation KLs of the last cross-attention (QQ causal over target positions, KK "
+            "and VV over encoder positions): our reading B of the paper's L^CrossAttn"
+        )
+
+
+def deepest(context: TermContext, site: str) -> AttentionCodec:
+    """The codec of the deepest stored layer of an attention site. Raises CacheMismatchError where none is stored."""
+    codecs = stored(context.cache, site)
+    if not codecs:
+        held = ", ".join(context.cache.codecs) or "no relations"
+        raise CacheMismatchError(
+            f"objective {context.objective} needs {site}, but {context.cache.path} holds {held}; dump that site too"
+        )
+    return codecs[-1]
+
+
+def stored(cache: Cache, site: str) -> list[AttentionCodec]:
+    """The codecs of an attention site, from the lowest layer to the deepest."""
+    found = [codec for codec in cache.codecs.values() if codec.site.name == site]
+    return sorted((codec for codec in found if isinstance(codec, AttentionCodec)), key=lambda codec: codec.site.layer)
+
+
+def last_site(context: TermContext, name: str) -> Site:
+    """The student's own site of this name, in the layer that the map `last` names."""
+    depth = context.family.depth(context.student.config, name.partition(".")[0])
+    [(layer, _)] = LAYER_MAPS["last"](depth, 1)
+    return Site(name, layer)
+
+
+def relation_heads(context: TermContext, codec: AttentionCodec) -> int:
+    """The number of relation heads of the run. Raises ConfigurationError where it does not divide both widths."""
+    config = context.student.config
+    inner = config.num_heads * config.d_kv
+    if context.config.relation_heads is None:
+        return default_relation_heads(inner, codec.inner)
+    check_relation_heads(context.config.relation_heads, student=inner, teacher=math.gcd(codec.inner))
+    return context.config.relation_heads
