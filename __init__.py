@@ -1,7 +1,8 @@
 """MiniEnD: offline distillation of T5-family encoder-decoders.
 
 `miniend dump-teacher` runs a teacher over a corpus once and caches its signals; `miniend train-student` trains students
-from the cache without the teacher. From Python, `miniend.open_cache(path)` reads a cache.
+from the cache without the teacher. From Python, `miniend.open_cache(path)` reads a cache. A module of one's own adds loss
+terms, objectives, layer maps, starts and kinds of signals to the registries named here; see docs/extending.md.
 """
 
 from importlib import import_module
@@ -10,17 +11,70 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors as errors
     from .cache import open_cache as open_cache
+    from .models.families import FAMILIES as FAMILIES
+    from .models.families import Family as Family
+    from .models.layer_maps import LAYER_MAPS as LAYER_MAPS
+    from .models.start import STARTS as STARTS
+    from .models.start import StartRequest as StartRequest
+    from .signals.kinds import KINDS as KINDS
+    from .signals.kinds import SignalKind as SignalKind
+    from .signals.relations.relations import Relation as Relation
+    from .signals.sites import Site as Site
+    from .student_train.objective import OBJECTIVES as OBJECTIVES
+    from .student_train.objective import spec as spec
+    from .student_train.terms import TERMS as TERMS
+    from .student_train.terms import SitePair as SitePair
+    from .student_train.terms import Term as Term
+    from .student_train.terms import TermContext as TermContext
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "errors", "open_cache"]
 
-_LAZY = {"errors": ("miniend.errors", None), "open_cache": ("miniend.cache", "open_cache")}
+_LAZY = {
+    "open_cache": "cache",
+    "FAMILIES": "models.families",
+    "Family": "models.families",
+    "LAYER_MAPS": "models.layer_maps",
+    "STARTS": "models.start",
+    "StartRequest": "models.start",
+    "KINDS": "signals.kinds",
+    "SignalKind": "signals.kinds",
+    "Relation": "signals.relations.relations",
+    "Site": "signals.sites",
+    "OBJECTIVES": "student_train.objective",
+    "spec": "student_train.objective",
+    "TERMS": "student_train.terms",
+    "SitePair": "student_train.terms",
+    "Term": "student_train.terms",
+    "TermContext": "student_train.terms",
+}
+"""Public name -> the module that has it."""
+
+__all__ = [
+    "FAMILIES",
+    "KINDS",
+    "LAYER_MAPS",
+    "OBJECTIVES",
+    "STARTS",
+    "TERMS",
+    "Family",
+    "Relation",
+    "SignalKind",
+    "Site",
+    "SitePair",
+    "StartRequest",
+    "Term",
+    "TermContext",
+    "__version__",
+    "errors",
+    "open_cache",
+    "spec",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names on first use, so that `import miniend` (and `--help`) stay instant."""
+    if name == "errors":
+        return import_module(f"{__name__}.errors")
     if name not in _LAZY:
         raise AttributeError(f"module 'miniend' has no attribute {name!r}")
-    module, attribute = _LAZY[name]
-    loaded = import_module(module)
-    return getattr(loaded, attribute) if attribute else loaded
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
