@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
-from ..errors import CacheDamagedError
+from ..errors import damaged
 from ..signals.logits.code import LogitIntegers
 from ..storage.columns.columns import Column
 from ..storage.columns.lists import by_place, from_places, from_set_gaps, set_gaps, starts_of
 from ..storage.contents import LOGIT_COLUMNS, TAIL_LEVELS
+from ..storage.documents.marker import ShardMarker
 from ..storage.folder import PublishedFolder
 
 Integers = np.ndarray[Any, np.dtype[Any]]
@@ -77,7 +78,7 @@ def read_logits(folder: PublishedFolder, kind: str, ids: int, tempered: bool = F
     Raises CacheDamagedError when its files are not the published ones, or hold lists that no distribution can have.
     """
     column = {name: folder.column(name) for name in LOGIT_COLUMNS[kind]}
-    nothing = np.zeros(folder.document["tokens"]["target"], np.int32)
+    nothing = np.zeros(folder.parsed(ShardMarker).tokens["target"], np.int32)
     heads = column.get("logits.head.sizes", nothing)
     draws = column.get("logits.draw.sizes", nothing)
     codes, levels, gaps = (
@@ -127,4 +128,4 @@ def _check_ranks(folder: PublishedFolder, ranks: Integers, ids: int) -> None:
 
 
 def _damaged(folder: PublishedFolder, what: str) -> NoReturn:
-    raise CacheDamagedError(f"the logits of {folder.path} are damaged: {what}. Restore the folder, or dump it again")
+    raise damaged(folder.path, f"in its logits, {what}")

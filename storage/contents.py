@@ -1,19 +1,24 @@
 """What the columns of a sound folder must hold, by plan and calibration (SPEC.md, section 5).
 
-`check_calibration`, `check_shard` and `check_segments` compare documents alone, whenever a cache is opened; `check_values`
-holds a column's integers against their range when they are read.
+`read_calibration`, `read_shard` and `read_segments` return a folder's document once it fits those that it depends on. They
+read documents only, whenever a cache is opened. `check_values` compares a column's integers with their range.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
-from ..errors import CacheDamagedError
+from ..errors import damaged
 from .columns.columns import Values
 from .columns.metadata import DTYPES
-from .documents.members import check_form
+from .documents.calibration import Calibration, SiteEntry
+from .documents.marker import SegmentsMarker, ShardMarker
+from .documents.parse import Record, parse_each
+from .documents.plan import Plan, PlannedLogits, TeacherFacts
+from .documents.values import Number, Width
 from .reading import PublishedFolder
 
 INTEGERS = tuple(dtype for dtype in DTYPES if "int" in dtype)
@@ -41,67 +46,89 @@ Expected = dict[str, tuple[str, list[int]]]
 """Column name -> axis and shape."""
 
 
-def check_calibration(folder: PublishedFolder, plan: Mapping[str, Any]) -> None:
-    """Raise CacheDamagedError unless the calibration describes the plan's sites and has their columns."""
-    check_form(folder.document, "calibration", str(folder.path))
-    if any(len(bounds) != 2 for bounds in folder.document["examples"].values()):
-        _damaged(folder, "its ranges of examples should have a first and a last one")
-    for member, planned in (("sites", "relations"), ("hidden", "hidden")):
-        names = plan["signals"][planned]
-        if [site["site"] for site in folder.document[member]] != names:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _RelationEntry(Record):
+    """What the entry of an attention site holds beside its codes."""
+
+    inner: Width
+    heads: Width
+    alpha: Mapping[str, Number]
+    relative_entropy: Mapping[str, Number]
+    published_entropy: Mapping[str, Number]
+
+
+def read_calibration(folder: PublishedFolder, plan: Plan) -> Calibration:
+    """Return the calibration. Raise CacheDamagedError unless it describes the plan's sites and has their columns."""
+    calibration = folder.parsed(Calibration)
+    for member, entries, names in (
+        ("sites", calibration.sites, plan.signals.relations),
+        ("hidden", calibration.hidden, plan.signals.hidden),
+    ):
+        if tuple(entry.site for entry in entries) != names:
             _damaged(folder, f"its {member} should be those of the plan, {', '.join(names) or 'none'}")
-    for site in folder.document["sites"]:
-        _check_site(folder, site, plan["teacher"]["facts"])
-    for site in folder.document["hidden"]:
-        _check_codes(folder, site, HIDDEN, plan["teacher"]["facts"]["d_model"])
-    if plan["signals"]["logits"]:
-        rows, ids = plan["teacher"]["facts"]["vocab_rows"], plan["tokenizer"]["size"]
-        _check_columns(folder, {"logits.mean_probability": ("basis", [rows])}, ("float32",))
-        _check_columns(folder, {"logits.order": ("basis", [ids])})
+    found = {str(place): entry.others for place, entry in enumerate(calibration.sites)}
+    relations = parse_each(_RelationEntry, found, str(folder.path), "sites").values()
+    for entry, relation in zip(calibration.sites, relations, strict=True):
+        _check_site(folder, entry, relation, plan.teacher.facts)
+    for entry in calibration.hidden:
+        _check_codes(folder, entry, HIDDEN, plan.teacher.facts.d_model)
+    if plan.signals.logits:
+        _check_columns(folder, {"logits.mean_probability": ("basis", [plan.teacher.facts.vocab_rows])}, ("float32",))
+        _check_columns(folder, {"logits.order": ("basis", [plan.tokenizer.size])})
+    return calibration
 
 
-def check_shard(folder: PublishedFolder, plan: Mapping[str, Any], calibration: Mapping[str, Any]) -> None:
-    """Raise CacheDamagedError unless the marker has its members and the columns that plan and calibration ask for."""
-    check_form(folder.document, "shard", str(folder.path))
-    _check_columns(folder, shard_columns(folder.document, plan, calibration))
+def read_shard(folder: PublishedFolder, plan: Plan, calibration: Calibration) -> ShardMarker:
+    """Return the marker. Raise CacheDamagedError unless the shard has the columns that plan and calibration ask for."""
+    marker = folder.parsed(ShardMarker)
+    axes = dict.fromkeys(
+        ["input", "target", *(code.axis for entry in calibration.entries for code in entry.codes.values())]
+    )
+    if missing := [axis for axis in axes if axis not in marker.tokens]:
+        _damaged(folder, f"its member tokens should count those of {', '.join(axes)}, but lacks {', '.join(missing)}")
+    _check_columns(folder, shard_columns(folder, marker, plan, calibration))
+    return marker
 
 
-def check_segments(folder: PublishedFolder, plan: Mapping[str, Any]) -> None:
-    """The same for raw segments; how many tokens they have is for their offsets to say."""
-    check_form(folder.document, "segments", str(folder.path))
-    expected: Expected = {}
+def read_segments(folder: PublishedFolder, plan: Plan) -> SegmentsMarker:
+    """Return the marker. Raise CacheDamagedError unless the folder has the columns of raw segments.
+
+    How many tokens the segments have is for their offsets to say.
+    """
+    marker, expected = folder.parsed(SegmentsMarker), Expected()
     for name in segment_names(plan):
         info = folder.columns.get(f"{name}.ids", {"shape": [0]})
         expected[f"{name}.ids"] = ("token", list(info["shape"])[:1])
-        expected[f"{name}.offsets"] = ("example", [folder.document["stop"] - folder.document["start"] + 1])
+        expected[f"{name}.offsets"] = ("example", [marker.count + 1])
     _check_columns(folder, expected)
+    return marker
 
 
-def segment_names(plan: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the raw segments of a plan's objective are called."""
-    return ("inputs", "targets") if plan["objective"]["kind"] == "pairs" else ("segments",)
+def segment_names(plan: Plan) -> tuple[str, ...]:
+    """Return what the raw segments of a plan's task are called."""
+    return ("inputs", "targets") if plan.task.pairs else ("segments",)
 
 
-def shard_columns(marker: Mapping[str, Any], plan: Mapping[str, Any], calibration: Mapping[str, Any]) -> Expected:
-    """Every column that a shard must have."""
-    tokens, expected = marker["tokens"], {}
+def shard_columns(folder: PublishedFolder, marker: ShardMarker, plan: Plan, calibration: Calibration) -> Expected:
+    """Return every column that a shard must have."""
+    tokens, expected = marker.tokens, Expected()
     for axis in ("input", "target"):
         expected[f"{axis}s.ids"] = (axis, [tokens[axis]])
-        expected[f"{axis}s.offsets"] = ("example", [marker["stop"] - marker["start"] + 1])
-    for site in (*calibration["sites"], *calibration["hidden"]):
-        for code in site["codes"].values():
-            expected[code["column"]] = (code["axis"], [code["rank"], tokens[code["axis"]]])
-    return expected | logits_columns(marker, plan["signals"]["logits"])
+        expected[f"{axis}s.offsets"] = ("example", [marker.count + 1])
+    for entry in calibration.entries:
+        for code in entry.codes.values():
+            expected[code.column] = (code.axis, [code.rank, tokens[code.axis]])
+    return expected | logits_columns(folder, marker, plan.signals.logits)
 
 
-def logits_columns(marker: Mapping[str, Any], signal: Mapping[str, Any] | None) -> Expected:
-    """The columns of the next-token distributions; how many entries they have is for their sizes to say."""
-    expected: Expected = {}
-    for name, axis in LOGIT_COLUMNS[signal["kind"]].items() if signal else ():
-        info = marker["columns"].get(name, {"shape": [0]})
-        expected[name] = (axis, [marker["tokens"]["target"]] if axis == "target" else list(info["shape"])[:1])
-    if signal and signal["temperatures"]:
-        expected[TAIL_LEVELS] = ("target", [len(signal["temperatures"]), marker["tokens"]["target"]])
+def logits_columns(folder: PublishedFolder, marker: ShardMarker, signal: PlannedLogits | None) -> Expected:
+    """Return the columns of the next-token distributions; how many entries they have is for their sizes to say."""
+    expected = Expected()
+    for name, axis in LOGIT_COLUMNS[signal.kind].items() if signal else ():
+        info = folder.columns.get(name, {"shape": [0]})
+        expected[name] = (axis, [marker.tokens["target"]] if axis == "target" else list(info["shape"])[:1])
+    if signal and signal.temperatures:
+        expected[TAIL_LEVELS] = ("target", [len(signal.temperatures), marker.tokens["target"]])
     return expected
 
 
@@ -119,34 +146,36 @@ def check_values(folder: PublishedFolder, name: str, values: Values, ids: int) -
         _damaged(folder, f"{name} should lie between 0 and {ids - 1:,}, found {values.min()} to {values.max()}")
 
 
-def _check_site(folder: PublishedFolder, site: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    inner = site["inner"]
-    if inner != facts["heads"] * facts["d_kv"] or inner % site["heads"]:
-        _damaged(folder, f"its site {site['site']} has {inner} columns in {site['heads']} heads")
-    _check_codes(folder, site, PLACES, inner)
-    kinds = {*ALL, "query_key"} if site["site"].startswith("decoder.cross@") else set(ALL)
-    if any(set(site[member]) != kinds for member in ("alpha", "relative_entropy", "published_entropy")):
-        _damaged(folder, f"its site {site['site']} should tell of {', '.join(sorted(kinds))}")
+def _check_site(folder: PublishedFolder, entry: SiteEntry, relation: _RelationEntry, facts: TeacherFacts) -> None:
+    inner = relation.inner
+    if inner != facts.heads * facts.d_kv or inner % relation.heads:
+        _damaged(folder, f"its site {entry.site} has {inner} columns in {relation.heads} heads")
+    _check_codes(folder, entry, PLACES, inner)
+    kinds = {*ALL, "query_key"} if entry.site.startswith("decoder.cross@") else set(ALL)
+    if any(
+        set(by_kind) != kinds for by_kind in (relation.alpha, relation.relative_entropy, relation.published_entropy)
+    ):
+        _damaged(folder, f"its site {entry.site} should tell of {', '.join(sorted(kinds))}")
 
 
 def _check_codes(
     folder: PublishedFolder,
-    site: Mapping[str, Any],
+    entry: SiteEntry,
     places: Mapping[str, Mapping[str, tuple[str, Sequence[str]]]],
     inner: int,
 ) -> None:
-    name, _, layer = site["site"].partition("@")
-    codes = site["codes"]
+    name, _, layer = entry.site.partition("@")
+    codes = entry.codes
     if not re.fullmatch("[0-9]{1,6}", layer) or set(codes) != set(places.get(name, {"": None})):
-        _damaged(folder, f"its site {site['site']} should be one of {', '.join(places)} with its codes")
+        _damaged(folder, f"its site {entry.site} should be one of {', '.join(places)} with its codes")
     expected: Expected = {}
     for place, (axis, blocks) in places[name].items():
-        code, column = codes[place], f"{site['site']}.{place}"
-        stored = f"hidden.{site['site']}" if name in HIDDEN else f"relations.{column}"
-        if (code["axis"], code["blocks"], code["column"]) != (axis, list(blocks), stored):
+        code, column = codes[place], f"{entry.site}.{place}"
+        stored = f"hidden.{entry.site}" if name in HIDDEN else f"relations.{column}"
+        if (code.axis, code.blocks, code.column) != (axis, tuple(blocks), stored):
             _damaged(folder, f"its code {column} should lie on the axis {axis} with the blocks {', '.join(blocks)}")
         width = inner * len(blocks)
-        rank, known = code["rank"], list(folder.columns.get(f"{column}.token_ids", {"shape": [0]})["shape"])[:1]
+        rank, known = code.rank, list(folder.columns.get(f"{column}.token_ids", {"shape": [0]})["shape"])[:1]
         expected[f"{column}.mean"] = ("basis", [width])
         expected[f"{column}.synthesis"] = ("basis", [rank, width])
         expected[f"{column}.analysis"] = ("basis", [width, rank])
@@ -167,4 +196,4 @@ def _check_columns(folder: PublishedFolder, expected: Expected, dtypes: Sequence
 
 
 def _damaged(folder: PublishedFolder, what: str) -> NoReturn:
-    raise CacheDamagedError(f"{folder.path} is damaged: {what}. Restore the folder, or dump it again")
+    raise damaged(folder.path, what)

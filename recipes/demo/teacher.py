@@ -17,6 +17,7 @@ from ...models.optimizers import build_optimiser, learning_rate_at, set_learning
 from ...models.padding import pad_examples
 from ...models.student import build_student, save_student
 from ...runtime.progress import progress_bar, quiet_transformers
+from ...storage.documents.plan import PlannedTokenizer
 from ...teacher_dump.corpus.corpus import documents, parse_corpus
 from ...teacher_dump.corpus.tokenizer import TextTokenizer, tokenizer_files
 from ...teacher_dump.examples.packing import held_out, pack_segments
@@ -75,7 +76,7 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
         for step in range(1, recipe.steps + 1):
             examples = next(batches)
             sources, targets = [pair[0] for pair in examples], [pair[1] for pair in examples]
-            inputs, labels, valid = pad_examples(sources, targets, described["pad_id"])
+            inputs, labels, valid = pad_examples(sources, targets, described.pad_id)
             loss = model(input_ids=inputs, attention_mask=valid["input"].long(), labels=labels).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -92,7 +93,7 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
 
 
 def _corrupted_batches(
-    recipe: TeacherRecipe, tokenizer: TextTokenizer, described: dict[str, Any]
+    recipe: TeacherRecipe, tokenizer: TextTokenizer, described: PlannedTokenizer
 ) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
     """Endless batches: each example a segment at random, with a corruption of its own."""
     spans = lengths(recipe.input_length)
@@ -110,8 +111,8 @@ def _corrupted_batches(
 
 
 def _corrupt(
-    segment: np.ndarray, spans: SpanLengths, seed: int, index: int, described: dict[str, Any]
+    segment: np.ndarray, spans: SpanLengths, seed: int, index: int, described: PlannedTokenizer
 ) -> tuple[np.ndarray, np.ndarray]:
     rng = example_rng(seed, _PRETRAINING_STREAM, index)
     mask = noise_mask(spans.segment, spans.noise, spans.spans, rng)
-    return corrupt(segment, mask, described["sentinel_ids"], described["eos_id"])
+    return corrupt(segment, mask, described.sentinel_ids, described.eos_id)

@@ -59,8 +59,8 @@ def build_decoder(cache: Cache, needs: Iterable[Needs], device: torch.device) ->
     codecs = {str(codec.site): codec.to(device) for _, used in needs for codec in used.values()}
     tempered = [objective.temperature for objective, _ in needs if "logits" in objective.weights]
     logit_code = cache.logit_code.to(device) if cache.logit_code and tempered else None
-    teacher = cache.plan.document["teacher"]
-    return TeacherDecoder(codecs, logit_code, next(iter(tempered), 1.0), teacher["start_id"], teacher["pad_id"])
+    teacher = cache.plan.teacher
+    return TeacherDecoder(codecs, logit_code, next(iter(tempered), 1.0), teacher.start_id, teacher.pad_id)
 
 
 def needed_columns(cache: Cache, needs: Iterable[Needs]) -> Columns:

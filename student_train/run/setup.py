@@ -17,6 +17,7 @@ from ...models.student import build_student, init_from_teacher, load_student
 from ...runtime.progress import Say
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.relations.relations import check_relation_heads, default_relation_heads
+from ...storage.documents.plan import PlannedTeacher
 from ..config import DEFAULT_SIZE, TrainConfig
 from ..distillation import Distillation
 from ..objective import Objective
@@ -44,7 +45,7 @@ class Feed:
 
 def open_feed(cache: Cache, needs: Sequence[Needs], device: torch.device) -> Feed:
     """The feed of all that some objective needs."""
-    columns, pad_id = needed_columns(cache, needs), cache.plan.document["teacher"]["pad_id"]
+    columns, pad_id = needed_columns(cache, needs), cache.plan.teacher.pad_id
     training, validation = (BatchSource(split, columns, pad_id) for split in (cache.training, cache.validation))
     return Feed(cache, training, validation, build_decoder(cache, needs, device), device)
 
@@ -75,13 +76,13 @@ def set_up(
     say: Say,
 ) -> Setup:
     """Build the student, probe and freeze what the objective cannot reach, and say what will be trained."""
-    teacher = feed.cache.plan.document["teacher"]
+    teacher = feed.cache.plan.teacher
     student = _make_student(config, teacher).to(feed.device)
     if config.gradient_checkpointing:
         checkpoint_blocks(student)
     heads = _relation_heads(config, codecs, student)
     distillation, evaluation = (
-        Distillation(student, wanted, codecs, heads, teacher["start_id"], teacher["pad_id"])
+        Distillation(student, wanted, codecs, heads, teacher.start_id, teacher.pad_id)
         for wanted in (objective, _with_labels(objective))
     )
     probe = next(in_order(feed.training, min(4, config.batch_size))).to(feed.device)
@@ -100,23 +101,23 @@ def set_up(
     return Setup(config, feed, objective, distillation, evaluation, optimiser, unreached)
 
 
-def _make_student(config: TrainConfig, teacher: Mapping[str, Any]) -> Any:
+def _make_student(config: TrainConfig, teacher: PlannedTeacher) -> Any:
     if config.init:
-        return load_student(config.init, teacher["config"])
+        return load_student(config.init, teacher.config)
     size = config.size or DEFAULT_SIZE
     if config.init_from_teacher:
         return init_from_teacher(_student_config(teacher, size), config.init_from_teacher)
     return fresh_student(teacher, size, config.seed)
 
 
-def fresh_student(teacher: Mapping[str, Any], size: str, seed: int) -> Any:
+def fresh_student(teacher: PlannedTeacher, size: str, seed: int) -> Any:
     """A student of random weights; `teacher` is what the cache's plan says of its teacher."""
-    return build_student(_student_config(teacher, size), teacher["facts"]["tied"], seed)
+    return build_student(_student_config(teacher, size), teacher.facts.tied, seed)
 
 
-def _student_config(teacher: Mapping[str, Any], size: str) -> dict[str, Any]:
-    rows = {"vocab_size": teacher["facts"]["vocab_rows"]}  # which a config.json may leave to its default
-    return student_config(size, teacher["config"] | rows)
+def _student_config(teacher: PlannedTeacher, size: str) -> dict[str, Any]:
+    rows = {"vocab_size": teacher.facts.vocab_rows}  # which a config.json may leave to its default
+    return student_config(size, {**teacher.config, **rows})
 
 
 def _relation_heads(config: TrainConfig, codecs: Mapping[str, SiteCodec], student: Any) -> int:

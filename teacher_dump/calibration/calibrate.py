@@ -5,7 +5,6 @@ Published as the folder `calibration`, which all shards name as their parent.
 
 from collections import Counter
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,10 @@ from ...signals.relations.calibration import calibrate_site, measured_kl
 from ...signals.relations.relations import default_relation_heads
 from ...signals.sites import Site, parse_sites
 from ...storage.columns.columns import Column
+from ...storage.documents.calibration import Calibration, CalibrationRanges, MeasuredTeacher, SiteEntry
+from ...storage.documents.measured import Mean, Spread
+from ...storage.documents.parse import parse
+from ...storage.documents.plan import Plan
 from ...storage.folder import publish_or_accept
 from ...storage.layout import calibration_path
 from ...storage.stores.place import Where
@@ -29,41 +32,47 @@ from ..teacher import Teacher
 UNIGRAM_EXAMPLES = 2048
 
 
-def planned_sites(plan: dict[str, Any]) -> tuple[Site, ...]:
+def planned_sites(plan: Plan) -> tuple[Site, ...]:
     """The sites that a plan names, those of attention first."""
-    facts, signals = plan["teacher"]["facts"], plan["signals"]
-    names = ",".join([*signals["relations"], *signals["hidden"]])
-    return parse_sites(names, facts["encoder_layers"], facts["decoder_layers"])
+    facts = plan.teacher.facts
+    names = ",".join([*plan.signals.relations, *plan.signals.hidden])
+    return parse_sites(names, facts.encoder_layers, facts.decoder_layers)
 
 
-def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: ExampleSource, examples: int) -> None:
+def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, examples: int) -> None:
     """Run the teacher over the calibration examples and publish bases, steps, temperatures and the teacher's own loss.
 
     `examples` is what there is to choose from; at least 3 (basis, step, report).
     """
-    parts = _split(min(plan["signals"]["calibration_examples"], examples))
+    parts = _split(min(plan.signals.calibration_examples, examples))
     samples, average = _run(plan, teacher, source, parts)
     codecs = [_fit(site, samples[str(site)], plan) for site in planned_sites(plan)]
-    body = {
-        "parent": plan["sha256"],
-        "examples": {name: list(bounds) for name, bounds in parts.items()},
-        "sites": [codec.description() for codec in codecs if not codec.site.hidden],
-        "hidden": [codec.description() for codec in codecs if codec.site.hidden],
-        "fidelity": {str(codec.site): _measured(codec, samples[str(codec.site)]["report"]) for codec in codecs},
-        "teacher": {
-            "cross_entropy": asdict(average.loss),
-            "end_cross_entropy": asdict(average.ends),
-            **unigram(source, examples),
-        },
-    }
+    entropy, tokens = unigram(source, examples)
+    calibration = Calibration(
+        parent=plan.digest,
+        examples=CalibrationRanges(**parts),
+        sites=tuple(_entry(codec) for codec in codecs if not codec.site.hidden),
+        hidden=tuple(_entry(codec) for codec in codecs if codec.site.hidden),
+        fidelity={str(codec.site): _measured(codec, samples[str(codec.site)]["report"]) for codec in codecs},
+        teacher=MeasuredTeacher(
+            cross_entropy=Mean(**asdict(average.loss)),
+            end_cross_entropy=Mean(**asdict(average.ends)),
+            unigram_entropy=entropy,
+            unigram_tokens=tokens,
+        ),
+    )
     columns = {
         name: Column(values=tensor.cpu().numpy(), axis="basis")
         for codec in codecs
         for name, tensor in codec.arrays().items()
     }
-    if plan["signals"]["logits"]:
-        columns |= _probability_columns(average.probability(), plan["tokenizer"]["size"])
-    publish_or_accept(calibration_path(root), "calibration", body, columns, codec="zstd")
+    if plan.signals.logits:
+        columns |= _probability_columns(average.probability(), plan.tokenizer.size)
+    publish_or_accept(calibration_path(root), "calibration", calibration.body(), columns, codec="zstd")
+
+
+def _entry(codec: CodedSite) -> SiteEntry:
+    return parse(SiteEntry, codec.description(), f"the code of {codec.site}")
 
 
 class _Average:
@@ -99,14 +108,14 @@ def _split(count: int) -> dict[str, tuple[int, int]]:
 
 
 def _run(
-    plan: dict[str, Any], teacher: Teacher, source: ExampleSource, parts: dict[str, tuple[int, int]]
+    plan: Plan, teacher: Teacher, source: ExampleSource, parts: dict[str, tuple[int, int]]
 ) -> tuple[dict[str, dict[str, list[SiteSample]]], _Average]:
     sites = planned_sites(plan)
     samples: dict[str, dict[str, list[SiteSample]]] = {str(site): {part: [] for part in parts} for site in sites}
-    average = _Average(plan["teacher"]["facts"]["vocab_rows"], plan["tokenizer"]["eos_id"])
+    average = _Average(plan.teacher.facts.vocab_rows, plan.tokenizer.eos_id)
     with progress_bar("calibration", parts["report"][1], "example") as bar:
         for part, (start, stop) in parts.items():
-            for examples in batches_of(source, "train", start, stop, plan["batch_size"]):
+            for examples in batches_of(source, "train", start, stop, plan.batch_size):
                 batch = run_teacher(teacher, examples, sites)
                 average.add(*batch.valid_logits())
                 for site in sites:
@@ -115,27 +124,27 @@ def _run(
     return samples, average
 
 
-def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any]) -> CodedSite:
-    signals = plan["signals"]
+def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: Plan) -> CodedSite:
+    signals = plan.signals
     with torch.inference_mode():
         if site.hidden:
-            return calibrate_hidden(site, samples["basis"], samples["step"], signals["hidden_error"])
+            return calibrate_hidden(site, samples["basis"], samples["step"], signals.hidden_error)
         return calibrate_site(
             site,
             samples["basis"],
             samples["step"],
             heads=default_relation_heads(samples["basis"][0].tensors["query"].shape[-1]),
-            temperature=signals["relation_temperature"],
-            target_kl=signals["relation_kl"],
-            step=signals["relation_step"],
-            rank=signals["relation_rank"],
+            temperature=signals.relation_temperature,
+            target_kl=signals.relation_kl,
+            step=signals.relation_step,
+            rank=signals.relation_rank,
         )
 
 
-def _measured(codec: CodedSite, samples: list[SiteSample]) -> dict[str, Any]:
-    """Sums and counts by kind for the document: relation KLs of attention, the error and energy of hidden states."""
+def _measured(codec: CodedSite, samples: list[SiteSample]) -> dict[str, Spread]:
+    """Return sums and counts by kind: the KLs of relations, or the error and energy of hidden states."""
     found = measured_kl(codec, samples) if isinstance(codec, SiteCodec) else measured_error(codec, samples)
-    return {kind: asdict(part) for kind, part in found.items()}
+    return {kind: Spread(total=part.total, count=part.count) for kind, part in found.items()}
 
 
 def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:
@@ -144,11 +153,14 @@ def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float
     return float(loss), len(labels)
 
 
-def unigram(source: ExampleSource, examples: int) -> dict[str, Any]:
-    """Entropy in nats of the targets' own token frequencies: the loss of a model that knows nothing of the context."""
+def unigram(source: ExampleSource, examples: int) -> tuple[float, int]:
+    """Return the entropy in nats of the targets' token frequencies, and the number of tokens that were counted.
+
+    The entropy is the loss of a model that knows nothing of the context.
+    """
     counts: Counter[int] = Counter()
     for index in range(min(examples, UNIGRAM_EXAMPLES)):
         counts.update(source.example("train", index)[1].tolist())
     frequencies = np.array(sorted(counts.values()), dtype=np.float64)
     p = frequencies / frequencies.sum()
-    return {"unigram_entropy": float(-(p * np.log(p)).sum()), "unigram_tokens": int(frequencies.sum())}
+    return float(-(p * np.log(p)).sum()), int(frequencies.sum())

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,10 @@ from ...signals.fidelity import MeanOf, SiteSample, SpreadOf, relation_kl_spread
 from ...signals.kinds.hidden_fit import measured_error
 from ...signals.logits.code import LogitIntegers, join_integers
 from ...storage.columns.columns import Column
+from ...storage.documents.calibration import Calibration
+from ...storage.documents.marker import ShardMarker
+from ...storage.documents.measured import Mean, Spread
+from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
 from ...storage.layout import ShardRange
 from ...storage.markers import marker_members
@@ -42,7 +45,7 @@ class EncodedShard:
     """What is to be published of one shard."""
 
     columns: dict[str, Column]
-    body: dict[str, Any]
+    marker: ShardMarker
 
 
 @dataclass(slots=True)
@@ -60,14 +63,15 @@ class _Parts:
     measured: int = 0
     """Examples whose sites have been measured."""
 
-    def fidelity(self) -> dict[str, dict[str, Any]]:
-        """All that was measured, by site or `logits` and by kind, for the marker."""
-        found: dict[str, dict[str, Any]] = {
-            site: {kind: spread.described() for kind, spread in kinds.items()} for site, kinds in self.relations.items()
+    def fidelity(self) -> dict[str, dict[str, Spread]]:
+        """Return all that was measured, by site or `logits` and by kind, for the marker."""
+        found: dict[str, dict[str, Spread]] = {
+            site: {kind: Spread(**spread.described()) for kind, spread in kinds.items()}
+            for site, kinds in self.relations.items()
         }
         means = self.hidden | ({"logits": self.distributions.fidelity} if self.distributions.fidelity else {})
         for name, kinds in means.items():
-            found[name] = {kind: asdict(mean) for kind, mean in kinds.items()}
+            found[name] = {kind: Spread(total=mean.total, count=mean.count) for kind, mean in kinds.items()}
         return found
 
     def add_block(self, name: str, block: Tensor) -> None:
@@ -81,17 +85,18 @@ class ShardEncoder:
 
     def __init__(
         self,
-        plan: dict[str, Any],
+        plan: Plan,
         calibration: PublishedFolder,
         teacher: Teacher,
         source: ExampleSource,
     ) -> None:
+        described = calibration.parsed(Calibration)
         self._plan, self._parent = plan, calibration.digest
-        self._fitted = int(calibration.document["examples"]["step"][1])
-        relations, hidden = read_codecs(calibration), read_hidden_codecs(calibration)
+        self._fitted = described.examples.step[1]
+        relations, hidden = read_codecs(calibration, described), read_hidden_codecs(calibration, described)
         self._codecs = [codec.to(teacher.device) for codec in (*relations.values(), *hidden.values())]
         reference = read_mean_probability(calibration)
-        self._logits = LogitEncoder(read_logit_code(plan, calibration), reference, teacher.device)
+        self._logits = LogitEncoder(read_logit_code(calibration, plan), reference, teacher.device)
         self._teacher, self._source = teacher, source
         self.timings = Timings()
 
@@ -99,7 +104,7 @@ class ShardEncoder:
         """Run the teacher over one shard."""
         parts = _Parts()
         sites = [codec.site for codec in self._codecs]
-        for examples in batches_of(self._source, shard.split, shard.start, shard.stop, self._plan["batch_size"]):
+        for examples in batches_of(self._source, shard.split, shard.start, shard.stop, self._plan.batch_size):
             begun = perf_counter()
             batch = run_teacher(self._teacher, examples, sites)
             ran = perf_counter()
@@ -149,15 +154,15 @@ class ShardEncoder:
         columns |= ragged_columns("targets", [targets for _, targets in parts.examples], "target")
         for name, blocks in parts.blocks.items():
             columns[name] = Column(values=np.concatenate(blocks, axis=1), axis=self._axis(name))
-        if parts.logits:
-            columns |= logit_columns(self._plan["signals"]["logits"]["kind"], join_integers(parts.logits))
-        body = {
+        if parts.logits and self._plan.signals.logits:
+            columns |= logit_columns(self._plan.signals.logits.kind, join_integers(parts.logits))
+        marker = ShardMarker(
             **marker_members(shard, self._parent),
-            "tokens": {axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in ("input", "target")},
-            "fidelity": parts.fidelity(),
-            "teacher_cross_entropy": asdict(parts.distributions.loss),
-        }
-        return EncodedShard(columns, body)
+            tokens={axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in ("input", "target")},
+            fidelity=parts.fidelity(),
+            teacher_cross_entropy=Mean(**asdict(parts.distributions.loss)),
+        )
+        return EncodedShard(columns, marker)
 
     def _axis(self, column: str) -> str:
         return next(codec.columns()[column].axis for codec in self._codecs if column in codec.columns())

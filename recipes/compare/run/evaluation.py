@@ -148,6 +148,6 @@ def write_untrained(cache: Cache, size: str, output: Path) -> None:
     """A folder with a student of random weights, as training would begin with by seed 0; kept where it is there."""
     if is_finished(output):
         return
-    model = fresh_student(cache.plan.document["teacher"], size, seed=0)
+    model = fresh_student(cache.plan.teacher, size, seed=0)
     output.mkdir(parents=True, exist_ok=True)
     save_student(model, output, cache.tokenizer_files(), UNTRAINED_CARD)

@@ -35,14 +35,14 @@ def measured_hard_labels(judged: Path) -> float | None:
 @torch.no_grad()
 def hard_label_loss(model: torch.nn.Module, cache: Cache, device: torch.device, batch_size: int) -> float:
     """Mean over the target tokens of a cache's validation examples."""
-    teacher, model = cache.plan.document["teacher"], model.to(device).eval()
+    teacher, model = cache.plan.teacher, model.to(device).eval()
     total, count = 0.0, 0
-    for batch in in_order(BatchSource(cache.validation, Columns((), None), teacher["pad_id"]), batch_size):
+    for batch in in_order(BatchSource(cache.validation, Columns((), None), teacher.pad_id), batch_size):
         here = batch.to(device)
         found = model(
             input_ids=here.input_ids,
             attention_mask=here.valid["input"].long(),
-            decoder_input_ids=shift_right(here.labels, teacher["start_id"], teacher["pad_id"]),
+            decoder_input_ids=shift_right(here.labels, teacher.start_id, teacher.pad_id),
             labels=here.labels,
         )
         tokens = int(here.valid["target"].sum())
