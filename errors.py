@@ -15,6 +15,9 @@
 Every message says what was expected, what was found and what to do.
 """
 
+LONGEST_VALUE = 60
+"""Characters of a value that a message shows at most."""
+
 
 class MiniEndError(Exception):
     """Base of all errors that a user can cause or mend."""
@@ -62,3 +65,13 @@ class TrainingError(MiniEndError, RuntimeError):
 
 class NotFiniteError(TrainingError):
     """A loss or its gradient is infinite or not a number."""
+
+
+def damaged(thing: object, what: str, advice: str = "Restore the folder, or dump it again") -> CacheDamagedError:
+    """Return the error of a file, folder or cache whose content cannot be what was published, for the caller to raise."""
+    return CacheDamagedError(f"{thing} is damaged: {what}. {advice}")
+
+
+def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
+    """Return a value's text for a message, cut where it is too long for a line."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -21,6 +21,7 @@ from random_teacher import parser_for, random_teacher
 
 from miniend.models.padding import pad_examples
 from miniend.runtime.devices import choose_device
+from miniend.storage.documents.plan import Plan
 from miniend.storage.folder import PublishedFolder
 from miniend.storage.layout import plan_path
 from miniend.teacher_dump.config import DumpConfig
@@ -67,7 +68,7 @@ def main() -> None:
     first = dump_teacher(config)
     print(f"loading, plan, segments, calibration: {perf_counter() - begun - first.seconds:.1f} s")
     teacher = load_teacher(config.teacher, asked.dtype, device)
-    source = ExampleSource(config.cache, PublishedFolder(plan_path(config.cache), "plan").document)
+    source = ExampleSource(config.cache, PublishedFolder(plan_path(config.cache), "plan").parsed(Plan))
     ratios = list(pairs(asked, config, teacher, source))
     print(
         f"T5-{asked.shape}, L={asked.input_length}, three sites and {asked.logits}: shard loop / bare forward "

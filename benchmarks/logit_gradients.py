@@ -34,6 +34,7 @@ from miniend.runtime.progress import progress_bar
 from miniend.signals.logits.code import LogitCode, LogitIntegers, SparseDistributions, join_integers, rank_order
 from miniend.signals.logits.fidelity import sparse_kl
 from miniend.storage.columns.columns import write_column
+from miniend.storage.documents.plan import Plan
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.examples.source import ExampleSource
 from miniend.teacher_dump.prepare import open_sources, prepare_examples
@@ -80,7 +81,7 @@ def main() -> None:
     asked = parse()
     teacher, source, plan = prepare(asked)
     print(f"{platform.machine()}, {teacher.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    per_example = plan["objective"]["target_length"]
+    per_example = plan.task.target_length
     measured = math.ceil(asked.tokens / per_example)
     batches = [run_teacher(teacher, e, []) for e in batches_of(source, "validation", 0, measured, asked.batch_size)]
     targets = build_targets(batches, plan, source)
@@ -104,7 +105,7 @@ def main() -> None:
         print(f"{target.name:<28}{target.entries:>8.1f}  {target.bytes:<42}{cells}")
 
 
-def prepare(asked: argparse.Namespace) -> tuple[Teacher, ExampleSource, dict[str, Any]]:
+def prepare(asked: argparse.Namespace) -> tuple[Teacher, ExampleSource, Plan]:
     """Teacher, and segments for training and measurement, as a dump makes them."""
     config = DumpConfig(
         teacher=asked.teacher,
@@ -122,14 +123,14 @@ def prepare(asked: argparse.Namespace) -> tuple[Teacher, ExampleSource, dict[str
     return sources.teacher, source, plan
 
 
-def build_targets(batches: list[TeacherBatch], plan: dict[str, Any], source: ExampleSource) -> list[Target]:
+def build_targets(batches: list[TeacherBatch], plan: Plan, source: ExampleSource) -> list[Target]:
     """Every row of the table, encoded once."""
     log_p = torch.cat([batch.valid_logits()[0].float().log_softmax(-1).cpu() for batch in batches])
     labels = torch.cat([batch.valid_logits()[1].cpu() for batch in batches])
     # the order of ids must not come from the positions that are measured: a dump takes it from calibration examples
-    order = rank_order(mean_probability(batches, plan, source), plan["tokenizer"]["size"])
+    order = rank_order(mean_probability(batches, plan, source), plan.tokenizer.size)
     uniforms = torch.rand(len(log_p), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    special = torch.isin(labels, torch.tensor([*plan["tokenizer"]["sentinel_ids"], plan["tokenizer"]["eos_id"]]))
+    special = torch.isin(labels, torch.tensor([*plan.tokenizer.sentinel_ids, plan.tokenizer.eos_id]))
     targets = []
     for kind, k, draws, step in KINDS:
         code = LogitCode(kind=kind, k=k, top_p=1.0, draws=draws, step=step, vocab_rows=log_p.shape[1], order=order)
@@ -141,7 +142,7 @@ def build_targets(batches: list[TeacherBatch], plan: dict[str, Any], source: Exa
     return [*targets, *(independent(n, log_p, order, special) for n in (12, 50))]
 
 
-def mean_probability(batches: list[TeacherBatch], plan: dict[str, Any], source: ExampleSource) -> Tensor:
+def mean_probability(batches: list[TeacherBatch], plan: Plan, source: ExampleSource) -> Tensor:
     """The labels' unigram frequencies over training segments: what a calibration knows, without the measured positions."""
     counts = torch.ones(batches[0].logits.shape[-1], dtype=torch.float64) * 1e-3
     for index in range(min(2000, source.segments.count("train"))):
@@ -241,11 +242,11 @@ def independent(draws: int, log_p: Tensor, order: Tensor, special: Tensor) -> Ta
 
 
 def train(
-    asked: argparse.Namespace, teacher: Teacher, source: ExampleSource, plan: dict[str, Any], stages: set[int]
+    asked: argparse.Namespace, teacher: Teacher, source: ExampleSource, plan: Plan, stages: set[int]
 ) -> Iterator[tuple[int, Any]]:
     """Train with the live teacher under the full KL; yields the student after each of the steps in `stages`."""
     rows = {"vocab_size": teacher.facts.vocab_rows}
-    student = build_student(student_config(asked.size, plan["teacher"]["config"] | rows), teacher.facts.tied, 0)
+    student = build_student(student_config(asked.size, {**plan.teacher.config, **rows}), teacher.facts.tied, 0)
     student.to(teacher.device)
     optimiser = build_optimiser("adafactor", student.named_parameters(), asked.learning_rate, 0.0)
     batches = batches_of(source, "train", 0, asked.steps * asked.batch_size, asked.batch_size)

@@ -27,14 +27,14 @@ OWN = ("format", "version", "kind", "sha256", "files", "columns")
 
 def build(small: Cache, root: Path, shards: int) -> None:
     """Publish the plan and calibration of a small cache for that many shards, each with the columns of its first one."""
-    plan_body = {**body_of(small.plan), "validation_examples": 0, "shard_examples": small.shards[0].examples}
+    plan_body = {**small.plan.body(), "validation_examples": 0, "shard_examples": small.shards[0].examples}
     examples = shards * small.shards[0].examples
-    plan = publish_folder(plan_path(root), "plan", plan_body, files=raw_files(small.plan))
+    plan = publish_folder(plan_path(root), "plan", plan_body, files=raw_files(small.plan_folder))
     extent = {"parent": plan, "examples": examples, "shard_examples": small.shards[0].examples}
     publish_folder(extent_path(root, 0), "extent", extent)
-    columns = columns_of(small.calibration)
+    columns = columns_of(small.calibration_folder)
     calibration = publish_folder(
-        calibration_path(root), "calibration", {**body_of(small.calibration), "parent": plan}, columns, codec="zstd"
+        calibration_path(root), "calibration", {**small.calibration.body(), "parent": plan}, columns, codec="zstd"
     )
     table = shard_table(0, [examples], small.shards[0].examples)
     first = publish_first(small.shards[0].folder, root, table[0], calibration)

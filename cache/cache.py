@@ -13,15 +13,17 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 
-from ..errors import CacheDamagedError, CacheMismatchError, CacheUnfinishedError
+from ..errors import CacheMismatchError, CacheUnfinishedError, damaged
 from ..models.families import Family, SpecialIds, family_named
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
 from ..signals.kinds import kind_of
 from ..signals.logits.code import LogitCode, logit_code_from
 from ..signals.sites import find_site, site_from
-from ..storage.contents import check_calibration, check_shard, check_values
-from ..storage.documents.members import check_form
+from ..storage.contents import check_values
+from ..storage.documents.calibration import Calibration, SiteEntry
+from ..storage.documents.marker import ShardMarker
+from ..storage.documents.plan import Plan
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import (
     ShardRange,
@@ -35,6 +37,7 @@ from ..storage.layout import (
 from ..storage.markers import open_published
 from ..storage.positions import parse_ranges, positions_text
 from ..storage.stores.place import Place, Where, place_of
+from .contents import read_calibration, read_shard, require_known_kinds
 from .logit_columns import StoredLogits, read_logits
 
 TOKENIZER_FOLDER = "tokenizer/"
@@ -107,6 +110,10 @@ class Shard:
 
     place: ShardRange
     folder: PublishedFolder
+    tokens: Mapping[str, int]
+    """The number of tokens by axis."""
+    labels: int
+    """The number of label positions."""
     ids: int
     """Every token id is below."""
 
@@ -115,10 +122,9 @@ class Shard:
         """Number of examples."""
         return self.place.stop - self.place.start
 
-    @property
-    def tokens(self) -> dict[str, int]:
-        """Number of tokens on the axes `input` and `target`."""
-        return dict(self.folder.document["tokens"])
+    def marker(self) -> ShardMarker:
+        """Return the shard's marker, which is not kept in memory: a cache may have ten thousand."""
+        return self.folder.parsed(ShardMarker)
 
     def column(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
         """A whole column, [n] or [rows, n]. Raises CacheDamagedError for offsets or ids that no example can have."""
@@ -145,7 +151,7 @@ class LoadedShard:
     def logits(self) -> StoredLogits:
         """The integers of its next-token distributions."""
         assert self._logit_code is not None
-        return read_logits(self.shard.folder, self._logit_code.kind, len(self._logit_code.order))
+        return read_logits(self.shard.folder, self._logit_code.kind, len(self._logit_code.order), self.shard.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,22 +169,20 @@ class Cache(Sequence[Example]):
 
     def __init__(self, path: Place, allow_unfinished: bool = False, part: Part | None = None) -> None:
         self.path = path
-        self.plan = _open(plan_path(path), "plan", f"{path} is no MiniEnD cache: it has no plan")
-        check_form(self.plan.document, "plan", str(self.plan.path))
-        digest = self.plan.digest
-        self.extents = read_extents(path, digest)[: part.extents if part else None]
-        if any(extent["shard_examples"] != self.plan.document["shard_examples"] for extent in self.extents):
-            raise CacheDamagedError(f"{path} is damaged: its extents cut other shards than its plan. Restore both")
+        self.plan_folder = _open(plan_path(path), "plan", f"{path} is no MiniEnD cache: it has no plan")
+        self.plan = self.plan_folder.parsed(Plan)
+        require_known_kinds(self.plan, path)
+        self.extents = read_extents(path, self.plan.digest)[: part.extents if part else None]
+        if any(extent.shard_examples != self.plan.shard_examples for extent in self.extents):
+            raise damaged(path, "its extents cut other shards than its plan", "Restore both")
         missing = f"{path} is unfinished: it has no calibration yet; run dump-teacher again"
-        self.calibration = _open(calibration_path(path), "calibration", missing, unfinished=True)
-        _require_parent(self.calibration, digest)
-        check_calibration(self.calibration, self.plan.document)
-        self.codecs = read_codecs(self.calibration)
-        self.logit_code = read_logit_code(self.plan.document, self.calibration)
+        self.calibration_folder = _open(calibration_path(path), "calibration", missing, unfinished=True)
+        _require_parent(self.calibration_folder, self.plan.digest)
+        self.calibration = read_calibration(self.calibration_folder, self.plan)
+        self.codecs = read_codecs(self.calibration_folder, self.calibration)
+        self.logit_code = read_logit_code(self.calibration_folder, self.plan)
         self.table = shard_table(
-            self.plan.document["validation_examples"],
-            [int(extent["examples"]) for extent in self.extents],
-            self.plan.document["shard_examples"],
+            self.plan.validation_examples, [extent.examples for extent in self.extents], self.plan.shard_examples
         )
         wanted = _positions(part, len(self.table))
         opened = self._open_shards(wanted)
@@ -208,13 +212,12 @@ class Cache(Sequence[Example]):
     @property
     def family(self) -> Family:
         """The family of the teacher, and so of its students."""
-        return family_named(self.plan.document["teacher"]["facts"]["model_type"])
+        return family_named(self.plan.teacher.facts.model_type)
 
     @property
     def special_ids(self) -> SpecialIds:
         """The ids with which teacher and students are fed."""
-        teacher = self.plan.document["teacher"]
-        return SpecialIds(start=teacher["start_id"], pad=teacher["pad_id"])
+        return SpecialIds(start=self.plan.teacher.start_id, pad=self.plan.teacher.pad_id)
 
     def codecs_of(self, member: str) -> dict[str, SiteCodec]:
         """The codecs of the kinds that a plan lists under `relations` or `hidden`, by full site name."""
@@ -222,16 +225,16 @@ class Cache(Sequence[Example]):
 
     def tokenizer_files(self) -> dict[str, bytes]:
         """The teacher's tokenizer, as the files that `save_pretrained` writes."""
-        names = [name for name in self.plan.document["files"] if name.startswith(TOKENIZER_FOLDER)]
-        return {name.removeprefix(TOKENIZER_FOLDER): self.plan.file(name) for name in names}
+        names = [name for name in self.plan_folder.document["files"] if name.startswith(TOKENIZER_FOLDER)]
+        return {name.removeprefix(TOKENIZER_FOLDER): self.plan_folder.file(name) for name in names}
 
     def fidelity(self) -> dict[str, dict[str, SpreadOf]]:
         """Per site (and `logits`) and kind, what the markers hold, added up over all shards; logits have no bins."""
         total: dict[str, dict[str, SpreadOf]] = {}
         for shard in self.shards:
-            for site, kinds in shard.folder.document["fidelity"].items():
+            for site, kinds in shard.marker().fidelity.items():
                 for kind, part in kinds.items():
-                    total.setdefault(site, {}).setdefault(kind, SpreadOf()).merge(spread_from(part))
+                    total.setdefault(site, {}).setdefault(kind, SpreadOf()).merge(spread_from(part.body()))
         return total
 
     def teacher_cross_entropy(self, split: str) -> float | None:
@@ -239,8 +242,8 @@ class Cache(Sequence[Example]):
         mean = MeanOf()
         for shard in self.shards:
             if shard.place.split == split:
-                part = shard.folder.document["teacher_cross_entropy"]
-                mean.add(part["total"], part["count"])
+                part = shard.marker().teacher_cross_entropy
+                mean.add(part.total, part.count)
         return mean.mean if mean.count else None
 
     def loaded(self, shard: Shard) -> "LoadedShard":
@@ -253,14 +256,14 @@ class Cache(Sequence[Example]):
     def _open_shards(self, wanted: Sequence[int]) -> dict[int, Shard]:
         """Those of the wanted positions that are published."""
         positions = {self.table[position]: position for position in wanted}
-        ids, shards = self.plan.document["tokenizer"]["size"], {}
+        ids, shards = self.plan.tokenizer.size, {}
         for place, folder in open_published(shards_path(self.path), list(positions), self.calibration.digest):
-            check_shard(folder, self.plan.document, self.calibration.document)
-            shards[positions[place]] = Shard(place, folder, ids)
+            marker = read_shard(folder, self.plan, self.calibration)
+            shards[positions[place]] = Shard(place, folder, marker.tokens, marker.tokens[self.family.label_axis], ids)
         return shards
 
     def _digests(self) -> list[str]:
-        extents = [str(extent["sha256"]) for extent in self.extents]
+        extents = [extent.digest for extent in self.extents]
         shards = [shard.folder.digest for shard in self.shards]
         return [self.plan.digest, *extents, self.calibration.digest, *shards]
 
@@ -378,29 +381,27 @@ def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = 
     return Cache(place_of(path), allow_unfinished, part)
 
 
-def read_codecs(calibration: PublishedFolder) -> dict[str, SiteCodec]:
-    """The codecs of a published calibration by full site name, on the CPU; those of relations first."""
-    members = ("sites", "hidden")
-    return {entry["site"]: _codec(calibration, entry) for name in members for entry in calibration.document[name]}
+def read_codecs(folder: PublishedFolder, calibration: Calibration) -> dict[str, SiteCodec]:
+    """Return the codecs of a published calibration by full site name, on the CPU; relations come first."""
+    return {entry.site: _codec(folder, entry) for entry in calibration.entries}
 
 
-def _codec(calibration: PublishedFolder, entry: Mapping[str, Any]) -> SiteCodec:
-    site = site_from(entry["site"])
-    names = [name for name in calibration.columns if name.startswith(f"{site}.")]
-    arrays = {name: torch.from_numpy(calibration.column(name)) for name in names}
-    steps = {place: code["step"] for place, code in entry["codes"].items()}
-    return kind_of(site).read(site, steps, entry, arrays)
+def _codec(folder: PublishedFolder, entry: SiteEntry) -> SiteCodec:
+    site = site_from(entry.site)
+    names = [name for name in folder.columns if name.startswith(f"{site}.")]
+    arrays = {name: torch.from_numpy(folder.column(name)) for name in names}
+    steps = {place: code.step for place, code in entry.codes.items()}
+    return kind_of(site).read(site, steps, entry.others, arrays)
 
 
-def read_logit_code(plan: Mapping[str, Any], calibration: PublishedFolder) -> LogitCode | None:
-    """The logit code of a plan with its calibration's order of ids, on the CPU; None for a cache without logits."""
-    described = plan["signals"]["logits"]
-    if not described:
+def read_logit_code(calibration: PublishedFolder, plan: Plan) -> LogitCode | None:
+    """Return the plan's logit code with the calibration's order of ids, on the CPU; None for a cache without logits."""
+    if plan.signals.logits is None:
         return None
     order = torch.from_numpy(calibration.column("logits.order").astype(np.int64))
     if not torch.equal(order.sort().values, torch.arange(len(order))):
-        raise CacheDamagedError(f"{calibration.path} is damaged: logits.order is no order of {len(order):,} ids")
-    return logit_code_from(described, int(plan["teacher"]["facts"]["vocab_rows"]), order)
+        raise damaged(calibration.path, f"logits.order is no order of {len(order):,} ids")
+    return logit_code_from(plan.signals.logits.body(), plan.teacher.facts.vocab_rows, order)
 
 
 def read_mean_probability(calibration: PublishedFolder) -> torch.Tensor | None:

@@ -3,21 +3,30 @@
 Both directions stand here, because the dump, an opened cache and the training loader must agree on them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
-from ..errors import CacheDamagedError
+from ..errors import damaged
 from ..signals.logits.code import LogitIntegers
 from ..storage.columns.columns import Column
 from ..storage.columns.lists import by_place, from_places, from_set_gaps, set_gaps, starts_of
-from ..storage.contents import LOGIT_COLUMNS, TAIL_LEVELS
+from ..storage.contents import Expected
+from ..storage.documents.plan import PlannedLogits
 from ..storage.folder import PublishedFolder
 
 Integers = np.ndarray[Any, np.dtype[Any]]
+
+POSITION, ENTRY = "position", "entry"
+_HEADS = {"logits.head.sizes": POSITION, "logits.head.codes": ENTRY, "logits.head.levels": ENTRY}
+_DRAWS = {"logits.draw.sizes": POSITION, "logits.draw.gaps": ENTRY, "logits.tail_entropies": POSITION}
+LOGIT_COLUMNS = {"top-k": _HEADS, "sampled": _DRAWS, "hybrid": _HEADS | _DRAWS}
+"""Columns of the next-token distributions by kind: a value per label position, or per entry of a list."""
+TAIL_LEVELS = "logits.tail_levels"
+"""The column of those that have other temperatures, [temperatures, positions]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ class StoredLogits:
         )
 
 
-def logit_columns(kind: str, stored: LogitIntegers) -> dict[str, Column]:
+def logit_columns(kind: str, stored: LogitIntegers, label_axis: str) -> dict[str, Column]:
     """The columns of a shard's positions by name."""
     found = {field.name: getattr(stored, field.name).cpu().numpy() for field in fields(stored)}
     heads, draws = found["head_sizes"], found["draw_sizes"]
@@ -66,18 +75,36 @@ def logit_columns(kind: str, stored: LogitIntegers) -> dict[str, Column]:
         "logits.draw.gaps": lambda: set_gaps(found["draw_ranks"], draws),
         "logits.tail_entropies": lambda: found["tail_entropies"],
     }
-    columns = {name: Column(values=make[name](), axis=axis) for name, axis in LOGIT_COLUMNS[kind].items()}
-    tempered = {TAIL_LEVELS: Column(values=found["tail_levels"], axis="target")}
+    columns = {name: Column(values=make[name](), axis=axis) for name, axis in _axes(kind, label_axis).items()}
+    tempered = {TAIL_LEVELS: Column(values=found["tail_levels"], axis=label_axis)}
     return columns | (tempered if len(found["tail_levels"]) else {})
 
 
-def read_logits(folder: PublishedFolder, kind: str, ids: int, tempered: bool = False) -> StoredLogits:
-    """The logits of a published shard whose ranks lie below `ids`; `tempered` if other temperatures than 1 are wanted.
+def expected_logit_columns(
+    folder: PublishedFolder, signal: PlannedLogits, label_axis: str, tokens: Mapping[str, int]
+) -> Expected:
+    """Axis and shape of the columns that a shard must have; how many entries they have is for their sizes to say."""
+    expected = Expected()
+    for name, axis in _axes(signal.kind, label_axis).items():
+        entries = list(folder.columns.get(name, {"shape": [0]})["shape"])[:1]
+        expected[name] = (axis, [tokens[axis]] if axis == label_axis else entries)
+    if signal.temperatures:
+        expected[TAIL_LEVELS] = (label_axis, [len(signal.temperatures), tokens[label_axis]])
+    return expected
 
-    Raises CacheDamagedError when its files are not the published ones, or hold lists that no distribution can have.
+
+def _axes(kind: str, label_axis: str) -> dict[str, str]:
+    return {name: label_axis if each == POSITION else each for name, each in LOGIT_COLUMNS[kind].items()}
+
+
+def read_logits(folder: PublishedFolder, kind: str, ids: int, positions: int, tempered: bool = False) -> StoredLogits:
+    """The logits of a published shard whose ranks are below `ids`; `tempered` if other temperatures than 1 are wanted.
+
+    `positions` is how many label positions the shard has. Raises CacheDamagedError when its files are not the published ones,
+    or hold lists that no distribution can have.
     """
     column = {name: folder.column(name) for name in LOGIT_COLUMNS[kind]}
-    nothing = np.zeros(folder.document["tokens"]["target"], np.int32)
+    nothing = np.zeros(positions, np.int32)
     heads = column.get("logits.head.sizes", nothing)
     draws = column.get("logits.draw.sizes", nothing)
     codes, levels, gaps = (
@@ -127,4 +154,4 @@ def _check_ranks(folder: PublishedFolder, ranks: Integers, ids: int) -> None:
 
 
 def _damaged(folder: PublishedFolder, what: str) -> NoReturn:
-    raise CacheDamagedError(f"the logits of {folder.path} are damaged: {what}. Restore the folder, or dump it again")
+    raise damaged(folder.path, f"in its logits, {what}")

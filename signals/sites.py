@@ -4,6 +4,7 @@ A site is written STACK.KIND, with a layer: `encoder.self@11`. Without one it is
 the end. The kinds (`signals/kinds`) say what a site stores, and the families (`models/families`) where it is in a model.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,11 @@ def site_from(text: str) -> Site:
     """The site that a full name such as `encoder.self@11` means, as documents have it."""
     name, _, layer = text.partition("@")
     return Site(name, int(layer))
+
+
+def is_site(text: str) -> bool:
+    """Whether a text is a full name of a site, of whatever stack and kind."""
+    return bool(re.fullmatch(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*@[0-9]{1,6}", text))
 
 
 def find_site(name: str, sites: Sequence[str]) -> str:

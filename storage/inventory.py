@@ -4,9 +4,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from .columns.columns import AXES
 from .columns.metadata import DTYPES, LARGEST
 from .documents.seal import KINDS
+from .documents.values import is_axis
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")
@@ -42,7 +42,7 @@ def check_inventory(document: dict[str, Any], own_name: str) -> None:
     for name, info in document["columns"].items():
         check_name(name)
         numbers = [info["bytes"], *info["shape"]]
-        sound = info["axis"] in AXES and info["dtype"] in DTYPES and f"{name}/zarr.json" in document["files"]
+        sound = is_axis(info["axis"]) and info["dtype"] in DTYPES and f"{name}/zarr.json" in document["files"]
         sound = sound and len(info["shape"]) in (1, 2)
         if not sound or any(type(number) is not int or not 0 <= number <= LARGEST for number in numbers):
             raise ValueError(f"the entry of the column {name!r}")

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from ..errors import CacheDamagedError, CacheMismatchError
-from .documents.members import check_form
+from ..errors import CacheDamagedError, CacheMismatchError, damaged
+from .documents.extent import Extent
 from .folder import PublishedFolder, folder_exists
 from .stores.place import Place, Where, place_of
 
@@ -94,21 +93,20 @@ def shard_table(validation_examples: int, extents: Sequence[int], shard_examples
     return table
 
 
-def read_extents(root: Where, plan_digest: str) -> list[dict[str, Any]]:
-    """The documents of all extents, in order; empty before the first.
+def read_extents(root: Where, plan_digest: str) -> list[Extent]:
+    """Return all extents in their order; none before the first is published.
 
-    Raises CacheDamagedError for a missing extent or totals that do not grow, CacheMismatchError for a broken chain.
+    Raise CacheDamagedError for a missing extent or totals that do not grow, CacheMismatchError for a broken chain.
     """
     numbers = _extent_numbers(root)
     if numbers != list(range(len(numbers))):
         missing = min(set(range(len(numbers))) - set(numbers))
         raise CacheDamagedError(f"{extent_path(root, missing)} is missing while later extents exist: restore it")
-    documents: list[dict[str, Any]] = []
+    extents: list[Extent] = []
     for number in numbers:
         folder = PublishedFolder(extent_path(root, number), "extent")
-        check_extent(folder, documents[-1] if documents else None, plan_digest)
-        documents.append(folder.document)
-    return documents
+        extents.append(read_extent(folder, extents[-1] if extents else None, plan_digest))
+    return extents
 
 
 def cache_digest(digests: Iterable[str]) -> str:
@@ -137,17 +135,21 @@ def _extent_numbers(root: Where) -> list[int]:
     return numbers
 
 
-def check_extent(folder: PublishedFolder, previous: dict[str, Any] | None, plan_digest: str) -> None:
-    """Hold one extent against the one before it: CacheMismatchError for another parent, CacheDamagedError for the rest."""
-    document, parent = folder.document, previous["sha256"] if previous else plan_digest
-    check_form(document, "extent", str(folder.path))
-    if document.get("parent") != parent:
+def read_extent(folder: PublishedFolder, previous: Extent | None, plan_digest: str) -> Extent:
+    """Return one extent, compared with the extent before it.
+
+    Raise CacheMismatchError where it has another parent, CacheDamagedError for everything else that does not fit.
+    """
+    extent = folder.parsed(Extent)
+    parent = previous.digest if previous else plan_digest
+    if extent.parent != parent:
         raise CacheMismatchError(
-            f"{folder.path} belongs elsewhere: expected parent {parent}, found {document.get('parent')}. "
-            "Put the right folder back"
+            f"{folder.path} belongs elsewhere: expected parent {parent}, found {extent.parent}. Put the right folder back"
         )
-    examples, size = document["examples"], document["shard_examples"]
-    if examples <= (previous["examples"] if previous else 0):
-        raise CacheDamagedError(f"{folder.path}: its {examples} examples should be more than the extent before it has")
-    if previous and size != previous["shard_examples"]:
-        raise CacheDamagedError(f"{folder.path}: expected {previous['shard_examples']} examples a shard, found {size}")
+    if extent.examples <= (previous.examples if previous else 0):
+        raise damaged(folder.path, f"its {extent.examples} examples should be more than the extent before it has")
+    if previous and extent.shard_examples != previous.shard_examples:
+        raise damaged(
+            folder.path, f"expected {previous.shard_examples} examples a shard, found {extent.shard_examples}"
+        )
+    return extent

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import compress
 from typing import Any
 
@@ -17,14 +18,8 @@ REQUESTS = 32
 
 
 def marker_members(place: ShardRange, parent: str) -> dict[str, Any]:
-    """The members that every marker's body begins with."""
-    return {
-        "parent": parent,
-        "split": place.split,
-        "number": place.number,
-        "start": place.start,
-        "stop": place.stop,
-    }
+    """Return the members that every marker has, by name."""
+    return {"parent": parent, **asdict(place)}
 
 
 def open_marked(path: Where, place: ShardRange, parent: str) -> PublishedFolder:

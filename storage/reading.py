@@ -14,18 +14,20 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import Any, NoReturn
+from typing import Any, TypeVar
 
 import zarr
 
-from ..errors import CacheDamagedError, CacheMismatchError, MiniEndError
+from ..errors import CacheDamagedError, CacheMismatchError, MiniEndError, damaged
 from .columns.columns import Values, open_column, read_part, read_rows
 from .columns.metadata import check_index, check_metadata
+from .documents.parse import Document, parse
 from .documents.seal import MAXIMUM_BYTES, document_digest, unseal
 from .inventory import check_inventory, document_name
 from .stores.place import Where, place_of
 
 _REMEMBERED = 64
+D = TypeVar("D", bound=Document)
 
 
 class _Recent(OrderedDict["PublishedFolder", dict[str, Any]]):
@@ -67,6 +69,10 @@ class PublishedFolder:
         opened.
         """
         return self._document or _RECENT.get(self) or self._read_again()
+
+    def parsed(self, kind: type[D]) -> D:
+        """Return the members of the document. Raise CacheDamagedError that names every member that does not fit `kind`."""
+        return parse(kind, self.document, str(self.path))
 
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
@@ -143,17 +149,17 @@ class PublishedFolder:
         files = {path: entry["bytes"] for path, entry in self.document["files"].items() if path.startswith(f"{name}/")}
         sizes = {path.removeprefix(f"{name}/"): size for path, size in files.items()}
         if sum(files.values()) != self.columns[name]["bytes"]:
-            self._damaged(document_name(self.kind), f"the bytes of the column {name} are not those of its files")
+            raise self._damaged(document_name(self.kind), f"the bytes of the column {name} are not those of its files")
         metadata = f"{name}/zarr.json"
         try:
             form = check_metadata(self._read(metadata, files[metadata]), self.columns[name], sizes)
         except ValueError as error:
-            self._damaged(metadata, str(error))
+            raise self._damaged(metadata, str(error)) from error
         if form.data:
             try:
                 check_index(self.path.local / name / form.data, form)
             except ValueError as error:
-                self._damaged(f"{name}/{form.data}", str(error))
+                raise self._damaged(f"{name}/{form.data}", str(error)) from error
         return open_column(self.path.local, name)
 
     def _decoded(self, name: str, read: Callable[[], Values]) -> Values:
@@ -164,7 +170,7 @@ class PublishedFolder:
         try:
             return read()
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-            self._damaged(name, f"it does not decode ({error})")
+            raise self._damaged(name, f"it does not decode ({error})") from error
 
     def _checked_bytes(self, name: str, fresh: bool = False) -> bytes:
         """A listed file's bytes once their length and SHA-256 are those of the document."""
@@ -180,7 +186,7 @@ class PublishedFolder:
         expected = self.document["files"][name]
         data = self._read(name, int(expected["bytes"]))
         if hashlib.sha256(data).hexdigest() != expected["sha256"]:
-            self._damaged(name, "its SHA-256 is not the published one")
+            raise self._damaged(name, "its SHA-256 is not the published one")
         return data
 
     def _fetch(self, name: str) -> None:
@@ -188,7 +194,7 @@ class PublishedFolder:
         try:
             self.path.fetch(name)
         except FileNotFoundError as error:
-            self._damaged(name, f"it cannot be read ({error.strerror})")
+            raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
 
     def _read(self, name: str, length: int) -> bytes:
         """The bytes of a file that must have this length and be no symbolic link, nor lie behind one."""
@@ -196,18 +202,18 @@ class PublishedFolder:
         path = root / name
         parts = [name, *map(str, PurePosixPath(name).parents)]  # the last of which is ".", the folder itself
         if any((root / part).is_symlink() for part in parts):
-            self._damaged(name, "it is or lies behind a symbolic link")
+            raise self._damaged(name, "it is or lies behind a symbolic link")
         try:
             found = os.stat(path)
             if not stat.S_ISREG(found.st_mode):
-                self._damaged(name, "it is no regular file")
+                raise self._damaged(name, "it is no regular file")
             if found.st_size != length:
-                self._damaged(name, f"expected {length:,} bytes, found {found.st_size:,}")
+                raise self._damaged(name, f"expected {length:,} bytes, found {found.st_size:,}")
             return path.read_bytes()
         except CacheDamagedError:
             raise
         except OSError as error:
-            self._damaged(name, f"it cannot be read ({error.strerror})")
+            raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
 
     def _read_document(self, fresh: bool) -> dict[str, Any]:
         """The document of the directory or the store; a marker's copy in the mirror will do, its parent tells its cache."""
@@ -229,20 +235,22 @@ class PublishedFolder:
         name = document_name(self.kind)
         path = self.path.local / name
         if self.path.local.is_symlink():
-            self._damaged(name, "it lies behind a symbolic link")
+            raise self._damaged(name, "it lies behind a symbolic link")
         if path.exists() and not path.is_file():
-            self._damaged(name, "it is no regular file")
+            raise self._damaged(name, "it is no regular file")
         try:
             with open(self.path.local / name, "rb", opener=_no_link) as stream:
                 data = stream.read(MAXIMUM_BYTES + 1)
         except OSError as error:
             link = error.errno == errno.ELOOP
-            self._damaged(name, "it is a symbolic link" if link else f"it cannot be read ({error.strerror})")
+            raise self._damaged(
+                name, "it is a symbolic link" if link else f"it cannot be read ({error.strerror})"
+            ) from error
         document = unseal(data, self.kind, f"{self.path}/{name}")
         try:
             check_inventory(document, name)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._damaged(name, f"its members are malformed ({error!r})")
+            raise self._damaged(name, f"its members are malformed ({error!r})") from error
         self.document_bytes = len(data)
         self.listed_bytes = sum(int(entry["bytes"]) for entry in document["files"].values())
         return document
@@ -251,7 +259,7 @@ class PublishedFolder:
         """The document once more; raises CacheDamagedError unless it is still the one that was opened."""
         document = self._read_document(fresh)
         if document_digest(document) != self.digest:
-            self._damaged(document_name(self.kind), "it changed since the folder was opened")
+            raise self._damaged(document_name(self.kind), "it changed since the folder was opened")
         _RECENT[self] = document
         return document
 
@@ -270,11 +278,9 @@ class PublishedFolder:
         folders |= {f"{name}/" for name in self.columns}
         return [name.rstrip("/") for name in self.path.files() if name not in listed and name not in folders]
 
-    def _damaged(self, name: str, what: str) -> NoReturn:
-        raise CacheDamagedError(
-            f"{self.path / name} is damaged: {what}. This folder must be dumped again "
-            "(`miniend verify --repair`, or remove it and run dump-teacher again)"
-        )
+    def _damaged(self, name: str, what: str) -> CacheDamagedError:
+        advice = "This folder must be dumped again (`miniend verify --repair`, or remove it and run dump-teacher again)"
+        return damaged(self.path / name, what, advice)
 
 
 def folder_exists(path: Where, kind: str) -> bool:

@@ -11,6 +11,7 @@ from time import perf_counter
 from ..cache.cache import open_cache
 from ..runtime.claims import Claims
 from ..runtime.progress import Say, progress_bar, silent
+from ..storage.documents.calibration import Calibration
 from ..storage.layout import shards_path
 from ..storage.markers import published
 from ..storage.positions import positions_text
@@ -56,7 +57,7 @@ def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
         claims.wait(PREPARATION, lambda: say(f"waiting for another worker to prepare {config.cache}"))
         prepared = prepare(config, sources)
         claims.release(PREPARATION)
-        for line in calibration_lines(prepared.calibration.document, prepared.plan):
+        for line in calibration_lines(prepared.calibration.parsed(Calibration), prepared.plan):
             say(line)
         encoder = ShardEncoder(prepared.plan, prepared.calibration, sources.teacher, prepared.source)
         report = _dump_shards(config, prepared, encoder, claims, worker, sources.seconds)
@@ -83,7 +84,7 @@ def _dump_shards(
             if not bar.disable:
                 bar.update(total - missing + examples_in(list(published(shards_path(root), pending))) - bar.n)
 
-        own = make_shards(root, prepared.plan["codec"], pending, encoder, claims, progress)
+        own = make_shards(root, prepared.plan.codec, pending, encoder, claims, progress)
         progress()
     return DumpReport(root, missing, own, perf_counter() - begun, encoder.timings, before)
 

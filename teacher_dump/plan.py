@@ -4,17 +4,30 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from ..cache.cache import TOKENIZER_FOLDER
-from ..errors import CacheMismatchError, ConfigurationError
+from ..errors import CacheMismatchError, ConfigurationError, shortened
 from ..signals.kinds import kind_of, parse_sites
 from ..signals.logits.code import ENTROPY_STEP
 from ..signals.sites import Site
+from ..storage.documents.plan import (
+    Derived,
+    Environment,
+    Plan,
+    PlannedCorpus,
+    PlannedLogits,
+    PlannedSignals,
+    PlannedTeacher,
+    PlannedTokenizer,
+    SpanCorruption,
+    Task,
+    TeacherFacts,
+)
 from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
 from ..storage.publishing.discard import discard
@@ -32,98 +45,91 @@ MOST_THREADS = 8
 """Default threads of a dump at most, since several workers may share a machine."""
 
 
-def plan_body(
-    config: DumpConfig,
-    teacher: Teacher,
-    corpus: Mapping[str, Any],
-    tokenizer: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The plan of a dump, resolved: what two runs must agree on to write one cache."""
-    return {
-        "teacher": teacher_body(teacher, config.dtype),
-        "tokenizer": dict(tokenizer),
-        "corpus": dict(corpus),
-        "objective": objective_body(config, len(tokenizer["sentinel_ids"])),
-        "seed": config.seed,
-        "validation_examples": config.validation_examples,
-        "batch_size": config.batch_size,
-        "shard_examples": config.shard_examples,
-        "codec": config.codec,
-        "signals": _signals_body(config, teacher, tokenizer["size"]),
-        "environment": numeric_environment(teacher.device, config.threads or default_threads()),
-        "derived": {
-            "validation_share": validation_share(config.validation_examples, config.examples, config.corpus_epochs)
-        },
-    }
+def plan_of(config: DumpConfig, teacher: Teacher, corpus: PlannedCorpus, tokenizer: PlannedTokenizer) -> Plan:
+    """Return the plan of a dump, resolved: what two runs must agree on to write one cache."""
+    return Plan(
+        teacher=planned_teacher(teacher, config.dtype),
+        tokenizer=tokenizer,
+        corpus=corpus,
+        task=planned_task(config, len(tokenizer.sentinel_ids)),
+        seed=config.seed,
+        validation_examples=config.validation_examples,
+        batch_size=config.batch_size,
+        shard_examples=config.shard_examples,
+        codec=config.codec,
+        signals=_planned_signals(config, teacher, tokenizer.size),
+        environment=numeric_environment(teacher.device, config.threads or default_threads()),
+        derived=Derived(
+            validation_share=validation_share(config.validation_examples, config.examples, config.corpus_epochs)
+        ),
+    )
 
 
-def teacher_body(teacher: Teacher, dtype: str) -> dict[str, Any]:
-    """Which teacher it is, and what a reader of the cache must know of it."""
-    return {
-        "name": teacher.name,
-        "revision": teacher.revision,
-        "tensor_digest": teacher.digest,
-        "config": {key: value for key, value in teacher.raw_config.items() if not key.startswith("_")},
-        "facts": asdict(teacher.facts),
-        "start_id": teacher.start_id,
-        "pad_id": teacher.pad_id,
-        "dtype": dtype,
-    }
+def planned_teacher(teacher: Teacher, dtype: str) -> PlannedTeacher:
+    """Return which teacher it is, and what a reader of the cache must know of it."""
+    return PlannedTeacher(
+        name=teacher.name,
+        revision=teacher.revision,
+        tensor_digest=teacher.digest,
+        config={key: value for key, value in teacher.raw_config.items() if not key.startswith("_")},
+        facts=TeacherFacts(**asdict(teacher.facts)),
+        start_id=teacher.start_id,
+        pad_id=teacher.pad_id,
+        dtype=dtype,
+    )
 
 
-def objective_body(config: DumpConfig, sentinels: int) -> dict[str, Any]:
-    """How examples come about: span corruption with its lengths, or ready-made pairs."""
+def planned_task(config: DumpConfig, sentinels: int) -> Task:
+    """Return how examples are made: by span corruption with its lengths, or from ready-made pairs."""
     if config.task == "pairs":
-        return {"kind": "pairs", "input_length": config.input_length, "target_length": config.target_length}
+        return Task(kind=config.task, input_length=config.input_length, target_length=config.target_length)
     spans = lengths(config.input_length, config.noise_density, config.mean_noise_span_length)
     require_sentinels(spans, sentinels, config.noise_density, config.mean_noise_span_length)
-    return {
-        "kind": "span-corruption",
-        "noise_density": config.noise_density,
-        "mean_span": config.mean_noise_span_length,
-        "eos_between_documents": EOS_BETWEEN_DOCUMENTS,
-        "input_length": spans.inputs,
-        "target_length": spans.targets,
-        "segment_length": spans.segment,
-        "noise": spans.noise,
-        "spans": spans.spans,
-    }
+    corruption = SpanCorruption(
+        segment_length=spans.segment,
+        noise=spans.noise,
+        spans=spans.spans,
+        noise_density=config.noise_density,
+        mean_span=config.mean_noise_span_length,
+        eos_between_documents=EOS_BETWEEN_DOCUMENTS,
+    )
+    return Task(kind=config.task, input_length=spans.inputs, target_length=spans.targets, corruption=corruption)
 
 
-def _signals_body(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> dict[str, Any]:
+def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedSignals:
     sites = parse_sites(config.signals, teacher.family.depths(teacher.facts))
     if not sites and config.logits == "none":
         raise ConfigurationError("nothing to cache: --signals names no site and --logits is none")
-    return {
-        "relations": _listed(sites, "relations"),
-        "relation_kl": config.relation_kl,
-        "relation_step": config.relation_step,
-        "relation_rank": config.relation_rank,
-        "relation_temperature": config.relation_temperature,
-        "hidden": _listed(sites, "hidden"),
-        "hidden_error": config.hidden_error,
-        "calibration_examples": config.calibration_examples,
-        "logits": None if config.logits == "none" else _logits_body(config, tokenizer_size),
-    }
+    return PlannedSignals(
+        relations=_listed(sites, "relations"),
+        relation_kl=config.relation_kl,
+        relation_step=config.relation_step,
+        relation_rank=config.relation_rank,
+        relation_temperature=config.relation_temperature,
+        hidden=_listed(sites, "hidden"),
+        hidden_error=config.hidden_error,
+        calibration_examples=config.calibration_examples,
+        logits=None if config.logits == "none" else _planned_logits(config, tokenizer_size),
+    )
 
 
-def _listed(sites: Sequence[Site], member: str) -> list[str]:
-    """The full names of the sites whose kinds a plan lists under this member."""
-    return [str(site) for site in sites if kind_of(site).member == member]
+def _listed(sites: Sequence[Site], member: str) -> tuple[str, ...]:
+    """Return the full names of the sites whose kinds a plan lists under this member."""
+    return tuple(str(site) for site in sites if kind_of(site).member == member)
 
 
-def _logits_body(config: DumpConfig, tokenizer_size: int) -> dict[str, Any]:
-    """The description of the logit code; what a kind does not use is neutral."""
+def _planned_logits(config: DumpConfig, tokenizer_size: int) -> PlannedLogits:
+    """Return the description of the logit code; what a kind does not use is neutral."""
     longest = {"top-k": config.top_k, "sampled": 0, "hybrid": config.draws}[config.logits]
-    return {
-        "kind": config.logits,
-        "k": min(longest, tokenizer_size),
-        "top_p": config.top_p if config.logits == "top-k" else 1.0,
-        "draws": 0 if config.logits == "top-k" else config.draws,
-        "step": config.logit_step,
-        "entropy_step": ENTROPY_STEP,
-        "temperatures": [*config.temperatures],
-    }
+    return PlannedLogits(
+        kind=config.logits,
+        k=min(longest, tokenizer_size),
+        top_p=config.top_p if config.logits == "top-k" else 1.0,
+        draws=0 if config.logits == "top-k" else config.draws,
+        step=config.logit_step,
+        entropy_step=ENTROPY_STEP,
+        temperatures=config.temperatures,
+    )
 
 
 def validation_share(validation_examples: int, examples: int, passes: int) -> float:
@@ -137,19 +143,19 @@ def default_threads() -> int:
     return min(MOST_THREADS, os.cpu_count() or 1)
 
 
-def numeric_environment(device: torch.device, threads: int) -> dict[str, Any]:
-    """What besides the plan may change a shard's bytes: device, processor, threads and library versions."""
+def numeric_environment(device: torch.device, threads: int) -> Environment:
+    """Return what besides the rest of the plan may change a shard's bytes: device, processor, threads and library versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     packages = ("torch", "transformers", "tokenizers", "numpy", "zarr", "numcodecs", "pcodec")
-    return {
-        "device": f"{device.type}: {name}",
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "threads": threads,
-        "versions": {package: version(package) for package in packages},
-    }
+    return Environment(
+        device=f"{device.type}: {name}",
+        cpu=torch.backends.cpu.get_cpu_capability(),
+        threads=threads,
+        versions={package: version(package) for package in packages},
+    )
 
 
-def ensure_plan(config: DumpConfig, body: dict[str, Any], tokenizer_files: Mapping[str, bytes]) -> PublishedFolder:
+def ensure_plan(config: DumpConfig, ours: Plan, tokenizer_files: Mapping[str, bytes]) -> Plan:
     """Publish the plan, or check that the one already there is the same; set the thread count that it asks for.
 
     A plan whose corpus turned out too short has promised nothing and is replaced by one that differs.
@@ -158,43 +164,49 @@ def ensure_plan(config: DumpConfig, body: dict[str, Any], tokenizer_files: Mappi
     root, path = config.cache, plan_path(config.cache)
     files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()}
     if folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent"):
-        _discard_other_plan(root, body, config.threads)
+        _discard_other_plan(root, ours, config.threads)
     there = folder_exists(path, "plan")
-    plan = PublishedFolder(path, "plan") if there else publish_or_accept(path, "plan", body, files=files)
-    threads = config.threads or plan.document["environment"]["threads"]
-    compare_plans(root, plan.document, _with_threads(body, threads), config.mixed_environment)
+    folder = PublishedFolder(path, "plan") if there else publish_or_accept(path, "plan", ours.body(), files=files)
+    plan = folder.parsed(Plan)
+    threads = config.threads or plan.environment.threads
+    compare_plans(root, folder.document, _with_threads(ours, threads), config.mixed_environment)
     torch.set_num_threads(threads)
     return plan
 
 
-def _discard_other_plan(root: Where, body: Mapping[str, Any], threads: int | None) -> None:
+def _discard_other_plan(root: Where, ours: Plan, threads: int | None) -> None:
     """Remove a plan that differs from this run's and cannot be fulfilled, or has no segments yet; segments first."""
-    plan = PublishedFolder(plan_path(root), "plan").document
+    folder = PublishedFolder(plan_path(root), "plan")
+    plan = folder.parsed(Plan)
     segments = SegmentStore(root, plan)
-    validation_short = segments.exhausted("validation") and segments.count("validation") < plan["validation_examples"]
+    validation_short = segments.exhausted("validation") and segments.count("validation") < plan.validation_examples
     nothing = not segments.count("validation") and not segments.count("train")
+    body = _with_threads(ours, threads or plan.environment.threads).body()
     if (nothing or validation_short or segments.exhausted("train")) and differences(
-        {key: plan.get(key) for key in body}, _with_threads(body, threads or plan["environment"]["threads"])
+        {key: folder.document.get(key) for key in body}, body
     ):
         discard(root, "segments", "plan")
 
 
-def _with_threads(body: Mapping[str, Any], threads: int) -> dict[str, Any]:
-    """A plan's body with another thread count."""
-    return {**body, "environment": {**body["environment"], "threads": threads}}
+def _with_threads(plan: Plan, threads: int) -> Plan:
+    return replace(plan, environment=replace(plan.environment, threads=threads))
 
 
-def compare_plans(root: Where, plan: Mapping[str, Any], body: Mapping[str, Any], mixed: bool) -> None:
-    """Raise CacheMismatchError unless the plan on disk and this run's agree (the environment too, unless `mixed`)."""
-    ours = {key: value for key, value in body.items() if key not in NOT_COMPARED}
-    theirs = {key: plan.get(key) for key in ours}
-    different = [text for text in differences(theirs, ours) if not text.startswith(NAMES_OF_THE_TEACHER)]
+def compare_plans(root: Where, theirs: Mapping[str, Any], ours: Plan, mixed: bool) -> None:
+    """Raise CacheMismatchError unless the plan on disk and this run's agree (the environment too, unless `mixed`).
+
+    `theirs` is the document itself, so that a member that this version does not know counts as a difference.
+    """
+    body = ours.body()
+    compared = [key for key in body if key not in NOT_COMPARED]
+    found = differences({key: theirs.get(key) for key in compared}, {key: body[key] for key in compared})
+    different = [text for text in found if not text.startswith(NAMES_OF_THE_TEACHER)]
     if different:
         raise CacheMismatchError(
             f"{root} was begun with other settings: {'; '.join(different[:6])}. "
             "Continue with the same settings, or dump into another directory"
         )
-    environment = differences(plan["environment"], body["environment"])
+    environment = differences(theirs["environment"], body["environment"])
     if environment and not mixed:
         raise CacheMismatchError(
             f"{root} was begun in another environment: {'; '.join(environment[:6])}. Continue there, or accept that the "
@@ -213,7 +225,7 @@ def differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
         ]
     if theirs != ours and _of_objects(theirs) and _of_objects(ours):
         return _list_differences(theirs, ours, where)
-    return [] if theirs == ours else [f"{where}: cache {_short(theirs)}, now {_short(ours)}"]
+    return [] if theirs == ours else [f"{where}: cache {shortened(str(theirs))}, now {shortened(str(ours))}"]
 
 
 def _of_objects(value: Any) -> bool:
@@ -234,11 +246,6 @@ def _list_differences(theirs: list[Any], ours: list[Any], where: str) -> list[st
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def require_free(root: Where) -> None:

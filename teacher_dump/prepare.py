@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 from ..errors import CorpusError
 from ..models.pretrained import pin_revision, read_raw_config
+from ..storage.documents.plan import Plan
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import ShardRange, calibration_path, parents, plan_path, shard_table
 from ..storage.positions import positions_in
@@ -18,7 +18,7 @@ from .corpus.mixture import Mixture, parse_mixture
 from .corpus.tokenizer import TextTokenizer
 from .examples.source import ExampleSource
 from .extents import ensure_extent, planned_totals
-from .plan import ensure_plan, plan_body, require_free
+from .plan import ensure_plan, plan_of, require_free
 from .teacher import Teacher, load_teacher
 from .worker import Worker
 
@@ -47,8 +47,8 @@ class Sources:
     teacher: Teacher
     tokenizer: TextTokenizer
     mixture: Mixture
-    body: dict[str, Any]
-    """Of the plan."""
+    plan: Plan
+    """This run's plan, which may not be published yet."""
     seconds: Seconds
 
 
@@ -56,7 +56,7 @@ class Sources:
 class Prepared:
     """A cache to which only shards are missing."""
 
-    plan: dict[str, Any]
+    plan: Plan
     calibration: PublishedFolder
     source: ExampleSource
     table: list[ShardRange]
@@ -74,11 +74,11 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         prints = mixture.fingerprint()
         teacher = load_teacher(config.teacher, config.dtype, worker.device(config.device), revision)
         tokenizer.check_fits(teacher.facts.vocab_rows)
-        body = plan_body(config, teacher, prints, described)
+        plan = plan_of(config, teacher, prints, described)
         if not folder_exists(plan_path(config.cache), "plan"):
             require_free(config.cache)
             mixture.require_documents()  # a wrong field or an empty corpus is refused before a plan holds it
-    return Sources(teacher, tokenizer, mixture, body, seconds)
+    return Sources(teacher, tokenizer, mixture, plan, seconds)
 
 
 def prepare(config: DumpConfig, sources: Sources) -> Prepared:
@@ -92,9 +92,9 @@ def prepare(config: DumpConfig, sources: Sources) -> Prepared:
     return Prepared(plan, PublishedFolder(path, "calibration"), source, table)
 
 
-def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[dict[str, Any], ExampleSource]:
+def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[Plan, ExampleSource]:
     """The plan and the examples alone: plan and segments, where they are not published yet."""
-    plan = ensure_plan(config, sources.body, sources.tokenizer.files()).document
+    plan = ensure_plan(config, sources.plan, sources.tokenizer.files())
     for parent in parents(config.cache):
         remove_abandoned(parent)
     chosen(config, _table(plan, planned_totals(config, plan)))  # refused before the corpus is read
@@ -109,8 +109,8 @@ def chosen(config: DumpConfig, table: list[ShardRange]) -> list[ShardRange]:
     return table if config.shards is None else [table[place] for place in positions_in(config.shards, len(table))]
 
 
-def _table(plan: dict[str, Any], totals: list[int]) -> list[ShardRange]:
-    return shard_table(plan["validation_examples"], totals, plan["shard_examples"])
+def _table(plan: Plan, totals: list[int]) -> list[ShardRange]:
+    return shard_table(plan.validation_examples, totals, plan.shard_examples)
 
 
 def _ensure_segments(config: DumpConfig, source: ExampleSource, sources: Sources) -> None:

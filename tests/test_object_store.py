@@ -150,7 +150,7 @@ def test_a_mirror_of_an_earlier_cache_at_the_same_url_is_seen_through(bucket, ho
     (mirror / "shards" / "train-000009" / "marker.json").touch()
     other = miniend.open_cache(url)
     assert not (mirror / "shards" / "train-000009").exists()
-    assert other.plan.document["seed"] == 1
+    assert other.plan.seed == 1
     assert other[0].labels.tolist() != miniend.open_cache(home / "cache")[0].labels.tolist()
     assert "already there" in " ".join(dump_to(bucket, home, seed=1))
 

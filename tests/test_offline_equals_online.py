@@ -110,7 +110,7 @@ def offline(home, run):
 
 
 def fresh_student(cache):
-    return build_student(student_config(SIZE, cache.plan.document["teacher"]["config"]), tied=False, seed=0)
+    return build_student(student_config(SIZE, cache.plan.teacher.config), tied=False, seed=0)
 
 
 def online(home, run, steps=STEPS, alpha=None, causal=True, padding=True, draw_seed=0):
@@ -161,7 +161,7 @@ class Draws:
         lengths = [len(cache[number].labels) for number in numbers]
         found = [example_rng(seed, 2, number).random(n) for number, n in zip(numbers, lengths, strict=True)]
         self.uniforms = np.concatenate(found)
-        self.order = torch.from_numpy(cache.calibration.column("logits.order").astype(np.int64))
+        self.order = torch.from_numpy(cache.calibration_folder.column("logits.order").astype(np.int64))
 
     def loss(self, log_p, log_q):
         """The mean over positions of head terms, the tail's entropy in eighths of a nat, and draws."""

@@ -264,7 +264,7 @@ def test_the_default_cache_meets_its_fidelity_on_examples_that_it_was_not_fitted
 def test_what_inspect_prints_is_what_is_there(family):
     """Fidelity is measured by the code that encodes; printed numbers must be those of an independent measurement."""
     described = inspect_cache(family.cache.path)
-    fitted = family.cache.calibration.document["examples"]["step"][1]
+    fitted = family.cache.calibration.examples.step[1]
     free = [[i for i in range(start, min(start + 32, len(family.cache))) if i >= fitted] for start in (0, 32, 64)]
     first_two = [family.cache[i] for shard in free for i in shard[:2]] + family.cache.validation[:2]
     kls, entropies = measure(family.cache, plain_model(family.folder), first_two)
@@ -313,9 +313,11 @@ def test_a_batch_with_padding_gives_what_each_pair_gives_alone(family, tmp_path)
         for example in (one, other):
             assert_same_factors(example, truth)
             assert_same_distribution(example, log_p)
-    for name in padded.calibration.columns:
+    for name in padded.calibration_folder.columns:
         if name.endswith(".mean"):
-            assert padded.calibration.column(name) == pytest.approx(alone.calibration.column(name), rel=1e-4, abs=1e-5)
+            assert padded.calibration_folder.column(name) == pytest.approx(
+                alone.calibration_folder.column(name), rel=1e-4, abs=1e-5
+            )
     for split in ("train", "validation"):
         assert padded.teacher_cross_entropy(split) == pytest.approx(alone.teacher_cross_entropy(split), rel=1e-5)
 

@@ -4,6 +4,7 @@ from . import mt5, t5, umt5
 from .family import (
     FAMILIES,
     IGNORED,
+    Facts,
     Family,
     ModelFacts,
     SpecialIds,
@@ -19,6 +20,7 @@ from .raw_config import model_type_of
 __all__ = [
     "FAMILIES",
     "IGNORED",
+    "Facts",
     "Family",
     "ModelFacts",
     "SpecialIds",

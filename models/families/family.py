@@ -6,8 +6,8 @@ Everything that spells a module path or a token axis of a family is in this fold
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -41,6 +41,22 @@ class SpecialIds:
     pad: int
 
 
+class Facts(Protocol):
+    """What a model's shape must state, in memory (`ModelFacts`) and in a plan."""
+
+    @property
+    def d_model(self) -> int:
+        """Width of the stream."""
+
+    @property
+    def heads(self) -> int:
+        """Attention heads."""
+
+    @property
+    def d_kv(self) -> int:
+        """Width of a head."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFacts:
     """The shape of one model, as losses and caches need it. Its members are those of the plan's `teacher.facts`."""
@@ -61,11 +77,6 @@ class ModelFacts:
     def inner(self) -> int:
         """Width of Q, K and V: heads x d_kv, which need not equal d_model (T5-3B: 4096 and 1024)."""
         return self.heads * self.d_kv
-
-    @classmethod
-    def from_plan(cls, facts: Mapping[str, Any]) -> Self:
-        """The facts that a plan states of its teacher."""
-        return cls(**{one.name: facts[one.name] for one in fields(cls)})
 
 
 class Family(ABC):
@@ -91,7 +102,7 @@ class Family(ABC):
         """The stack of this name."""
         return next(stack for stack in self.stacks if stack.name == name)
 
-    def depths(self, facts: ModelFacts) -> dict[str, int]:
+    def depths(self, facts: Facts) -> dict[str, int]:
         """The number of blocks by stack, by a model's facts."""
         return {stack.name: int(getattr(facts, f"{stack.name}_layers")) for stack in self.stacks}
 

@@ -19,6 +19,7 @@ from ...models.padding import by_axis, pad_examples
 from ...models.save import save_student
 from ...models.start.fresh import build_student
 from ...runtime.progress import progress_bar, quiet_transformers
+from ...storage.documents.plan import PlannedTokenizer
 from ...teacher_dump.corpus.corpus import documents, parse_corpus
 from ...teacher_dump.corpus.tokenizer import TextTokenizer, tokenizer_files
 from ...teacher_dump.examples.packing import held_out, pack_segments
@@ -71,7 +72,7 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
     begun = perf_counter()
     model = build_student(recipe.config, tied=True, seed=recipe.seed)
     family, described = family_of(model), tokenizer.describe(sentinels=True)
-    special = SpecialIds(start=model.config.decoder_start_token_id, pad=described["pad_id"])
+    special = SpecialIds(start=model.config.decoder_start_token_id, pad=described.pad_id)
     optimiser = build_optimiser("adafactor", model.named_parameters(), 2e-2, 0.0)
     batches = _corrupted_batches(recipe, tokenizer, described)
     with progress_bar("teacher", recipe.steps, "step") as bar:
@@ -95,7 +96,7 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
 
 
 def _corrupted_batches(
-    recipe: TeacherRecipe, tokenizer: TextTokenizer, described: dict[str, Any]
+    recipe: TeacherRecipe, tokenizer: TextTokenizer, described: PlannedTokenizer
 ) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
     """Endless batches: each example a segment at random, with a corruption of its own."""
     spans = lengths(recipe.input_length)
@@ -113,8 +114,8 @@ def _corrupted_batches(
 
 
 def _corrupt(
-    segment: np.ndarray, spans: SpanLengths, seed: int, index: int, described: dict[str, Any]
+    segment: np.ndarray, spans: SpanLengths, seed: int, index: int, described: PlannedTokenizer
 ) -> tuple[np.ndarray, np.ndarray]:
     rng = example_rng(seed, _PRETRAINING_STREAM, index)
     mask = noise_mask(spans.segment, spans.noise, spans.spans, rng)
-    return corrupt(segment, mask, described["sentinel_ids"], described["eos_id"])
+    return corrupt(segment, mask, described.sentinel_ids, described.eos_id)

@@ -12,6 +12,7 @@ import torch
 
 from ...models.padding import by_axis, pad_examples
 from ...runtime.claims import Claims
+from ...storage.documents.calibration import Calibration
 from ...storage.layout import ShardRange
 from ...storage.stores.place import place_of
 from ...teacher_dump.config import DumpConfig
@@ -70,7 +71,7 @@ def _trial_config(dump: DumpConfig, sample: int, cache: Path) -> DumpConfig:
 
 def _sample_shards(prepared: Prepared, sample: int, size: int) -> list[ShardRange]:
     """A shard to warm up and those to measure; where the corpus ends, examples begin anew (`ExampleSource.example`)."""
-    first = int(prepared.calibration.document["examples"]["report"][1])
+    first = prepared.calibration.parsed(Calibration).examples.report[1]
     warm = min(sample, size)
     starts = [first, *range(first + warm, first + warm + sample, size)]
     stops = [*starts[1:], first + warm + sample]
@@ -89,7 +90,7 @@ def _run_loop(
     encoder = ShardEncoder(prepared.plan, prepared.calibration, teacher, prepared.source)
     encoded: list[float] = []
     with Claims(place_of(config.cache).local) as claims:
-        codec = prepared.plan["codec"]
+        codec = prepared.plan.codec
         make_shards(config.cache, codec, shards, encoder, claims, lambda: encoded.append(perf_counter()))
     return (encoded[-1] - encoded[0]) / examples_in(shards[1:]), perf_counter() - encoded[-1]
 

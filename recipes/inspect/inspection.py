@@ -9,6 +9,7 @@ from ...signals.hidden_states import relative_error
 from ...signals.logits.fidelity import logit_facts
 from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.relations import carries_no_information
+from ...storage.documents.seal import FORMAT_VERSION
 from ...storage.folder import PublishedFolder, folder_exists
 from ...storage.layout import extent_path
 from ...storage.stores.place import Where
@@ -28,15 +29,15 @@ def inspect_cache(path: Where) -> dict[str, Any]:
     was at hand; the target of relations is None where the step was given instead.
     """
     cache = open_cache(path, allow_unfinished=True)
-    plan = cache.plan.document
+    plan = cache.plan
     tokens = {axis: sum(shard.tokens[axis] for shard in cache.shards) for axis in ("input", "target")}
     return {
-        "format_version": plan["version"],
+        "format_version": FORMAT_VERSION,
         "digest": cache.digest,
         "complete": cache.complete,
         "examples": len(cache.training),
         "validation_examples": len(cache.validation),
-        "planned_examples": int(cache.extents[-1]["examples"]) if cache.extents else 0,
+        "planned_examples": cache.extents[-1].examples if cache.extents else 0,
         "tokens": tokens,
         "bytes": _bytes(cache),
         "bytes_per_token": _bytes_per_token(cache, tokens),
@@ -45,10 +46,10 @@ def inspect_cache(path: Where) -> dict[str, Any]:
         "relations": {name: _relation(codec) for name, codec in relations_of(cache).items()},
         "hidden": {name: _described(codec) for name, codec in cache.codecs_of("hidden").items()},
         "teacher": _teacher(cache),
-        "objective": plan["objective"],
-        "corpus": plan["corpus"],
-        "logits": plan["signals"]["logits"],
-        "codec": plan["codec"],
+        "objective": plan.task.body(),
+        "corpus": plan.corpus.body(),
+        "logits": plan.signals.logits.body() if plan.signals.logits else None,
+        "codec": plan.codec,
     }
 
 
@@ -65,12 +66,12 @@ def _column_bytes(cache: Cache, start: str, whole: bool = False) -> int:
 def _bytes(cache: Cache) -> dict[str, Any]:
     segments = _segment_bytes(cache)
     extents = [PublishedFolder(extent_path(cache.path, number), "extent") for number in range(len(cache.extents))]
-    folders = [cache.plan, *extents, cache.calibration, *(shard.folder for shard in cache.shards)]
+    folders = [cache.plan_folder, *extents, cache.calibration_folder, *(shard.folder for shard in cache.shards)]
     return {
         "total": segments + sum(folder.total_bytes for folder in folders),
         "inputs": _column_bytes(cache, "inputs.") + _column_bytes(cache, "targets."),
         "logits": _column_bytes(cache, "logits."),
-        "bases": sum(cache.calibration.column_bytes(name) for name in cache.calibration.columns),
+        "bases": sum(cache.calibration_folder.column_bytes(name) for name in cache.calibration_folder.columns),
         "relations": {name: _column_bytes(cache, f"relations.{name}.") for name in relations_of(cache)},
         "hidden": {name: _column_bytes(cache, f"hidden.{name}", whole=True) for name in cache.codecs_of("hidden")},
         "segments": segments,
@@ -105,17 +106,17 @@ def _fidelity(cache: Cache) -> dict[str, Any]:
     found = cache.fidelity()
     measured = {site: in_order(found[site]) for site in relations_of(cache) if site in found}
     logits = {kind: part.mean for kind, part in found.get("logits", {}).items()}
-    signals = cache.plan.document["signals"]
+    signals = cache.plan.signals
     return {
         "relation_kl": {site: {kind: part.mean for kind, part in kinds.items()} for site, kinds in measured.items()},
         "relation_kl_p99": {
             site: {kind: part.quantile(0.99) for kind, part in kinds.items()} for site, kinds in measured.items()
         },
-        "relation_kl_target": signals["relation_kl"] if signals["relation_step"] is None else None,
+        "relation_kl_target": signals.relation_kl if signals.relation_step is None else None,
         "hidden_error": {
             site: relative_error(found[site]) for site in cache.codecs_of("hidden") if "energy" in found.get(site, {})
         },
-        "hidden_error_target": signals["hidden_error"] if cache.codecs_of("hidden") else None,
+        "hidden_error_target": signals.hidden_error if cache.codecs_of("hidden") else None,
         "logits": logit_facts(logits) if logits else None,
     }
 
@@ -164,15 +165,15 @@ def _described(codec: SiteCodec) -> dict[str, Any]:
 
 
 def _teacher(cache: Cache) -> dict[str, Any]:
-    planned, calibrated = cache.plan.document["teacher"], cache.calibration.document["teacher"]
+    planned, calibrated = cache.plan.teacher, cache.calibration.teacher
     return {
-        "name": planned["name"],
-        "tensor_digest": planned["tensor_digest"],
-        "dtype": planned["dtype"],
-        **planned["facts"],
+        "name": planned.name,
+        "tensor_digest": planned.tensor_digest,
+        "dtype": planned.dtype,
+        **planned.facts.body(),
         "cross_entropy": cache.teacher_cross_entropy("train"),
         "validation_cross_entropy": cache.teacher_cross_entropy("validation"),
-        "unigram_entropy": calibrated["unigram_entropy"],
+        "unigram_entropy": calibrated.unigram_entropy,
     }
 
 

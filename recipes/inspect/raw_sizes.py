@@ -14,15 +14,15 @@ def raw_bytes_per_token(cache: Cache) -> dict[str, Any]:
     3 x inner numbers per token of a self-attention, inner per target and 2 x inner per input token of cross-attention, d_model
     per token of hidden states, and one number per row of the head and target token.
     """
-    facts = cache.plan.document["teacher"]["facts"]
+    facts = cache.plan.teacher.facts
     relations = {
         name: one_or_by_place({place.name: BFLOAT16 * len(place.blocks) * codec.width for place in codec.places})
         for name, codec in cache.codecs_of("relations").items()
     }
     return {
-        "logits": BFLOAT16 * int(facts["vocab_rows"]) if cache.logit_code else None,
+        "logits": BFLOAT16 * int(facts.vocab_rows) if cache.logit_code else None,
         "relations": relations,
-        "hidden": dict.fromkeys(cache.codecs_of("hidden"), BFLOAT16 * int(facts["d_model"])),
+        "hidden": dict.fromkeys(cache.codecs_of("hidden"), BFLOAT16 * int(facts.d_model)),
     }
 
 

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from ...errors import CacheDamagedError, MiniEndError
+from ...storage.documents.extent import Extent
+from ...storage.documents.marker import Marker
+from ...storage.documents.plan import Plan
 from ...storage.documents.seal import document_digest, seal, unseal
 from ...storage.folder import PublishedFolder, publish_folder
 from ...storage.layout import extent_path
@@ -16,7 +18,7 @@ from .aside import claimed_digests, discard, set_aside
 MOST_TRIED = 1_000_000
 
 
-def repair_extents(root: Path, plan: dict[str, Any], numbers: list[int]) -> None:
+def repair_extents(root: Path, plan: Plan, numbers: list[int]) -> None:
     """Make these extents again.
 
     An extent says one thing that no other document says: its total, for which the ends of the training shards are tried, the
@@ -25,28 +27,30 @@ def repair_extents(root: Path, plan: dict[str, Any], numbers: list[int]) -> None
     """
     for number in sorted(numbers):
         path = extent_path(root, number).local
-        parent = PublishedFolder(extent_path(root, number - 1), "extent").digest if number else plan["sha256"]
+        parent = PublishedFolder(extent_path(root, number - 1), "extent").digest if number else plan.digest
         proofs = claimed_digests(path, "extent") | set(_parent_of(extent_path(root, number + 1).local))
         totals = chain({*_ends(root), *_numbers_in(path / "extent.json")}, _below(extent_path(root, number + 1).local))
-        bodies = ({"parent": parent, "examples": n, "shard_examples": plan["shard_examples"]} for n in totals)
-        body = next((body for body in bodies if _digest(body) in proofs), None)
-        if body is None:
+        extents = (Extent(parent=parent, examples=n, shard_examples=plan.shard_examples) for n in totals)
+        extent = next((extent for extent in extents if _digest(extent) in proofs), None)
+        if extent is None:
             raise CacheDamagedError(
                 f"{path} cannot be made again: nothing that is left proves how many examples it planned. Restore it from a copy, "
                 "or remove it and run dump-teacher with the --examples that it had"
             )
         aside = set_aside(path)
-        publish_folder(path, "extent", body)
+        publish_folder(path, "extent", extent.body())
         discard(aside)
 
 
-def _digest(body: dict[str, Any]) -> str:
-    return document_digest(unseal(seal("extent", {**body, "files": {}, "columns": {}}), "extent", "the extent"))
+def _digest(extent: Extent) -> str:
+    return document_digest(
+        unseal(seal("extent", {**extent.body(), "files": {}, "columns": {}}), "extent", "the extent")
+    )
 
 
 def _parent_of(path: Path) -> Iterator[str]:
     try:
-        yield str(PublishedFolder(path, "extent").document.get("parent"))
+        yield PublishedFolder(path, "extent").parsed(Extent).parent
     except MiniEndError:
         return
 
@@ -54,8 +58,8 @@ def _parent_of(path: Path) -> Iterator[str]:
 def _below(path: Path) -> Iterable[int]:
     """Every total that the extent before this one can have; a million of them take a minute."""
     try:
-        return range(1, min(int(PublishedFolder(path, "extent").document["examples"]), MOST_TRIED))
-    except (MiniEndError, KeyError, TypeError, ValueError):
+        return range(1, min(PublishedFolder(path, "extent").parsed(Extent).examples, MOST_TRIED))
+    except MiniEndError:
         return ()
 
 
@@ -64,8 +68,8 @@ def _ends(root: Path) -> Iterator[int]:
     for name in survey(root).folders:
         if name.startswith("shards/train-"):
             try:
-                yield int(PublishedFolder(root / name, "marker").document["stop"])
-            except (MiniEndError, KeyError, TypeError, ValueError):
+                yield PublishedFolder(root / name, "marker").parsed(Marker).stop
+            except MiniEndError:
                 continue
 
 

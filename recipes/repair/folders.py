@@ -5,9 +5,8 @@ A damaged folder is set aside by a rename, made again, compared, and put back wh
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,8 +14,10 @@ from ...errors import CacheDamagedError, CacheMismatchError, ConfigurationError
 from ...models.pretrained import pin_revision
 from ...runtime.devices import choose_device
 from ...runtime.progress import progress_bar
+from ...storage.documents.marker import Marker
+from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder, publish_folder
-from ...storage.layout import calibration_path, read_extents, shard_path, shard_table
+from ...storage.layout import calibration_path, plan_path, read_extents, shard_path, shard_table
 from ...storage.survey import SINGLE, survey
 from ...teacher_dump.calibration.calibrate import calibrate
 from ...teacher_dump.corpus.corpus import HUB_PREFIX, parse_corpus
@@ -24,7 +25,7 @@ from ...teacher_dump.corpus.mixture import Mixture
 from ...teacher_dump.corpus.tokenizer import TextTokenizer
 from ...teacher_dump.examples.segments import SEGMENTS_PER_FOLDER, SegmentStore
 from ...teacher_dump.examples.source import ExampleSource
-from ...teacher_dump.plan import compare_plans, numeric_environment, teacher_body
+from ...teacher_dump.plan import compare_plans, numeric_environment, planned_teacher
 from ...teacher_dump.shards.encoder import ShardEncoder
 from ...teacher_dump.teacher import Teacher, load_teacher
 from .aside import compared, discard, put_back, set_aside
@@ -40,38 +41,39 @@ class Sources:
 
 
 def open_sources(
-    cache: Path, plan: dict[str, Any], teacher_name: str, corpora: Sequence[str], device: str, mixed_environment: bool
+    cache: Path, plan: Plan, teacher_name: str, corpora: Sequence[str], device: str, mixed_environment: bool
 ) -> Sources:
     """Teacher, tokenizer and corpora in their order. Raises CacheMismatchError where they are not those of the plan."""
     mixture = _mixture(corpora, plan)
-    revision = pin_revision(teacher_name, plan["teacher"]["revision"])
+    revision = pin_revision(teacher_name, plan.teacher.revision)
     tokenizer = TextTokenizer.load(teacher_name, revision)
-    teacher = load_teacher(teacher_name, plan["teacher"]["dtype"], choose_device(device), revision)
-    body = {
-        "teacher": teacher_body(teacher, plan["teacher"]["dtype"]),
-        "tokenizer": tokenizer.describe(plan["objective"]["kind"] == "span-corruption"),
-        "corpus": mixture.fingerprint(),
-        "environment": numeric_environment(teacher.device, plan["environment"]["threads"]),
-    }
-    torch.set_num_threads(plan["environment"]["threads"])
-    compare_plans(cache, plan, body, mixed_environment)
+    teacher = load_teacher(teacher_name, plan.teacher.dtype, choose_device(device), revision)
+    ours = replace(
+        plan,
+        teacher=planned_teacher(teacher, plan.teacher.dtype),
+        tokenizer=tokenizer.describe(sentinels=not plan.task.pairs),
+        corpus=mixture.fingerprint(),
+        environment=numeric_environment(teacher.device, plan.environment.threads),
+    )
+    torch.set_num_threads(plan.environment.threads)
+    compare_plans(cache, PublishedFolder(plan_path(cache), "plan").document, ours, mixed_environment)
     return Sources(teacher, tokenizer, mixture)
 
 
-def _mixture(names: Sequence[str], plan: dict[str, Any]) -> Mixture:
+def _mixture(names: Sequence[str], plan: Plan) -> Mixture:
     """The plan's mixture of these corpora; a hub dataset at the commit of the dump, unless its name says another."""
-    planned, corpora = plan["corpus"], []
-    if len(names) != len(planned["parts"]):
-        raise ConfigurationError(
-            f"expected {len(planned['parts'])} --corpus in the order of the dump, found {len(names)}"
-        )
-    for name, part in zip(names, planned["parts"], strict=True):
-        revision = part.get("revision") if name.startswith(HUB_PREFIX) and "@" not in name else None
-        full = f"{name}@{revision}" if revision else name
-        corpora.append(parse_corpus(full, tuple(planned["fields"]), part.get("split", "train")))
-    weights = tuple(float(part["weight"]) for part in planned["parts"])
+    planned, corpora = plan.corpus, []
+    if len(names) != len(planned.parts):
+        raise ConfigurationError(f"expected {len(planned.parts)} --corpus in the order of the dump, found {len(names)}")
+    for name, part in zip(names, planned.parts, strict=True):
+        commit = part.hub.revision if part.hub and name.startswith(HUB_PREFIX) and "@" not in name else None
+        full = f"{name}@{commit}" if commit else name
+        corpora.append(parse_corpus(full, planned.fields, part.hub.split if part.hub else "train"))
     mixture = Mixture(
-        corpora=tuple(corpora), weights=weights, shuffle_buffer=planned["shuffle_buffer"], seed=plan["seed"]
+        corpora=tuple(corpora),
+        weights=tuple(part.weight for part in planned.parts),
+        shuffle_buffer=planned.shuffle_buffer,
+        seed=plan.seed,
     )
     return mixture.pinned()
 
@@ -79,10 +81,10 @@ def _mixture(names: Sequence[str], plan: dict[str, Any]) -> Mixture:
 class Redo:
     """Makes folders again; `done` tells of each how it compares with what was published."""
 
-    def __init__(self, cache: Path, plan: dict[str, Any], sources: Sources, mixed_environment: bool) -> None:
+    def __init__(self, cache: Path, plan: Plan, sources: Sources, mixed_environment: bool) -> None:
         self.done: dict[str, str] = {}
         self._root, self._plan, self._sources, self._mixed = cache, plan, sources, mixed_environment
-        self._totals = [int(extent["examples"]) for extent in read_extents(cache, plan["sha256"])]
+        self._totals = [extent.examples for extent in read_extents(cache, plan.digest)]
 
     def run(self, targets: list[str]) -> None:
         """Make these folders again."""
@@ -123,7 +125,7 @@ class Redo:
 
     def _segments(self) -> None:
         """What is missing, cut where the runs that planned the extents cut it; each store finds the first gap."""
-        validation, corpus = int(self._plan["validation_examples"]), self._sources.corpus
+        validation, corpus = self._plan.validation_examples, self._sources.corpus
         wanted = [(stop, 0) for stop in _stops([validation])] + [(validation, stop) for stop in _stops(self._totals)]
         before = set(survey(self._root).folders)
         for counts in wanted:
@@ -151,12 +153,12 @@ class Redo:
             return
         plan, calibration = self._plan, PublishedFolder(calibration_path(self._root), "calibration")
         encoder = ShardEncoder(plan, calibration, self._sources.teacher, ExampleSource(self._root, plan))
-        table = shard_table(plan["validation_examples"], self._totals, plan["shard_examples"])
+        table = shard_table(plan.validation_examples, self._totals, plan.shard_examples)
         places = [place for place in table if f"shards/{place.name}" in names]
         with progress_bar("repair", len(places), "shard") as bar:
             for place in places:
                 encoded, path = encoder.encode(place), shard_path(self._root, place.split, place.number)
-                publish_folder(path, "marker", encoded.body, encoded.columns, codec=plan["codec"])
+                publish_folder(path, "marker", encoded.marker.body(), encoded.columns, codec=plan.codec)
                 bar.update()
 
 
@@ -173,14 +175,11 @@ def _stops(totals: list[int]) -> list[int]:
 def _parents(root: Path) -> set[str]:
     """The calibrations that sound shards name as their parent."""
     markers = [name for name in survey(root).folders if name.startswith("shards/")]
-    return {
-        str(PublishedFolder(root / name, "marker").document.get("parent")) for name in markers if _opens(root / name)
-    }
+    return {parent for name in markers for parent in _parent_of(root / name)}
 
 
-def _opens(path: Path) -> bool:
+def _parent_of(path: Path) -> Iterator[str]:
     try:
-        PublishedFolder(path, "marker")
+        yield PublishedFolder(path, "marker").parsed(Marker).parent
     except (CacheDamagedError, CacheMismatchError):
-        return False
-    return True
+        return

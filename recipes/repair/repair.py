@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ...errors import CacheDamagedError, ConfigurationError
 from ...runtime.claims import Claims
 from ...runtime.progress import Say
+from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
 from ...storage.inventory import document_name
 from ...storage.layout import plan_path
@@ -100,7 +100,7 @@ def _repaired(config: RepairConfig, report: Report) -> Repair:
     return done
 
 
-def _redo(config: RepairConfig, plan: dict[str, Any], targets: list[str]) -> dict[str, str]:
+def _redo(config: RepairConfig, plan: Plan, targets: list[str]) -> dict[str, str]:
     """Make these folders again; how each compares with what was published."""
     if config.teacher is None or not config.corpus:
         raise ConfigurationError(f"--repair needs --teacher and --corpus to dump these again: {', '.join(targets)}")
@@ -111,13 +111,13 @@ def _redo(config: RepairConfig, plan: dict[str, Any], targets: list[str]) -> dic
     return redo.done
 
 
-def _sound_plan(root: Path, report: Report) -> dict[str, Any]:
+def _sound_plan(root: Path, report: Report) -> Plan:
     if "plan" in report.damaged or "plan" in report.missing:
         raise CacheDamagedError(
             f"{plan_path(root)} is damaged or missing and decides everything else, so it cannot be made again: restore that "
             "folder from a copy of the cache, or dump again into a new directory"
         )
-    return PublishedFolder(plan_path(root), "plan").document
+    return PublishedFolder(plan_path(root), "plan").parsed(Plan)
 
 
 def _fingerprints(root: Path, report: Report) -> dict[str, str]:

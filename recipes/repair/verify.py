@@ -6,15 +6,22 @@ folder's own seal is checked all the same. Names that begin with a dot are no pa
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+from ...cache.contents import read_calibration, read_segments, read_shard
 from ...cache.logit_columns import read_logits
-from ...errors import CacheDamagedError, CacheMismatchError, MiniEndError
+from ...errors import CacheMismatchError, MiniEndError, damaged
+from ...models.families import family_named
 from ...runtime.progress import progress_bar
-from ...storage.contents import check_calibration, check_segments, check_shard, check_values
-from ...storage.documents.members import check_form
+from ...storage.contents import check_values
+from ...storage.documents.calibration import Calibration
+from ...storage.documents.extent import Extent
+from ...storage.documents.marker import Marker, SegmentsMarker, ShardMarker
+from ...storage.documents.parse import Document
+from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
-from ...storage.layout import SPLITS, ShardRange, check_extent, shard_table
+from ...storage.layout import SPLITS, ShardRange, read_extent, shard_table
 from ...storage.markers import check_place
 from ...storage.stores.place import Place, Where, place_of
 from ...storage.survey import Survey, numbered, survey
@@ -22,7 +29,7 @@ from ...storage.survey import Survey, numbered, survey
 NAMED = 1000
 """Of a wider gap in the numbers, which only a stranger can make, no more are named."""
 ORPHAN = "it has no place in the shard table: an extent is lost (dump-teacher with its --examples gives it back), or a stranger"
-Check = Callable[[PublishedFolder], None]
+D = TypeVar("D", bound=Document)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -71,14 +78,16 @@ class _Verifier:
     def __init__(self, root: Place, found: Survey, bar: Any) -> None:
         self.report = Report(unlisted=list(found.strangers), leftovers=list(found.leftovers))
         self._root, self._found, self._bar = root, found, bar
-        self._plan = self._read("plan", lambda folder: check_form(folder.document, "plan", str(folder.path)))
+        self._plan = self._read("plan", lambda folder: folder.parsed(Plan))
+        if self._plan is not None:
+            require_known_kinds(self._plan, root)
         self._totals, self._all_extents = self._extents()
         self._calibration = self._read_calibration()
         self._segments()
         self._shards()
 
-    def _read(self, name: str, check: Check) -> PublishedFolder | None:
-        """Read one folder whole; None where there is none or its document cannot be relied on."""
+    def _read(self, name: str, read: Callable[[PublishedFolder], D]) -> D | None:
+        """Read one folder whole and return its document; None where there is none or it cannot be relied on."""
         if name not in self._found.folders:
             return None
         self._bar.update()
@@ -88,16 +97,15 @@ class _Verifier:
         except MiniEndError as error:
             self._damage(name, error)
             return None
-        self.report.bytes += folder.document_bytes + sum(entry["bytes"] for entry in folder.document["files"].values())
+        self.report.bytes += folder.total_bytes
         self.report.unlisted += [f"{name}/{path}" for path in folder.unlisted()]
         for sentence in folder.damage():
             self._damage(name, sentence)
         try:
-            check(folder)
+            return read(folder)
         except MiniEndError as error:
             self._damage(name, error)
             return None
-        return folder
 
     def _damage(self, name: str, what: object) -> None:
         sentences = self.report.damaged.setdefault(name, [])
@@ -109,46 +117,44 @@ class _Verifier:
         self._damage(name, f"{self._root / name} is missing: {why}")
 
     def _extents(self) -> tuple[list[int], bool]:
-        """The totals of the extents that can be relied on, and whether these are all."""
+        """Return the totals of the extents that can be relied on, and whether these are all."""
         names = [name for name, kind in self._found.folders.items() if kind == "extent"]
-        documents: list[dict[str, Any]] = []
+        extents: list[Extent] = []
         chained = self._plan is not None
         for number in _counted([int(name.rpartition("/")[2]) for name in names]):
             name = f"extents/{number:06d}"
             if name not in names:
                 self._lost(name, "later extents exist; restore it")
-            folder = self._read(name, self._extent_check(documents if chained else None))
-            chained = chained and folder is not None
-            documents += [folder.document] if chained and folder is not None else []
-        return [int(document["examples"]) for document in documents], chained
+            extent = self._read(name, partial(self._extent, extents if chained else None))
+            chained = chained and extent is not None
+            extents += [extent] if chained and extent is not None else []
+        return [extent.examples for extent in extents], chained
 
-    def _extent_check(self, before: list[dict[str, Any]] | None) -> Check:
-        """Hold an extent against those before it; against its form alone where these cannot be relied on."""
+    def _extent(self, before: list[Extent] | None, folder: PublishedFolder) -> Extent:
+        """Return an extent, compared with those before it; only its form is checked where these cannot be relied on."""
+        if before is None or self._plan is None:
+            return folder.parsed(Extent)
+        extent = read_extent(folder, before[-1] if before else None, self._plan.digest)
+        if extent.shard_examples != self._plan.shard_examples:
+            raise damaged(folder.path, "its shard_examples are not those of the plan")
+        return extent
 
-        def check(folder: PublishedFolder) -> None:
-            if before is None or self._plan is None:
-                return check_form(folder.document, "extent", str(folder.path))
-            check_extent(folder, before[-1] if before else None, self._plan.digest)
-            if folder.document["shard_examples"] != self._plan.document["shard_examples"]:
-                raise CacheDamagedError(f"{folder.path} is damaged: its shard_examples are not those of the plan")
-
-        return check
-
-    def _read_calibration(self) -> PublishedFolder | None:
+    def _read_calibration(self) -> Calibration | None:
         if self._plan is None and "plan" not in self._found.folders:
             self._lost("plan", "restore it from a copy of this cache, or dump again")
         if "calibration" not in self._found.folders and any(self._names("shards")):
             self._lost("calibration", "the shards cannot be decoded without it")
         elif "calibration" not in self._found.folders and self._totals:
             self.report.missing.append("calibration")
-        return self._read("calibration", self._check_calibration)
+        return self._read("calibration", self._calibration_of)
 
-    def _check_calibration(self, folder: PublishedFolder) -> None:
-        check_form(folder.document, "calibration", str(folder.path))
-        if self._plan is not None and folder.document["parent"] != self._plan.digest:
+    def _calibration_of(self, folder: PublishedFolder) -> Calibration:
+        calibration = folder.parsed(Calibration)
+        if self._plan is None:
+            return calibration
+        if calibration.parent != self._plan.digest:
             raise CacheMismatchError(f"{folder.path} belongs to another plan: put the right folder back")
-        if self._plan is not None:
-            check_calibration(folder, self._plan.document)
+        return read_calibration(folder, self._plan)
 
     def _segments(self) -> None:
         for split in SPLITS:
@@ -157,9 +163,9 @@ class _Verifier:
                 name = f"segments/{split}-{number:06d}"
                 if number not in numbers:
                     self.report.missing.append(name)
-                folder = self._read(name, self._segment_check(number, stop))
-                stop = int(folder.document["stop"]) if folder else -1
-                exhausted = folder is not None and bool(folder.document["exhausted"])
+                marker = self._read(name, partial(self._segments_of, number, stop))
+                stop = marker.stop if marker else -1
+                exhausted = marker is not None and marker.exhausted
             if 0 <= stop < self._wanted(split) and not exhausted:
                 self.report.missing.append(f"segments/{split}-{max(numbers, default=-1) + 1:06d}")
 
@@ -167,19 +173,17 @@ class _Verifier:
         """Segments that the extents need; 0 where nothing is known."""
         if self._plan is None or not self._totals:
             return 0
-        return int(self._plan.document["validation_examples"]) if split == "validation" else self._totals[-1]
+        return self._plan.validation_examples if split == "validation" else self._totals[-1]
 
-    def _segment_check(self, number: int, start: int) -> Check:
-        def check(folder: PublishedFolder) -> None:
-            check_form(folder.document, "segments", str(folder.path))
-            own = folder.document
-            place = ShardRange(numbered(folder.path.name)[0], number, own["start"] if start < 0 else start, own["stop"])
-            check_place(folder, place, own["parent"] if self._plan is None else self._plan.digest)
-            if self._plan is not None:
-                check_segments(folder, self._plan.document)
-                self._check_values(folder)
-
-        return check
+    def _segments_of(self, number: int, start: int, folder: PublishedFolder) -> SegmentsMarker:
+        """Return the marker of segments; a negative `start` says that nothing is known of the folder before."""
+        own = folder.parsed(SegmentsMarker)
+        place = ShardRange(numbered(folder.path.name)[0], number, own.start if start < 0 else start, own.stop)
+        check_place(folder, place, own.parent if self._plan is None else self._plan.digest)
+        if self._plan is not None:
+            read_segments(folder, self._plan)
+            self._check_values(folder, self._plan)
+        return own
 
     def _shards(self) -> None:
         table = {f"shards/{place.name}": place for place in self._table()}
@@ -187,45 +191,41 @@ class _Verifier:
         for name in self._names("shards"):
             if known and name not in table:
                 self.report.unlisted.append(name)
-            self._read(name, self._shard_check(table.get(name)))
+            self._read(name, partial(self._shard_of, table.get(name)))
         self.report.missing += [name for name in table if name not in self._found.folders]
         self.report.shards = (sum(name in self._found.folders for name in table), len(table))
 
     def _table(self) -> list[ShardRange]:
         if self._plan is None:
             return []
-        plan = self._plan.document
         try:
-            return shard_table(plan["validation_examples"], self._totals, plan["shard_examples"])
+            return shard_table(self._plan.validation_examples, self._totals, self._plan.shard_examples)
         except MiniEndError as error:
             self._damage("plan", error)
             return []
 
-    def _shard_check(self, place: ShardRange | None) -> Check:
-        def check(folder: PublishedFolder) -> None:
-            own = folder.document
-            check_form(own, "shard", str(folder.path))
-            here = place or ShardRange(*numbered(folder.path.name), own["start"], own["stop"])
-            check_place(folder, here, own["parent"] if self._calibration is None else self._calibration.digest)
-            if self._plan is not None and self._calibration is not None:
-                check_shard(folder, self._plan.document, self._calibration.document)
-                self._check_values(folder)
-                self._check_logits(folder)
+    def _shard_of(self, place: ShardRange | None, folder: PublishedFolder) -> Marker:
+        own = folder.parsed(ShardMarker)
+        here = place or ShardRange(*numbered(folder.path.name), own.start, own.stop)
+        check_place(folder, here, own.parent if self._calibration is None else self._calibration.digest)
+        if self._plan is not None and self._calibration is not None:
+            read_shard(folder, self._plan, self._calibration)
+            self._check_values(folder, self._plan)
+            self._check_logits(folder, self._plan, own)
+        return own
 
-        return check
-
-    def _check_values(self, folder: PublishedFolder) -> None:
+    def _check_values(self, folder: PublishedFolder, plan: Plan) -> None:
         """Offsets and ids, where the files are the published ones: damage to these has been told already."""
-        if self._plan is None or self._name(folder) in self.report.damaged:
+        if self._name(folder) in self.report.damaged:
             return
         for name in folder.columns:
             if name.endswith((".offsets", ".ids")):
-                check_values(folder, name, folder.column(name), self._plan.document["tokenizer"]["size"])
+                check_values(folder, name, folder.column(name), plan.tokenizer.size)
 
-    def _check_logits(self, folder: PublishedFolder) -> None:
-        signal = self._plan.document["signals"]["logits"] if self._plan else None
-        if self._plan and signal and self._name(folder) not in self.report.damaged:
-            read_logits(folder, signal["kind"], self._plan.document["tokenizer"]["size"])
+    def _check_logits(self, folder: PublishedFolder, plan: Plan, marker: ShardMarker) -> None:
+        if plan.signals.logits and self._name(folder) not in self.report.damaged:
+            positions = marker.tokens[family_named(plan.teacher.facts.model_type).label_axis]
+            read_logits(folder, plan.signals.logits.kind, plan.tokenizer.size, positions)
 
     def _name(self, folder: PublishedFolder) -> str:
         return str(folder.path).removeprefix(f"{self._root}/")

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...models.families import ModelFacts, Stack, family_of, stack_named
+from ...models.families import Facts, Stack, family_of, stack_named
 from ..codes.code import CodePlace
 from ..fidelity import MeanOf, SiteSample
 from ..relations.calibration import calibrate_site, measured_kl
@@ -31,8 +31,8 @@ class Attention(SignalKind):
     def modules(self, model: nn.Module, site: Site) -> dict[str, nn.Module]:
         return family_of(model).attention(model, site.stack, site.layer, self.cross)
 
-    def width(self, facts: ModelFacts) -> int:
-        return facts.inner
+    def width(self, facts: Facts) -> int:
+        return facts.heads * facts.d_kv
 
     def fit(self, site: Site, samples: SiteSamples, asked: Asked) -> AttentionCodec:
         return calibrate_site(
@@ -59,7 +59,7 @@ class Attention(SignalKind):
     ) -> AttentionCodec:
         return attention_codec_from(site, self.places(site), steps, members, arrays)
 
-    def misfits(self, site: Site, members: Mapping[str, Any], facts: ModelFacts) -> Iterable[str]:
+    def misfits(self, site: Site, members: Mapping[str, Any], facts: Facts) -> Iterable[str]:
         if members["inner"] != self.width(facts) or members["inner"] % members["heads"]:
             yield f"its site {site} has {members['inner']} columns in {members['heads']} heads"
         kinds = {relation.kind for relation in relations_of(axes_of(self.places(site)))}

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...models.families import ModelFacts, Stack, family_of
+from ...models.families import Facts, Stack, family_of
 from ..codes.code import CodePlace
 from ..codes.site_codec import SiteCodec, codes_from
 from ..fidelity import MeanOf, SiteSample
@@ -31,7 +31,7 @@ class HiddenStates(SignalKind):
     def places(self, site: Site) -> tuple[CodePlace, ...]:
         return (CodePlace("hidden", self.tensors, axis_of(site), f"{self.member}.{site}"),)
 
-    def width(self, facts: ModelFacts) -> int:
+    def width(self, facts: Facts) -> int:
         return facts.d_model
 
     def fit(self, site: Site, samples: SiteSamples, asked: Asked) -> SiteCodec:
@@ -50,7 +50,7 @@ class HiddenStates(SignalKind):
         places = self.places(site)
         return SiteCodec(site=site, places=places, codes=codes_from(site, places, steps, arrays))
 
-    def misfits(self, site: Site, members: Mapping[str, Any], facts: ModelFacts) -> Iterable[str]:
+    def misfits(self, site: Site, members: Mapping[str, Any], facts: Facts) -> Iterable[str]:
         return ()
 
 

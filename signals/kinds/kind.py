@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor, nn
 
 from ...errors import ConfigurationError
-from ...models.families import FAMILIES, ModelFacts, Stack, stack_named
+from ...models.families import FAMILIES, Facts, Stack, stack_named
 from ...runtime.registry import Registry
 from ..codes.code import CodePlace
 from ..codes.site_codec import SiteCodec
@@ -79,7 +79,7 @@ class SignalKind(ABC):
         """The code places of a site, in storage order."""
 
     @abstractmethod
-    def width(self, facts: ModelFacts) -> int:
+    def width(self, facts: Facts) -> int:
         """The width of one tensor, by the teacher's facts."""
 
     @abstractmethod
@@ -104,7 +104,7 @@ class SignalKind(ABC):
         """
 
     @abstractmethod
-    def misfits(self, site: Site, members: Mapping[str, Any], facts: ModelFacts) -> Iterable[str]:
+    def misfits(self, site: Site, members: Mapping[str, Any], facts: Facts) -> Iterable[str]:
         """A sentence for each thing in a calibration's entry that cannot be right for this teacher."""
 
 

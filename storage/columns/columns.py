@@ -26,9 +26,11 @@ from zarr.storage import LocalStore
 
 from ...errors import CacheDamagedError
 from ...runtime.stopping import held_back
+from ..documents.values import is_axis
 from .metadata import OFFSET, PCODEC
 
-AXES = ("input", "target", "entry", "example", "token", "basis")
+RESERVED_AXES = ("entry", "example", "token", "basis")
+"""The axes of the format itself; any other plain name is the axis of some tokens, such as `input`."""
 CODECS = ("pcodec", "zstd")
 COLUMN_CHUNK = 65_536
 LEAST_CHUNK = 8192
@@ -47,11 +49,11 @@ class Column:
     values: Values
     """[n] or [rows, n], integers or float32 or float64; the last axis is the declared one."""
     axis: str
-    """One of AXES."""
+    """One of RESERVED_AXES, or the name of some tokens."""
 
     def __post_init__(self) -> None:
-        if self.axis not in AXES:
-            raise ValueError(f"the axis of a column is one of {', '.join(AXES)}, not {self.axis!r}")
+        if not is_axis(self.axis):
+            raise ValueError(f"the axis of a column should be a plain lower-case name, not {self.axis!r}")
         if self.values.ndim not in (1, 2):
             raise ValueError(f"a column has one or two dimensions, not {self.values.ndim}")
         if self.values.dtype.kind not in "iu" and self.values.dtype not in (np.float32, np.float64):

@@ -7,9 +7,9 @@ the file: cutting it off gives the bytes that were hashed, and nobody who reads 
 import hashlib
 import json
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any
 
-from ...errors import CacheDamagedError, CacheMismatchError
+from ...errors import CacheDamagedError, CacheMismatchError, damaged, shortened
 
 FORMAT_NAME = "miniend-cache"
 FORMAT_VERSION = 1
@@ -56,14 +56,14 @@ def unseal(data: bytes, kind: str, where: str) -> dict[str, Any]:
     """
     document = _parse(data, where)
     if document.get("format") != FORMAT_NAME:
-        _damaged(where, f'its format should be "{FORMAT_NAME}", found {_short(document.get("format"))}')
+        raise _damaged(where, f'its format should be "{FORMAT_NAME}", found {shortened(repr(document.get("format")))}')
     _check_version(document.get("version"), where)
     canonical = data.rpartition(_SEAL)[0] + b"\n}\n"
     if data != _with_digest(canonical):
-        _damaged(where, "its bytes do not fit its own SHA-256")
+        raise _damaged(where, "its bytes do not fit its own SHA-256")
     if document.get("kind") != kind:
         raise CacheMismatchError(
-            f'{where} should be a document of kind "{kind}", found kind {_short(document.get("kind"))}: '
+            f'{where} should be a document of kind "{kind}", found kind {shortened(repr(document.get("kind")))}: '
             "put the right folder back or dump again"
         )
     return document
@@ -83,23 +83,23 @@ def _with_digest(canonical: bytes) -> bytes:
 def _parse(data: bytes, where: str) -> dict[str, Any]:
     """The JSON object in `data`, or CacheDamagedError."""
     if len(data) > MAXIMUM_BYTES:
-        _damaged(where, f"it has {len(data):,} bytes where a document has at most {MAXIMUM_BYTES:,}")
+        raise _damaged(where, f"it has {len(data):,} bytes where a document has at most {MAXIMUM_BYTES:,}")
     try:
         document = _DECODER.decode(data.decode("utf-8"))
         _require_shallow(document)
         if b"\\u" in data:
             json.dumps(document, ensure_ascii=False).encode()  # which half of a surrogate pair does not survive
     except (ValueError, RecursionError) as error:
-        _damaged(where, f"it is not JSON ({_short(str(error))})")
+        raise _damaged(where, f"it is not JSON ({shortened(str(error))})") from error
     if not isinstance(document, dict):
-        _damaged(where, "it is not a JSON object")
+        raise _damaged(where, "it is not a JSON object")
     return document
 
 
 def _check_version(version: Any, where: str) -> None:
     """Refuse every version but ours: a newer one asks for an upgrade, anything else is damage."""
     if type(version) is not int or version < 1:
-        _damaged(where, f"its format version should be a positive integer, found {_short(version)}")
+        raise _damaged(where, f"its format version should be a positive integer, found {shortened(repr(version))}")
     if version != FORMAT_VERSION:
         raise CacheMismatchError(
             f"{where} has format version {version}, this software reads version {FORMAT_VERSION}: "
@@ -128,11 +128,5 @@ def _finite(text: str) -> float:
 _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
-def _short(value: Any) -> str:
-    """A value for a message, never longer than a line."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _damaged(where: str, what: str) -> NoReturn:
-    raise CacheDamagedError(f"{where} is damaged: {what}. Restore the file, or remove its folder and dump it again")
+def _damaged(where: str, what: str) -> CacheDamagedError:
+    return damaged(where, what, "Restore the file, or remove its folder and dump it again")

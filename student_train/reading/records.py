@@ -131,7 +131,8 @@ def read_records(shard: Shard, columns: Columns, places: Block) -> list[bytes]:
         for start, stop in blocks:
             _pack_rows(shard.folder.rows(name, start, stop), spans[axis], parts)
     if columns.logits:
-        stored = read_logits(shard.folder, *columns.logits)
+        kind, below, tempered = columns.logits
+        stored = read_logits(shard.folder, kind, below, shard.labels, tempered)
         for part, span in zip(parts, spans[columns.family.label_axis], strict=True):
             part.extend(pack(field) for field in stored.integers(span.start, span.stop))
     shard.folder.close()  # a cache may have ten thousand

@@ -10,6 +10,7 @@ from ...models.size import describe_size
 from ...signals.logits.fidelity import logit_facts
 from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.relations import carries_no_information
+from ...storage.documents.plan import CorpusPart, Plan
 from ..terms import Term
 from ..terms.relations import Relations
 from .model_card import ModelCardFacts
@@ -22,7 +23,7 @@ from .unreached import summarise_unreached
 def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
     """Everything that the card states, from the run, where it stands, and its cache."""
     cache = setup.feed.cache
-    config, objective, plan = setup.config, setup.objective, cache.plan.document
+    config, objective, plan = setup.config, setup.objective, cache.plan
     terms = dict(setup.distillation.each_term())
     relations = [term for term in terms.values() if isinstance(term, Relations)]
     parameters, without_embeddings = parameter_counts(setup.student)
@@ -30,8 +31,8 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         size=describe_size(setup.student.config.to_dict()),
         parameters=parameters,
         parameters_without_embeddings=without_embeddings,
-        teacher=plan["teacher"]["name"],
-        teacher_digest=plan["teacher"]["tensor_digest"],
+        teacher=plan.teacher.name,
+        teacher_digest=plan.teacher.tensor_digest,
         cache_digest=cache.digest,
         corpus=corpus_line(plan),
         objective=objective.name + ("" if config.logits else " without logits"),
@@ -58,19 +59,21 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
     )
 
 
-def corpus_line(plan: dict[str, Any]) -> str:
-    """One phrase for the corpus and the objective of the data."""
-    parts, objective = plan["corpus"]["parts"], plan["objective"]
-    names = [_part_name(part) + (f" (weight {part['weight']:g})" if len(parts) > 1 else "") for part in parts]
-    lengths = f"{objective['input_length']} input and {objective['target_length']} target tokens"
-    return f"{' + '.join(names)} ({objective['kind']}, {lengths})"
+def corpus_line(plan: Plan) -> str:
+    """Return one phrase for the corpus and the task of the data."""
+    parts, task = plan.corpus.parts, plan.task
+    names = [_part_name(part) + (f" (weight {part.weight:g})" if len(parts) > 1 else "") for part in parts]
+    lengths = f"{task.input_length} input and {task.target_length} target tokens"
+    return f"{' + '.join(names)} ({task.kind}, {lengths})"
 
 
-def _part_name(part: dict[str, Any]) -> str:
-    """A hub name, the first file and how many more, or the kind."""
-    files = [file["name"] for file in part.get("files", [])]
+def _part_name(part: CorpusPart) -> str:
+    """Return a hub name, the first file and how many more, or the kind."""
+    if part.hub:
+        return part.hub.name
+    files = [file.name for file in part.files or ()]
     more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
-    return str(part.get("name") or (files[0] + more if files else part["kind"]))
+    return files[0] + more if files else part.kind
 
 
 def _relation_fidelity(cache: Cache, measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -94,9 +97,10 @@ def _logit_fidelity(cache: Cache, fidelity: Mapping[str, Any]) -> str:
     if not measured:
         return ""
     facts = logit_facts({kind: part.mean for kind, part in measured.items()})
-    described = cache.plan.document["signals"]["logits"]
+    described = cache.plan.signals.logits
+    assert described is not None
     text = (
-        f"Next-token distributions: `{described['kind']}`, {facts['entries']:.1f} entries per position, {facts['kept_mass']:.3f} "
+        f"Next-token distributions: `{described.kind}`, {facts['entries']:.1f} entries per position, {facts['kept_mass']:.3f} "
         f"of the probability kept exactly, {facts['kl']:.1e} nats lost by rounding it"
     )
     if facts["gradient_angle"] is None:

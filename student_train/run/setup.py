@@ -108,14 +108,14 @@ def start(config: TrainConfig, cache: Cache) -> Any:
 
 def start_request(cache: Cache, size: str | None, seed: int) -> dict[str, Any]:
     """What a start is told of the cache's teacher."""
-    teacher = cache.plan.document["teacher"]
+    teacher = cache.plan.teacher
     return {
         "size": size,
         "default_size": DEFAULT_SIZE,
         "seed": seed,
-        "tied": teacher["facts"]["tied"],
+        "tied": teacher.facts.tied,
         # vocab_size is a value that a config.json may leave to its default
-        "teacher_config": teacher["config"] | {"vocab_size": teacher["facts"]["vocab_rows"]},
+        "teacher_config": {**teacher.config, "vocab_size": teacher.facts.vocab_rows},
     }
 
 

@@ -5,13 +5,11 @@ Published as the folder `calibration`, which all shards name as their parent.
 
 from collections import Counter
 from dataclasses import asdict
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import torch
 
-from ...models.families import ModelFacts, family_named
+from ...models.families import family_named
 from ...runtime.progress import progress_bar
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.fidelity import MeanOf, SiteSample
@@ -19,6 +17,10 @@ from ...signals.kinds import SiteSamples, kind_of, parse_sites
 from ...signals.logits.code import rank_order
 from ...signals.sites import Site
 from ...storage.columns.columns import Column
+from ...storage.documents.calibration import Calibration, CalibrationRanges, MeasuredTeacher, SiteEntry
+from ...storage.documents.measured import Mean, Spread
+from ...storage.documents.parse import parse
+from ...storage.documents.plan import Plan
 from ...storage.folder import publish_or_accept
 from ...storage.layout import calibration_path
 from ...storage.stores.place import Where
@@ -29,41 +31,47 @@ from ..teacher import Teacher
 UNIGRAM_EXAMPLES = 2048
 
 
-def planned_sites(plan: dict[str, Any]) -> tuple[Site, ...]:
+def planned_sites(plan: Plan) -> tuple[Site, ...]:
     """The sites that a plan names, those of attention first."""
-    facts, signals = ModelFacts.from_plan(plan["teacher"]["facts"]), plan["signals"]
-    names = ",".join([*signals["relations"], *signals["hidden"]])
+    facts = plan.teacher.facts
+    names = ",".join([*plan.signals.relations, *plan.signals.hidden])
     return parse_sites(names, family_named(facts.model_type).depths(facts))
 
 
-def calibrate(root: Where, plan: dict[str, Any], teacher: Teacher, source: ExampleSource, examples: int) -> None:
+def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, examples: int) -> None:
     """Run the teacher over the calibration examples and publish bases, steps, temperatures and the teacher's own loss.
 
     `examples` is what there is to choose from; at least 3 (basis, step, report).
     """
-    parts = _split(min(plan["signals"]["calibration_examples"], examples))
+    parts = _split(min(plan.signals.calibration_examples, examples))
     samples, average = _run(plan, teacher, source, parts)
     codecs = [_fit(site, samples[str(site)], plan) for site in planned_sites(plan)]
-    body = {
-        "parent": plan["sha256"],
-        "examples": {name: list(bounds) for name, bounds in parts.items()},
-        "sites": _described(codecs, "relations"),
-        "hidden": _described(codecs, "hidden"),
-        "fidelity": {str(codec.site): _measured(codec, samples[str(codec.site)]["report"]) for codec in codecs},
-        "teacher": {
-            "cross_entropy": asdict(average.loss),
-            "end_cross_entropy": asdict(average.ends),
-            **unigram(source, examples),
-        },
-    }
+    entropy, tokens = unigram(source, examples)
+    calibration = Calibration(
+        parent=plan.digest,
+        examples=CalibrationRanges(**parts),
+        sites=_entries(codecs, "relations"),
+        hidden=_entries(codecs, "hidden"),
+        fidelity={str(codec.site): _measured(codec, samples[str(codec.site)]["report"]) for codec in codecs},
+        teacher=MeasuredTeacher(
+            cross_entropy=Mean(**asdict(average.loss)),
+            end_cross_entropy=Mean(**asdict(average.ends)),
+            unigram_entropy=entropy,
+            unigram_tokens=tokens,
+        ),
+    )
     columns = {
         name: Column(values=tensor.cpu().numpy(), axis="basis")
         for codec in codecs
         for name, tensor in codec.arrays().items()
     }
-    if plan["signals"]["logits"]:
-        columns |= _probability_columns(average.probability(), plan["tokenizer"]["size"])
-    publish_or_accept(calibration_path(root), "calibration", body, columns, codec="zstd")
+    if plan.signals.logits:
+        columns |= _probability_columns(average.probability(), plan.tokenizer.size)
+    publish_or_accept(calibration_path(root), "calibration", calibration.body(), columns, codec="zstd")
+
+
+def _entry(codec: SiteCodec) -> SiteEntry:
+    return parse(SiteEntry, codec.description(), f"the code of {codec.site}")
 
 
 class _Average:
@@ -99,14 +107,14 @@ def _split(count: int) -> dict[str, tuple[int, int]]:
 
 
 def _run(
-    plan: dict[str, Any], teacher: Teacher, source: ExampleSource, parts: dict[str, tuple[int, int]]
+    plan: Plan, teacher: Teacher, source: ExampleSource, parts: dict[str, tuple[int, int]]
 ) -> tuple[dict[str, dict[str, list[SiteSample]]], _Average]:
     sites = planned_sites(plan)
     samples: dict[str, dict[str, list[SiteSample]]] = {str(site): {part: [] for part in parts} for site in sites}
-    average = _Average(plan["teacher"]["facts"]["vocab_rows"], plan["tokenizer"]["eos_id"])
+    average = _Average(plan.teacher.facts.vocab_rows, plan.tokenizer.eos_id)
     with progress_bar("calibration", parts["report"][1], "example") as bar:
         for part, (start, stop) in parts.items():
-            for examples in batches_of(source, "train", start, stop, plan["batch_size"]):
+            for examples in batches_of(source, "train", start, stop, plan.batch_size):
                 batch = run_teacher(teacher, examples, sites)
                 average.add(*batch.valid_logits())
                 for site in sites:
@@ -115,19 +123,22 @@ def _run(
     return samples, average
 
 
-def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: dict[str, Any]) -> SiteCodec:
+def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: Plan) -> SiteCodec:
     with torch.inference_mode():
-        return kind_of(site).fit(site, SiteSamples(**samples), SimpleNamespace(**plan["signals"]))
+        return kind_of(site).fit(site, SiteSamples(**samples), plan.signals)
 
 
-def _described(codecs: list[SiteCodec], member: str) -> list[dict[str, Any]]:
-    """The entries of the sites whose kinds a plan lists under this member."""
-    return [codec.description() for codec in codecs if kind_of(codec.site).member == member]
+def _entries(codecs: list[SiteCodec], member: str) -> tuple[SiteEntry, ...]:
+    """Return the entries of the sites whose kinds a plan lists under this member."""
+    return tuple(_entry(codec) for codec in codecs if kind_of(codec.site).member == member)
 
 
-def _measured(codec: SiteCodec, samples: list[SiteSample]) -> dict[str, Any]:
-    """Sums and counts for the document, by what the kind measures."""
-    return {name: asdict(part) for name, part in kind_of(codec.site).measured(codec, samples).items()}
+def _measured(codec: SiteCodec, samples: list[SiteSample]) -> dict[str, Spread]:
+    """Return sums and counts, by what the kind of the site measures."""
+    return {
+        name: Spread(total=part.total, count=part.count)
+        for name, part in kind_of(codec.site).measured(codec, samples).items()
+    }
 
 
 def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:
@@ -136,11 +147,14 @@ def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float
     return float(loss), len(labels)
 
 
-def unigram(source: ExampleSource, examples: int) -> dict[str, Any]:
-    """Entropy in nats of the targets' own token frequencies: the loss of a model that knows nothing of the context."""
+def unigram(source: ExampleSource, examples: int) -> tuple[float, int]:
+    """Return the entropy in nats of the targets' token frequencies, and the number of tokens that were counted.
+
+    The entropy is the loss of a model that knows nothing of the context.
+    """
     counts: Counter[int] = Counter()
     for index in range(min(examples, UNIGRAM_EXAMPLES)):
         counts.update(source.example("train", index)[1].tolist())
     frequencies = np.array(sorted(counts.values()), dtype=np.float64)
     p = frequencies / frequencies.sum()
-    return {"unigram_entropy": float(-(p * np.log(p)).sum()), "unigram_tokens": int(frequencies.sum())}
+    return float(-(p * np.log(p)).sum()), int(frequencies.sum())

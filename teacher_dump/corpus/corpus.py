@@ -14,9 +14,10 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ...errors import ConfigurationError, CorpusError
+from ...storage.documents.plan import CorpusPart
 from .files import Document, check_ending, describe_file, read_file
 from .hub import HubName, describe_hub, parse_hub_name, pin_hub, read_hub
 
@@ -81,15 +82,16 @@ def pinned(corpus: Corpus) -> Corpus:
     return corpus if corpus.hub is None else replace(corpus, hub=pin_hub(corpus.hub))
 
 
-def fingerprint(corpus: Corpus) -> dict[str, Any]:
-    """What the corpus is, in JSON, without where it lies: reads every local file once for its SHA-256."""
-    described: dict[str, Any] = {"kind": corpus.kind}
+def fingerprint(corpus: Corpus, weight: float) -> CorpusPart:
+    """Return what the corpus is, without where it is: reads every local file once for its SHA-256."""
     if corpus.hub is not None:
-        return described | describe_hub(corpus.hub)
+        hub, files = describe_hub(corpus.hub)
+        return CorpusPart(kind=corpus.kind, weight=weight, hub=hub, files=files)
     if corpus.kind == "files":
-        return described | {"files": [describe_file(path) for path in corpus.files]}
+        files = tuple(describe_file(path) for path in corpus.files)
+        return CorpusPart(kind=corpus.kind, weight=weight, files=files)
     text = "\0".join(text for (text,) in _python_docs())
-    return described | {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return CorpusPart(kind=corpus.kind, weight=weight, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
 def documents(corpus: Corpus) -> Iterator[Document]:

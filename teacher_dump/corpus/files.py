@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...errors import CorpusError
+from ...storage.documents.plan import CorpusFile
 
 Document = tuple[str, ...]
 ENDINGS = (".txt", ".jsonl", ".jsonl.gz", ".parquet")
@@ -27,11 +28,11 @@ def check_ending(path: Path) -> None:
         raise CorpusError(f"expected a corpus file ending in {', '.join(ENDINGS)}, found {path}")
 
 
-def describe_file(path: Path) -> dict[str, Any]:
-    """{"name": basename, "bytes": n, "sha256": hex} of the file as it lies there, compressed or not."""
+def describe_file(path: Path) -> CorpusFile:
+    """Return name, length and SHA-256 of the file as it is, compressed or not."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}
+    return CorpusFile(name=path.name, bytes=path.stat().st_size, sha256=digest)
 
 
 def read_file(path: Path, fields: tuple[str, ...]) -> Iterator[Document]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CorpusError
+from ...storage.documents.plan import CorpusFile, HubDataset
 from .files import describe_file, pick_fields
 
 
@@ -52,13 +53,13 @@ def read_hub(hub: HubName, fields: tuple[str, ...]) -> Iterator[tuple[str, ...]]
         raise _unreadable(hub, error) from error
 
 
-def describe_hub(hub: HubName) -> dict[str, Any]:
-    """Name, config, split and what pins the content: the hub's commit where it answers, the SHA-256 of local files."""
-    described: dict[str, Any] = {"config": hub.config, "split": hub.split}
+def describe_hub(hub: HubName) -> tuple[HubDataset, tuple[CorpusFile, ...] | None]:
+    """Return the dataset, at the commit of the hub; of a local folder also the files that pin its content."""
     if Path(hub.name).is_dir():
-        files = [describe_file(Path(file)) for file in _local_files(hub)]
-        return described | {"name": Path(hub.name).resolve().name, "revision": None, "files": files}
-    return described | {"name": hub.name, "revision": hub.revision}
+        files = tuple(describe_file(Path(file)) for file in _local_files(hub))
+        name = Path(hub.name).resolve().name
+        return HubDataset(name=name, config=hub.config, split=hub.split, revision=None), files
+    return HubDataset(name=hub.name, config=hub.config, split=hub.split, revision=hub.revision), None
 
 
 def pin_hub(hub: HubName) -> HubName:

@@ -7,9 +7,9 @@ entered in the middle: whoever goes on at an index reads what comes before it ag
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ...errors import ConfigurationError
+from ...storage.documents.plan import PlannedCorpus
 from ..config import DumpConfig
 from .corpus import Corpus, documents, fingerprint, parse_corpus, pinned
 from .files import Document
@@ -31,16 +31,14 @@ class Mixture:
         """The same mixture, every hub dataset at the commit that it has now."""
         return replace(self, corpora=tuple(pinned(corpus) for corpus in self.corpora))
 
-    def fingerprint(self) -> dict[str, Any]:
-        """What the stream is made of, in JSON; reads every local file once. The seed stands elsewhere in a plan."""
-        return {
-            "fields": list(self.corpora[0].fields),
-            "shuffle_buffer": self.shuffle_buffer,
-            "parts": [
-                fingerprint(corpus) | {"weight": weight}
-                for corpus, weight in zip(self.corpora, self.weights, strict=True)
-            ],
-        }
+    def fingerprint(self) -> PlannedCorpus:
+        """Return what the stream is made of; reads every local file once. The seed is elsewhere in a plan."""
+        parts = zip(self.corpora, self.weights, strict=True)
+        return PlannedCorpus(
+            fields=self.corpora[0].fields,
+            shuffle_buffer=self.shuffle_buffer,
+            parts=tuple(fingerprint(corpus, weight) for corpus, weight in parts),
+        )
 
     def require_documents(self) -> None:
         """Read the first document of every corpus. Raises CorpusError for a wrong field or an empty corpus."""

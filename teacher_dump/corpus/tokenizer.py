@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import TeacherError
+from ...storage.documents.plan import PlannedTokenizer
 from .plain_text import plain_text_encoder
 
 SENTINEL_PREFIXES = ("▁", "")
@@ -35,15 +36,15 @@ class TextTokenizer:
         """Relative path -> content, enough to load it again."""
         return tokenizer_files(self.tokenizer)
 
-    def describe(self, sentinels: bool) -> dict[str, Any]:
-        """Its size, the ids of its special tokens and its digest, in JSON; only pairs may do without sentinels."""
-        return {
-            "digest": tokenizer_digest(self.tokenizer),
-            "size": len(self.tokenizer),
-            "eos_id": self.tokenizer.eos_token_id,
-            "pad_id": self.tokenizer.pad_token_id,
-            "sentinel_ids": sentinel_ids(self.tokenizer) if sentinels else [],
-        }
+    def describe(self, sentinels: bool) -> PlannedTokenizer:
+        """Return its size, the ids of its special tokens and its digest; only pairs may do without sentinels."""
+        return PlannedTokenizer(
+            digest=tokenizer_digest(self.tokenizer),
+            size=len(self.tokenizer),
+            eos_id=self.tokenizer.eos_token_id,
+            pad_id=self.tokenizer.pad_token_id,
+            sentinel_ids=tuple(sentinel_ids(self.tokenizer)) if sentinels else (),
+        )
 
 
 def load_tokenizer(path_or_name: str | Path, revision: str | None = None) -> Any:

@@ -7,21 +7,24 @@ in the mixed and shuffled stream (`mixture.py`), which is read again from its be
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
+from ...cache.contents import segment_names
 from ...errors import CorpusError
 from ...runtime.progress import progress_bar
 from ...storage.columns.columns import Column
+from ...storage.documents.marker import Cursor, Marker, SegmentsMarker
+from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ...storage.layout import ShardRange, segment_path
 from ...storage.markers import marker_members, open_marked
 from ...storage.stores.place import Where, place_of
 from ..corpus.files import Document
 from ..corpus.plain_text import EncodeBatch
-from .packing import SegmentCursor, held_out, pack_pairs, pack_segments
+from .packing import START, SegmentCursor, held_out, pack_pairs, pack_segments
 
 SEGMENTS_PER_FOLDER = 4096
 
@@ -30,12 +33,20 @@ Segment = tuple[np.ndarray, ...]
 """(ids,) for span corruption, (inputs, targets) for pairs."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A published folder of segments and its marker."""
+
+    folder: PublishedFolder
+    marker: SegmentsMarker
+
+
 class SegmentStore:
     """The published segments of a cache."""
 
-    def __init__(self, root: Where, plan: dict[str, Any]) -> None:
+    def __init__(self, root: Where, plan: Plan) -> None:
         self._root, self._plan = place_of(root), plan
-        self._folders: dict[str, list[PublishedFolder]] = {"validation": [], "train": []}
+        self._folders: dict[str, list[_Folder]] = {"validation": [], "train": []}
         self._open: dict[tuple[str, int], list[Segment]] = {}
         for split in self._folders:
             self._discover(split)
@@ -43,19 +54,19 @@ class SegmentStore:
     def count(self, split: str) -> int:
         """Segments published."""
         folders = self._folders[split]
-        return int(folders[-1].document["stop"]) if folders else 0
+        return folders[-1].marker.stop if folders else 0
 
     def exhausted(self, split: str) -> bool:
         """Whether the corpus has been read to its end for this split."""
         folders = self._folders[split]
-        return bool(folders) and bool(folders[-1].document["exhausted"])
+        return bool(folders) and folders[-1].marker.exhausted
 
     def segment(self, split: str, index: int) -> Segment:
         """One segment, from a folder that is read and checked once."""
-        number = next(n for n, folder in enumerate(self._folders[split]) if index < folder.document["stop"])
+        number, one = next((n, one) for n, one in enumerate(self._folders[split]) if index < one.marker.stop)
         if (split, number) not in self._open:
-            self._open = {(split, number): _read_segments(self._folders[split][number])}
-        return self._open[split, number][index - int(self._folders[split][number].document["start"])]
+            self._open = {(split, number): _read_segments(one.folder)}
+        return self._open[split, number][index - one.marker.start]
 
     def ensure(self, validation: int, train: int, documents: Documents, encode: EncodeBatch) -> None:
         """Publish what is missing. Raises CorpusError when the corpus cannot fill the validation set."""
@@ -87,29 +98,29 @@ class SegmentStore:
     def _next(self, split: str) -> SegmentCursor:
         """Where in the corpus the next folder begins."""
         folders = self._folders[split]
-        return SegmentCursor(**folders[-1].document["next"]) if folders else SegmentCursor(document=0, offset=0)
+        return SegmentCursor(folders[-1].marker.next.document, folders[-1].marker.next.offset) if folders else START
 
     def _pack(
         self, split: str, documents: Documents, encode: EncodeBatch, start: SegmentCursor
     ) -> Iterator[tuple[Segment, SegmentCursor]]:
-        objective = self._plan["objective"]
+        task = self._plan.task
         chosen = ((index, texts) for index, texts in enumerate(documents()) if self._belongs(split, index))
-        if objective["kind"] == "pairs":
+        if task.pairs:
             pairs = ((index, texts[0], texts[1]) for index, texts in chosen)
-            ids = (objective["input_length"], objective["target_length"], self._plan["tokenizer"]["eos_id"])
+            ids = (task.input_length, task.target_length, self._plan.tokenizer.eos_id)
             for inputs, targets, after in pack_pairs(pairs, encode, *ids, start):
                 yield (inputs, targets), after
         else:
             texts_only = ((index, texts[0]) for index, texts in chosen)
-            for ids_, after in pack_segments(texts_only, encode, objective["segment_length"], start):
+            for ids_, after in pack_segments(texts_only, encode, task.corrupted.segment_length, start):
                 yield (ids_,), after
 
     def _belongs(self, split: str, document: int) -> bool:
-        chosen = held_out(self._plan["seed"], document, self._plan["derived"]["validation_share"])
+        chosen = held_out(self._plan.seed, document, self._plan.derived.validation_share)
         if split == "validation":
             return chosen
         folders = self._folders["validation"]
-        return not (chosen and folders and document <= folders[-1].document["next"]["document"])
+        return not (chosen and folders and document <= folders[-1].marker.next.document)
 
     def _publish(
         self, split: str, batch: list[tuple[Segment, SegmentCursor]], cursor: SegmentCursor, exhausted: bool
@@ -117,26 +128,28 @@ class SegmentStore:
         number, start = len(self._folders[split]), self.count(split)
         after = batch[-1][1] if batch else cursor
         place = ShardRange(split, number, start, start + len(batch))
-        body = {
-            **marker_members(place, self._plan["sha256"]),
-            "next": {"document": after.document, "offset": after.offset},
-            "exhausted": exhausted,
-        }
-        names = ("inputs", "targets") if self._plan["objective"]["kind"] == "pairs" else ("segments",)
+        marker = SegmentsMarker(
+            **marker_members(place, self._plan.digest),
+            next=Cursor(document=after.document, offset=after.offset),
+            exhausted=exhausted,
+        )
         columns: dict[str, Column] = {}
-        for part, name in enumerate(names):
+        for part, name in enumerate(segment_names(self._plan)):
             columns |= ragged_columns(name, [segment[part] for segment, _ in batch], "token")
         path = segment_path(self._root, split, number)
-        publish_or_accept(path, "marker", body, columns, codec=self._plan["codec"])
+        publish_or_accept(path, "marker", marker.body(), columns, codec=self._plan.codec)
         # this one alone, where a race may have published more: those are what we shall pack next
-        self._folders[split].append(open_marked(path, place, self._plan["sha256"]))
+        self._add(place, open_marked(path, place, self._plan.digest))
 
     def _discover(self, split: str) -> None:
         folders = self._folders[split]
         while folder_exists(path := segment_path(self._root, split, len(folders)), "marker"):
-            stop = PublishedFolder(path, "marker", fresh=True).document.get("stop", 0)
+            stop = PublishedFolder(path, "marker", fresh=True).parsed(Marker).stop
             place = ShardRange(split, len(folders), self.count(split), stop)
-            folders.append(open_marked(path, place, self._plan["sha256"]))
+            self._add(place, open_marked(path, place, self._plan.digest))
+
+    def _add(self, place: ShardRange, folder: PublishedFolder) -> None:
+        self._folders[place.split].append(_Folder(folder, folder.parsed(SegmentsMarker)))
 
 
 def ragged_columns(name: str, rows: list[np.ndarray], axis: str) -> dict[str, Column]:

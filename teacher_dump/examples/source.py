@@ -1,9 +1,8 @@
 """Example i of a dump: a pure function of the published segments, the seed and i."""
 
-from typing import Any
-
 import numpy as np
 
+from ...storage.documents.plan import Plan
 from ...storage.stores.place import Where
 from .segments import SegmentStore
 from .span_corruption import corrupt, example_rng, noise_mask
@@ -15,7 +14,7 @@ DRAW_STREAMS = {"train": 2, "validation": 3}
 class ExampleSource:
     """Reads examples of a planned dump by index."""
 
-    def __init__(self, root: Where, plan: dict[str, Any]) -> None:
+    def __init__(self, root: Where, plan: Plan) -> None:
         self._plan = plan
         self.segments = SegmentStore(root, plan)
 
@@ -26,13 +25,13 @@ class ExampleSource:
         """
         count = self.segments.count(split)
         segment = self.segments.segment(split, index % count)
-        if self._plan["objective"]["kind"] == "pairs":
+        if self._plan.task.pairs:
             return segment[0], segment[1]
-        objective, tokenizer = self._plan["objective"], self._plan["tokenizer"]
-        rng = example_rng(self._plan["seed"], STREAMS[split], index)
-        mask = noise_mask(objective["segment_length"], objective["noise"], objective["spans"], rng)
-        return corrupt(segment[0], mask, tokenizer["sentinel_ids"], tokenizer["eos_id"])
+        corruption, tokenizer = self._plan.task.corrupted, self._plan.tokenizer
+        rng = example_rng(self._plan.seed, STREAMS[split], index)
+        mask = noise_mask(corruption.segment_length, corruption.noise, corruption.spans, rng)
+        return corrupt(segment[0], mask, tokenizer.sentinel_ids, tokenizer.eos_id)
 
     def uniforms(self, split: str, index: int, positions: int) -> np.ndarray:
         """The numbers in [0, 1) that decide what is drawn at each target position, float64 [positions]."""
-        return example_rng(self._plan["seed"], DRAW_STREAMS[split], index).random(positions)
+        return example_rng(self._plan.seed, DRAW_STREAMS[split], index).random(positions)

@@ -1,8 +1,7 @@
 """One shard: the teacher over its examples, the signals as integers, and the marker's own measurements."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,10 @@ from ...signals.fidelity import MeanOf, SiteSample, merged
 from ...signals.kinds import kind_of
 from ...signals.logits.code import LogitIntegers, join_integers
 from ...storage.columns.columns import Column
+from ...storage.documents.calibration import Calibration
+from ...storage.documents.marker import ShardMarker
+from ...storage.documents.measured import Mean, Spread
+from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
 from ...storage.layout import ShardRange
 from ...storage.markers import marker_members
@@ -42,7 +45,7 @@ class EncodedShard:
     """What is to be published of one shard."""
 
     columns: dict[str, Column]
-    body: dict[str, Any]
+    marker: ShardMarker
 
 
 @dataclass(slots=True)
@@ -58,10 +61,12 @@ class _Parts:
     measured: int = 0
     """Examples whose sites have been measured."""
 
-    def fidelity(self) -> dict[str, dict[str, Any]]:
-        """All that was measured, by site or `logits`, for the marker."""
+    def fidelity(self) -> dict[str, dict[str, Spread]]:
+        """Return all that was measured, by site or `logits`, for the marker."""
         means = self.sites | ({"logits": self.distributions.fidelity} if self.distributions.fidelity else {})
-        return {name: {kind: mean.described() for kind, mean in kinds.items()} for name, kinds in means.items()}
+        return {
+            name: {kind: Spread(**mean.described()) for kind, mean in kinds.items()} for name, kinds in means.items()
+        }
 
     def add_block(self, name: str, block: Tensor) -> None:
         """Keep integers [rows, tokens] in 16 bits where they fit."""
@@ -74,16 +79,17 @@ class ShardEncoder:
 
     def __init__(
         self,
-        plan: dict[str, Any],
+        plan: Plan,
         calibration: PublishedFolder,
         teacher: Teacher,
         source: ExampleSource,
     ) -> None:
+        described = calibration.parsed(Calibration)
         self._plan, self._parent = plan, calibration.digest
-        self._fitted = int(calibration.document["examples"]["step"][1])
-        self._codecs = [codec.to(teacher.device) for codec in read_codecs(calibration).values()]
+        self._fitted = described.examples.step[1]
+        self._codecs = [codec.to(teacher.device) for codec in read_codecs(calibration, described).values()]
         reference = read_mean_probability(calibration)
-        self._logits = LogitEncoder(read_logit_code(plan, calibration), reference, teacher.device)
+        self._logits = LogitEncoder(read_logit_code(calibration, plan), reference, teacher.device)
         self._teacher, self._source = teacher, source
         self.timings = Timings()
 
@@ -91,7 +97,7 @@ class ShardEncoder:
         """Run the teacher over one shard."""
         parts = _Parts()
         sites = [codec.site for codec in self._codecs]
-        for examples in batches_of(self._source, shard.split, shard.start, shard.stop, self._plan["batch_size"]):
+        for examples in batches_of(self._source, shard.split, shard.start, shard.stop, self._plan.batch_size):
             begun = perf_counter()
             batch = run_teacher(self._teacher, examples, sites)
             ran = perf_counter()
@@ -143,15 +149,17 @@ class ShardEncoder:
             columns |= ragged_columns(f"{axis}s", [example[place] for example in parts.examples], axis)
         for name, blocks in parts.blocks.items():
             columns[name] = Column(values=np.concatenate(blocks, axis=1), axis=self._axis(name))
-        if parts.logits:
-            columns |= logit_columns(self._plan["signals"]["logits"]["kind"], join_integers(parts.logits))
-        body = {
+        if parts.logits and self._plan.signals.logits:
+            columns |= logit_columns(
+                self._plan.signals.logits.kind, join_integers(parts.logits), self._teacher.family.label_axis
+            )
+        marker = ShardMarker(
             **marker_members(shard, self._parent),
-            "tokens": {axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in axes},
-            "fidelity": parts.fidelity(),
-            "teacher_cross_entropy": asdict(parts.distributions.loss),
-        }
-        return EncodedShard(columns, body)
+            tokens={axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in axes},
+            fidelity=parts.fidelity(),
+            teacher_cross_entropy=Mean(**parts.distributions.loss.described()),
+        )
+        return EncodedShard(columns, marker)
 
     def _axis(self, column: str) -> str:
         return next(codec.columns[column].axis for codec in self._codecs if column in codec.columns)

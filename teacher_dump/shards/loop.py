@@ -82,6 +82,6 @@ def _claimed(
 def _publish(root: Where, codec: str, shard: ShardRange, encoded: EncodedShard, claims: Claims) -> None:
     target = shard_path(root, shard.split, shard.number)
     try:
-        publish_folder(target, "marker", encoded.body, encoded.columns, codec=codec)
+        publish_folder(target, "marker", encoded.marker.body(), encoded.columns, codec=codec)
     finally:
         claims.release(shard.name)

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import MiniEndError
+from ...storage.documents.calibration import Calibration
+from ...storage.documents.marker import Marker, ShardMarker
 from ...storage.folder import PublishedFolder, publish_folder
 from ...storage.layout import ShardRange, shards_path
 from ...storage.markers import published
@@ -52,7 +54,7 @@ class FolderSizes:
 def folder_sizes(folders: Sequence[PublishedFolder], tokens: Mapping[str, float] | None = None) -> FolderSizes:
     """Sizes of folders like these segments or shards; `tokens` is what a typical example has on an axis, by default theirs."""
     fixed, data = Counter[str](), Counter[str]()
-    examples = sum(int(folder.document["stop"]) - int(folder.document["start"]) for folder in folders)
+    examples = sum(folder.parsed(Marker).count for folder in folders)
     for folder in folders:
         fixed[DOCUMENTS] += folder.document_bytes
         for name, column in folder.columns.items():
@@ -76,8 +78,7 @@ def signal_of(column: str) -> str:
 
 def typical_tokens(prepared: Prepared) -> dict[str, float]:
     """Mean tokens of a training example on the axes `input` and `target`; all are alike but for pairs."""
-    pairs = prepared.plan["objective"]["kind"] == "pairs"
-    count = min(LENGTH_EXAMPLES, prepared.source.segments.count("train")) if pairs else 1
+    count = min(LENGTH_EXAMPLES, prepared.source.segments.count("train")) if prepared.plan.task.pairs else 1
     lengths = [[len(part) for part in prepared.source.example("train", index)] for index in range(count)]
     return dict(zip(("input", "target"), np.mean(lengths, axis=0).tolist(), strict=True))
 
@@ -118,12 +119,12 @@ def _known_sizes(root: Where, prepared: Prepared) -> FolderSizes | None:
 
 def _sampled_sizes(prepared: Prepared, encoder: ShardEncoder) -> FolderSizes:
     """From a few examples that are encoded, written into a temporary directory and removed."""
-    start, stop = prepared.calibration.document["examples"]["report"]
+    start, stop = prepared.calibration.parsed(Calibration).examples.report
     shard = ShardRange("train", 0, start, min(stop, start + SAMPLE_EXAMPLES))
     encoded, encoder.timings = encoder.encode(shard), Timings()
     with tempfile.TemporaryDirectory(prefix="miniend-") as folder:
         path = Path(folder) / shard.name
-        publish_folder(path, "marker", encoded.body, encoded.columns, codec=prepared.plan["codec"])
+        publish_folder(path, "marker", encoded.marker.body(), encoded.columns, codec=prepared.plan.codec)
         return folder_sizes([PublishedFolder(path, "marker")], typical_tokens(prepared))
 
 
@@ -132,5 +133,5 @@ def _typical(folder: PublishedFolder, axis: str, tokens: Mapping[str, float] | N
     axis = "target" if axis == "entry" else axis
     if tokens is None or axis not in tokens:
         return 1.0
-    examples = int(folder.document["stop"]) - int(folder.document["start"])
-    return tokens[axis] * examples / max(1, int(folder.document["tokens"][axis]))
+    marker = folder.parsed(ShardMarker)
+    return tokens[axis] * marker.count / max(1, marker.tokens[axis])

@@ -13,6 +13,8 @@ from miniend.errors import CacheDamagedError
 from miniend.signals.logits.code import LogitCode, LogitIntegers, join_integers
 from miniend.storage.columns.columns import Column
 from miniend.storage.contents import LOGIT_COLUMNS
+from miniend.storage.documents.marker import ShardMarker
+from miniend.storage.documents.measured import Mean
 from miniend.storage.folder import PublishedFolder, publish_folder
 
 KINDS = {
@@ -35,9 +37,15 @@ def encoded(kind, positions=30, rows=300, temperatures=()):
     return code.encode(log_p, torch.rand(positions, generator=generator, dtype=torch.float64))
 
 
+def marker(targets):
+    """The marker of a shard of so many target tokens."""
+    place = {"parent": "p", "split": "train", "number": 0, "start": 0, "stop": 1}
+    mean = Mean(total=0.0, count=0)
+    return ShardMarker(**place, tokens={"target": targets}, fidelity={}, teacher_cross_entropy=mean).body()
+
+
 def published(folder, kind, stored, codec="pcodec"):
-    body = {"tokens": {"target": len(stored.head_sizes)}}
-    publish_folder(folder, "marker", body, logit_columns(kind, stored), codec=codec)
+    publish_folder(folder, "marker", marker(len(stored.head_sizes)), logit_columns(kind, stored), codec=codec)
     return PublishedFolder(folder, "marker")
 
 
@@ -145,6 +153,6 @@ def test_lists_that_no_distribution_can_have_are_refused(column, change, tmp_pat
     """The seal of a wrong writer is right: an id that no embedding has would only be met in the middle of a training."""
     columns = logit_columns("hybrid", encoded("hybrid"))
     columns[column] = Column(values=change(columns[column].values.astype(np.int64)), axis=columns[column].axis)
-    publish_folder(tmp_path / "shard", "marker", {"tokens": {"target": 30}}, columns)
-    with pytest.raises(CacheDamagedError, match=r"logits of .*shard are damaged"):
+    publish_folder(tmp_path / "shard", "marker", marker(30), columns)
+    with pytest.raises(CacheDamagedError, match="shard is damaged: in its logits"):
         read_logits(PublishedFolder(tmp_path / "shard", "marker"), "hybrid", IDS)

@@ -288,7 +288,7 @@ def test_listed_paths_that_leave_the_folder_are_refused_by_reader_and_writer(tmp
         {"files": {"x": {"bytes": 1, "sha256": "0"}}},
         {"files": {"x": 1}},
         {"columns": {"x": {"axis": "input", "dtype": "int16", "shape": [1], "bytes": 1}}},
-        {"columns": {"basis": {"axis": "time", "dtype": "int16", "shape": [1], "bytes": 1}}},
+        {"columns": {"basis": {"axis": "no axis", "dtype": "int16", "shape": [1], "bytes": 1}}},
         {"columns": {"basis": {"axis": "input", "dtype": "int16", "shape": [-1], "bytes": 1}}},
         {"columns": {"../basis": {"axis": "input", "dtype": "int16", "shape": [1], "bytes": 1}}},
         {"columns": None},

@@ -88,7 +88,7 @@ def test_extents_are_read_in_order_and_none_is_an_empty_list(tmp_path):
     extend(tmp_path, [5, 10, 12], "p")
     (tmp_path / "extents" / ".staging-000003-1-ff").mkdir()
     (tmp_path / "extents" / ".DS_Store").touch()
-    assert [extent["examples"] for extent in read_extents(tmp_path, "p")] == [5, 10, 12]
+    assert [extent.examples for extent in read_extents(tmp_path, "p")] == [5, 10, 12]
 
 
 def test_a_hole_in_the_extents_is_refused(tmp_path):

@@ -244,7 +244,7 @@ def test_a_student_starts_near_guessing_and_learns(request, tmp_path, home):
     """A head of the wrong scale starts far above ln V and spends its first steps on coming down."""
     home = request.getfixturevalue(home)
     run(home, tmp_path / "student", objective="scratch", steps=30, learning_rate=1e-2)
-    rows = miniend.open_cache(home / "cache").plan.document["teacher"]["facts"]["vocab_rows"]
+    rows = miniend.open_cache(home / "cache").plan.teacher.facts.vocab_rows
     losses = [line["loss"] for line in metrics(tmp_path / "student")]
     assert abs(losses[0] - math.log(rows)) < 1.0
     assert sum(losses[-5:]) / 5 < losses[0] - 0.5
@@ -569,7 +569,7 @@ def test_the_output_holds_what_others_expect_of_it(span_home, finished):
     card = (finished / "README.md").read_text()
     cache = miniend.open_cache(span_home / "cache")
     assert cache.digest in card
-    assert cache.plan.document["teacher"]["name"] in card
+    assert cache.plan.teacher.name in card
     assert "miniend-e" in card
     for line in (metrics(finished)[0], metrics(finished)[-1]):
         assert f"{line['loss']:.4f}" in card

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -332,14 +332,14 @@ def test_draws_depend_on_seed_split_and_place_alone(material, tmp_path, kind):
 
 def test_uniform_numbers_are_an_examples_own(material, finished):
     """Neighbours, splits and positions that share a number would draw alike, and their errors would add up."""
-    plan = json.loads((finished / "plan" / "plan.json").read_text())
+    plan = miniend.open_cache(finished).plan
     source = ExampleSource(finished, plan)
     numbers = [source.uniforms(split, index, 9) for split in ("train", "validation") for index in range(40)]
     assert len(np.unique(np.concatenate(numbers))) == 2 * 40 * 9
     assert np.array_equal(numbers[3], source.uniforms("train", 3, 9))
     assert np.array_equal(numbers[3][:5], source.uniforms("train", 3, 5))
-    assert np.array_equal(ExampleSource(finished, plan | {"batch_size": 99}).uniforms("train", 3, 9), numbers[3])
-    assert not np.array_equal(ExampleSource(finished, plan | {"seed": 1}).uniforms("train", 3, 9), numbers[3])
+    assert np.array_equal(ExampleSource(finished, replace(plan, batch_size=99)).uniforms("train", 3, 9), numbers[3])
+    assert not np.array_equal(ExampleSource(finished, replace(plan, seed=1)).uniforms("train", 3, 9), numbers[3])
     assert all(number.dtype == np.float64 and 0 <= number.min() <= number.max() < 1 for number in numbers)
 
 
@@ -459,7 +459,7 @@ def test_a_rank_that_cannot_reach_the_fidelity_is_refused_with_what_to_do(materi
 def test_top_k_beyond_the_vocabulary_is_planned_as_what_is_stored(material, tmp_path):
     """A reader that goes by the plan would look for columns, and for a missing tail, that are not there."""
     cache = miniend.open_cache(dump(material, tmp_path / "cache", top_k=10_000).cache)
-    assert cache.plan.document["signals"]["logits"]["k"] == len(material.tokenizer)
+    assert cache.plan.signals.logits.k == len(material.tokenizer)
     assert set(np.diff(cache[0].logits.head_starts)) == {len(material.tokenizer)}
 
 

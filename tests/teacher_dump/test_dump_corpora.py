@@ -76,9 +76,9 @@ def contents(root):
 def test_the_examples_are_the_mixed_and_shuffled_documents(material, finished):
     """The order in the cache, put together from the mixture's own stream and the markers' cursors."""
     cache = miniend.open_cache(finished)
-    length = cache.plan.document["objective"]["segment_length"]
+    length = cache.plan.task.corrupted.segment_length
     encode = plain_text_encoder(material.tokenizer)
-    share, marker = cache.plan.document["derived"]["validation_share"], finished / "segments" / "validation-000000"
+    share, marker = cache.plan.derived.validation_share, finished / "segments" / "validation-000000"
     last = json.loads((marker / "marker.json").read_text())["next"]["document"]
     split = {True: [], False: []}
     documents = [text for (text,) in parse_mixture(config(material, finished)).documents()]
@@ -222,8 +222,8 @@ def test_a_hub_teacher_is_loaded_at_the_revision_that_was_asked_for_and_recorded
         asked: dump(material, tmp_path / str(asked), teacher="owner/tiny", teacher_revision=asked)
         for asked in (None, "main", "v1", COMMITS["v1"])
     }
-    teachers = {asked: miniend.open_cache(cache).plan.document["teacher"] for asked, cache in caches.items()}
-    assert {asked: teacher["revision"] for asked, teacher in teachers.items()} == {
+    teachers = {asked: miniend.open_cache(cache).plan.teacher for asked, cache in caches.items()}
+    assert {asked: teacher.revision for asked, teacher in teachers.items()} == {
         None: COMMITS["main"],
         "main": COMMITS["main"],
         "v1": COMMITS["v1"],
@@ -264,7 +264,7 @@ def test_a_revision_of_a_local_teacher_is_refused(material, tmp_path):
         dump(material, tmp_path / "cache", teacher_revision="v1")
     assert not (tmp_path / "cache").exists()
     assert dump(material, tmp_path / "cache")
-    assert miniend.open_cache(tmp_path / "cache").plan.document["teacher"]["revision"] is None
+    assert miniend.open_cache(tmp_path / "cache").plan.teacher.revision is None
 
 
 def test_the_same_weights_under_another_name_or_revision_are_the_same_teacher(material, finished, hub, tmp_path):

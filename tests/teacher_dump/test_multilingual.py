@@ -54,7 +54,7 @@ def segments(dumped):
 
 def test_inputs_and_targets_reassemble_to_the_tokenizers_ids_with_nothing_lost_at_any_border(dumped):
     """A character cut in two by a buffer, or a token lost between two segments, would show in scripts nobody reads here."""
-    assert dumped.cache.plan.document["objective"]["segment_length"] == SEGMENT
+    assert dumped.cache.plan.task.corrupted.segment_length == SEGMENT
     assert len(dumped.stream) > 30 * SEGMENT
     joined = [token for segment in segments(dumped) for token in segment]
     assert joined == dumped.stream[: len(joined)]

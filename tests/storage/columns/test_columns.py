@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from miniend.errors import CacheDamagedError
 from miniend.storage.columns import columns as columns_module
 from miniend.storage.columns.columns import (
-    AXES,
     CODECS,
+    RESERVED_AXES,
     Column,
     read_column,
     read_slice,
@@ -180,11 +180,11 @@ def test_coefficients_cost_little_more_than_their_entropy(tmp_path, codec, limit
 def test_columns_refuse_what_they_cannot_hold(tmp_path):
     """An object array would ask for pickle, a third axis would lose its name."""
     with pytest.raises(ValueError, match="axis"):
-        Column(values=np.zeros(3), axis="time")
+        Column(values=np.zeros(3), axis="Time")
     with pytest.raises(ValueError, match="dimensions"):
-        Column(values=np.zeros((1, 2, 3)), axis=AXES[0])
+        Column(values=np.zeros((1, 2, 3)), axis=RESERVED_AXES[0])
     for dtype in (object, bool, np.float16, complex, "M8[s]"):
         with pytest.raises(TypeError):
-            Column(values=np.zeros(3, dtype), axis=AXES[0])
+            Column(values=np.zeros(3, dtype), axis=RESERVED_AXES[0])
     with pytest.raises(ValueError, match="codec"):
-        write_column(tmp_path, "c", Column(values=np.zeros(3), axis=AXES[0]), "lz4")
+        write_column(tmp_path, "c", Column(values=np.zeros(3), axis=RESERVED_AXES[0]), "lz4")

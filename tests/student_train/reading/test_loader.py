@@ -172,7 +172,7 @@ def test_a_batch_holds_exactly_the_integers_of_the_cache(ragged, source):
         assert batch.labels[place, :m].tolist() == example.labels.tolist()
         for codec in ragged.codecs.values():
             axes = {column: place_.axis for column, place_ in codec.columns().items()}
-            start = torch.tensor([ragged.plan.document["teacher"]["start_id"]])
+            start = torch.tensor([ragged.plan.teacher.start_id])
             tokens = {"input": batch.input_ids[place], "target": torch.cat([start, batch.labels[place, :-1]])}
             decoded = codec.decode({column: batch.coefficients[column][place] for column in axes}, tokens)
             for kind in ("query", "key", "value"):

@@ -4,14 +4,20 @@ import math
 
 import pytest
 
+from miniend.storage.documents.calibration import Calibration
+from miniend.storage.documents.parse import parse
+from miniend.storage.documents.plan import Plan
 from miniend.teacher_dump.calibration.hints import calibration_lines
+from support.documents import changed, golden
 
 
 def lines(ends, loss=5.0, unigram=7.0, logits="hybrid", objective="span-corruption"):
-    signals = {"relation_temperature": "published", "logits": {"kind": logits} if logits else None}
-    plan = {"signals": signals, "objective": {"kind": objective}}
-    teacher = {"cross_entropy": {"total": 1000 * loss, "count": 1000}, "unigram_entropy": unigram} | ends
-    return list(calibration_lines({"teacher": teacher, "sites": []}, plan))
+    plan = changed(golden(Plan), "objective", kind=objective)
+    if not logits:
+        plan = changed(plan, "signals", logits=None)
+    teacher = {"cross_entropy": {"total": 1000 * loss, "count": 1000}, "unigram_entropy": unigram, "unigram_tokens": 9}
+    calibration = changed(golden(Calibration), teacher=teacher | ends, sites=[])
+    return list(calibration_lines(parse(Calibration, calibration, "here"), parse(Plan, plan, "here")))
 
 
 def of_ends(mean):

@@ -143,24 +143,30 @@ def test_fields_are_one_or_two_names(fields):
         parse_corpus("python-docs", fields)
 
 
+def print_of(name):
+    """The fingerprint of a corpus, in JSON."""
+    return fingerprint(parse_corpus(name, ("text",)), 2.0).body()
+
+
 def test_the_fingerprint_of_files_is_their_content_and_not_their_place(tmp_path):
     """A moved corpus is the same; a changed byte is another, and must not be spliced onto an old cache."""
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
         write_jsonl(tmp_path / folder / "c.jsonl", ROWS)
-    here, there = (fingerprint(parse_corpus(str(tmp_path / f / "*.jsonl"), ("text",))) for f in ("here", "there"))
+    here, there = (print_of(str(tmp_path / folder / "*.jsonl")) for folder in ("here", "there"))
     content = (tmp_path / "here" / "c.jsonl").read_bytes()
     assert here == there == json.loads(json.dumps(here))
     assert here == {
         "kind": "files",
+        "weight": 2.0,
         "files": [{"name": "c.jsonl", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}],
     }
     (tmp_path / "there" / "c.jsonl").write_bytes(content.replace(b"one", b"ONE"))
-    assert fingerprint(parse_corpus(str(tmp_path / "there" / "*.jsonl"), ("text",))) != here
+    assert print_of(str(tmp_path / "there" / "*.jsonl")) != here
 
 
 def test_the_fingerprint_of_the_python_docs_is_that_of_their_text():
     """Python versions carry different texts under one name."""
     text = "\0".join(text for (text,) in read("python-docs"))
-    expected = {"kind": "python-docs", "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    assert fingerprint(parse_corpus("python-docs", ("text",))) == expected
+    expected = {"kind": "python-docs", "weight": 2.0, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    assert print_of("python-docs") == expected

@@ -20,7 +20,7 @@ def test_a_local_folder_is_read_through_datasets(tmp_path, ending, write):
     write(tmp_path / f"test.{ending}", ROWS[:1])
     assert read(f"hf:{tmp_path}") == TEXTS
     assert read(f"hf:{tmp_path}", "text", "summary", split="test") == [("one", "1")]
-    described = fingerprint(parse_corpus(f"hf:{tmp_path}", ("text",)))
+    described = fingerprint(parse_corpus(f"hf:{tmp_path}", ("text",)), 1.0).body()
     assert described["files"][0]["name"] == f"train.{ending}"
     assert (described["name"], described["split"], described["revision"]) == (tmp_path.name, "train", None)
 
@@ -63,9 +63,10 @@ def test_a_missing_network_becomes_a_corpus_error_and_the_revision_stays(monkeyp
         "streaming": True,
     }
     assert asked == wanted
-    described = fingerprint(corpus)
+    described = fingerprint(corpus, 0.5).body()
     assert described == {
         "kind": "hf",
+        "weight": 0.5,
         "name": "owner/name",
         "config": "part",
         "revision": "v1.0",

@@ -141,7 +141,7 @@ def test_a_tokenizer_without_sentinels_is_refused_where_they_are_needed():
     tokenizer = build_tiny_mt5_tokenizer(TEXTS, 200, sentinels=0)
     with pytest.raises(TeacherError, match="no sentinels"):
         sentinel_ids(tokenizer)
-    assert TextTokenizer(tokenizer).describe(sentinels=False)["sentinel_ids"] == []
+    assert TextTokenizer(tokenizer).describe(sentinels=False).sentinel_ids == ()
 
 
 def test_a_tokenizer_with_more_entries_than_the_teacher_has_rows_is_refused(tokenizer):
@@ -197,7 +197,7 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
 def test_the_description_is_what_a_plan_records(tmp_path):
     """The dump takes EOS and sentinels from here and nowhere else."""
     build_tiny_tokenizer(TEXTS, 200, sentinels=8, folder=tmp_path)
-    described = TextTokenizer.load(tmp_path).describe(sentinels=True)
+    described = TextTokenizer.load(tmp_path).describe(sentinels=True).body()
     assert described.pop("digest") == tokenizer_digest(load_tokenizer(tmp_path))
     assert described == {"size": 200, "eos_id": 1, "pad_id": 0, "sentinel_ids": list(range(199, 191, -1))}
 

@@ -31,7 +31,7 @@ def cache(tmp_path_factory, settings):
 def naive(model, cache, scaled):
     """In float64, an example at a time, from the decoder's output, the head's matrix and the labels alone."""
     model, losses = model.double().eval(), []
-    start = cache.plan.document["teacher"]["start_id"]
+    start = cache.plan.teacher.start_id
     scale = model.config.d_model**-0.5 if scaled else 1.0
     for number in range(len(cache.validation)):
         example = cache.validation[number]

@@ -1,0 +1,87 @@
+"""The calibration: what was fitted once for all shards (SPEC.md, section 5).
+
+An entry for a site is read without knowing the kind of signal: its name, and its codes by place. What else the entry has is
+for the code of that kind of signal to read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from .measured import Fidelity, Mean
+from .parse import OTHERS, Document, Record
+from .values import Axis, Natural, Number, Range
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaceCode(Record):
+    """The code of some of a site's tensors, which are stored together."""
+
+    axis: Axis
+    """The tokens that its column runs over."""
+    blocks: tuple[str, ...]
+    """The tensors that a decoded row holds, in their order."""
+    column: str
+    """The name of the column of coefficients in every shard."""
+    rank: Natural
+    """The number of components."""
+    step: Number
+    """The quantiser step of coefficients."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiteEntry(Record):
+    """What was fitted for one site."""
+
+    site: str
+    """The full name, such as `encoder.self@11`."""
+    codes: Mapping[str, PlaceCode]
+    """By place."""
+    others: Mapping[str, Any] = field(default_factory=dict, metadata=OTHERS)
+    """What else the entry holds, by member; the kind of signal decides what that is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationRanges(Record):
+    """The training examples that calibration used, for what."""
+
+    basis: Range
+    step: Range
+    report: Range
+    """The examples that fidelity was measured on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredTeacher(Record):
+    """How good the teacher is, on the calibration examples."""
+
+    cross_entropy: Mean
+    """In nats, over target tokens."""
+    end_cross_entropy: Mean | None = None
+    """The same, over the targets that are EOS."""
+    unigram_entropy: Number
+    """The entropy in nats of the targets' token frequencies."""
+    unigram_tokens: Natural
+    """The number of tokens that were counted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration(Document):
+    """Bases, steps and temperatures; its folder has the arrays."""
+
+    KIND: ClassVar[str] = "calibration"
+
+    parent: str
+    """The digest of the plan."""
+    examples: CalibrationRanges
+    teacher: MeasuredTeacher
+    fidelity: Fidelity
+    sites: tuple[SiteEntry, ...]
+    """The attention sites, in the order of the plan."""
+    hidden: tuple[SiteEntry, ...]
+    """The layers whose hidden states are cached, in the order of the plan."""
+
+    @property
+    def entries(self) -> tuple[SiteEntry, ...]:
+        """The entries of all sites."""
+        return self.sites + self.hidden

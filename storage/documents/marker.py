@@ -1,0 +1,63 @@
+"""Markers: the documents of segments and shards (SPEC.md, section 5)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .measured import Fidelity, Mean
+from .parse import Document, Record
+from .values import Natural, Split
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Marker(Document):
+    """The place of a folder of segments or signals."""
+
+    KIND: ClassVar[str] = "marker"
+
+    parent: str
+    """The digest of the plan for segments, of the calibration for shards."""
+    split: Split
+    number: Natural
+    """The number of the folder within its split."""
+    start: Natural
+    """The first example."""
+    stop: Natural
+    """One past the last example."""
+
+    @property
+    def count(self) -> int:
+        """The number of examples."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cursor(Record):
+    """A place in the stream of documents."""
+
+    document: Natural
+    """The number of the document."""
+    offset: Natural
+    """The number of its tokens that lie before this place."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmentsMarker(Marker):
+    """The marker of a folder of raw ids."""
+
+    next: Cursor
+    """Where the next folder begins."""
+    exhausted: bool
+    """Whether all corpora ended in this folder."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardMarker(Marker):
+    """The marker of a folder of signals."""
+
+    tokens: Mapping[str, Natural]
+    """The number of tokens by axis."""
+    fidelity: Fidelity
+    """What was measured on some of the shard's examples."""
+    teacher_cross_entropy: Mean
+    """The teacher's own loss in nats, over target tokens."""

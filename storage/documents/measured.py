@@ -1,0 +1,29 @@
+"""What calibration and shards say of how faithful the cache is, in the form in which parts can be added up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .parse import Record
+from .values import Counts, Natural, Number, Whole
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mean(Record):
+    """A mean, as a sum and what to divide it by."""
+
+    total: Number
+    count: Natural
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread(Mean):
+    """A mean, in some places with a histogram of what it averages."""
+
+    first_bin: Whole | None = None
+    """The number of the first bin."""
+    bins: Counts | None = None
+    """The number of values in this bin and those after it, divided by blanks."""
+
+
+Fidelity = Mapping[str, Mapping[str, Spread]]
+"""By site (or `logits`) and kind."""

@@ -1,0 +1,276 @@
+"""Reading and writing documents as dataclasses. The annotations say what a document holds; nothing else has to be written.
+
+A seal proves that nobody changed a document since it was written. It does not prove that the writer was right. What
+`parse` returns can be used without a KeyError, a TypeError or a number that no cache can have. `parse` compares all of a
+document with the annotations and reports every misfit, not only the first. It passes over members that no field names.
+
+How a field is read, and written by `Record.body`:
+
+    x: Natural                                      a member that must be there
+    x: Number | None                                the same, null or not; a missing member counts as null
+    x: Number | None = None                         a member that may be missing, and is not written where it is None
+    x: tuple[Natural, ...]                          a list
+    x: Mapping[str, Mean]                           an object of any names
+    x: Mapping[str, Any]                            an object that is kept as it is
+    x: Hub | None = field(default=None, metadata=only_for("kind", "hf"))
+                                                    members of this same object, where its member `kind` is "hf"
+    task: Task = field(metadata=member("objective"))
+                                                    a member that has another name in the document
+    x: Mapping[str, Any] = field(default_factory=dict, metadata=OTHERS)
+                                                    all members that no other field names
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from functools import cache
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from ...errors import damaged, shortened
+from .values import Constraint
+
+SHOWN = 10
+"""The number of misfits that a message names; it counts the others."""
+
+_MEMBER, _UNWRITTEN, _ONLY_FOR, _OTHERS = "member", "unwritten", "only for", "others"
+OTHERS: Final = MappingProxyType({_OTHERS: True})
+
+
+def member(name: str) -> Mapping[str, Any]:
+    """Return the metadata of a field whose member has another name in the document."""
+    return {_MEMBER: name}
+
+
+def only_for(name: str, value: str) -> Mapping[str, Any]:
+    """Return the metadata of a field whose members stand beside the member `name`, and only where that has this value."""
+    return {_ONLY_FOR: (name, value)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """An object inside a document."""
+
+    def body(self) -> dict[str, Any]:
+        """Return the members as JSON, in the order of their names, as a document has them."""
+        found: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.metadata.get(_UNWRITTEN) or (value is None and one.default is None):
+                continue
+            if _OTHERS in one.metadata or _ONLY_FOR in one.metadata:
+                found |= _as_json(value)
+            else:
+                found[_name(one)] = _as_json(value)
+        return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document(Record):
+    """A whole document, without its header and without the files and columns that its folder lists."""
+
+    KIND: ClassVar[str]
+    """The kind in the header, after which its file is named."""
+    digest: str = field(default="", compare=False, metadata={_MEMBER: "sha256", _UNWRITTEN: True})
+    """The SHA-256 under which other documents refer to it; empty before it is published."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+class _Nothing:
+    """The value of a member that is missing."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_NOTHING: Final = _Nothing()
+
+
+@dataclass(slots=True)
+class Misfit:
+    """A value that has another form than its annotation says."""
+
+    expected: str
+    found: str
+    path: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        named = f"its member {'.'.join(self.path)}" if self.path else "it"
+        return f"{named} should be {self.expected}, found {self.found}"
+
+
+class Misfits:
+    """All misfits of a document: the first `SHOWN`, and how many there are."""
+
+    def __init__(self) -> None:
+        self.first: list[Misfit] = []
+        self.count = 0
+
+    def add(self, expected: str, found: Any) -> None:
+        """Add one. The readers of the objects around it put its path together."""
+        self.count += 1
+        if len(self.first) < SHOWN:
+            self.first.append(Misfit(expected, shortened(repr(found))))
+
+    def within(self, key: object, known: int) -> None:
+        """Say that all but the first `known` misfits were found in the member or element `key`."""
+        for misfit in self.first[known:]:
+            misfit.path.insert(0, str(key))
+
+    def raise_any(self, where: str) -> None:
+        """Raise one CacheDamagedError that names every misfit, if there is any; `where` names the document."""
+        if self.count:
+            more = [f"{self.count - len(self.first):,} more such members"] if self.count > len(self.first) else []
+            raise damaged(where, "; ".join([*map(str, self.first), *more]))
+
+
+def parse(kind: type[R], found: Any, where: str) -> R:
+    """Return the JSON value `found` as a record. Raise one CacheDamagedError that names every member that does not fit."""
+    form: Any = kind
+    misfits = Misfits()
+    record: R = _reader(form)(found, misfits)
+    misfits.raise_any(where)
+    return record
+
+
+def parse_each(kind: type[R], found: Mapping[str, Any], where: str, path: str) -> dict[str, R]:
+    """Return several JSON values of the member `path` as records, by name. One error names the misfits of all of them."""
+    misfits = Misfits()
+    records: dict[str, R] = _inside(_each(kind), path, found, misfits)
+    misfits.raise_any(where)
+    return records
+
+
+Reader = Callable[[Any, Misfits], Any]
+"""Returns the value of a JSON value; where that does not fit, adds to the misfits, and what it returns means nothing."""
+
+
+@cache
+def _reader(form: Any) -> Reader:
+    """Return the reader of an annotation. It is put together once, since a cache may have ten thousand markers."""
+    origin, arguments = get_origin(form), get_args(form)
+    if form in _SCALARS:
+        return _scalar(form, None)
+    if origin is Annotated:
+        return _scalar(*arguments)
+    if origin in (Union, UnionType):
+        return _nullable(*(one for one in arguments if one is not NoneType))
+    if origin is tuple:
+        return _list(arguments[0], None if arguments[-1] is Ellipsis else len(arguments))
+    if origin is not None and issubclass(origin, Mapping):
+        return _object if arguments[1] is Any else _each(arguments[1])
+    if is_dataclass(form):
+        return _record(form)
+    raise TypeError(f"a document cannot hold {form}")
+
+
+_SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "an integer"),
+    float: ((int, float), "a number"),
+    str: ((str,), "a text"),
+    bool: ((bool,), "true or false"),
+}
+"""Python type -> types that JSON gives it (true is no integer) and what a message says of it."""
+
+
+def _scalar(form: type, constraint: Constraint | None) -> Reader:
+    types, expected = _SCALARS[form]
+    expected = constraint.expected if constraint else expected
+    test = constraint.test if constraint else None
+
+    def read(found: Any, misfits: Misfits) -> Any:
+        if type(found) not in types or not (test is None or test(found)):
+            misfits.add(expected, found)
+        return found
+
+    return read
+
+
+def _nullable(form: Any) -> Reader:
+    inner = _reader(form)
+
+    def read(found: Any, misfits: Misfits) -> Any:
+        return None if found is None or found is _NOTHING else inner(found, misfits)
+
+    return read
+
+
+def _list(form: Any, length: int | None) -> Reader:
+    inner = _reader(form)
+
+    def read(found: Any, misfits: Misfits) -> Any:
+        if not isinstance(found, list) or length not in (None, len(found)):
+            return misfits.add("a list" if length is None else f"a list of {length}", found)
+        return tuple(_inside(inner, place, part, misfits) for place, part in enumerate(found))
+
+    return read
+
+
+def _object(found: Any, misfits: Misfits) -> Any:
+    return found if isinstance(found, dict) else misfits.add("an object", found)
+
+
+def _each(form: Any) -> Reader:
+    inner = _reader(form)
+
+    def read(found: Any, misfits: Misfits) -> Any:
+        if not isinstance(found, dict):
+            return misfits.add("an object", found)
+        return {name: _inside(inner, name, part, misfits) for name, part in found.items()}
+
+    return read
+
+
+def _inside(inner: Reader, key: object, part: Any, misfits: Misfits) -> Any:
+    known = len(misfits.first)
+    value = inner(part, misfits)
+    if len(misfits.first) > known:
+        misfits.within(key, known)
+    return value
+
+
+def _record(kind: Any) -> Reader:
+    hints = get_type_hints(kind, include_extras=True)
+    plain: list[tuple[str, str, Any, Reader]] = []
+    groups: list[tuple[str, str, str, Reader]] = []
+    rest = ""
+    for one in fields(kind):
+        if _OTHERS in one.metadata:
+            rest = one.name
+        elif _ONLY_FOR in one.metadata:
+            [group] = (form for form in get_args(hints[one.name]) if form is not NoneType)
+            groups.append((one.name, *one.metadata[_ONLY_FOR], _reader(group)))
+        else:
+            missing = _NOTHING if one.default is MISSING else one.default
+            plain.append((one.name, _name(one), missing, _reader(hints[one.name])))
+    named = {name for _, name, _, _ in plain}
+
+    def read(found: Any, misfits: Misfits) -> Any:
+        if not isinstance(found, dict):
+            return misfits.add("an object", found)
+        values, count = {}, misfits.count
+        for attribute, name, missing, inner in plain:
+            part = found.get(name, missing)
+            values[attribute] = part if part is missing is not _NOTHING else _inside(inner, name, part, misfits)
+        for attribute, name, value, inner in groups:
+            values[attribute] = inner(found, misfits) if found.get(name) == value else None
+        if rest:
+            values[rest] = {name: value for name, value in found.items() if name not in named}
+        return kind(**values) if misfits.count == count else None
+
+    return read
+
+
+def _name(one: Field[Any]) -> str:
+    return str(one.metadata.get(_MEMBER, one.name))
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.body()
+    if isinstance(value, Mapping):
+        return {name: _as_json(value[name]) for name in sorted(value)}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_as_json(part) for part in value]
+    return value

@@ -1,0 +1,245 @@
+"""The plan: everything that decides the bytes of a cache (SPEC.md, section 5)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from .parse import Document, Record, member, only_for
+from .values import (
+    CodecName,
+    Digest,
+    LogitKind,
+    Natural,
+    Number,
+    Positive,
+    PositiveNumber,
+    Rows,
+    Seed,
+    TokenId,
+    Width,
+)
+
+PAIRS, SPAN_CORRUPTION = "pairs", "span-corruption"
+"""The kinds of a task."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherFacts(Record):
+    """The shape of the teacher."""
+
+    model_type: str
+    encoder_layers: Width
+    decoder_layers: Width
+    d_model: Width
+    heads: Width
+    d_kv: Width
+    vocab_rows: Rows
+    """The number of rows of the output head; the tokenizer may have fewer entries."""
+    tied: bool
+    """Whether the output head is the embedding."""
+    head_scale: Number
+    """The factor on the decoder's output before the head."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedTeacher(Record):
+    """Which teacher it is, and what a reader must know of it."""
+
+    name: str
+    revision: str | None
+    """The commit of a hub checkpoint; None for a local folder."""
+    tensor_digest: Digest
+    """The SHA-256 over name, dtype, shape and bytes of every tensor."""
+    config: Mapping[str, Any]
+    """The teacher's config.json."""
+    facts: TeacherFacts
+    start_id: TokenId
+    """The id that the decoder gets first."""
+    pad_id: TokenId
+    dtype: str
+    """The number format of the teacher's forward."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedTokenizer(Record):
+    """The ids that a reader must know; the tokenizer's files are raw files of the plan's folder."""
+
+    size: Rows
+    """The number of entries; every token id is below."""
+    eos_id: TokenId
+    pad_id: TokenId
+    sentinel_ids: tuple[TokenId, ...]
+    """The ids that stand for the spans of span corruption, in their order."""
+    digest: str | None = None
+    """The SHA-256 of tokenizer.json without truncation and padding."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusFile(Record):
+    """A local file of a corpus."""
+
+    name: str
+    """The last part of its path."""
+    bytes: Natural
+    sha256: Digest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubDataset(Record):
+    """A dataset of the hub, or a local folder that is read like one."""
+
+    name: str
+    config: str | None
+    split: str
+    revision: str | None
+    """The commit; None for a local folder, whose files are listed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusPart(Record):
+    """One of the corpora that are mixed."""
+
+    kind: str
+    """`files`, `hf` or `python-docs`."""
+    weight: Number
+    """The share of the documents, relative to the other corpora's weights."""
+    hub: HubDataset | None = field(default=None, metadata=only_for("kind", "hf"))
+    files: tuple[CorpusFile, ...] | None = None
+    """The files in reading order."""
+    sha256: Digest | None = None
+    """The SHA-256 of the text, for `python-docs`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedCorpus(Record):
+    """The corpora, and how they become one stream of documents."""
+
+    fields: tuple[str, ...]
+    """The fields that hold the text: one, or two for pairs; the same for all corpora."""
+    shuffle_buffer: Natural
+    """The number of documents that the next one is drawn from; 0 keeps the order."""
+    parts: tuple[CorpusPart, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpanCorruption(Record):
+    """How a segment of tokens becomes an input with holes and the targets that fill them."""
+
+    segment_length: Positive
+    """The number of raw tokens that an example takes."""
+    noise: Positive
+    """The number of raw tokens that move to the targets."""
+    spans: Positive
+    """The number of holes."""
+    noise_density: Number
+    mean_span: Number
+    """The mean number of tokens in a hole, as asked for."""
+    eos_between_documents: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task(Record):
+    """How examples are made."""
+
+    kind: str
+    """`span-corruption` or `pairs`."""
+    input_length: Positive
+    """The number of input tokens of an example, EOS included; of pairs the largest."""
+    target_length: Positive
+    """The same of target tokens."""
+    corruption: SpanCorruption | None = field(default=None, metadata=only_for("kind", SPAN_CORRUPTION))
+
+    @property
+    def corrupted(self) -> SpanCorruption:
+        """The span corruption of a task that is not pairs."""
+        assert self.corruption is not None
+        return self.corruption
+
+    @property
+    def pairs(self) -> bool:
+        """Whether examples are pairs of an input and a target that the corpus already has."""
+        return self.kind == PAIRS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedLogits(Record):
+    """How next-token distributions are stored."""
+
+    kind: LogitKind
+    k: Natural
+    """The number of entries of the longest head; 0 for `sampled`."""
+    top_p: Number
+    """The mass at which a top-k head may end; 1 for the other kinds."""
+    draws: Natural
+    """The number of draws N; 0 for `top-k`."""
+    step: Number
+    """The quantiser step of log-probabilities, in nats."""
+    entropy_step: Number
+    """The quantiser step of the tail's entropy, in nats."""
+    temperatures: tuple[PositiveNumber, ...]
+    """The temperatures beside 1; empty but for `top-k`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedSignals(Record):
+    """What the cache holds of the teacher, and how exactly."""
+
+    relations: tuple[str, ...]
+    """The full names of attention sites, such as `encoder.self@11`."""
+    relation_kl: Number
+    """The KL in nats between the teacher's relations and the cached ones that calibration aims at."""
+    relation_step: Number | None
+    """A fixed quantiser step; None where calibration chooses it."""
+    relation_rank: Positive | None
+    """The largest number of components of a code; None for no limit."""
+    relation_temperature: str
+    hidden: tuple[str, ...]
+    """The full names of the layers whose output is cached, such as `encoder.hidden@6`."""
+    hidden_error: Number
+    """The squared error of hidden states, relative to their energy, that calibration aims at."""
+    calibration_examples: Positive
+    logits: PlannedLogits | None
+    """None where the cache holds no next-token distributions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Environment(Record):
+    """Device, processor and libraries under which the bytes can be made again."""
+
+    threads: Positive
+    """The number of CPU threads of the teacher's forward."""
+    device: str | None = None
+    cpu: str | None = None
+    versions: Mapping[str, str] | None = None
+    """Version by library."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Derived(Record):
+    """What follows from the options of the first run."""
+
+    validation_share: Number
+    """The share of the documents that are held out until there are enough validation examples."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan(Document):
+    """Everything that decides the bytes of a cache."""
+
+    KIND: ClassVar[str] = "plan"
+
+    teacher: PlannedTeacher
+    tokenizer: PlannedTokenizer
+    corpus: PlannedCorpus
+    task: Task = field(metadata=member("objective"))
+    seed: Seed
+    validation_examples: Natural
+    batch_size: Positive
+    """The number of examples of one forward of the teacher."""
+    shard_examples: Positive
+    """The number of examples of a shard."""
+    codec: CodecName
+    """The codec of the columns of segments and shards."""
+    signals: PlannedSignals
+    environment: Environment
+    derived: Derived

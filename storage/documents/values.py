@@ -1,0 +1,61 @@
+"""The forms that values of a document have, as annotations: a Python type, and what else a value must satisfy."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+LARGEST_NUMBER = 2**63
+LARGEST_VOCABULARY = 2**24
+LARGEST_WIDTH = 2**20
+LARGEST_FLOAT = 1e300
+
+_AXIS = re.compile("[a-z][a-z0-9_]{0,63}")
+_RESERVED = ("row",)
+"""Names that a column's own dimensions have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What a value must satisfy beside its type."""
+
+    test: Callable[[Any], bool]
+    expected: str
+    """What a message says of it, such as "a positive number"."""
+
+
+def is_axis(name: str) -> bool:
+    """Return whether a column can run along an axis of this name: a plain lower-case word, with digits and underscores."""
+    return bool(_AXIS.fullmatch(name)) and name not in _RESERVED
+
+
+def _integer(low: int, high: int = LARGEST_NUMBER) -> Constraint:
+    return Constraint(lambda value: low <= value < high, f"an integer from {low:,} to below {high:,}")
+
+
+def _one_of(*names: str) -> Constraint:
+    return Constraint(lambda value: value in names, f"one of {', '.join(names)}")
+
+
+def _matches(pattern: str, expected: str) -> Constraint:
+    compiled = re.compile(pattern)
+    return Constraint(lambda value: bool(compiled.fullmatch(value)), expected)
+
+
+Natural = Annotated[int, _integer(0)]
+Positive = Annotated[int, _integer(1)]
+Whole = Annotated[int, Constraint(lambda value: abs(value) < LARGEST_NUMBER, "an integer")]
+Seed = Annotated[int, Constraint(lambda value: value >= 0, "an integer from 0")]
+TokenId = Annotated[int, _integer(0, LARGEST_VOCABULARY)]
+Rows = Annotated[int, _integer(1, LARGEST_VOCABULARY)]
+Width = Annotated[int, _integer(1, LARGEST_WIDTH)]
+Number = Annotated[float, Constraint(lambda value: abs(value) < LARGEST_FLOAT, "a number")]
+PositiveNumber = Annotated[float, Constraint(lambda value: 0 < value < LARGEST_FLOAT, "a positive number")]
+Digest = Annotated[str, _matches("[0-9a-f]{64}", "a SHA-256 in hexadecimal")]
+Counts = Annotated[str, _matches("([0-9]{1,18}( [0-9]{1,18})*)?", "decimal counts, divided by blanks")]
+Axis = Annotated[str, Constraint(is_axis, "the name of an axis")]
+Split = Annotated[str, _one_of("validation", "train")]
+CodecName = Annotated[str, _one_of("pcodec", "zstd")]
+LogitKind = Annotated[str, _one_of("top-k", "sampled", "hybrid")]
+Range = tuple[Natural, Natural]
+"""The first of some examples, and one past the last."""
