@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from ...cache.contents import read_calibration, read_segments, read_shard
+from ...cache.contents import read_calibration, read_segments, read_shard, require_known_kinds
 from ...cache.logit_columns import read_logits
 from ...errors import CacheMismatchError, MiniEndError, damaged
 from ...models.families import family_named
