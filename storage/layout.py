@@ -14,11 +14,10 @@ from typing import Any
 from ..errors import CacheDamagedError, CacheMismatchError
 from .documents.members import check_form
 from .folder import PublishedFolder, folder_exists
+from .positions import MAXIMUM_SHARDS
 from .stores.place import Place, Where, place_of
 
 SPLITS = ("validation", "train")
-MAXIMUM_SHARDS = 1_000_000
-"""A cache of more is refused: the table of its shards is held in memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,20 @@
 Rows of the MiniEnD comparison (Zhang et al. 2024, arXiv 2305.12330): all weights are one, no hard labels but in `scratch`.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..cache.cache import Cache
 from ..errors import CacheMismatchError, ConfigurationError
-from ..signals.codes.site_codec import SiteCodec
-from ..signals.relations.relations import Relation, relations_of
-from ..signals.sites import Site
+
+if TYPE_CHECKING:
+    from ..cache.cache import Cache
+    from ..signals.codes.site_codec import SiteCodec
+    from ..signals.relations.relations import Relation
+    from ..signals.sites import Site
 
 OBJECTIVES: dict[str, tuple[str, ...]] = {
     "scratch": ("labels",),
@@ -76,6 +81,8 @@ class Objective:
 
     def relations(self, term: str, site: Site) -> tuple[Relation, ...]:
         """The relations whose KLs a term averages."""
+        from ..signals.relations.relations import relations_of
+
         kinds = CROSS_READINGS[self.cross_relation] if term == "cross" else ("query", "key", "value")
         return tuple(relation for relation in relations_of(site) if relation.kind in kinds)
 

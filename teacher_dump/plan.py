@@ -1,6 +1,5 @@
 """The plan: everything that decides the bytes of a cache, published once by whoever comes first and compared ever after."""
 
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -12,21 +11,22 @@ import torch
 
 from ..cache.cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
+from ..runtime.identity import different_members, require_same
 from ..signals.logits.code import ENTROPY_STEP
 from ..signals.sites import parse_sites
 from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
 from ..storage.publishing.discard import discard
 from ..storage.stores.place import Where, place_of
-from .config import DumpConfig, option
+from .config import DumpConfig
 from .examples.packing import EOS_BETWEEN_DOCUMENTS
 from .examples.segments import SegmentStore
 from .examples.span_corruption import lengths, require_sentinels
 from .teacher import Teacher
 
 NOT_COMPARED = ("environment", "derived")
-NAMES_OF_THE_TEACHER = ("teacher.name:", "teacher.revision:")
-"""Differences that do not count: the digest of its tensors decides."""
+NAMES_OF_THE_TEACHER = ("name", "revision")
+"""Members that do not count: the digest of its tensors decides."""
 MOST_THREADS = 8
 """Default threads of a dump at most, since several workers may share a machine."""
 
@@ -167,8 +167,8 @@ def _discard_other_plan(root: Where, body: Mapping[str, Any], threads: int | Non
     segments = SegmentStore(root, plan)
     validation_short = segments.exhausted("validation") and segments.count("validation") < plan["validation_examples"]
     nothing = not segments.count("validation") and not segments.count("train")
-    if (nothing or validation_short or segments.exhausted("train")) and differences(
-        {key: plan.get(key) for key in body}, _with_threads(body, threads or plan["environment"]["threads"])
+    if (nothing or validation_short or segments.exhausted("train")) and different_members(
+        plan, _with_threads(body, threads or plan["environment"]["threads"])
     ):
         discard(root, "segments", "plan")
 
@@ -180,59 +180,19 @@ def _with_threads(body: Mapping[str, Any], threads: int) -> dict[str, Any]:
 
 def compare_plans(root: Where, plan: Mapping[str, Any], body: Mapping[str, Any], mixed: bool) -> None:
     """Raise CacheMismatchError unless the plan on disk and this run's agree (the environment too, unless `mixed`)."""
-    ours = {key: value for key, value in body.items() if key not in NOT_COMPARED}
-    theirs = {key: plan.get(key) for key in ours}
-    different = [text for text in differences(theirs, ours) if not text.startswith(NAMES_OF_THE_TEACHER)]
-    if different:
-        raise CacheMismatchError(
-            f"{root} was begun with other settings: {'; '.join(different[:6])}. "
-            "Continue with the same settings, or dump into another directory"
-        )
-    environment = differences(plan["environment"], body["environment"])
-    if environment and not mixed:
-        raise CacheMismatchError(
-            f"{root} was begun in another environment: {'; '.join(environment[:6])}. Continue there, or accept that the "
-            f"shards will not be byte-identical with {option('mixed_environment')}"
-        )
+    remedy = "Use the same settings, or another --cache"
+    require_same(f"{root} holds another dump", _compared(plan), _compared(body), remedy, CacheMismatchError)
+    if not mixed:
+        remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"
+        subject = f"{root} was begun in another environment"
+        require_same(subject, plan["environment"], body["environment"], remedy, CacheMismatchError)
 
 
-def differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
-    """Leaves in which two JSON values differ, as `path: cache X, now Y`; lists of objects are compared one by one."""
-    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        keys = sorted({*theirs, *ours})
-        return [
-            text
-            for key in keys
-            for text in differences(theirs.get(key), ours.get(key), f"{where}.{key}" if where else key)
-        ]
-    if theirs != ours and _of_objects(theirs) and _of_objects(ours):
-        return _list_differences(theirs, ours, where)
-    return [] if theirs == ours else [f"{where}: cache {_short(theirs)}, now {_short(ours)}"]
-
-
-def _of_objects(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
-
-
-def _list_differences(theirs: list[Any], ours: list[Any], where: str) -> list[str]:
-    if len(theirs) != len(ours):
-        return [f"{where}: cache {len(theirs)}, now {len(ours)} of them"]
-    if sorted(map(_canonical, theirs)) == sorted(map(_canonical, ours)):
-        return [f"{where}: the same {len(ours)} in another order"]
-    return [
-        text
-        for number, (their, our) in enumerate(zip(theirs, ours, strict=True), start=1)
-        for text in differences(their, our, f"{where}[{our.get('name', number)}]")
-    ]
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _compared(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of a plan that must agree; of the teacher the digest of its tensors counts, not its names."""
+    members = {key: value for key, value in body.items() if key not in NOT_COMPARED}
+    teacher = {key: value for key, value in body["teacher"].items() if key not in NAMES_OF_THE_TEACHER}
+    return members | {"teacher": teacher}
 
 
 def require_free(root: Where) -> None:

@@ -17,7 +17,7 @@ from ...models.student import build_student, init_from_teacher, load_student
 from ...runtime.progress import Say
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.relations.relations import check_relation_heads, default_relation_heads
-from ..config import DEFAULT_SIZE, TrainConfig
+from ..config import DEFAULT_SIZE, TEACHER_LAYERS, TrainConfig
 from ..distillation import Distillation
 from ..objective import Objective
 from ..reading.batch import Batch
@@ -101,11 +101,12 @@ def set_up(
 
 
 def _make_student(config: TrainConfig, teacher: Mapping[str, Any]) -> Any:
-    if config.init:
-        return load_student(config.init, teacher["config"])
+    way, source = config.start
+    if config.starts_from_checkpoint:
+        return load_student(source, teacher["config"])
     size = config.size or DEFAULT_SIZE
-    if config.init_from_teacher:
-        return init_from_teacher(_student_config(teacher, size), config.init_from_teacher)
+    if way == TEACHER_LAYERS:
+        return init_from_teacher(_student_config(teacher, size), source)
     return fresh_student(teacher, size, config.seed)
 
 
