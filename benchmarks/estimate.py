@@ -12,7 +12,9 @@ from collections import Counter
 from pathlib import Path
 from time import perf_counter
 
-from miniend.recipes.estimate.estimate import EstimateConfig, describe, estimate
+from miniend.recipes.estimate.config import EstimateConfig
+from miniend.recipes.estimate.estimate import describe, estimate
+from miniend.runtime.options import completed
 from miniend.storage.folder import PublishedFolder
 from miniend.storage.survey import survey
 from miniend.teacher_dump.config import DumpConfig
@@ -47,7 +49,7 @@ def main() -> None:
         logits=asked.logits,
     )
     begun = perf_counter()
-    told = estimate(EstimateConfig(dump=config, sample_examples=asked.sample_examples))
+    told = estimate(completed(EstimateConfig, config, sample_examples=asked.sample_examples))
     print("\n".join(describe(told)))
     print(f"\nthe estimate took {perf_counter() - begun:.1f} s")
     report = dump_teacher(config)

@@ -1,20 +1,20 @@
 """Judging a checkpoint: for every task choose a learning rate on a part of train, fine-tune with every seed, score, sum up."""
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
 import torch
 
 from ..errors import ConfigurationError, TrainingError
-from ..models.optimizer_settings import OPTIMISERS
 from ..runtime.devices import choose_device
+from ..runtime.options import identity_of, marked
 from ..runtime.progress import Say, duration
 from .checkpoint import Checkpoint, load_checkpoint
+from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
 from .protocols.protocol import Predictions
-from .protocols.protocols import PROTOCOLS, protocol_class, protocol_for
+from .protocols.protocols import protocol_for
 from .records import FACTS, MODEL, SETTINGS, Document, claim, read_record, write_record
 from .report import write_results
 from .tasks.examples import TaskData, draw, split_off
@@ -24,63 +24,6 @@ from .tasks.task import Task
 from .tuning.fine_tuning import FineTuning, fine_tune_and_predict
 
 SEARCH_SEED = 0
-ADAFACTOR_RATES = (1e-3, 3e-3, 1e-2)
-"""Relative to each matrix's RMS. The T5 paper fine-tunes with the first."""
-LEAST = {
-    **dict.fromkeys(("seeds", "epochs", "batch_size", "train_examples", "eval_examples"), 1),
-    **dict.fromkeys(("max_length", "max_summary_length"), 8),
-}
-"""Settings that are numbers -> the smallest that makes sense."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluateConfig:
-    """What is judged, on what, and how.
-
-    `learning_rates` are those to choose from, where there are none those of the protocol, or of Adafactor; a single one is not
-    tried first.
-    `protocol` is that of tasks with labels; summaries are always text. `max_length` (128 for labels and 512 for summaries unless
-    given) and `max_summary_length` count tokens with EOS. `eval_examples` are drawn from each development set once.
-    Raises ConfigurationError for what cannot work.
-    """
-
-    model: str
-    tasks: tuple[str, ...]
-    output: Path
-    data: Path | None = None
-    protocol: str = "head"
-    seeds: int = 3
-    epochs: int = 3
-    optimizer: str = "adamw"
-    learning_rates: tuple[float, ...] = ()
-    batch_size: int = 32
-    max_length: int | None = None
-    max_summary_length: int = 128
-    train_examples: int | None = None
-    eval_examples: int | None = None
-    bf16: bool = False
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigurationError(f"--{name.replace('_', '-')} should be at least {least}, not {value}")
-        if self.optimizer not in OPTIMISERS:
-            raise ConfigurationError(f"unknown optimizer {self.optimizer!r}; expected {' or '.join(OPTIMISERS)}")
-        if self.protocol not in PROTOCOLS:
-            raise ConfigurationError(f"unknown protocol {self.protocol!r}; expected {' or '.join(PROTOCOLS)}")
-        if not self.tasks:
-            raise ConfigurationError("name at least one --task")
-        if not all(0 < rate < 1 for rate in self.learning_rates):
-            raise ConfigurationError(f"learning rates lie between 0 and 1, not {self.learning_rates}")
-        for task in self.tasks:
-            find_task(task)
-
-    def rates(self, task: Task[Any, Any]) -> tuple[float, ...]:
-        """The learning rates that are tried for a task, the smallest first."""
-        usual = protocol_class(task, self.protocol).learning_rates if self.optimizer == "adamw" else ADAFACTOR_RATES
-        return tuple(sorted(set(self.learning_rates or usual)))
 
 
 def evaluate(config: EvaluateConfig, say: Say) -> Document:
@@ -145,8 +88,7 @@ class _TaskRun:
                 self._say(f"{self._task.name}, seed {seed}: {self._shown(record)}, {duration(record['seconds'])}")
 
     def _settings(self) -> Document:
-        names = ("optimizer", "epochs", "batch_size", "train_examples", "eval_examples", "bf16")
-        settings = {name: getattr(self._config, name) for name in names}
+        settings = identity_of(self._config, without=marked(EvaluateConfig, BY_TASK))
         return settings | self._protocol.settings | {"learning_rates": self._rates, "data": self._digest}
 
     def _choose_rate(self) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import RunMismatchError
 from ..runtime.durable import write_durably
+from ..runtime.identity import ANOTHER_OUTPUT, require_same
 
 MODEL, FACTS, RESULTS, SETTINGS = "model.json", "facts.json", "results.json", "settings.json"
 Document = dict[str, Any]
@@ -53,11 +54,4 @@ def claim(path: Path, ours: Mapping[str, Any], beside: Mapping[str, Any] | None 
     if theirs is None:
         write_record(path, {**(beside or {}), **ours})
         return
-    wanted = json.loads(json.dumps(ours))
-    different = [
-        f"{key}: there {theirs.get(key)}, now {wanted[key]}" for key in wanted if theirs.get(key) != wanted[key]
-    ]
-    if different:
-        raise RunMismatchError(
-            f"{path.parent} holds another evaluation: {'; '.join(different)}. Use another --output, or the same settings"
-        )
+    require_same(f"{path.parent} holds another evaluation", theirs, ours, ANOTHER_OUTPUT)

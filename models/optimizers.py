@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import ConfigurationError, RunMismatchError
-from .optimizer_settings import OPTIMISERS
+from .optimizer_settings import OPTIMISERS, SCHEDULES
 
-SCHEDULES = ("linear", "cosine", "constant", "inverse-sqrt")
 _REMEDY = "go on with the settings that the run began with, or use another output folder"
 
 
@@ -42,8 +41,9 @@ def build_optimiser(
         {"params": [item for item in trained if item[1].ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    kind, options = OPTIMISERS[name]
-    return kind(groups, lr=learning_rate, **options)
+    class_name, options = OPTIMISERS[name]
+    optimiser: Optimizer = getattr(torch.optim, class_name)(groups, lr=learning_rate, **options)
+    return optimiser
 
 
 def learning_rate_at(step: int, total_steps: int, base: float, warmup_steps: int, schedule: str) -> float:

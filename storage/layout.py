@@ -13,11 +13,10 @@ from pathlib import Path
 from ..errors import CacheDamagedError, CacheMismatchError, damaged
 from .documents.extent import Extent
 from .folder import PublishedFolder, folder_exists
+from .positions import MAXIMUM_SHARDS
 from .stores.place import Place, Where, place_of
 
 SPLITS = ("validation", "train")
-MAXIMUM_SHARDS = 1_000_000
-"""A cache of more is refused: the table of its shards is held in memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from ..errors import ConfigurationError
 
+MAXIMUM_SHARDS = 1_000_000
+"""The number of shards that a cache can have: the table of its shards is held in memory."""
 _RANGE = re.compile(r"([0-9]*):([0-9]*)")
 _END = sys.maxsize
 

@@ -1,12 +1,17 @@
-"""The settings of a training run, checked before anything is loaded."""
+"""The settings of a training run, checked before anything is loaded; without torch.
 
+How the steps are made (`StepSettings`), what is learned from which start (`TrainSettings`), and where cache and student are
+(`TrainConfig`). Field names are the option names.
+"""
+
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import ConfigurationError
-from ..models.optimizer_settings import OPTIMISERS
-from ..models.optimizers import SCHEDULES
+from ..models.optimizer_settings import OPTIMISERS, SCHEDULES
+from ..runtime.options import check, option, require
+from .objective import CROSS_RELATIONS, OBJECTIVES
 
 DEFAULT_SIZE = "6L384H"
 """The student of the MiniEnD paper."""
@@ -14,73 +19,110 @@ DEFAULT_SIZE = "6L384H"
 DEFAULT_LEARNING_RATE = {"adamw": 3e-4, "adafactor": 1e-2}
 """AdamW: MiniMoE's and MiniMA's (same author); Adafactor: relative to each matrix's RMS, T5's own pre-training."""
 
+_NAMED_START = re.compile("[a-z][a-z0-9-]*:")
+"""How `--init START:SOURCE` begins; `models/start` knows the names."""
+ONE_PASS = "one pass"
+"""The mark of settings that students in one pass have in common."""
+VARIED = "varied"
+"""The mark of settings that a comparison chooses itself, student by student."""
+
+
+def objectives() -> tuple[str, ...]:
+    """Return the names of the objectives, the plugins' included."""
+    return tuple(OBJECTIVES)
+
+
+def starts() -> tuple[str, ...]:
+    """Return the names of the ways to start that take a source, beside a checkpoint."""
+    return (TEACHER_LAYERS,)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainConfig:
-    """What `miniend train-student` is asked for. Field names are the command line's option names."""
+class StepSettings:
+    """How the steps of a training are made, whatever it learns."""
 
-    cache: str | Path
-    output: Path
-    """A Hugging Face model directory; a run that is already there is continued."""
-    size: str | None = None
-    """`6L384H` (the default), `6E3D384H`, or a T5 config.json; with `init` the checkpoint has its own."""
-    objective: str = "miniend-e"
-    logits: bool = True
-    temperature: float = 1.0
-    """Of teacher and student in the logit term; other than 1 it must be one that the cache was dumped with."""
-    cross_relation: str = "qk"
-    relation_heads: int | None = None
-    weight: tuple[str, ...] = ()
-    """Weights of terms, e.g. `cross=0.5`; 1 otherwise."""
-    steps: int = 10_000
-    batch_size: int = 32
-    """Examples per optimiser step."""
-    gradient_accumulation_steps: int = 1
-    """Forward passes that a step's batch is split into."""
-    optimizer: str = "adamw"
-    learning_rate: float | None = None
-    warmup_steps: int | None = None
-    """One hundredth of the steps unless given."""
-    schedule: str = "linear"
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    """Largest global gradient norm; 0 does not clip."""
-    bf16: bool = False
-    gradient_checkpointing: bool = False
-    """Recompute each block in the backward instead of keeping its activations: less memory, slower steps."""
-    device: str = "auto"
-    seed: int = 0
-    init: str | None = None
-    """Checkpoint of a student to go on from."""
-    init_from_teacher: str | None = None
-    """Teacher checkpoint whose evenly spaced layers the student starts from; the size must have its width."""
-    log_every: int = 10
-    save_every: int = 500
-    eval_every: int = 500
-    allow_unfinished: bool = False
-    tracker: tuple[str, ...] = ()
-    """Experiment trackers of accelerate's, e.g. `wandb`, beside metrics.jsonl and TensorBoard."""
+    steps: int = option(10_000, section="essential", least=1, identity=True, marks=(ONE_PASS,), help="Optimizer steps.")
+    batch_size: int = option(
+        32, section="essential", least=1, identity=True, marks=(ONE_PASS,), help="Examples per optimizer step."
+    )
+    learning_rate: float | None = option(
+        None,
+        section="essential",
+        shown="3e-4 for adamw, 1e-2 for adafactor",
+        identity="peak_learning_rate",
+        marks=(VARIED,),
+        help="Learning rate after warm-up.",
+    )
+    gradient_accumulation_steps: int = option(
+        1, section="speed", least=1, identity=True, marks=(ONE_PASS,), help="Micro-batches per optimizer step."
+    )
+    optimizer: str = option(
+        "adamw",
+        section="training",
+        choices=tuple(OPTIMISERS),
+        identity=True,
+        help="adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step).",
+    )
+    warmup_steps: int | None = option(
+        None,
+        section="training",
+        shown="a hundredth of the steps",
+        identity="warmup",
+        help="Steps of linear warm-up.",
+    )
+    schedule: str = option(
+        "linear", section="training", choices=SCHEDULES, identity=True, help="Learning rate after warm-up."
+    )
+    weight_decay: float = option(0.01, section="training", identity=True, help="Decoupled weight decay of matrices.")
+    max_grad_norm: float = option(
+        1.0, section="training", least=0, identity=True, help="Largest global gradient norm; 0 does not clip."
+    )
+    bf16: bool = option(
+        False,
+        section="speed",
+        identity=True,
+        marks=(ONE_PASS,),
+        help="bfloat16 autocast for the student's forward; the losses and evaluation are float32.",
+    )
+    gradient_checkpointing: bool = option(
+        False,
+        section="speed",
+        help="Compute each block once more in the backward instead of keeping its activations: less memory, slower steps, on a "
+        "CPU the same student.",
+    )
+    log_every: int = option(
+        10,
+        section="advanced",
+        least=1,
+        marks=(ONE_PASS,),
+        help="Steps between lines of metrics.jsonl and TensorBoard.",
+    )
+    save_every: int = option(500, section="advanced", least=1, marks=(ONE_PASS,), help="Steps between checkpoints.")
+    eval_every: int = option(
+        500,
+        section="advanced",
+        least=1,
+        marks=(ONE_PASS,),
+        help="Steps between evaluations on the validation examples.",
+    )
+    tracker: tuple[str, ...] = option(
+        (),
+        section="advanced",
+        shown="none",
+        marks=(ONE_PASS,),
+        help="Tracker of accelerate, such as wandb or mlflow, to write to beside TensorBoard. Repeatable.",
+    )
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "gradient_accumulation_steps", "log_every", "save_every", "eval_every"):
-            _require(
-                getattr(self, name) >= 1, f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
-            )
-        _require(self.temperature > 0, f"--temperature must be positive, not {self.temperature:g}")
-        _require(self.optimizer in OPTIMISERS, f"--optimizer {self.optimizer!r}: expected {' or '.join(OPTIMISERS)}")
-        _require(self.schedule in SCHEDULES, f"--schedule {self.schedule!r}: expected one of {', '.join(SCHEDULES)}")
-        _require(self.seed >= 0, "--seed must not be negative")
-        _require(self.max_grad_norm >= 0, "--max-grad-norm must not be negative; 0 does not clip")
-        _require(
+        check(self)
+        require(
             self.batch_size % self.gradient_accumulation_steps == 0,
             f"--gradient-accumulation-steps {self.gradient_accumulation_steps} does not divide --batch-size {self.batch_size}",
         )
-        _require(
+        require(
             0 <= self.warmup <= self.steps,
-            f"--warmup-steps must lie between 0 and --steps {self.steps}, not {self.warmup_steps}",
+            f"--warmup-steps must be between 0 and --steps {self.steps}, not {self.warmup_steps}",
         )
-        _require(not (self.init and self.size), "--init brings a student of its own size; leave --size out")
-        _require(not (self.init and self.init_from_teacher), "--init and --init-from-teacher: give one of them")
 
     @property
     def peak_learning_rate(self) -> float:
@@ -89,16 +131,145 @@ class TrainConfig:
 
     @property
     def warmup(self) -> int:
-        """Warm-up steps."""
+        """The number of warm-up steps."""
         return self.warmup_steps if self.warmup_steps is not None else min(self.steps, -(-self.steps // 100))
 
     def is_logged(self, step: int) -> bool:
-        """Whether step number `step`, counted from 1, gets a line of metrics: every `log_every`-th, the first and the last."""
+        """Return whether step number `step`, counted from 1, gets a line of metrics: first, last or every `log_every`-th."""
         return step == 1 or step % self.log_every == 0 or step == self.steps
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSettings(StepSettings):
+    """What a student learns, of which size and from which start: everything that decides its weights, but for the cache."""
+
+    size: str | None = option(
+        None,
+        section="essential",
+        metavar="SIZE",
+        several=True,
+        shown=DEFAULT_SIZE,
+        marks=(VARIED,),
+        help="6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train in one pass, each in "
+        "OUTPUT/SIZE-OBJECTIVE.",
+    )
+    objective: str = option(
+        "miniend-e",
+        section="essential",
+        choices=objectives,
+        several=True,
+        identity=True,
+        help="scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder self-attention. "
+        "implicit: logits and minilm. miniend-d: implicit and relations of cross-attention. miniend-e: implicit and relations "
+        "of encoder self-attention. Self-attention terms are the mean of the QQ, KK and VV relation KLs of the last layers "
+        "(MiniLMv2 form), causal in the decoder. Which objectives the paper's table names beside MiniEnD is inferred. "
+        "Repeatable, like --size.",
+    )
+    logits: bool = option(
+        True, section="training", shown="kept", identity=True, help="Drop the logit term of miniend-d and miniend-e."
+    )
+    temperature: float = option(
+        1.0,
+        section="training",
+        identity=True,
+        marks=(ONE_PASS,),
+        help="Temperature of teacher and student in the logit term: 1, or one of the --temperatures of the dump.",
+    )
+    cross_relation: str = option(
+        "qk",
+        section="training",
+        choices=CROSS_RELATIONS,
+        identity=True,
+        help="Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed; qq_kk_vv.",
+    )
+    relation_heads: int | None = option(
+        None,
+        section="training",
+        shown="the largest of 32, 24, 16, 12, 8 that divides both widths",
+        identity=True,
+        help="Relation heads.",
+    )
+    weight: tuple[str, ...] = option(
+        (),
+        section="training",
+        metavar="TERM=NUMBER",
+        shown="1 for each term",
+        identity=True,
+        help="Weight of a term: labels, logits, decoder_self, cross or encoder_self. Repeatable.",
+    )
+    init: str | None = option(
+        None,
+        section="training",
+        metavar="[START:]SOURCE",
+        shown="fresh weights",
+        identity=True,
+        help="Where the student starts: a checkpoint of a student, which brings its size; or teacher-layers:TEACHER for evenly "
+        "spaced layers of its teacher, whose width the size must have.",
+    )
+    seed: int = option(
+        0,
+        section="advanced",
+        least=0,
+        identity=True,
+        marks=(ONE_PASS, VARIED),
+        help="Seed of the student's weights and of the order of examples.",
+    )
+
+    def __post_init__(self) -> None:
+        StepSettings.__post_init__(self)
+        require(self.temperature > 0, f"--temperature must be positive, not {self.temperature:g}")
+        require(
+            self.start[0] == "" or self.start[1] != "",
+            f"--init {self.init}: expected START:SOURCE, found no source; name a folder or a hub name",
+        )
+        require(
+            not (self.starts_from_checkpoint and self.size),
+            f"--init {self.init} is a student with its own size: leave --size {self.size} out, or start from layers of the "
+            f"teacher with --init teacher-layers:TEACHER",
+        )
+
+    @property
+    def starts_from_checkpoint(self) -> bool:
+        """Whether the student is a checkpoint, which has its own size; else `--init` names a way to start, before a colon."""
+        return self.init is not None and not (_NAMED_START.match(self.init) and not Path(self.init).exists())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig(TrainSettings):
+    """What `miniend train-student` is asked for, for one student."""
+
+    cache: str | Path = option(
+        section="essential",
+        metavar="PATH",
+        marks=(ONE_PASS,),
+        help="Directory or URL of a cache that dump-teacher wrote.",
+    )
+    output: Path = option(
+        section="essential",
+        help="Hugging Face model directory to write. A run that is already there is continued.",
+    )
+    device: str = option("auto", section="speed", marks=(ONE_PASS,), help="auto, cpu, cuda or cuda:N.")
+    allow_unfinished: bool = option(
+        False,
+        section="advanced",
+        marks=(ONE_PASS,),
+        help="Train on the shards that an unfinished dump has published; a resumed run takes the same ones.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainRequest(TrainConfig):
+    """The options of the command line: those of a student, and what to do with them."""
+
+    dry_run: bool = option(
+        False,
+        section="essential",
+        help="Write nothing: do a few steps and say what the run would take in memory, FLOPs, disk, epochs and hours.",
+    )
+
+
 def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: Sequence[str]) -> list[TrainConfig]:
-    """One configuration per size and objective; of several, each has its own folder OUTPUT/SIZE-OBJECTIVE
+    """Return one configuration per size and objective; several get a folder each, OUTPUT/SIZE-OBJECTIVE
     (OUTPUT/OBJECTIVE of students that start from one checkpoint).
 
     Raises ConfigurationError where one is named twice.
@@ -106,10 +277,9 @@ def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: S
     pairs = [(size, objective) for size in sizes or [None] for objective in objectives]
     if len(pairs) == 1:
         return [replace(config, size=pairs[0][0], objective=pairs[0][1])]
-    names = [
-        objective if config.init else f"{size_name(size or DEFAULT_SIZE)}-{objective}" for size, objective in pairs
-    ]
-    _require(
+    own_size = config.starts_from_checkpoint
+    names = [objective if own_size else f"{size_name(size or DEFAULT_SIZE)}-{objective}" for size, objective in pairs]
+    require(
         len(set(names)) == len(names),
         f"students in one pass must differ in size or objective; found {', '.join(names)}",
     )
@@ -120,11 +290,6 @@ def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: S
 
 
 def size_name(size: str) -> str:
-    """What a folder is named after: the size itself, or the name of the folder that holds a config.json."""
+    """Return what a folder is named after: the size itself, or the name of the folder that holds a config.json."""
     path = Path(size)
     return path.absolute().parent.name if path.suffix == ".json" else path.name
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigurationError(message)

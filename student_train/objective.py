@@ -6,6 +6,8 @@ A term here is a name in TERMS (`student_train/terms`) with its options; an obje
     OBJECTIVES.add("mine", (spec("labels"), spec("relations", "last_encoder", site="encoder.self")))
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

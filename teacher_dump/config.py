@@ -1,159 +1,98 @@
-"""The settings of a dump, checked before anything is loaded."""
+"""The settings of a dump, checked before anything is loaded; without torch.
+
+Which examples there are (`ExampleSettings`), what is kept of the teacher's signals and how fast (`DumpSettings`), which teacher
+and which part (`TeacherSettings`), and where the cache is (`DumpConfig`). Field names are the option names.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigurationError
-from ..signals.logits.code import LOGIT_KINDS
-from ..storage.layout import MAXIMUM_SHARDS
-from ..storage.positions import parse_ranges
-from .teacher import DTYPES
+from ..runtime.options import check, option, require
+from ..signals.choices import LOGIT_KINDS, RELATION_TEMPERATURES
+from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "task": ("span-corruption", "pairs"),
-    "relation_temperature": ("published", "calibrated"),
-    "logits": (*LOGIT_KINDS, "none"),
-    "codec": ("pcodec", "zstd"),
-    "dtype": tuple(DTYPES),
-}
+DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target")}
+"""Way to make examples -> the fields of the corpus that it reads unless told otherwise."""
+TEACHER_DTYPES = ("float32", "bfloat16")
+CODECS = ("pcodec", "zstd")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DumpConfig:
-    """What `miniend dump-teacher` is asked for. Field names are the command line's option names."""
+class ExampleSettings:
+    """Which examples there are and in what order they come."""
 
-    teacher: str
-    """Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint."""
-    corpus: str | tuple[str, ...]
-    """`python-docs`, a file or glob, or `hf:NAME[:CONFIG][@REVISION]`; several are mixed."""
-    cache: str | Path
-    """Directory or s3://, gs://, az:// URL of the cache; a dump that is already there is continued."""
-    examples: int
-    """Training examples; may grow in a later run."""
-    teacher_revision: str | None = None
-    """Branch, tag or commit of a hub teacher."""
-    corpus_weight: tuple[float, ...] = ()
-    """Share of the documents, one per corpus in their order; none for equal shares."""
-    shuffle_buffer: int = 0
-    """Documents among which the next one is drawn; 0 keeps the order of the corpora."""
-    field: tuple[str, ...] = ("text",)
-    """Field of every corpus that holds the text, or the two fields of a pair."""
-    split: str = "train"
-    """Split of the `hf:` corpora."""
-    task: str = "span-corruption"
-    input_length: int = 512
-    """Input tokens per example, EOS included; the longest for pairs."""
-    target_length: int = 128
-    """Longest target of a pair; span corruption derives its own."""
-    noise_density: float = 0.15
-    mean_noise_span_length: float = 3.0
-    corpus_epochs: int = 1
-    """How often the corpus may be gone through, with fresh corruptions each time."""
-    validation_examples: int = 512
-    seed: int = 0
-    signals: str = "encoder.self,decoder.self,decoder.cross"
-    """Sites whose Q, K and V, or whose hidden states, are cached."""
-    relation_kl: float = 1e-3
-    """Mean KL in nats between the teacher's relations and the cached ones."""
-    relation_step: float | None = None
-    """Fixed quantiser step instead of a target KL, in units of the direction of Q, K and V in which errors cost most KL."""
-    relation_rank: int | None = None
-    """Most components per code."""
-    relation_temperature: str = "published"
-    hidden_error: float = 1e-3
-    """Squared error of cached hidden states relative to their energy about their mean (`signals/hidden.py`)."""
-    logits: str = "hybrid"
-    top_k: int = 64
-    """Entries kept per target position by `top-k`."""
-    top_p: float = 1.0
-    """Mass at which a `top-k` list may end before k."""
-    temperatures: tuple[float, ...] = ()
-    """Temperatures beside 1 at which students may ask for `top-k`."""
-    draws: int = 20
-    """N of `sampled` and `hybrid`."""
-    logit_step: float = 1 / 8
-    """Quantiser step of log-probabilities, in nats."""
-    calibration_examples: int = 160
-    batch_size: int = 16
-    shard_examples: int = 256
-    dtype: str = "float32"
-    device: str = "auto"
-    threads: int | None = None
-    """CPU threads of the forward, part of the plan; the plan's own, or for a new one `default_threads()`, unless given."""
-    shards: str | None = None
-    """Positions in the shard table to dump, `A:B` with commas; all by default."""
-    codec: str = "pcodec"
-    mixed_environment: bool = False
-    """Go on with a cache that another machine or other library versions began; byte identity is then not promised."""
-    force: bool = False
-    """Begin the shards even where the disk seems too small for them."""
+    corpus: str | tuple[str, ...] = option(
+        section="essential",
+        help="python-docs; a file or quoted glob of .txt, .jsonl[.gz] or .parquet; or hf:NAME[:CONFIG][@REVISION], which can "
+        "also be a local folder. Repeatable: several corpora are mixed document by document; when one ends, the others go on.",
+    )
+    examples: int = option(
+        section="essential", least=1, help="Training examples. A larger number in a later run appends."
+    )
+    corpus_weight: tuple[float, ...] = option(
+        (),
+        section="corpus",
+        shown="equal shares",
+        help="Share of the documents, relative to the others: one per --corpus, in their order.",
+    )
+    shuffle_buffer: int = option(
+        0,
+        section="corpus",
+        least=0,
+        help="Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.",
+    )
+    field: tuple[str, ...] = option(
+        (),
+        section="corpus",
+        shown="text, or input and target for --task pairs",
+        help="Field of every corpus that holds the text. Give it twice for --task pairs.",
+    )
+    split: str = option("train", section="corpus", help="Split of the hf: corpora.")
+    task: str = option(
+        "span-corruption",
+        section="corpus",
+        choices=tuple(DEFAULT_FIELDS),
+        help="T5 span corruption of text, or ready-made pairs of input and target.",
+    )
+    input_length: int = option(512, section="essential", least=1, help="Input tokens per example, EOS included.")
+    target_length: int = option(
+        128, section="corpus", least=1, help="Longest target of a pair; span corruption derives its own."
+    )
+    noise_density: float = option(0.15, section="corpus", help="Share of the tokens that span corruption removes.")
+    mean_noise_span_length: float = option(3.0, section="corpus", help="Mean length of a removed span, in tokens.")
+    corpus_epochs: int = option(
+        1, section="corpus", least=1, help="Passes over the corpus at most; each has fresh corruptions."
+    )
+    validation_examples: int = option(
+        512, section="corpus", least=0, help="Validation examples, from documents that training never sees."
+    )
+    shard_examples: int = option(256, section="speed", least=1, help="Examples per shard, the unit of publishing.")
+    seed: int = option(
+        0,
+        section="advanced",
+        least=0,
+        help="Seed of mixing, shuffling, corruption and the choice of validation documents.",
+    )
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigurationError(
-                    f"{option(name)} {getattr(self, name)!r}: expected one of {', '.join(choices)}"
-                )
-        for name in (
-            "examples",
-            "input_length",
-            "target_length",
-            "corpus_epochs",
-            "top_k",
-            "draws",
-            "batch_size",
-            "shard_examples",
-        ):
-            _require(getattr(self, name) >= 1, f"{option(name)} must be at least 1, not {getattr(self, name)}")
-        _require(bool(self.corpora), "--corpus: expected at least one, found none")
-        _require(self.shuffle_buffer >= 0, "--shuffle-buffer must not be negative")
-        _require(self.validation_examples >= 0, "--validation-examples must not be negative")
+        check(self)
+        require(bool(self.corpora), "--corpus: expected at least one, found none; name one")
         shards = (self.examples + self.validation_examples) // self.shard_examples
-        _require(
+        require(
             shards < MAXIMUM_SHARDS, f"--shard-examples is too small: {shards:,} shards, at most {MAXIMUM_SHARDS:,}"
         )
-        _require(
+        require(
             self.examples >= 3, "--examples must be at least 3: calibration needs one each for basis, step and report"
         )
-        _require(
-            self.calibration_examples >= 3,
-            "--calibration-examples must be at least 3: basis, step and report need one each",
+        require(0 < self.noise_density < 1, f"--noise-density must be between 0 and 1, not {self.noise_density:g}")
+        expected = len(DEFAULT_FIELDS[self.task])
+        require(
+            len(self.fields) == expected,
+            f"--task {self.task} needs {expected} --field, found {len(self.fields)}: {', '.join(self.fields)}",
         )
-        _require(self.threads is None or self.threads >= 1, f"--threads must be at least 1, not {self.threads}")
-        if self.shards is not None:
-            parse_ranges(self.shards)
-        _require(self.relation_kl > 0, "--relation-kl must be positive")
-        _require(self.relation_step is None or self.relation_step > 0, "--relation-step must be positive")
-        _require(self.relation_rank is None or self.relation_rank >= 1, "--relation-rank must be at least 1")
-        _require(0 < self.hidden_error < 1, "--hidden-error must lie between 0 and 1")
-        _require(0 < self.top_p <= 1, "--top-p must lie above 0 and be at most 1")
-        _require(1e-5 <= self.logit_step <= 1, "--logit-step must lie between 1e-5 and 1 nats")
-        self._check_temperatures()
-        _require(self.seed >= 0, "--seed must not be negative")
-        _require(0 < self.noise_density < 1, "--noise-density must lie between 0 and 1")
-        fields = 2 if self.task == "pairs" else 1
-        _require(
-            len(self.field) == fields,
-            f"--task {self.task} needs {fields} --field, found {len(self.field)}: {', '.join(self.field)}",
-        )
-        _require(
+        require(
             self.task != "pairs" or self.corpus_epochs == 1,
             "--corpus-epochs needs fresh corruptions; pairs would only be repeated, so leave it at 1",
-        )
-
-    def _check_temperatures(self) -> None:
-        _require(
-            self.logits == "top-k" or not self.temperatures,
-            f"--temperatures needs --logits top-k: what {self.logits} draws at temperature 1 stands for no other",
-        )
-        for value in self.temperatures:
-            _require(
-                0.1 <= value <= 100 and value != 1,
-                f"--temperatures must lie between 0.1 and 100 and not be 1, which is always there; found {value:g}",
-            )
-        _require(
-            len(set(self.temperatures)) == len(self.temperatures),
-            "--temperatures: expected different ones, found one twice",
         )
 
     @property
@@ -161,12 +100,157 @@ class DumpConfig:
         """The names of the corpora, one or several."""
         return (self.corpus,) if isinstance(self.corpus, str) else self.corpus
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of every corpus that are read."""
+        return self.field or DEFAULT_FIELDS[self.task]
 
-def option(name: str) -> str:
-    """A field's name as the command line writes it."""
-    return "--" + name.replace("_", "-")
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DumpSettings(ExampleSettings):
+    """How a dump is made, whoever teaches and wherever the cache is."""
+
+    signals: str = option(
+        "encoder.self,decoder.self,decoder.cross",
+        section="fidelity",
+        metavar="SITES",
+        help="Sites whose Q, K and V are cached: SITE[@LAYER] with commas, the last layer unless given; '' for none. "
+        "encoder.hidden and decoder.hidden cache the output of a layer.",
+    )
+    relation_kl: float = option(
+        1e-3,
+        section="fidelity",
+        help="Target: mean KL, in nats, from the teacher's relations to the cached ones.",
+    )
+    relation_step: float | None = option(
+        None,
+        section="fidelity",
+        shown="from --relation-kl",
+        help="Fixed quantizer step instead of a target, in units of the direction in which errors cost most KL.",
+    )
+    relation_rank: int | None = option(
+        None, section="fidelity", least=1, shown="no limit", help="Most components per relation code."
+    )
+    relation_temperature: str = option(
+        "published",
+        section="fidelity",
+        choices=RELATION_TEMPERATURES,
+        help="published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy of 0.8.",
+    )
+    hidden_error: float = option(
+        1e-3,
+        section="fidelity",
+        help="Target for hidden states: squared error, relative to their energy about their mean.",
+    )
+    logits: str = option(
+        "hybrid",
+        section="fidelity",
+        choices=(*LOGIT_KINDS, "none"),
+        help="The next-token distributions to cache.",
+    )
+    top_k: int = option(
+        64, section="fidelity", least=1, help="top-k: entries kept per target position; the rest is one tail."
+    )
+    top_p: float = option(1.0, section="fidelity", help="top-k: probability at which a list may end before k.")
+    temperatures: tuple[float, ...] = option(
+        (),
+        section="fidelity",
+        shown="none",
+        help="top-k: a temperature beside 1 at which students can ask for the distributions. Repeatable.",
+    )
+    draws: int = option(
+        20,
+        section="fidelity",
+        least=1,
+        help="sampled: draws per position. hybrid: ids above 1/DRAWS are kept, the rest is drawn in such portions.",
+    )
+    logit_step: float = option(1 / 8, section="fidelity", help="Quantizer step of log-probabilities, in nats.")
+    calibration_examples: int = option(
+        160, section="fidelity", help="Training examples that bases and steps are fitted on."
+    )
+    batch_size: int = option(16, section="speed", least=1, help="Examples per forward pass of the teacher.")
+    dtype: str = option("float32", section="speed", choices=TEACHER_DTYPES, help="Dtype of the teacher.")
+    codec: str = option(
+        "pcodec",
+        section="speed",
+        choices=CODECS,
+        help="pcodec is smaller; zstd writes faster and needs only core Zarr codecs to read.",
+    )
+    threads: int | None = option(
+        None,
+        section="speed",
+        least=1,
+        shown="the plan's value, or up to 8 for a new cache",
+        help="CPU threads, recorded in the plan because they affect the output. OMP_NUM_THREADS is ignored.",
+    )
+    mixed_environment: bool = option(
+        False,
+        section="advanced",
+        help="Continue a cache from another machine or other library versions; the bytes can then differ.",
+    )
+
+    def __post_init__(self) -> None:
+        ExampleSettings.__post_init__(self)
+        require(
+            self.calibration_examples >= 3,
+            "--calibration-examples must be at least 3: basis, step and report need one each",
+        )
+        require(self.relation_kl > 0, f"--relation-kl must be positive, not {self.relation_kl:g}")
+        require(
+            self.relation_step is None or self.relation_step > 0,
+            f"--relation-step must be positive, not {self.relation_step}",
+        )
+        require(0 < self.hidden_error < 1, f"--hidden-error must be between 0 and 1, not {self.hidden_error:g}")
+        require(0 < self.top_p <= 1, f"--top-p must be above 0 and at most 1, not {self.top_p:g}")
+        require(1e-5 <= self.logit_step <= 1, f"--logit-step must be between 1e-5 and 1 nats, not {self.logit_step:g}")
+        require(
+            self.logits == "top-k" or not self.temperatures,
+            f"--temperatures needs --logits top-k: what {self.logits} draws at temperature 1 does not serve another",
+        )
+        for value in self.temperatures:
+            require(
+                0.1 <= value <= 100 and value != 1,
+                f"--temperatures must be between 0.1 and 100 and not 1, which is always there; found {value:g}",
+            )
+        require(
+            len(set(self.temperatures)) == len(self.temperatures),
+            "--temperatures: expected different ones, found one twice",
+        )
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigurationError(message)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherSettings(DumpSettings):
+    """How a dump is made, by which teacher, on which device, and which part of it."""
+
+    teacher: str = option(
+        section="essential", help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint."
+    )
+    teacher_revision: str | None = option(
+        None, section="advanced", shown="the newest commit", help="Branch, tag or commit of a hub teacher."
+    )
+    device: str = option("auto", section="speed", help="auto, cpu, cuda or cuda:N.")
+    shards: str | None = option(
+        None,
+        section="speed",
+        metavar="RANGES",
+        shown="all",
+        help="Dump only these positions of the shard table (validation first, then training): A:B, the end excluded; A: and :B "
+        "too, and several with commas.",
+    )
+
+    def __post_init__(self) -> None:
+        DumpSettings.__post_init__(self)
+        if self.shards is not None:
+            parse_ranges(self.shards)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DumpConfig(TeacherSettings):
+    """What `miniend dump-teacher` is asked for."""
+
+    cache: str | Path = option(
+        section="essential",
+        metavar="PATH",
+        help="Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is continued.",
+    )
+    force: bool = option(False, section="advanced", help="Write shards even where the disk seems too small for them.")

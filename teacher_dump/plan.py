@@ -1,6 +1,5 @@
 """The plan: everything that decides the bytes of a cache, published once by whoever comes first and compared ever after."""
 
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,8 @@ from typing import Any
 import torch
 
 from ..cache.cache import TOKENIZER_FOLDER
-from ..errors import CacheMismatchError, ConfigurationError, shortened
+from ..errors import CacheMismatchError, ConfigurationError
+from ..runtime.identity import different_members, require_same
 from ..signals.kinds import kind_of, parse_sites
 from ..signals.logits.code import ENTROPY_STEP
 from ..signals.sites import Site
@@ -32,15 +32,15 @@ from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
 from ..storage.publishing.discard import discard
 from ..storage.stores.place import Where, place_of
-from .config import DumpConfig, option
+from .config import DumpConfig
 from .examples.packing import EOS_BETWEEN_DOCUMENTS
 from .examples.segments import SegmentStore
 from .examples.span_corruption import lengths, require_sentinels
 from .teacher import Teacher
 
 NOT_COMPARED = ("environment", "derived")
-NAMES_OF_THE_TEACHER = ("teacher.name:", "teacher.revision:")
-"""Differences that do not count: the digest of its tensors decides."""
+NAMES_OF_THE_TEACHER = ("name", "revision")
+"""Members that do not count: the digest of its tensors decides."""
 MOST_THREADS = 8
 """Default threads of a dump at most, since several workers may share a machine."""
 
@@ -182,7 +182,7 @@ def _discard_other_plan(root: Where, ours: Plan, threads: int | None) -> None:
     validation_short = segments.exhausted("validation") and segments.count("validation") < plan.validation_examples
     nothing = not segments.count("validation") and not segments.count("train")
     body = _with_threads(ours, threads or plan.environment.threads).body()
-    if (nothing or validation_short or segments.exhausted("train")) and differences(
+    if (nothing or validation_short or segments.exhausted("train")) and different_members(
         {key: folder.document.get(key) for key in body}, body
     ):
         discard(root, "segments", "plan")
@@ -198,54 +198,20 @@ def compare_plans(root: Where, theirs: Mapping[str, Any], ours: Plan, mixed: boo
     `theirs` is the document itself, so that a member that this version does not know counts as a difference.
     """
     body = ours.body()
-    compared = [key for key in body if key not in NOT_COMPARED]
-    found = differences({key: theirs.get(key) for key in compared}, {key: body[key] for key in compared})
-    different = [text for text in found if not text.startswith(NAMES_OF_THE_TEACHER)]
-    if different:
-        raise CacheMismatchError(
-            f"{root} was begun with other settings: {'; '.join(different[:6])}. "
-            "Continue with the same settings, or dump into another directory"
-        )
-    environment = differences(theirs["environment"], body["environment"])
-    if environment and not mixed:
-        raise CacheMismatchError(
-            f"{root} was begun in another environment: {'; '.join(environment[:6])}. Continue there, or accept that the "
-            f"shards will not be byte-identical with {option('mixed_environment')}"
-        )
+    compared = _compared({key: theirs.get(key) for key in body})
+    remedy = "Use the same settings, or another --cache"
+    require_same(f"{root} holds another dump", compared, _compared(body), remedy, CacheMismatchError)
+    if not mixed:
+        remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"
+        subject = f"{root} was begun in another environment"
+        require_same(subject, theirs["environment"], body["environment"], remedy, CacheMismatchError)
 
 
-def differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
-    """Leaves in which two JSON values differ, as `path: cache X, now Y`; lists of objects are compared one by one."""
-    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        keys = sorted({*theirs, *ours})
-        return [
-            text
-            for key in keys
-            for text in differences(theirs.get(key), ours.get(key), f"{where}.{key}" if where else key)
-        ]
-    if theirs != ours and _of_objects(theirs) and _of_objects(ours):
-        return _list_differences(theirs, ours, where)
-    return [] if theirs == ours else [f"{where}: cache {shortened(str(theirs))}, now {shortened(str(ours))}"]
-
-
-def _of_objects(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
-
-
-def _list_differences(theirs: list[Any], ours: list[Any], where: str) -> list[str]:
-    if len(theirs) != len(ours):
-        return [f"{where}: cache {len(theirs)}, now {len(ours)} of them"]
-    if sorted(map(_canonical, theirs)) == sorted(map(_canonical, ours)):
-        return [f"{where}: the same {len(ours)} in another order"]
-    return [
-        text
-        for number, (their, our) in enumerate(zip(theirs, ours, strict=True), start=1)
-        for text in differences(their, our, f"{where}[{our.get('name', number)}]")
-    ]
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _compared(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of a plan that must agree; of the teacher the digest of its tensors counts, not its names."""
+    members = {key: value for key, value in body.items() if key not in NOT_COMPARED}
+    teacher = {key: value for key, value in body["teacher"].items() if key not in NAMES_OF_THE_TEACHER}
+    return members | {"teacher": teacher}
 
 
 def require_free(root: Where) -> None:

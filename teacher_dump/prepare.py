@@ -13,7 +13,7 @@ from ..storage.layout import ShardRange, calibration_path, parents, plan_path, s
 from ..storage.positions import positions_in
 from ..storage.publishing.publish import remove_abandoned
 from .calibration.calibrate import calibrate
-from .config import DumpConfig
+from .config import DumpConfig, TeacherSettings
 from .corpus.mixture import Mixture, parse_mixture
 from .corpus.tokenizer import TextTokenizer
 from .examples.source import ExampleSource
@@ -104,7 +104,7 @@ def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[Plan, Exampl
     return plan, source
 
 
-def chosen(config: DumpConfig, table: list[ShardRange]) -> list[ShardRange]:
+def chosen(config: TeacherSettings, table: list[ShardRange]) -> list[ShardRange]:
     """The shards that `--shards` names, or all. Raises ConfigurationError where it names none of the table."""
     return table if config.shards is None else [table[place] for place in positions_in(config.shards, len(table))]
 

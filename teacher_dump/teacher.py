@@ -16,8 +16,9 @@ from torch import Tensor
 from ..errors import ConfigurationError
 from ..models.families import Family, ModelFacts, SpecialIds, family_of
 from ..models.pretrained import load_pretrained
+from .config import TEACHER_DTYPES
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in TEACHER_DTYPES}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,17 +2,20 @@
 
 import errno
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import typer
 
 from miniend import cli, open_cache
+from miniend.runtime.options import SECTIONS, flag_of, option, options_of
 from support.fork_server import differences
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
@@ -39,10 +42,10 @@ OPTIONS = {
         --batch-size --gradient-accumulation-steps --optimizer --learning-rate --warmup-steps --schedule --weight-decay
         --max-grad-norm --bf16
         --gradient-checkpointing --device
-        --init --init-from-teacher --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run
+        --init --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run
     """,
-    "inspect": "directory --json --plot",
-    "verify": "directory --json --repair --teacher --corpus --device --mixed-environment",
+    "inspect": "cache --json --plot",
+    "verify": "cache --json --repair --teacher --corpus --device --mixed-environment",
     "evaluate": """
         --model --task --output --data --protocol --seeds --epochs --learning-rate --batch-size --max-length
         --max-summary-length --optimizer --train-examples --eval-examples --bf16 --device
@@ -121,7 +124,16 @@ def assert_refused(result, *named):
 
 
 def commands():
-    return typer.main.get_command(cli.app).commands
+    return cli.app.commands
+
+
+def configured(text):
+    """The configuration that a command line asks for, and the command that read it."""
+    program, name, *arguments = shlex.split(text)
+    assert program == "miniend"
+    command = commands()[name]
+    with command.make_context(name, arguments) as context:
+        return command.configure(context)[0], command
 
 
 def test_options_change_only_on_purpose():
@@ -130,7 +142,7 @@ def test_options_change_only_on_purpose():
         name: sorted(text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts))
         for name, command in commands().items()
     }
-    assert found == {name: sorted(text.split()) for name, text in OPTIONS.items()}
+    assert found == {name: sorted([*text.split(), "--plugin"]) for name, text in OPTIONS.items()}
 
 
 @pytest.mark.parametrize("command", sorted(OPTIONS))
@@ -138,19 +150,21 @@ def test_every_command_and_every_option_has_help(run, command):
     """An option without a sentence sends the user into the source."""
     shown = run(command, "--help")
     assert (shown.status, shown.err) == (0, "")
-    flat = " ".join(shown.out.split())
-    for parameter in commands()[command].params:
-        assert parameter.help, parameter.name
-        assert " ".join(parameter.help.split())[:20] in flat
-    assert commands()[command].help
+    flat, found = " ".join(shown.out.split()), commands()[command]
+    for entry in found.entries.values():
+        assert f"{entry.declared.help} [" in flat, entry.flag
+        assert f"{entry.default}]" in flat, entry.flag
+        assert (entry.opposite or entry.flag) in shown.out
+    assert found.help in flat
+    assert max(map(len, shown.out.splitlines())) <= 80
 
 
 def test_help_and_version_import_nothing_heavy():
     """A second of torch before every typing error, and `--help` that fails where torch does."""
     script = (
-        "import sys\nfrom miniend.cli import app\n"
-        "for arguments in (['--help'], ['dump-teacher', '--help'], ['--version']):\n"
-        "    app(arguments, standalone_mode=False)\n"
+        "import sys\nfrom miniend import cli\n"
+        f"for arguments in (['--help'], ['--version'], *([name, '--help'] for name in {sorted(OPTIONS)})):\n"
+        "    assert cli.run(arguments) == 0\n"
         "heavy = {'torch', 'transformers', 'datasets', 'zarr', 'numpy', 'pyarrow', 'matplotlib'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
@@ -159,19 +173,165 @@ def test_help_and_version_import_nothing_heavy():
     assert "dump-teacher" in done.stdout
 
 
-def test_the_defaults_of_the_command_line_are_those_of_the_library():
+@pytest.mark.parametrize("command", sorted(OPTIONS))
+def test_the_command_line_says_nothing_that_the_configuration_does_not(command):
     """Two sets of defaults drift apart, and the same dump from Python would be refused as another."""
-    from dataclasses import MISSING, fields
+    found = commands()[command]
+    own = {name for name in options_of(found.kind) if name not in ("mixed_environment",)}
+    assert own <= set(found.entries) <= {*options_of(found.kind), "plugin"}
+    for name in own:
+        assert found.entries[name].declared is options_of(found.kind)[name]
+        assert flag_of(found.kind, name) == found.entries[name].flag
+    required = {name: "x" for name, entry in found.entries.items() if entry.required}
+    asked = [part for name in required for part in (*_flag(found.entries[name]), "3" if name == "examples" else "x")]
+    if command != "evaluate":  # which knows its tasks
+        with found.make_context(command, asked) as context:
+            config = found.configure(context)[0]
+        for one in fields(found.kind):
+            assert one.name in required or getattr(config, one.name) == one.default
 
-    from miniend.teacher_dump.config import DumpConfig
 
-    of_library = {f.name: f.default for f in fields(DumpConfig) if f.default is not MISSING}
-    of_command = {parameter.name: parameter.default for parameter in commands()["dump-teacher"].params}
-    for several in ("field", "corpus_weight", "temperatures"):
-        assert of_command.pop(several) in (None, [], ())
-        of_library.pop(several)
-    assert {name: of_command[name] for name in of_library} == of_library
-    assert set(of_command) - set(of_library) == {"teacher", "corpus", "cache", "examples"}
+def _flag(entry):
+    return () if entry.declared.positional else (entry.flag,)
+
+
+@pytest.mark.parametrize("command", sorted(OPTIONS))
+def test_help_has_its_sections_in_order_and_two_examples_that_work(run, command):
+    """Forty options in one list hide the four that matter; an example that fails is worse than none."""
+    shown = run(command, "--help").out
+    headings = re.findall(r"^([A-Z][a-z]+):$", shown, re.MULTILINE)
+    assert headings == [name.capitalize() for name in (*SECTIONS, "examples") if name.capitalize() in headings]
+    assert {"Essential", "Advanced", "Examples"} <= set(headings)
+    examples = shown.split("Examples:\n")[1].replace("\\\n", " ").splitlines()
+    assert len(examples) == 2
+    for example in examples:
+        config, found = configured(example)
+        assert (type(config), found.name) == (found.kind, command)
+
+
+def test_help_lists_every_task(run):
+    """The list is written out, because the tasks themselves need numpy."""
+    from miniend.evaluation.tasks.known import TASKS
+
+    shown = run("evaluate", "--help").out
+    assert all(re.search(rf"\b{name}\b", shown) for name in TASKS)
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("demo --outptu x", "no such option '--outptu'"),
+        ("demo --output", "requires an argument"),
+        ("train-student --cache c", "missing option '--output'"),
+        (
+            "train-student --cache c --output o --steps many",
+            "invalid value for '--steps': 'many' is not a valid integer",
+        ),
+        ("train-student --cache c --output o --steps 0", "--steps must be at least 1, not 0"),
+        ("train-student --cache c --output o --seed -1", "--seed must be at least 0, not -1"),
+        (
+            "train-student --cache c --output o --schedule sudden",
+            "--schedule 'sudden': expected one of linear, cosine, constant, inverse-sqrt",
+        ),
+        (
+            "train-student --cache c --output o --objective best",
+            "--objective 'best': expected one of scratch, logits, minilm",
+        ),
+        (
+            "train-student --cache c --output o --objective scratch --objective best",
+            "--objective 'best': expected one of scratch",
+        ),
+        (
+            "train-student --cache c --output o --cross-relation vv",
+            "--cross-relation 'vv': expected one of qk, qq_kk_vv",
+        ),
+        ("train-student --cache c --output o --init s --size 2L32H", "--init s is a student with its own size"),
+        ("train-student --cache c --output o --init teacher-layers:", "found no source"),
+        (
+            "evaluate --model m --output o --task glue/sst2 --protocol both",
+            "--protocol 'both': expected one of head, text",
+        ),
+        ("dump --cache c", "no such command 'dump'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_clear_line(run, command, named):
+    """The same message whether click, a choice or a check of the configuration finds it."""
+    assert_refused(run(*command.split()), named)
+
+
+PLUGIN = """
+from miniend.student_train.objective import OBJECTIVES
+OBJECTIVES["mine"] = OBJECTIVES["minilm"]
+"""
+
+
+@pytest.fixture
+def objectives():
+    """The objectives, as they were when the test began."""
+    from miniend.student_train.objective import OBJECTIVES
+
+    before = dict(OBJECTIVES)
+    yield OBJECTIVES
+    OBJECTIVES.clear()
+    OBJECTIVES.update(before)
+    for name in [name for name in sys.modules if name.startswith("miniend_plugin_")]:
+        del sys.modules[name]
+
+
+def test_a_plugin_registers_before_options_are_checked(run, tmp_path, objectives):
+    """Else the objective of a plugin would be refused as unknown."""
+    plugin = tmp_path / "my_terms.py"
+    plugin.write_text(PLUGIN)
+    asked = ["train-student", "--cache", tmp_path / "none", "--output", tmp_path / "out", "--objective", "mine"]
+    assert_refused(run(*asked), "--objective 'mine': expected one of scratch")
+    assert_refused(run(*asked, "--plugin", plugin), "none is no MiniEnD cache")
+    assert "mine" in objectives
+
+
+def test_a_plugin_can_be_a_module_or_an_entry_point(run, tmp_path, objectives, monkeypatch):
+    """An installed package should need no option."""
+    (tmp_path / "my_installed_terms.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = ["train-student", "--cache", tmp_path / "none", "--output", tmp_path / "out", "--objective", "mine"]
+    assert_refused(run(*asked, "--plugin", "my_installed_terms"), "none is no MiniEnD cache")
+    objectives.pop("mine")
+    sys.modules.pop("my_installed_terms")
+    found = tmp_path / "my_package-1.0.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    (found / "entry_points.txt").write_text("[miniend.plugins]\nterms = my_installed_terms\n")
+    assert_refused(run(*asked), "none is no MiniEnD cache")
+    sys.modules.pop("my_installed_terms")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (None, "plugin.py: expected a Python file, found none"),
+        ("import nothing_of_this_name", "expected a module nothing_of_this_name, found none"),
+        ("x = 1\nraise ValueError('two\\nlines')", "plugin.py failed: ValueError: two lines (plugin.py, line 2)"),
+        ("def f(:", "plugin.py failed: SyntaxError"),
+    ],
+)
+def test_a_plugin_that_is_missing_or_fails_is_one_clear_line(run, tmp_path, objectives, content, named):
+    """A plugin is somebody's first program against this package: the line that fails is what they need."""
+    plugin = tmp_path / "plugin.py"
+    if content is not None:
+        plugin.write_text(content)
+    assert_refused(run("inspect", tmp_path, "--plugin", plugin), named)
+
+
+def test_a_plugin_module_that_is_missing_is_one_clear_line(run, tmp_path):
+    assert_refused(run("inspect", tmp_path, "--plugin", "not_installed.terms"), "expected a module not_installed")
+
+
+def test_an_option_without_a_default_that_says_something_needs_words_for_it():
+    """`[default: None]` tells a reader nothing."""
+    for default in (None, (), ""):
+        with pytest.raises(TypeError, match="needs `shown`"):
+            option(default, section="essential", help="Something.")
+    with pytest.raises(TypeError, match="expected one of essential, corpus"):
+        option(1, section="others", help="Something.")
 
 
 def test_a_dump_and_its_inspection(dump, run, tmp_path):
@@ -238,7 +398,7 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"corpus": "/"}, "a folder is given as a glob"),
         ({"corpus": "hf:name@"}, "expected hf:NAME[:CONFIG][@REVISION]"),
         ({"corpus-weight": 0}, "expected one positive --corpus-weight for each of 1 --corpus"),
-        ({"shuffle-buffer": -1}, "--shuffle-buffer must not be negative"),
+        ({"shuffle-buffer": -1}, "--shuffle-buffer must be at least 0, not -1"),
         ({"teacher-revision": "v1"}, "leave --teacher-revision out"),
         ({"field": "body"}, "no field 'body'"),
         ({"examples": 100_000, "validation-examples": 0}, "too short: it holds"),
@@ -248,27 +408,27 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"signals": "encoder.self@1"}, "this model has 1 layers there"),
         ({"signals": "encoder.self@last"}, "must be a whole number"),
         ({"signals": "decoder.hidden@1"}, "this model has 1 layers there"),
-        ({"hidden-error": 0}, "--hidden-error must lie between 0 and 1"),
-        ({"hidden-error": 1}, "--hidden-error must lie between 0 and 1"),
-        ({"hidden-error": "nan"}, "--hidden-error must lie between 0 and 1"),
+        ({"hidden-error": 0}, "--hidden-error must be between 0 and 1"),
+        ({"hidden-error": 1}, "--hidden-error must be between 0 and 1"),
+        ({"hidden-error": "nan"}, "--hidden-error must be between 0 and 1"),
         ({"signals": "", "logits": "none"}, "nothing to cache"),
         ({"input-length": 4096}, "longest input length that works is"),
         ({"input-length": 2}, "at least 3"),
-        ({"noise-density": 1.5}, "--noise-density must lie between 0 and 1"),
-        ({"mean-span": 0.5}, "mean span"),
+        ({"noise-density": 1.5}, "--noise-density must be between 0 and 1"),
+        ({"mean-noise-span-length": 0.5}, "mean span"),
         ({"examples": 0}, "--examples must be at least 1, not 0"),
         ({"top-k": 0}, "--top-k must be at least 1, not 0"),
         ({"batch-size": 0}, "--batch-size must be at least 1"),
         ({"relation-kl": 0}, "--relation-kl must be positive"),
         ({"relation-step": -1}, "--relation-step must be positive"),
-        ({"logit-step": 0}, "--logit-step must lie between"),
-        ({"logit-step": 1.5}, "--logit-step must lie between"),
+        ({"logit-step": 0}, "--logit-step must be between"),
+        ({"logit-step": 1.5}, "--logit-step must be between"),
         ({"draws": 0}, "--draws must be at least 1, not 0"),
-        ({"top-p": 0}, "--top-p must lie above 0"),
+        ({"top-p": 0}, "--top-p must be above 0"),
         ({"temperatures": 2}, "--temperatures needs --logits top-k"),
-        ({"logits": "top-k", "temperatures": 1}, "must lie between 0.1 and 100 and not be 1"),
-        ({"logits": "top-k", "temperatures": "nan"}, "must lie between 0.1 and 100"),
-        ({"top-p": 1.01}, "--top-p must lie above 0 and be at most 1"),
+        ({"logits": "top-k", "temperatures": 1}, "must be between 0.1 and 100 and not 1"),
+        ({"logits": "top-k", "temperatures": "nan"}, "must be between 0.1 and 100"),
+        ({"top-p": 1.01}, "--top-p must be above 0 and at most 1"),
         ({"calibration-examples": 2}, "--calibration-examples must be at least 3"),
         ({"examples": 2}, "at least 3"),
         ({"task": "pairs", "field": "text"}, "needs 2 --field"),
@@ -302,9 +462,9 @@ def test_two_weighted_shuffled_corpora_are_dumped_and_held_to(dump, run, materia
         ("other.jsonl", 1.0),
     ]
     assert "were already there" in mixed(material.corpus, other).out
-    assert_refused(mixed(material.corpus, other, weights=(2, 1)), "corpus.parts[1].weight: cache 3.0, now 2.0")
+    assert_refused(mixed(material.corpus, other, weights=(2, 1)), "corpus.parts[1].weight: there 3.0, now 2.0")
     assert_refused(mixed(other, material.corpus, weights=(1, 3)), "corpus.parts: the same 2 in another order")
-    assert_refused(mixed(material.corpus, other, buffer=9), "corpus.shuffle_buffer: cache 8, now 9")
+    assert_refused(mixed(material.corpus, other, buffer=9), "corpus.shuffle_buffer: there 8, now 9")
     assert_refused(mixed(material.corpus, other, weights=(1,)), "each of 2 --corpus", "found 1")
     assert_refused(mixed(material.corpus, material.corpus), "its documents would come twice")
 
@@ -369,7 +529,7 @@ def test_a_folder_without_tokenizer_is_refused(dump, material, tmp_path):
 def test_an_output_directory_that_holds_something_else_is_refused(dump, tmp_path):
     """Another dump, other files, or a file where a directory should be."""
     assert dump().status == 0
-    assert_refused(dump(seed=3), "seed: cache 0, now 3")
+    assert_refused(dump(seed=3), "seed: there 0, now 3")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("notes")
     assert_refused(dump(cache=tmp_path / "mine"), "notes.txt")

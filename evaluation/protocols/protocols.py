@@ -17,6 +17,7 @@ import torch
 
 from ...models.families import family_of
 from ..checkpoint import Checkpoint
+from ..config import PROTOCOL_NAMES
 from ..tasks.examples import LabelledExample
 from ..tasks.glue_task import GlueTask
 from ..tasks.task import Task
@@ -119,7 +120,9 @@ class TextProtocol(GeneratingProtocol[LabelledExample, float]):
         return Predictions(labels, read.count(None))
 
 
-PROTOCOLS: dict[str, type[HeadProtocol] | type[TextProtocol]] = {"head": HeadProtocol, "text": TextProtocol}
+PROTOCOLS: dict[str, type[HeadProtocol] | type[TextProtocol]] = dict(
+    zip(PROTOCOL_NAMES, (HeadProtocol, TextProtocol), strict=True)
+)
 
 
 def protocol_class(task: Task[Any, Any], name: str) -> type[TaskProtocol[Any, Any]]:

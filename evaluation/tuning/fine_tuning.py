@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ...errors import TrainingError
-from ...models.optimizer_settings import OPTIMISERS, Kind
+from ...models.optimizer_settings import OPTIMISERS
 from ...runtime.progress import progress_bar, quiet_transformers
 from ..protocols.protocol import Predictions, TaskProtocol
 from ..tasks.examples import ExampleT
@@ -75,10 +75,10 @@ class FineTuning:
             )
         return arguments
 
-    def optimiser(self) -> tuple[Kind, dict[str, Any]]:
+    def optimiser(self) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
         """The optimiser's class and its own settings, as Trainer takes them."""
-        kind, options = OPTIMISERS[self.optimizer]
-        return kind, {"lr": self.learning_rate, **options}
+        class_name, options = OPTIMISERS[self.optimizer]
+        return getattr(torch.optim, class_name), {"lr": self.learning_rate, **options}
 
 
 def fine_tune_and_predict(

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ...errors import ConfigurationError
 from ...runtime.registry import Registry
 
 
@@ -42,8 +44,14 @@ def start_student(init: str | None, request: Mapping[str, Any]) -> Any:
 
 
 def parse_init(init: str | None) -> tuple[str, str]:
-    """The name of a start and its source."""
+    """The name of a start and its source. Raises ConfigurationError for a name that is not registered."""
     if init is None:
         return DEFAULT_START, ""
     name, colon, source = init.partition(":")
-    return (name, source) if colon and name in STARTS else (CHECKPOINT, init)
+    if not colon or Path(init).exists():
+        return CHECKPOINT, init
+    if name not in STARTS:
+        raise ConfigurationError(
+            f"--init {init}: unknown start {name!r}; expected a checkpoint, or one of {', '.join(STARTS)} with a colon and source"
+        )
+    return name, source

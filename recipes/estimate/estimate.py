@@ -7,20 +7,19 @@ behind those that the codecs are fitted on. What is done once is added once; the
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-from ...errors import ConfigurationError
 from ...runtime.progress import duration
 from ...storage.folder import PublishedFolder
 from ...storage.layout import ShardRange, plan_path, segment_path, shard_path, shard_table
-from ...teacher_dump.config import DumpConfig
 from ...teacher_dump.examples.segments import SEGMENTS_PER_FOLDER
 from ...teacher_dump.prepare import chosen
 from ...teacher_dump.shards.loop import examples_in
 from ...teacher_dump.shards.space import folder_sizes, in_gb, typical_tokens
+from .config import EstimateConfig
 from .trial_dump import Trial, run_trial
 
 LAST = ("logits", "inputs", "segments", "bases", "markers", "plan")
@@ -28,36 +27,17 @@ LAST = ("logits", "inputs", "segments", "bases", "markers", "plan")
 the documents of shards and segments."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EstimateConfig:
-    """What `miniend estimate` is asked for."""
-
-    dump: DumpConfig
-    """The dump in question; its cache is not touched."""
-    sample_examples: int | None = None
-    """Examples whose shards are measured; one shard by default, never more than the dump has."""
-    epochs: float = 1.0
-    """How often a student sees each example."""
-
-    def __post_init__(self) -> None:
-        if self.sample_examples is not None and self.sample_examples < 1:
-            raise ConfigurationError(f"--sample-examples must be at least 1, not {self.sample_examples}")
-        if not self.epochs > 0:
-            raise ConfigurationError(f"--epochs must be positive, not {self.epochs:g}")
-
-
 def estimate(config: EstimateConfig) -> dict[str, Any]:
     """One JSON object: `examples` (validation included), `shards`, `bytes` by signal, `seconds` by part, `students_to_pay`.
 
     Raises whatever the dump itself would raise of its settings, teacher and corpus.
     """
-    dump = config.dump
-    shards = chosen(dump, shard_table(dump.validation_examples, [dump.examples], dump.shard_examples))
-    sample = min(config.sample_examples or dump.shard_examples, dump.examples)
+    shards = chosen(config, shard_table(config.validation_examples, [config.examples], config.shard_examples))
+    sample = min(config.sample_examples or config.shard_examples, config.examples)
     with tempfile.TemporaryDirectory(prefix="miniend-estimate-") as folder:
-        trial = run_trial(dump, sample, Path(folder) / "cache")
-        sizes = _sizes(dump, trial, shards)
-    seconds = _seconds(dump, trial, shards)
+        trial = run_trial(config, sample, Path(folder) / "cache")
+        sizes = _sizes(config, trial, shards)
+    seconds = _seconds(config, trial, shards)
     total = sum(seconds.values())
     return {
         "examples": examples_in(shards),
@@ -69,14 +49,14 @@ def estimate(config: EstimateConfig) -> dict[str, Any]:
     }
 
 
-def _segments(dump: DumpConfig, trial: Trial) -> tuple[int, int]:
+def _segments(dump: EstimateConfig, trial: Trial) -> tuple[int, int]:
     """Training and validation segments that the dump will publish; a corpus that ended in the trial has no more."""
     segments = trial.prepared.source.segments
     train = segments.count("train") if segments.exhausted("train") else dump.examples
     return train, dump.validation_examples
 
 
-def _sizes(dump: DumpConfig, trial: Trial, shards: list[ShardRange]) -> dict[str, int]:
+def _sizes(dump: EstimateConfig, trial: Trial, shards: list[ShardRange]) -> dict[str, int]:
     """Bytes by signal of the shards, and of everything before them."""
     sampled = [PublishedFolder(shard_path(trial.cache, shard.split, shard.number), "marker") for shard in trial.shards]
     found = Counter(folder_sizes(sampled, typical_tokens(trial.prepared)).of(examples_in(shards), len(shards)))
@@ -90,7 +70,7 @@ def _sizes(dump: DumpConfig, trial: Trial, shards: list[ShardRange]) -> dict[str
     return {name: round(found[name]) for name in names}
 
 
-def _seconds(dump: DumpConfig, trial: Trial, shards: list[ShardRange]) -> dict[str, float]:
+def _seconds(dump: EstimateConfig, trial: Trial, shards: list[ShardRange]) -> dict[str, float]:
     """Seconds by part: all segments at the rate of those made, and what is done once."""
     segments = trial.before.segments / trial.segments * sum(_segments(dump, trial))
     loop = trial.loop_per_example * examples_in(shards) + trial.last_write

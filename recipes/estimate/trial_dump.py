@@ -3,7 +3,7 @@
 The sampled examples follow those that the codecs are fitted on, which compress better than all others.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,10 +12,11 @@ import torch
 
 from ...models.padding import by_axis, pad_examples
 from ...runtime.claims import Claims
+from ...runtime.options import completed
 from ...storage.documents.calibration import Calibration
 from ...storage.layout import ShardRange
 from ...storage.stores.place import place_of
-from ...teacher_dump.config import DumpConfig
+from ...teacher_dump.config import DumpConfig, TeacherSettings
 from ...teacher_dump.examples.segments import SEGMENTS_PER_FOLDER
 from ...teacher_dump.prepare import Prepared, Seconds, open_sources, prepare
 from ...teacher_dump.shards.batches import batches_of
@@ -49,7 +50,7 @@ class Trial:
     """Of the bare teacher."""
 
 
-def run_trial(dump: DumpConfig, sample: int, cache: Path) -> Trial:
+def run_trial(dump: TeacherSettings, sample: int, cache: Path) -> Trial:
     """Prepare `cache` as `dump` would, dump one shard to warm up and `sample` more examples."""
     config = _trial_config(dump, sample, cache)
     sources = open_sources(config, Worker())
@@ -63,10 +64,11 @@ def run_trial(dump: DumpConfig, sample: int, cache: Path) -> Trial:
     return Trial(cache, prepared, segments, shards, *times)
 
 
-def _trial_config(dump: DumpConfig, sample: int, cache: Path) -> DumpConfig:
+def _trial_config(dump: TeacherSettings, sample: int, cache: Path) -> DumpConfig:
     """The same dump with as many examples as calibration, sample and one folder of segments need, all of them for training."""
     needed = max(dump.calibration_examples + 2 * sample, SEGMENTS_PER_FOLDER)
-    return replace(dump, cache=cache, examples=min(dump.examples, needed), validation_examples=0, shards=None)
+    examples = min(dump.examples, needed)
+    return completed(DumpConfig, dump, cache=cache, examples=examples, validation_examples=0, shards=None)
 
 
 def _sample_shards(prepared: Prepared, sample: int, size: int) -> list[ShardRange]:

@@ -20,22 +20,10 @@ from ...storage.stores.place import place_of
 from ...storage.survey import survey
 from ...teacher_dump.dump import PREPARATION
 from .aside import discard
+from .config import RepairConfig
 from .extents import repair_extents
 from .folders import Redo, open_sources
 from .verify import Report, verify_cache
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RepairConfig:
-    """What `miniend verify --repair` is asked for."""
-
-    cache: Path
-    teacher: str | None = None
-    """Needed where something must be dumped again, as are the corpora in their order; all are checked against the plan."""
-    corpus: tuple[str, ...] = ()
-    device: str = "auto"
-    mixed_environment: bool = False
-    """Repair in another environment than the plan's; values that differ from what is left of a folder are accepted."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,9 +50,10 @@ def repair_cache(config: RepairConfig, say: Say) -> Repair:
             f"{config.cache}: repair works on a local directory: copy the cache there, repair it and copy back what it names, or "
             "remove the damaged folders from the store and run dump-teacher again"
         )
-    report = verify_cache(config.cache)
-    with _alone(config.cache):
-        done = _repaired(config, report)
+    cache = Path(config.cache)
+    report = verify_cache(cache)
+    with _alone(cache):
+        done = _repaired(config, cache, report)
     for line in _describe(done):
         say(line)
     return done
@@ -79,19 +68,19 @@ def _alone(cache: Path) -> Iterator[None]:
         yield
 
 
-def _repaired(config: RepairConfig, report: Report) -> Repair:
-    plan, done = _sound_plan(config.cache, report), Repair()
-    before = _fingerprints(config.cache, report)
-    _remove_unlisted(config.cache, report, done)
+def _repaired(config: RepairConfig, cache: Path, report: Report) -> Repair:
+    plan, done = _sound_plan(cache, report), Repair()
+    before = _fingerprints(cache, report)
+    _remove_unlisted(cache, report, done)
     if extents := [name for name in report.damaged if name.startswith("extents/")]:
-        repair_extents(config.cache, plan, [int(name.rpartition("/")[2]) for name in extents])
+        repair_extents(cache, plan, [int(name.rpartition("/")[2]) for name in extents])
         done.redone |= dict.fromkeys(extents, "proved by its digest")
-        report = verify_cache(config.cache)
+        report = verify_cache(cache)
     wanting = dict.fromkeys([*report.damaged, *report.missing])
     targets = [name for name in wanting if not name.startswith("extents/") and name not in report.unlisted]
     if targets:
-        done.redone |= _redo(config, plan, targets)
-    after = {name: _fingerprint(config.cache / name, kind) for name, kind in survey(config.cache).folders.items()}
+        done.redone |= _redo(config, cache, plan, targets)
+    after = {name: _fingerprint(cache / name, kind) for name, kind in survey(cache).folders.items()}
     if changed := [name for name, digest in before.items() if after.get(name) != digest]:
         raise CacheDamagedError(
             f"these folders changed during the repair, by another program or disk: {', '.join(changed)}"
@@ -100,13 +89,13 @@ def _repaired(config: RepairConfig, report: Report) -> Repair:
     return done
 
 
-def _redo(config: RepairConfig, plan: Plan, targets: list[str]) -> dict[str, str]:
+def _redo(config: RepairConfig, cache: Path, plan: Plan, targets: list[str]) -> dict[str, str]:
     """Make these folders again; how each compares with what was published."""
     if config.teacher is None or not config.corpus:
         raise ConfigurationError(f"--repair needs --teacher and --corpus to dump these again: {', '.join(targets)}")
     mixed = config.mixed_environment
-    sources = open_sources(config.cache, plan, config.teacher, config.corpus, config.device, mixed)
-    redo = Redo(config.cache, plan, sources, mixed)
+    sources = open_sources(cache, plan, config.teacher, config.corpus, config.device, mixed)
+    redo = Redo(cache, plan, sources, mixed)
     redo.run(targets)
     return redo.done
 

@@ -33,7 +33,6 @@ from torch import Tensor
 
 from .draws import draw_tail
 
-LOGIT_KINDS = ("top-k", "sampled", "hybrid")
 ENTROPY_STEP = 1 / 8
 """Quantiser step of `tail_entropies`, in nats: it shifts logged values alone, and rounding averages out over positions."""
 

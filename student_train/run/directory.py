@@ -13,33 +13,12 @@ from typing import Any
 from ...cache.cache import Cache, Part
 from ...errors import RunMismatchError
 from ...runtime.durable import write_durably
+from ...runtime.identity import ANOTHER_OUTPUT, require_same
+from ...runtime.options import identity_of
 from ..config import TrainConfig
 
 RUN_FILE = "run.json"
 CHECKPOINTS = "checkpoints"
-IDENTITY = (
-    "objective",
-    "logits",
-    "temperature",
-    "cross_relation",
-    "relation_heads",
-    "weight",
-    "steps",
-    "batch_size",
-    "gradient_accumulation_steps",
-    "optimizer",
-    "peak_learning_rate",
-    "warmup",
-    "schedule",
-    "weight_decay",
-    "max_grad_norm",
-    "bf16",
-    "seed",
-    "init",
-    "init_from_teacher",
-)
-
-
 SHAPE = (
     "model_type",
     "vocab_size",
@@ -62,11 +41,7 @@ def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str,
     ours = _identity(config, cache, student_config)
     if path.exists():
         theirs = _read(path)
-        different = [f"{key}: there {theirs.get(key)}, now {ours[key]}" for key in ours if theirs.get(key) != ours[key]]
-        if different:
-            raise RunMismatchError(
-                f"{config.output} holds another run: {'; '.join(different[:5])}. Use another --output, or the same settings"
-            )
+        require_same(f"{config.output} holds another run", theirs, ours, ANOTHER_OUTPUT)
         return
     if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
         raise RunMismatchError(f"{config.output} exists and holds no run of MiniEnD; name an empty or new directory")
@@ -92,7 +67,7 @@ def is_finished(output: Path) -> bool:
 
 
 def _identity(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {name: getattr(config, name) for name in IDENTITY}
+    settings = identity_of(config)
     settings |= {"cache_part": asdict(cache.part), "cache_digest": cache.digest}
     settings |= {f"student.{name}": student_config[name] for name in SHAPE}
     plain: dict[str, Any] = json.loads(json.dumps(settings))

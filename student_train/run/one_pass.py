@@ -4,37 +4,22 @@ from collections.abc import Sequence
 
 from ...cache import Cache, open_cache
 from ...errors import ConfigurationError, MiniEndError
+from ...runtime.options import flag_of, marked
 from ...runtime.progress import Say
-from ..config import TrainConfig
+from ..config import ONE_PASS, TrainConfig
 from ..objective import build_objective
 from .directory import RUN_FILE, claim_output, is_finished, part_taken
 from .processes import Processes
 from .setup import Setup, build_learner, open_feed, set_up
 
-SHARED = (
-    *(
-        "cache",
-        "steps",
-        "batch_size",
-        "gradient_accumulation_steps",
-        "seed",
-        "temperature",
-        "device",
-        "bf16",
-        "tracker",
-    ),
-    *("log_every", "save_every", "eval_every", "allow_unfinished"),
-)
-"""Settings that students in one pass have in common."""
-
 
 def require_one_pass(configs: Sequence[TrainConfig], world: int) -> None:
     """Raise ConfigurationError where settings differ that one pass has in common, two students have one output, or a batch does
     not divide among the processes."""
-    for name in SHARED:
+    for name in marked(TrainConfig, ONE_PASS):
         if len({getattr(config, name) for config in configs}) > 1:
             raise ConfigurationError(
-                f"students in one pass need the same --{name.replace('_', '-')}; train them one by one"
+                f"students in one pass need the same {flag_of(TrainConfig, name)}; train them one by one"
             )
     if len({config.output for config in configs}) < len(configs):
         raise ConfigurationError("students in one pass need an output of their own each; name none of them twice")

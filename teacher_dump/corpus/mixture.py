@@ -56,7 +56,7 @@ def parse_mixture(config: DumpConfig) -> Mixture:
 
     Raises CorpusError where a corpus is not there and ConfigurationError where weights do not fit or a corpus comes twice.
     """
-    corpora = tuple(parse_corpus(name, config.field, config.split) for name in config.corpora)
+    corpora = tuple(parse_corpus(name, config.fields, config.split) for name in config.corpora)
     _require_distinct(corpora)
     weights = config.corpus_weight or (1.0,) * len(corpora)
     if len(weights) != len(corpora) or not all(math.isfinite(weight) and weight > 0 for weight in weights):

@@ -7,7 +7,7 @@ import pytest
 
 from miniend.errors import TrainingError
 from miniend.evaluation import evaluate as evaluate_module
-from miniend.evaluation.evaluate import EvaluateConfig
+from miniend.evaluation.config import EvaluateConfig
 from miniend.evaluation.protocols.protocol import Predictions
 from miniend.evaluation.tasks.examples import LabelledExample
 from support.tiny_t5 import build_tiny_t5, tiny_texts

@@ -64,7 +64,7 @@ def test_a_directory_belongs_to_one_evaluation(tmp_path):
     claim(path, {"epochs": 3, "rates": (0.1,)}, beside={"model": "here"})
     claim(path, {"epochs": 3, "rates": (0.1,)}, beside={"model": "there"})
     assert read_record(path)["model"] == "here"
-    with pytest.raises(RunMismatchError, match=r"epochs: there 3, now 4\. Use another --output"):
+    with pytest.raises(RunMismatchError, match=r"epochs: there 3, now 4\. Use the same settings, or another --output"):
         claim(path, {"epochs": 4, "rates": (0.1,)})
 
 

@@ -343,9 +343,9 @@ def test_a_student_goes_on_from_a_student(span_home, finished, tmp_path):
 def test_a_student_starts_from_layers_of_its_teacher(span_home, tmp_path):
     """At the teacher's own depth every term starts at what the cache lost; at half of it, with the teacher's last layer."""
     teacher = str(span_home / "teacher")
-    run(span_home, tmp_path / "whole", init_from_teacher=teacher, steps=2)
+    run(span_home, tmp_path / "whole", init=f"teacher-layers:{teacher}", steps=2)
     assert metrics(tmp_path / "whole")[0]["loss"] < 0.01
-    run(span_home, tmp_path / "half", init_from_teacher=teacher, size="1L32H", steps=2, learning_rate=1e-9)
+    run(span_home, tmp_path / "half", init=f"teacher-layers:{teacher}", size="1L32H", steps=2, learning_rate=1e-9)
     taken = load_file(span_home / "teacher" / "model.safetensors")
     for name, ours in weights(tmp_path / "half").items():
         if name.startswith("decoder.block.0.layer.2"):
@@ -361,7 +361,7 @@ def test_settings_that_cannot_work_are_refused_before_the_directory_is_claimed(s
         {"weight_decay": -1.0},
         {"batch_size": 5, "gradient_accumulation_steps": 2},
         {"device": "abacus"},
-        {"init": "here", "init_from_teacher": "there"},
+        {"init": "teacher-layers:"},
         {"init": "here"},
         {"init": str(tmp_path / "nowhere"), "size": None},
     ):
@@ -468,7 +468,7 @@ def test_a_run_whose_shards_are_no_longer_there_is_refused(own_span_cache, tmp_p
     shutil.rmtree(own_span_cache / "shards" / "train-000001")
     with pytest.raises(CacheUnfinishedError):
         run(own_span_cache, tmp_path / "student")
-    with pytest.raises(RunMismatchError, match=r"cache_part: there .*0:4.*, now .*0:2,3:4"):
+    with pytest.raises(RunMismatchError, match=r"cache_part.shards: there 0:4, now 0:2,3:4"):
         run(own_span_cache, tmp_path / "student", allow_unfinished=True)
 
 

@@ -129,17 +129,12 @@ def _unreadable(cache):
 
 def _plainly(dump):
     """(exit status, standard error) of the command line around a dump."""
-    import typer
-
-    from miniend.cli import plainly
+    from miniend.cli import exit_status
 
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
         try:
-            plainly(dump)()
-            return 0, said.getvalue()
-        except typer.Exit as ended:
-            return ended.exit_code, said.getvalue()
+            return exit_status(lambda: dump() and None), said.getvalue()
         except Exception:
             return 1, traceback.format_exc()
 

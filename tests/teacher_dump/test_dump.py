@@ -181,19 +181,19 @@ def test_fewer_examples_are_refused(material, copied):
 @pytest.mark.parametrize(
     ("setting", "named"),
     [
-        ({"seed": 1}, "seed: cache 0, now 1"),
-        ({"top_k": 9}, "signals.logits.k: cache 8, now 9"),
-        ({"top_p": 0.9}, "signals.logits.top_p: cache 1.0, now 0.9"),
-        ({"logits": "hybrid"}, "signals.logits.kind: cache top-k, now hybrid"),
-        ({"logit_step": 0.25}, "signals.logits.step: cache 0.125, now 0.25"),
-        ({"batch_size": 4}, "batch_size: cache 3, now 4"),
-        ({"shard_examples": 5}, "shard_examples: cache 4, now 5"),
-        ({"input_length": 33}, "objective.input_length: cache 32, now 33"),
+        ({"seed": 1}, "seed: there 0, now 1"),
+        ({"top_k": 9}, "signals.logits.k: there 8, now 9"),
+        ({"top_p": 0.9}, "signals.logits.top_p: there 1.0, now 0.9"),
+        ({"logits": "hybrid"}, "signals.logits.kind: there top-k, now hybrid"),
+        ({"logit_step": 0.25}, "signals.logits.step: there 0.125, now 0.25"),
+        ({"batch_size": 4}, "batch_size: there 3, now 4"),
+        ({"shard_examples": 5}, "shard_examples: there 4, now 5"),
+        ({"input_length": 33}, "objective.input_length: there 32, now 33"),
         ({"signals": "encoder.self"}, "signals.relations"),
-        ({"relation_step": 0.1}, "signals.relation_step: cache None, now 0.1"),
-        ({"codec": "zstd"}, "codec: cache pcodec, now zstd"),
-        ({"dtype": "bfloat16"}, "teacher.dtype: cache float32, now bfloat16"),
-        ({"validation_examples": 5}, "validation_examples: cache 4, now 5"),
+        ({"relation_step": 0.1}, "signals.relation_step: there None, now 0.1"),
+        ({"codec": "zstd"}, "codec: there pcodec, now zstd"),
+        ({"dtype": "bfloat16"}, "teacher.dtype: there float32, now bfloat16"),
+        ({"validation_examples": 5}, "validation_examples: there 4, now 5"),
     ],
 )
 def test_another_setting_is_refused_by_its_name(material, finished, setting, named):
@@ -211,14 +211,14 @@ def test_another_teacher_under_the_same_name_is_refused(material, finished, tmp_
     name = "decoder.block.0.layer.2.DenseReluDense.wi.weight"
     weights[name][0, 0] += 1e-3
     save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CacheMismatchError, match=r"teacher\.tensor_digest: cache .*, now "):
+    with pytest.raises(CacheMismatchError, match=r"teacher\.tensor_digest: there .*, now "):
         dump(material, finished, teacher=str(other))
 
 
 def test_another_corpus_under_the_same_name_is_refused(material, finished, tmp_path):
     """Segments already published would be of the old text and later ones of the new."""
     other = write_texts(tmp_path / "corpus.jsonl", [material.texts[0].upper(), *material.texts[1:]])
-    with pytest.raises(CacheMismatchError, match=r"corpus\.parts\[1\]\.files\[corpus\.jsonl\]\.sha256: cache .*, now "):
+    with pytest.raises(CacheMismatchError, match=r"corpus\.parts\[1\]\.files\[corpus\.jsonl\]\.sha256: there .*, now "):
         dump(material, finished, corpus=str(other))
 
 

@@ -133,12 +133,12 @@ def test_a_mixed_and_shuffled_dump_grows_into_what_one_large_dump_is(material, t
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"corpus_weight": (1.0, 1.0)}, "corpus.parts[1].weight: cache 2.0, now 1.0"),
-        ({"corpus_weight": ()}, "corpus.parts[1].weight: cache 2.0, now 1.0"),
-        ({"shuffle_buffer": 17}, "corpus.shuffle_buffer: cache 16, now 17"),
-        ({"shuffle_buffer": 0}, "corpus.shuffle_buffer: cache 16, now 0"),
-        ({"seed": 1}, "seed: cache 0, now 1"),
-        ({"field": ("other",)}, "corpus.fields: cache ['text'], now ['other']"),
+        ({"corpus_weight": (1.0, 1.0)}, "corpus.parts[1].weight: there 2.0, now 1.0"),
+        ({"corpus_weight": ()}, "corpus.parts[1].weight: there 2.0, now 1.0"),
+        ({"shuffle_buffer": 17}, "corpus.shuffle_buffer: there 16, now 17"),
+        ({"shuffle_buffer": 0}, "corpus.shuffle_buffer: there 16, now 0"),
+        ({"seed": 1}, "seed: there 0, now 1"),
+        ({"field": ("other",)}, "corpus.fields: there ['text'], now ['other']"),
     ],
     ids=str,
 )
@@ -160,21 +160,21 @@ def test_other_corpora_are_refused_by_what_differs(material, finished, tmp_path)
     """Their number, their order, their names and their bytes."""
     a, b = material.corpora
     one = {"corpus": a, "corpus_weight": ()}
-    assert_refused(material, finished, "corpus.parts: cache 2, now 1 of them", **one)
+    assert_refused(material, finished, "corpus.parts: there 2, now 1 of them", **one)
     swapped = {"corpus": (b, a), "corpus_weight": (1.0, 2.0)}
     assert_refused(material, finished, "corpus.parts: the same 2 in another order", **swapped)
     renamed = shutil.copy(a, tmp_path / "renamed.jsonl")
     assert_refused(
-        material, finished, "files[renamed.jsonl].name: cache a.jsonl, now renamed", corpus=(str(renamed), b)
+        material, finished, "files[renamed.jsonl].name: there a.jsonl, now renamed", corpus=(str(renamed), b)
     )
     edited = tmp_path / "a.jsonl"
     edited.write_bytes((material.root / "a.jsonl").read_bytes().replace(b"ba", b"de", 1))
-    assert_refused(material, finished, "corpus.parts[1].files[a.jsonl].sha256: cache ", corpus=(str(edited), b))
+    assert_refused(material, finished, "corpus.parts[1].files[a.jsonl].sha256: there ", corpus=(str(edited), b))
     (tmp_path / "more").mkdir()
     for name in ("a.jsonl", "c.jsonl"):
         shutil.copy(a, tmp_path / "more" / name)
     more = {"corpus": (str(tmp_path / "more" / "*.jsonl"), b)}
-    assert_refused(material, finished, "corpus.parts[1].files: cache 1, now 2 of them", **more)
+    assert_refused(material, finished, "corpus.parts[1].files: there 1, now 2 of them", **more)
 
 
 def test_the_same_corpora_elsewhere_are_accepted(material, finished, tmp_path):
@@ -192,7 +192,7 @@ def test_another_tokenizer_of_the_same_size_is_refused(material, finished, tmp_p
     vocabulary[20], vocabulary[21] = vocabulary[21], vocabulary[20]
     (other / "tokenizer.json").write_text(json.dumps(described))
     assert AutoTokenizer.from_pretrained(other).get_vocab() != material.tokenizer.get_vocab()
-    assert_refused(material, finished, "tokenizer.digest: cache ", teacher=str(other))
+    assert_refused(material, finished, "tokenizer.digest: there ", teacher=str(other))
 
 
 def test_other_weights_of_the_teacher_are_refused(material, finished, tmp_path):
@@ -201,7 +201,7 @@ def test_other_weights_of_the_teacher_are_refused(material, finished, tmp_path):
     weights = load_file(other / "model.safetensors")
     weights["decoder.final_layer_norm.weight"][0] += 1e-3
     save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
-    assert_refused(material, finished, "teacher.tensor_digest: cache ", teacher=str(other))
+    assert_refused(material, finished, "teacher.tensor_digest: there ", teacher=str(other))
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_hub_teacher_is_loaded_at_the_revision_that_was_asked_for_and_recorded
         COMMITS["v1"]: COMMITS["v1"],
     }
     assert teachers[None] == teachers["main"] != teachers["v1"] == teachers[COMMITS["v1"]]
-    assert_refused(material, caches["v1"], "teacher.tensor_digest: cache ", teacher="owner/tiny")
+    assert_refused(material, caches["v1"], "teacher.tensor_digest: there ", teacher="owner/tiny")
     with pytest.raises(CheckpointError, match=r"owner/tiny at v9: no config\.json could be read"):
         dump(material, tmp_path / "none", teacher="owner/tiny", teacher_revision="v9")
 

@@ -292,7 +292,7 @@ def test_the_threads_of_the_plan_are_taken_over_and_others_are_refused_by_name(m
     torch.set_num_threads(3)
     dump(material, alone, threads=None)
     assert torch.get_num_threads() == 1
-    with pytest.raises(CacheMismatchError, match="threads: cache 1, now 2"):
+    with pytest.raises(CacheMismatchError, match="threads: there 1, now 2"):
         dump(material, alone, threads=2)
 
 

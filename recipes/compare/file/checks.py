@@ -1,9 +1,10 @@
-"""Whether a comparison can work: every configuration is built once, so that a mistake ends the command now, not after hours."""
+"""Whether a comparison can work, checked before the first step, so that a mistake ends the command now, not after hours."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from ....errors import ConfigurationError
+from ....evaluation.tasks.known import find_task
 from ....models.size import parse_size
 from ....student_train.objective import Objective, build_objective
 from ....student_train.terms import trains_head
@@ -21,16 +22,14 @@ def check(comparison: Comparison) -> None:
     _require_folders_of_their_own(comparison.everyone)
     for name in comparison.caches:
         _require_chain_ends(comparison, name)
-        if comparison.dump(name, comparison.teacher, Path(name)).validation_examples < 1:
+        if comparison.caches[name].settings.validation_examples < 1:
             raise ConfigurationError(
                 "dump: validation_examples should be at least 1: learning rates are chosen by them"
             )
     for student in comparison.everyone:
         _check_student(comparison, student)
-    if comparison.continuation:
-        comparison.continued(Path("cache"), Path("output"), 0, size=comparison.students[0].size)
     for task in comparison.tasks:
-        comparison.evaluate(task, comparison.teacher, Path(task))
+        find_task(task)
 
 
 def _require_folders_of_their_own(students: Sequence[Student]) -> None:
@@ -52,23 +51,23 @@ def _check_student(comparison: Comparison, student: Student) -> None:
     try:
         if not Path(student.size).exists():
             parse_size(student.size)
-        objective = _objective(comparison, student)
+        objective = _objective(student)
     except ConfigurationError as error:
         raise ConfigurationError(f"{student.name}: {error}") from None
     teacher = comparison.caches[student.cache].teacher
     if (
         teacher
         and any(term.kind == "logits" for term in objective.terms)
-        and not trains_head(_objective(comparison, comparison.assistants[teacher]))
+        and not trains_head(_objective(comparison.assistants[teacher]))
     ):
         raise ConfigurationError(
             f"{student.name} learns the logits of {teacher}, whose own objective does not train its head; give it one that does"
         )
 
 
-def _objective(comparison: Comparison, student: Student) -> Objective:
-    config = comparison.train(student, Path("cache"), Path("output"), student.learning_rates[0], 0)
-    return build_objective(config.objective, config.logits, config.weight, config.temperature)
+def _objective(student: Student) -> Objective:
+    settings = student.settings
+    return build_objective(settings.objective, settings.logits, settings.weight, settings.temperature)
 
 
 def _require_chain_ends(comparison: Comparison, name: str) -> None:

@@ -1,22 +1,22 @@
-"""Options of a command as they stand in a YAML file, held against the dataclass that takes them."""
+"""Options of a command in a YAML file, checked against the dataclass that declares them."""
 
 import types
 from collections.abc import Collection, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ....errors import ConfigurationError
+from ....runtime.options import ConfigT, Option, options_of
 
 
-def read_options(kind: type, found: Mapping[str, Any], where: str, without: Collection[str]) -> dict[str, Any]:
-    """The options of `kind`, a configuration dataclass, with values of the types that it declares.
+def read_options(kind: type, found: Mapping[str, Any], where: str, known: Collection[str]) -> dict[str, Any]:
+    """Return the options of `kind`, a configuration dataclass, with values of the types and choices that it declares.
 
-    `without` are fields that the file may not set. A list becomes a tuple, a single value a tuple of one where several may
-    stand; 1e-3, which YAML takes for a word, becomes a number. Raises ConfigurationError for other names and types.
+    `known` names the fields that the file can set. A list becomes a tuple, and so does a single value where several can be
+    given; 1e-3, which YAML takes for a word, becomes a number. Raises ConfigurationError for other names, types and choices.
     """
-    hints = get_type_hints(kind)
-    known = [field.name for field in fields(kind) if field.name not in without]
+    hints, declared = get_type_hints(kind), options_of(kind)
     options = {}
     for name, value in found.items():
         if name not in known:
@@ -24,8 +24,30 @@ def read_options(kind: type, found: Mapping[str, Any], where: str, without: Coll
         try:
             options[name] = _fitted(value, hints[name])
         except ValueError:
-            raise ConfigurationError(f"{where}: {name} should be {_words(hints[name])}, found {value!r}") from None
+            help = f" ({declared[name].help})" if name in declared else ""
+            raise ConfigurationError(
+                f"{where}: {name} should be {_words(hints[name])}, found {value!r}{help}"
+            ) from None
+        _require_choice(declared.get(name), options[name], f"{where}: {name}")
     return options
+
+
+def _require_choice(declared: Option | None, value: Any, what: str) -> None:
+    choices = declared.known_choices() if declared else None
+    for one in value if isinstance(value, tuple) else (value,):
+        if choices is not None and one not in choices:
+            raise ConfigurationError(f"{what} should be one of {', '.join(choices)}, found {one!r}")
+
+
+def configured(kind: type[ConfigT], options: Mapping[str, Any], where: str) -> ConfigT:
+    """Return a configuration with these options. Raises ConfigurationError, with the place in the file, where it cannot work."""
+    missing = [one.name for one in fields(kind) if one.default is MISSING and one.name not in options]  # type: ignore[arg-type]
+    if missing:
+        raise ConfigurationError(f"{where}: expected {' and '.join(missing)}, found none; add that")
+    try:
+        return kind(**options)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
 
 
 def read_value(value: Any, hint: Any, where: str) -> Any:

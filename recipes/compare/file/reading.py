@@ -3,10 +3,12 @@
 preset: small                       # presets/small.yaml, to which everything below is added, or which it changes
 teacher: path-or-hub-name
 device: auto                        # or cpu, cuda
+plugins: [my_terms.py]              # Python files or modules to import first, as --plugin does
 dump: {corpus: "texts/*.jsonl.gz", examples: 8192}                # options of dump-teacher
-train: {steps: 1000, batch_size: 32}                              # options of train-student
+train: {steps: 1000, batch_size: 32}                              # options of train-student for all rows
 sizes: [2L128H, 4L128H]
-rows:                               # each is trained in every size; a name of ROWS has its objective, any other says it
+rows:                               # each is trained in every size; the name of an objective, alone or with -no-logits,
+                                    # says what it is, and any other row names its objective
   scratch:
   miniend-d: {cross_relation: qq_kk_vv}
   miniend-e-calibrated: {objective: miniend-e, cache: calibrated}
@@ -33,41 +35,26 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import ConfigurationError
-from ....evaluation.evaluate import EvaluateConfig
-from ....student_train.config import TrainConfig
-from ....teacher_dump.config import DumpConfig
+from ....evaluation.config import EvaluateSettings
+from ....runtime.options import marked, names_of
+from ....runtime.plugins import load_plugins
+from ....student_train.config import VARIED, StepSettings, TrainSettings
+from ....teacher_dump.config import DumpSettings, ExampleSettings
 from .checks import check
-from .options import read_options, read_value
-from .settings import MAIN, ROWS, CacheRecipe, Comparison, Options, Student
+from .options import configured, read_options, read_value
+from .settings import MAIN, CacheRecipe, Comparison, Options, Student, known_rows
 from .yaml_file import read_with_preset
 
 KEYS = (
-    *("teacher", "device", "dump", "train", "sizes", "rows", "caches", "assistants"),
+    *("plugins", "teacher", "device", "dump", "train", "sizes", "rows", "caches", "assistants"),
     *("pairs", "seeds", "learning_rates", "continuation", "evaluate", "tasks"),
 )
 OTHERS = "others"
 """In place of a row's name, the learning rates of all that are not named."""
-OWN_DUMP = ("teacher", "teacher_revision", "cache", "device", "shards", "force")
-OWN_TRAIN = ("cache", "output", "size", "init", "learning_rate", "seed", "device", "allow_unfinished")
-OWN_CONTINUATION = (
-    *(name for name in OWN_TRAIN if name != "learning_rate"),
-    *("objective", "logits", "temperature", "cross_relation", "relation_heads", "weight", "init_from_teacher"),
-)
-OWN_EVALUATE = ("model", "tasks", "output", "device")
-"""Fields that a comparison sets itself, or that go with nothing it does."""
-EXAMPLES = (
-    *("corpus", "corpus_weight", "shuffle_buffer", "field", "split", "task", "input_length", "target_length"),
-    *(
-        "noise_density",
-        "mean_noise_span_length",
-        "corpus_epochs",
-        "examples",
-        "validation_examples",
-        "shard_examples",
-        "seed",
-    ),
-)
-"""Options of a dump that decide which examples there are and in what order they come; all caches have them in common."""
+OWN_OF_A_CACHE = tuple(name for name in names_of(DumpSettings) if name not in names_of(ExampleSettings))
+"""The options in which caches can differ: all caches of a comparison hold the same examples."""
+OF_A_ROW = tuple(name for name in names_of(TrainSettings) if name not in marked(TrainSettings, VARIED))
+"""The options in which rows can differ; the comparison itself chooses size, learning rate and seed."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -78,6 +65,7 @@ def read_comparison(path: Path) -> Comparison:
         raise ConfigurationError(f"{path}: unknown key {unknown[0]!r}; expected preset or one of {', '.join(KEYS)}")
     if missing := [key for key in ("teacher", "dump", "sizes", "rows", "tasks") if not found.get(key)]:
         raise ConfigurationError(f"{path} does not say {' and '.join(missing)}, and neither does a preset; add that")
+    load_plugins(read_value(found.get("plugins", []), tuple[str, ...], "plugins"))
     _require_known_rates(found)
     comparison = Comparison(
         teacher=read_value(found["teacher"], str, "teacher"),
@@ -95,13 +83,14 @@ def read_comparison(path: Path) -> Comparison:
 
 
 def _caches(found: Options) -> dict[str, CacheRecipe]:
-    common = read_options(DumpConfig, _mapping(found, "dump"), "dump", OWN_DUMP)
-    recipes = {MAIN: CacheRecipe(None, common)}
+    common = read_options(DumpSettings, _mapping(found, "dump"), "dump", names_of(DumpSettings))
+    recipes = {MAIN: CacheRecipe(None, configured(DumpSettings, common, "dump"))}
     for name, changes in _named(found, "caches"):
         where = f"caches, {name}"
         teacher = changes.pop("teacher", None)
-        own = read_options(DumpConfig, changes, where, (*OWN_DUMP, *EXAMPLES))
-        recipes[name] = CacheRecipe(read_value(teacher, str | None, f"{where}, teacher"), {**common, **own})
+        own = read_options(DumpSettings, changes, where, OWN_OF_A_CACHE)
+        settings = configured(DumpSettings, {**common, **own}, where)
+        recipes[name] = CacheRecipe(read_value(teacher, str | None, f"{where}, teacher"), settings)
     return recipes
 
 
@@ -119,10 +108,12 @@ def _assistants(found: Options) -> Iterator[tuple[str, Student]]:
 
 def _student(found: Options, name: str, size: str, own: dict[str, Any], where: str) -> Student:
     cache = read_value(own.pop("cache", MAIN), str, f"{where}, cache")
-    options = {**_train(found), **ROWS.get(name, {}), **read_options(TrainConfig, own, where, OWN_TRAIN)}
+    rows = known_rows()
+    options = {**_train(found), **rows.get(name, {}), **read_options(TrainSettings, own, where, OF_A_ROW)}
     if "objective" not in options:
-        raise ConfigurationError(f"{where} needs an objective; known by name alone are {', '.join(ROWS)}")
-    return Student(name, size, cache, options, _learning_rates(found, name))
+        raise ConfigurationError(f"{where} needs an objective; only these names bring one: {', '.join(rows)}")
+    settings = configured(TrainSettings, {**options, "size": size}, where)
+    return Student(name, cache, settings, _learning_rates(found, name))
 
 
 def _learning_rates(found: Options, name: str) -> tuple[float, ...]:
@@ -153,23 +144,25 @@ def _require_known_rates(found: Options) -> None:
 
 
 def _train(found: Options) -> Options:
-    return read_options(TrainConfig, _mapping(found, "train"), "train", OWN_TRAIN)
+    return read_options(TrainSettings, _mapping(found, "train"), "train", OF_A_ROW)
 
 
-def _continuation(found: Options) -> Options | None:
-    own = read_options(TrainConfig, _mapping(found, "continuation"), "continuation", OWN_CONTINUATION)
-    return (
-        {name: value for name, value in {**_train(found), **own}.items() if name not in OWN_CONTINUATION}
-        if own
-        else None
-    )
+def _continuation(found: Options) -> StepSettings | None:
+    own = read_options(StepSettings, _mapping(found, "continuation"), "continuation", names_of(StepSettings))
+    if not own:
+        return None
+    common = {name: value for name, value in _train(found).items() if name in names_of(StepSettings)}
+    return configured(StepSettings, {**common, **own}, "continuation")
 
 
-def _tasks(found: Options) -> dict[str, Options]:
-    common = read_options(EvaluateConfig, _mapping(found, "evaluate"), "evaluate", OWN_EVALUATE)
-    tasks: dict[str, Options] = {}
+def _tasks(found: Options) -> dict[str, EvaluateSettings]:
+    known = names_of(EvaluateSettings)
+    common = read_options(EvaluateSettings, _mapping(found, "evaluate"), "evaluate", known)
+    tasks: dict[str, EvaluateSettings] = {}
     for name, own in _entries(found, "tasks"):
-        tasks[name] = {**common, **read_options(EvaluateConfig, own, f"tasks, {name}", OWN_EVALUATE)}
+        where = f"tasks, {name}"
+        options = {**common, **read_options(EvaluateSettings, own, where, known)}
+        tasks[name] = configured(EvaluateSettings, options, where)
     return tasks
 
 

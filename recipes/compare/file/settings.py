@@ -5,20 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ....evaluation.evaluate import EvaluateConfig
-from ....student_train.config import TrainConfig
+from ....evaluation.config import EvaluateConfig, EvaluateSettings
+from ....runtime.options import completed
+from ....student_train.config import DEFAULT_SIZE, StepSettings, TrainConfig, TrainSettings
 from ....student_train.objective import OBJECTIVES, OPTIONAL_LOGITS
-from ....teacher_dump.config import DumpConfig
+from ....teacher_dump.config import DumpConfig, DumpSettings
 
 Options = Mapping[str, Any]
 
 MAIN = "main"
 """The cache of the teacher itself."""
-ROWS: dict[str, Options] = {
-    **{name: {"objective": name} for name in OBJECTIVES},
-    **{f"{name}-no-logits": {"objective": name, "logits": False} for name in OPTIONAL_LOGITS},
-}
-"""The rows of the MiniEnD paper's table, as far as it is known; options of train-student."""
+
+
+def known_rows() -> dict[str, Options]:
+    """Return the rows that their name describes, with their options of train-student: every objective, those of plugins
+    included. Among them are the rows of the MiniEnD paper's table, as far as it is known."""
+    return {
+        **{name: {"objective": name} for name in OBJECTIVES},
+        **{f"{name}-no-logits": {"objective": name, "logits": False} for name in OPTIONAL_LOGITS},
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +31,16 @@ class Student:
     """A row in one size, or an assistant."""
 
     name: str
-    size: str
     cache: str
-    options: Options
-    """Of train-student."""
+    settings: TrainSettings
+    """How it is trained, but for learning rate and seed."""
     learning_rates: tuple[float, ...]
     """Tried with the first seed of distillation."""
+
+    @property
+    def size(self) -> str:
+        """The size, which every student of a comparison has."""
+        return self.settings.size or DEFAULT_SIZE
 
     @property
     def label(self) -> str:
@@ -45,8 +54,7 @@ class CacheRecipe:
 
     teacher: str | None
     """Name of an assistant; the comparison's teacher where it is None."""
-    options: Options
-    """Of dump-teacher."""
+    settings: DumpSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,10 +70,9 @@ class Comparison:
     pairs: tuple[tuple[str, str], ...]
     """Names of rows: the difference is that of the first less the second."""
     seeds: int
-    tasks: Mapping[str, Options]
-    """Name -> options of evaluate."""
-    continuation: Options | None
-    """Of train-student, for the steps on hard labels that every student goes on with; None where there are none."""
+    tasks: Mapping[str, EvaluateSettings]
+    continuation: StepSettings | None
+    """The steps on hard labels that every student goes on with; None where there are none."""
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -89,20 +96,23 @@ class Comparison:
 
     def dump(self, name: str, teacher: str, cache: Path) -> DumpConfig:
         """How a cache is dumped."""
-        return DumpConfig(teacher=teacher, cache=cache, device=self.device, **self.caches[name].options)
+        return completed(DumpConfig, self.caches[name].settings, teacher=teacher, cache=cache, device=self.device)
 
     def train(self, student: Student, cache: Path, output: Path, rate: float, seed: int) -> TrainConfig:
         """How a student is trained."""
         places: dict[str, Any] = {"cache": cache, "output": output, "device": self.device}
-        return TrainConfig(**places, size=student.size, learning_rate=rate, seed=seed, **student.options)
+        return completed(TrainConfig, student.settings, **places, learning_rate=rate, seed=seed)
 
     def continued(
         self, cache: Path, output: Path, seed: int, init: str | None = None, size: str | None = None
     ) -> TrainConfig:
         """How a student goes on with hard labels, or one of random weights of a size, which takes as long."""
         places: dict[str, Any] = {"cache": cache, "output": output, "device": self.device, "seed": seed}
-        return TrainConfig(**places, objective="scratch", init=init, size=size, **(self.continuation or {}))
+        steps = self.continuation or StepSettings()
+        return completed(TrainConfig, steps, **places, objective="scratch", init=init, size=size)
 
     def evaluate(self, task: str, model: str, output: Path) -> EvaluateConfig:
         """How a model is judged on a task."""
-        return EvaluateConfig(model=model, tasks=(task,), output=output, device=self.device, **self.tasks[task])
+        return completed(
+            EvaluateConfig, self.tasks[task], model=model, tasks=(task,), output=output, device=self.device
+        )

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+from ....runtime.options import changed_from_defaults, marked
+from ....student_train.config import VARIED
 from ..file.settings import MAIN, Comparison, Options, Student
 
 ROW = ("objective", "logits")
-"""Options that a row's name stands for."""
+"""The options that the name of a row describes."""
 
 
 def what_is_compared(comparison: Comparison) -> str:
     """Teacher, rows and what they were trained with, in common and each by itself, and what they were judged on."""
     rows = {student.name: student for student in comparison.students}
-    common = _common([student.options for student in rows.values()])
+    common = _common([_options(student) for student in rows.values()])
     own = {name: _own(student, common) for name, student in rows.items()}
     differing = "".join(f"; {name} with {_listed(options)}" for name, options in own.items() if options)
     unequal = any(name in options for options in own.values() for name in ("steps", "batch_size"))
@@ -33,7 +35,13 @@ def _rate(comparison: Comparison) -> str:
 def _own(student: Student, common: Options) -> Options:
     """What a row alone says, its cache where that is another."""
     cache = {} if student.cache == MAIN else {"cache": student.cache}
-    return {name: value for name, value in student.options.items() if name not in (*common, *ROW)} | cache
+    return {name: value for name, value in _options(student).items() if name not in (*common, *ROW)} | cache
+
+
+def _options(student: Student) -> Options:
+    """Return the options of a student that are not the defaults, but for its size, which its label says."""
+    found = changed_from_defaults(student.settings)
+    return {name: value for name, value in found.items() if name not in marked(student.settings, VARIED)}
 
 
 def _common(options: Sequence[Options]) -> Options:

@@ -185,7 +185,7 @@ def _edges(comparison: Comparison, results: Results) -> Iterator[Paragraph]:
         yield Paragraph(f"At the edge of what was tried, so that a rate beyond it might be better: {names}.")
     for name in comparison.tasks:
         task = find_task(name)
-        tried = list(comparison.evaluate(name, comparison.teacher, Path()).rates(task))
+        tried = list(comparison.tasks[name].rates(task))
         at_edge = [one.name for one in results.first_judged() if one.rates.get(task.name) in (tried[0], tried[-1])]
         if len(tried) > 2 and at_edge:
             yield Paragraph(

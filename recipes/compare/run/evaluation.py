@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ....cache.cache import Cache, open_cache
 from ....errors import TrainingError
-from ....evaluation.evaluate import EvaluateConfig, evaluate
+from ....evaluation.config import EvaluateConfig
+from ....evaluation.evaluate import evaluate
 from ....evaluation.records import RESULTS, Document, read_record, write_record
 from ....evaluation.report import write_results
 from ....evaluation.tasks.known import find_task
@@ -88,7 +89,7 @@ class Judging:
         if has_failed(self._comparison, candidate.output, task):
             return False
         found = fine_tuned_tasks(candidate.output).get(find_task(task).name, {}).get("seeds", ())
-        return not set(range(self._comparison.evaluate(task, candidate.model, candidate.output).seeds)) <= set(found)
+        return not set(range(self._comparison.tasks[task].seeds)) <= set(found)
 
     def _judge(self, candidate: Candidate) -> None:
         self._say(f"judging {candidate.output.name}")
@@ -122,7 +123,7 @@ class Judging:
 
 def has_failed(comparison: Comparison, output: Path, task: str) -> bool:
     """Whether the model of this evaluation is left out of a task: a fine-tuning failed, and not all that are wanted are there."""
-    folder, seeds = output / find_task(task).name, comparison.evaluate(task, "model", output).seeds
+    folder, seeds = output / find_task(task).name, comparison.tasks[task].seeds
     return (folder / FAILED).exists() and not all((folder / f"seed-{seed}.json").exists() for seed in range(seeds))
 
 
@@ -131,9 +132,9 @@ def missing_fine_tunings(comparison: Comparison, task: str, output: Path | None,
     `search` says whether learning rates are tried first."""
     if output and has_failed(comparison, output, task):
         return 0
-    config = comparison.evaluate(task, "model", output or Path())
-    wanted = [f"seed-{seed}.json" for seed in range(config.seeds)]
-    rates = config.rates(find_task(task))
+    settings = comparison.tasks[task]
+    wanted = [f"seed-{seed}.json" for seed in range(settings.seeds)]
+    rates = settings.rates(find_task(task))
     if search and len(rates) > 1:
         wanted += [f"learning-rate-{rate:g}.json" for rate in rates]
     return sum(output is None or not (output / find_task(task).name / name).exists() for name in wanted)

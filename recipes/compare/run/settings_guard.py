@@ -5,33 +5,22 @@ side by side. More rows, sizes, tasks, seeds and learning rates change nothing t
 """
 
 import json
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
-from ....errors import RunMismatchError
 from ....evaluation.records import Document, read_record, write_record
-from ....student_train.run.directory import IDENTITY
+from ....runtime.identity import ANOTHER_OUTPUT, require_same
+from ....runtime.options import completed, identity_of, marked
+from ....student_train.config import VARIED, TrainSettings
 from ..file.paths import Places
 from ..file.settings import Comparison, Student
-
-OF_A_RUN = ("peak_learning_rate", "seed")
-"""What a student's runs differ in."""
-NOT_OF_A_TASK = ("model", "tasks", "output", "data", "seeds", "device")
-"""Data are compared by their content when a model is judged, and seeds may be added."""
 
 
 def require_same_settings(comparison: Comparison, places: Places) -> None:
     """Raise RunMismatchError that names what is not as it was when students were trained here."""
     there = read_record(places.settings) or {}
     for name, ours in _settings(comparison).items():
-        theirs: Document = there.get(name) or ours
-        different = [f"{key}: there {theirs.get(key)}, now {ours[key]}" for key in ours if theirs.get(key) != ours[key]]
-        if different:
-            raise RunMismatchError(
-                f"{places.root} was begun with other settings of {name}: {'; '.join(different[:5])}. Use the same settings, "
-                "another name for the row, or another --output"
-            )
+        remedy = f"{ANOTHER_OUTPUT}, or give the row another name"
+        require_same(f"{places.root} holds another {name}", there.get(name) or ours, ours, remedy)
 
 
 def keep_settings(comparison: Comparison, places: Places) -> None:
@@ -41,21 +30,14 @@ def keep_settings(comparison: Comparison, places: Places) -> None:
 
 def _settings(comparison: Comparison) -> Document:
     found = {f"student {one.label}": _of_student(comparison, one) for one in comparison.everyone}
-    found |= {f"task {task}": _of_task(comparison, task) for task in comparison.tasks}
+    found |= {f"task {task}": identity_of(settings) for task, settings in comparison.tasks.items()}
     if comparison.continuation:
-        config = comparison.continued(Path(), Path(), 0)
-        found["continuation"] = {name: getattr(config, name) for name in IDENTITY if name != "seed"}
+        config = completed(TrainSettings, comparison.continuation, objective="scratch")
+        found["continuation"] = identity_of(config, without=("seed",))
     plain: Document = json.loads(json.dumps(found))
     return plain
 
 
 def _of_student(comparison: Comparison, student: Student) -> dict[str, Any]:
-    config = comparison.train(student, Path(), Path(), student.learning_rates[0], 0)
-    cache = comparison.dump(student.cache, comparison.teacher, Path())
-    settings = {name: getattr(config, name) for name in IDENTITY if name not in OF_A_RUN}
-    return settings | {"cache": student.cache, "examples": cache.examples}
-
-
-def _of_task(comparison: Comparison, task: str) -> dict[str, Any]:
-    config = comparison.evaluate(task, comparison.teacher, Path())
-    return {field.name: getattr(config, field.name) for field in fields(config) if field.name not in NOT_OF_A_TASK}
+    settings = identity_of(student.settings, without=marked(TrainSettings, VARIED))
+    return settings | {"cache": student.cache, "examples": comparison.caches[student.cache].settings.examples}

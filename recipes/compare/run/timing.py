@@ -6,14 +6,15 @@ What is timed of the dump stays: they are its first shards. Each is measured onc
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from math import ceil
 from pathlib import Path
 
 from ....cache.cache import open_cache
 from ....errors import ConfigurationError
-from ....evaluation.evaluate import EvaluateConfig, evaluate
+from ....evaluation.config import EvaluateConfig
+from ....evaluation.evaluate import evaluate
 from ....evaluation.records import Document, read_record, write_record
 from ....evaluation.tasks.known import find_task
 from ....evaluation.tasks.sources import load_task
@@ -60,19 +61,19 @@ def measured_pace(comparison: Comparison, places: Places, say: Say) -> Document:
 def _measurements(comparison: Comparison, places: Places, say: Say) -> Iterator[Measurement]:
     for name, recipe in comparison.caches.items():
         if recipe.teacher is None:
-            pace_of = {option: value for option, value in recipe.options.items() if option not in COUNTS}
+            pace_of = {option: value for option, value in asdict(recipe.settings).items() if option not in COUNTS}
             yield "dump", name, _text(pace_of), partial(_begin_cache, comparison, name, places, say)
     for student in (*comparison.students, *comparison.assistants.values()):
-        settings = _text([student.cache, *student.options.items()])
+        settings = _text([student.cache, asdict(student.settings)])
         yield "train", student.label, settings, partial(_run_seconds, comparison, student, places)
     if comparison.continuation:
         for size in comparison.sizes:
-            name, settings = f"{size} {CONTINUATION}", _text(comparison.continuation)
+            name, settings = f"{size} {CONTINUATION}", _text(asdict(comparison.continuation))
             yield "train", name, settings, partial(_continuation_seconds, comparison, size, places)
     for model in (TEACHER, *comparison.all_sizes):
-        for task, options in comparison.tasks.items():
+        for task, judged in comparison.tasks.items():
             measure = partial(_evaluation_seconds, comparison, places, model, task)
-            yield "evaluate", f"{model} {task}", _text(options), measure
+            yield "evaluate", f"{model} {task}", _text(asdict(judged)), measure
 
 
 def _text(settings: object) -> str:
@@ -83,7 +84,7 @@ def _begin_cache(comparison: Comparison, name: str, places: Places, say: Say) ->
     """Dump the validation shards and what a dry run reads; seconds per example, None where all that was there already."""
     config = comparison.dump(name, comparison.teacher, places.cache(name))
     first = ceil(config.validation_examples / config.shard_examples)
-    batch = max(comparison.train(one, Path(), Path(), 1e-3, 0).batch_size for one in comparison.students)
+    batch = max(one.settings.batch_size for one in comparison.students)
     last = min(
         first + ceil((TIMED + 1) * batch / config.shard_examples), first + ceil(config.examples / config.shard_examples)
     )

@@ -11,11 +11,11 @@ from pathlib import Path
 from ....errors import NotFiniteError, TrainingError
 from ....runtime.claims import Claims
 from ....runtime.durable import write_durably
+from ....runtime.options import marked
 from ....runtime.progress import Say
-from ....student_train.config import TrainConfig
+from ....student_train.config import ONE_PASS, TrainConfig
 from ....student_train.run.directory import is_finished
 from ....student_train.run.metrics import last_held_out
-from ....student_train.run.one_pass import SHARED
 from ....student_train.train import train_students
 from ..file.paths import Places, failure
 from ..file.settings import Comparison, Student
@@ -135,4 +135,4 @@ class Training:
     def _pass(self, run: Run) -> tuple[str, float, str]:
         """What students that train together have in common: the rate, so that passes stay short, and all that one needs."""
         config = self._config(run)
-        return run[0].cache, run[1], repr([getattr(config, name) for name in SHARED])
+        return run[0].cache, run[1], repr([getattr(config, name) for name in marked(TrainConfig, ONE_PASS)])

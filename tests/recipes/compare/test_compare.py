@@ -10,9 +10,8 @@ from time import sleep
 import pytest
 import torch
 import yaml
-from typer.testing import CliRunner
 
-from miniend.cli import app
+from miniend import cli
 from miniend.errors import ConfigurationError, RunMismatchError
 from miniend.recipes.compare.compare import _Run, compare
 from miniend.recipes.compare.file.paths import Places
@@ -248,8 +247,8 @@ def test_a_library_that_is_missing_is_told_before_anything_is_done(written, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_a_mistake_in_the_file_is_a_line_of_the_command(written, tmp_path):
-    found = CliRunner().invoke(app, ["compare", str(written(rows={"sratch": None})), "--output", str(tmp_path / "out")])
-    assert found.exit_code == 2
-    assert "sratch" in found.output
-    assert "Traceback" not in found.output
+def test_a_mistake_in_the_file_is_a_line_of_the_command(written, tmp_path, capsys):
+    assert cli.run(["compare", str(written(rows={"sratch": None})), "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert "sratch" in said.err
+    assert "Traceback" not in said.err + said.out

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from miniend.errors import CorpusError
-from miniend.recipes.estimate.estimate import EstimateConfig, describe, estimate
+from miniend.recipes.estimate.config import EstimateConfig
+from miniend.recipes.estimate.estimate import describe, estimate
+from miniend.runtime.options import completed
 from miniend.storage.folder import PublishedFolder
 from miniend.storage.survey import survey
 from miniend.teacher_dump.config import DumpConfig
@@ -61,7 +63,7 @@ def config(material, cache, **settings):
 
 def told(material, *, sample=None, epochs=1.0, **settings):
     dump = config(material, "never-written", **settings)
-    return estimate(EstimateConfig(dump=dump, sample_examples=sample, epochs=epochs))
+    return estimate(completed(EstimateConfig, dump, sample_examples=sample, epochs=epochs))
 
 
 def found(material, cache, **settings):

@@ -7,7 +7,8 @@ import pytest
 
 from miniend import open_cache
 from miniend.errors import CacheDamagedError, CacheMismatchError, ConfigurationError, MiniEndError
-from miniend.recipes.repair.repair import RepairConfig, repair_cache
+from miniend.recipes.repair.config import RepairConfig
+from miniend.recipes.repair.repair import repair_cache
 from miniend.recipes.repair.verify import verify_cache
 from miniend.runtime.claims import Claims
 from miniend.teacher_dump.shards.encoder import ShardEncoder

@@ -20,6 +20,9 @@ class Example:
     secret: int
 
 
+NAMES = ("rate", "count", "names", "either", "place", "flag")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
@@ -36,7 +39,7 @@ class Example:
     ],
 )
 def test_a_value_becomes_what_its_field_declares(name, value, expected):
-    found = read_options(Example, {name: value}, "here", ())
+    found = read_options(Example, {name: value}, "here", NAMES)
     assert found == {name: expected}
     assert type(found[name]) is type(expected)
 
@@ -56,13 +59,13 @@ def test_a_value_becomes_what_its_field_declares(name, value, expected):
 )
 def test_another_type_is_refused_with_what_was_expected(name, value, words):
     with pytest.raises(ConfigurationError, match=f"here: {name} should be {words}, found"):
-        read_options(Example, {name: value}, "here", ())
+        read_options(Example, {name: value}, "here", NAMES)
 
 
 @pytest.mark.parametrize("name", ["cuont", "secret"])
 def test_a_name_that_is_unknown_or_not_for_the_file_is_refused_with_those_that_are(name):
     with pytest.raises(ConfigurationError, match=r"rate, count, names, either, place, flag$"):
-        read_options(Example, {name: 1}, "here", ("secret",))
+        read_options(Example, {name: 1}, "here", NAMES)
 
 
 def test_a_single_value_is_read_like_an_option():

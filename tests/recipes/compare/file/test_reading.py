@@ -1,5 +1,6 @@
 """The file of a comparison: what it may say, what its preset adds, and how mistakes are told."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,14 @@ import yaml
 
 from miniend.errors import ConfigurationError
 from miniend.recipes.compare.file.reading import read_comparison
-from miniend.recipes.compare.file.settings import MAIN, ROWS
+from miniend.recipes.compare.file.settings import MAIN, known_rows
 from miniend.recipes.compare.file.yaml_file import PRESETS
+from miniend.runtime.options import changed_from_defaults
 
 
 def test_every_row_of_the_paper_is_known_by_its_name_alone(written):
-    found = read_comparison(written(rows=dict.fromkeys(ROWS)))
-    options = {student.name: student.options for student in found.students}
+    found = read_comparison(written(rows=dict.fromkeys(known_rows())))
+    options = {student.name: changed_from_defaults(student.settings) for student in found.students}
     assert list(options) == [
         *(
             "scratch",
@@ -26,9 +28,9 @@ def test_every_row_of_the_paper_is_known_by_its_name_alone(written):
             "miniend-e-no-logits",
         )
     ]
-    assert options["miniend-e-no-logits"]["objective"] == "miniend-e"
-    assert options["miniend-e-no-logits"]["logits"] is False
-    assert "logits" not in options["miniend-e"]
+    assert options["miniend-d-no-logits"]["objective"] == "miniend-d"
+    assert options["miniend-d-no-logits"]["logits"] is False
+    assert "logits" not in options["miniend-d"]
 
 
 def test_rows_are_trained_in_every_size_with_the_common_options_and_their_own(written):
@@ -88,7 +90,7 @@ def test_every_preset_is_whole_but_for_what_only_a_user_knows(name, tmp_path):
     )
     found = read_comparison(file)
     names = [student.name for student in found.students]
-    assert set(ROWS) <= set(names)
+    assert set(known_rows()) <= set(names)
     assert {name for pair in found.pairs for name in pair} <= set(names)
     assert found.seeds == 3
     assert all(len(student.learning_rates) == 3 for student in found.everyone)
@@ -124,7 +126,10 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"teacher": None}, "does not say teacher"),
         ({"rows": {"scratched": None}}, "scratched needs an objective"),
         ({"rows": {"a/b": {"objective": "scratch"}}}, "should be a name"),
-        ({"rows": {"mine": {"objective": "nothing"}}}, "mine: unknown objective 'nothing'"),
+        (
+            {"rows": {"mine": {"objective": "nothing"}}},
+            "rows, mine: objective should be one of scratch, .*, found 'nothing'$",
+        ),
         ({"rows": {"mine": {"learning_rate": 1}}}, "unknown option 'learning_rate'"),
         (
             {"rows": {"mine": {"objective": "scratch", "cache": "other"}}},
@@ -156,7 +161,23 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"rows": {"scratch": False}}, "rows: there is none left"),
         ({"tasks": {"glue/sst2": False}}, "tasks: there is none left"),
         ({"pairs": [["scratch", "scartch"]]}, "there is no row 'scartch'; expected two of scratch, miniend-e"),
-        ({"rows": {"mine": {"objective": "scratch", "init": "there"}}}, "unknown option 'init'"),
+        (
+            {"rows": {"mine": {"objective": "scratch", "init": "there"}}},
+            "rows, mine: --init there is a student with its own size: leave --size 1L32H out",
+        ),
+        ({"rows": {"mine": {"objective": "scratch", "size": "1L32H"}}}, "unknown option 'size'"),
+        (
+            {"train": {"schedule": "sudden"}},
+            "train: schedule should be one of linear, .*, found 'sudden'$",
+        ),
+        ({"evaluate": {"seeds": 0}}, "tasks, glue/sst2: --seeds must be at least 1"),
+        (
+            {"evaluate": {"seeds": "two"}},
+            "evaluate: seeds should be a whole number, found 'two' .Fine-tunings per task",
+        ),
+        ({"dump": {"examples": 24}}, "dump: expected corpus, found none; add that"),
+        ({"plugins": 3}, "plugins should be a text or a list of such"),
+        ({"plugins": "nowhere.py"}, "--plugin nowhere.py: expected a Python file, found none"),
         ({"rows": {"mine": {"cache": "main"}}}, "mine needs an objective"),
         ({"caches": {"longer": {"input_length": 64}}}, "longer: unknown option 'input_length'"),
     ],
@@ -177,10 +198,10 @@ def test_a_row_known_by_its_name_keeps_its_objective_beside_options_of_its_own(w
         "miniend-e-no-logits": {"relation_heads": 8},
         "minilm": {"objective": "logits"},
     }
-    found = [student.options for student in read_comparison(written(rows=rows)).students]
-    assert [options["objective"] for options in found] == ["scratch", "miniend-e", "logits"]
-    assert found[0]["max_grad_norm"] == 5
-    assert (found[1]["logits"], found[1]["relation_heads"]) == (False, 8)
+    found = [student.settings for student in read_comparison(written(rows=rows)).students]
+    assert [settings.objective for settings in found] == ["scratch", "miniend-e", "logits"]
+    assert found[0].max_grad_norm == 5
+    assert (found[1].logits, found[1].relation_heads) == (False, 8)
 
 
 def test_logits_of_an_assistant_whose_head_is_not_trained_are_refused(written):
@@ -253,10 +274,30 @@ def test_rows_may_share_options_by_anchors(written, tmp_path):
     rows += "  minilm: &m {<<: *s, max_grad_norm: 5, steps: 3}\n  logits: {<<: *m, steps: 2}"
     file = tmp_path / "anchored.yaml"
     file.write_text(written(rows={}).read_text().replace("rows: {}", rows))
-    found = [(student.options["max_grad_norm"], student.options["steps"]) for student in read_comparison(file).students]
+    found = [(student.settings.max_grad_norm, student.settings.steps) for student in read_comparison(file).students]
     assert found == [(2.0, 4), (5.0, 3), (5.0, 2)]
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_comparison(tmp_path / "none.yaml")
+
+
+def test_a_row_can_start_from_layers_of_its_teacher(written):
+    rows = {"scratch": None, "sliced": {"objective": "minilm", "init": "teacher-layers:there"}}
+    found = read_comparison(written(rows=rows)).students
+    assert [student.settings.start for student in found] == [("", ""), ("teacher-layers", "there")]
+
+
+def test_plugins_are_imported_before_rows_are_read(written, tmp_path, monkeypatch):
+    from miniend.student_train.objective import OBJECTIVES
+
+    monkeypatch.setitem(OBJECTIVES, "mine", OBJECTIVES["minilm"])  # put back at the end
+    del OBJECTIVES["mine"]
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from miniend.student_train.objective import OBJECTIVES\nOBJECTIVES['mine'] = OBJECTIVES['minilm']\n"
+    )
+    monkeypatch.delitem(sys.modules, "miniend_plugin_mine", raising=False)
+    found = read_comparison(written(plugins=str(plugin), rows={"scratch": None, "mine": None})).students
+    assert [student.settings.objective for student in found] == ["scratch", "mine"]

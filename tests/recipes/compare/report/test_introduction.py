@@ -6,7 +6,7 @@ from miniend.recipes.compare.report.introduction import what_is_compared
 
 def test_rows_that_differ_in_their_objective_alone_are_called_equal(written):
     found = what_is_compared(read_comparison(written()))
-    assert "trained with steps 4, batch_size 4, log_every 1, eval_every 2, save_every 2. Judged on glue/sst2." in found
+    assert "trained with steps 4, batch_size 4, log_every 1, save_every 2, eval_every 2. Judged on glue/sst2." in found
     assert "the same steps, examples and seeds" in found
 
 

@@ -1,0 +1,135 @@
+"""The settings of an evaluation, checked before anything is loaded; without torch.
+
+How a model is judged (`EvaluateSettings`); which model, on which tasks and where the results are (`EvaluateConfig`).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..models.optimizer_settings import OPTIMISERS
+from ..runtime.options import check, option, require
+
+if TYPE_CHECKING:
+    from .tasks.task import Task
+
+PROTOCOL_NAMES = ("head", "text")
+ADAFACTOR_RATES = (1e-3, 3e-3, 1e-2)
+"""Relative to each matrix's RMS. The T5 paper fine-tunes with the first."""
+BY_TASK = "by task"
+"""The mark of settings of which each task takes its own value; its records say which."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateSettings:
+    """How any model is judged on any task."""
+
+    data: Path | None = option(
+        None,
+        section="essential",
+        shown="from the hub; summarize/pairs needs it",
+        help="Folder with train and dev as .tsv, .csv or .jsonl, itself or in a folder named after the task; or one such file, "
+        "of which a tenth becomes the development set.",
+    )
+    protocol: str = option(
+        "head",
+        section="training",
+        choices=PROTOCOL_NAMES,
+        identity=True,
+        marks=(BY_TASK,),
+        help="head: a new head on encoder and decoder, which read the same text. text: T5's prompts and label words. Summaries "
+        "are text in either.",
+    )
+    seeds: int = option(
+        3, section="essential", least=1, help="Fine-tunings per task, seeds 0, 1, ...; can be raised later."
+    )
+    epochs: int = option(3, section="essential", least=1, identity=True, help="Epochs of every fine-tuning.")
+    optimizer: str = option(
+        "adamw",
+        section="training",
+        choices=tuple(OPTIMISERS),
+        identity=True,
+        help="adafactor makes steps relative to each matrix's RMS; it is T5's own, and suits small students.",
+    )
+    learning_rates: tuple[float, ...] = option(
+        (),
+        section="training",
+        flag="--learning-rate",
+        identity=True,
+        marks=(BY_TASK,),
+        shown="adamw: 1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for text and summaries; adafactor: 1e-3, 3e-3, 1e-2",
+        help="Repeatable: the best one on a tenth of train is taken; a single one is not tried first.",
+    )
+    batch_size: int = option(32, section="training", least=1, identity=True, help="Examples per step.")
+    max_length: int | None = option(
+        None,
+        section="training",
+        least=8,
+        identity=True,
+        marks=(BY_TASK,),
+        shown="128 for GLUE, 512 for texts to summarize",
+        help="Tokens of an input; longer ones are shortened.",
+    )
+    max_summary_length: int = option(
+        128,
+        section="training",
+        least=8,
+        identity=True,
+        marks=(BY_TASK,),
+        help="Tokens of a summary; longer ones to learn from are cut, and none longer is generated.",
+    )
+    train_examples: int | None = option(
+        None, section="speed", least=1, identity=True, shown="all", help="Examples to train on, drawn once."
+    )
+    eval_examples: int | None = option(
+        None,
+        section="speed",
+        least=1,
+        identity=True,
+        shown="all",
+        help="Examples of each development set to score on, drawn once.",
+    )
+    bf16: bool = option(False, section="speed", identity=True, help="bfloat16 autocast.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        require(
+            all(0 < rate < 1 for rate in self.learning_rates),
+            f"--learning-rate must be between 0 and 1, not {', '.join(f'{rate:g}' for rate in self.learning_rates)}",
+        )
+
+    def rates(self, task: "Task[Any, Any]") -> tuple[float, ...]:
+        """Return the learning rates that are tried for a task, the smallest first."""
+        from .protocols.protocols import protocol_class
+
+        usual = protocol_class(task, self.protocol).learning_rates if self.optimizer == "adamw" else ADAFACTOR_RATES
+        return tuple(sorted(set(self.learning_rates or usual)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateConfig(EvaluateSettings):
+    """What `miniend evaluate` is asked for."""
+
+    model: str = option(
+        section="essential", help="Folder or hub name of any T5-family checkpoint, trained here or not."
+    )
+    tasks: tuple[str, ...] = option(
+        section="essential",
+        flag="--task",
+        metavar="TASK",
+        help="glue/ with sst2, mrpc, stsb, qqp, mnli (both development sets), qnli, rte, cola or wnli; summarize/ with "
+        "cnn_dailymail, xsum, scitldr, or pairs: any texts with summaries in columns source/target, document/summary, "
+        "article/highlights or text/summary. Repeatable.",
+    )
+    output: Path = option(
+        section="essential", help="Directory for the results. Seeds that are already there are not run again."
+    )
+    device: str = option("auto", section="speed", help="auto, cpu or cuda.")
+
+    def __post_init__(self) -> None:
+        from .tasks.known import find_task
+
+        EvaluateSettings.__post_init__(self)
+        require(bool(self.tasks), "--task: expected at least one, found none; name one")
+        for task in self.tasks:
+            find_task(task)

@@ -1,0 +1,25 @@
+"""The settings of inspect; without torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...runtime.options import option
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InspectConfig:
+    """What `miniend inspect` is asked for."""
+
+    cache: str | Path = option(
+        section="essential",
+        positional=True,
+        metavar="CACHE",
+        help="Directory or URL of a cache, finished or not.",
+    )
+    as_json: bool = option(False, section="essential", flag="--json", help="Print one JSON object.")
+    plot: Path | None = option(
+        None,
+        section="essential",
+        shown="no picture",
+        help="Draw sizes, spectra and fidelity into this .png, .svg or .pdf as well.",
+    )

@@ -1,0 +1,69 @@
+"""Whether a directory holds this run or another one: a comparison of two JSON values, and one wording of what differs."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import MiniEndError, RunMismatchError
+
+ANOTHER_OUTPUT = "Use the same settings, or another --output"
+"""What to do where an output directory holds another run."""
+MOST_NAMED, LONGEST = 6, 60
+"""The number of differences that a message names, and the number of characters of a value in it."""
+
+
+def require_same(
+    subject: str,
+    theirs: Mapping[str, Any],
+    ours: Mapping[str, Any],
+    remedy: str,
+    error: type[MiniEndError] = RunMismatchError,
+) -> None:
+    """Raise `error` that names what differs between the settings in a directory and those of this run.
+
+    `subject` says which directory holds what, for example `out holds another run`; `remedy` says what to do. Members that only
+    the directory has do not count: another version may have written them.
+    """
+    if different := different_members(theirs, ours):
+        raise error(f"{subject}: {'; '.join(different[:MOST_NAMED])}. {remedy}")
+
+
+def different_members(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Return what differs of the members that this run has, each as `path: there X, now Y`."""
+    plain = json.loads(json.dumps(ours))
+    return [text for key in plain for text in _differences(theirs.get(key), plain[key], key)]
+
+
+def _differences(theirs: Any, ours: Any, where: str) -> list[str]:
+    """Return the leaves in which two JSON values differ; lists of objects are compared one by one."""
+    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+        keys = sorted({*theirs, *ours})
+        return [text for key in keys for text in _differences(theirs.get(key), ours.get(key), f"{where}.{key}")]
+    if theirs != ours and _of_objects(theirs) and _of_objects(ours):
+        return _list_differences(theirs, ours, where)
+    return [] if theirs == ours else [f"{where}: there {_short(theirs)}, now {_short(ours)}"]
+
+
+def _of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
+
+
+def _list_differences(theirs: list[Any], ours: list[Any], where: str) -> list[str]:
+    if len(theirs) != len(ours):
+        return [f"{where}: there {len(theirs)}, now {len(ours)} of them"]
+    if sorted(map(_canonical, theirs)) == sorted(map(_canonical, ours)):
+        return [f"{where}: the same {len(ours)} in another order"]
+    return [
+        text
+        for number, (their, our) in enumerate(zip(theirs, ours, strict=True), start=1)
+        for text in _differences(their, our, f"{where}[{our.get('name', number)}]")
+    ]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

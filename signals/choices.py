@@ -1,0 +1,6 @@
+"""The choices that signals leave to the user, by name; without torch, so that the command line can list them."""
+
+LOGIT_KINDS = ("top-k", "sampled", "hybrid")
+"""The codes of next-token distributions (`logits/code.py`)."""
+RELATION_TEMPERATURES = ("published", "calibrated")
+"""The temperatures of relations (`relations/calibration.py`)."""

@@ -1,0 +1,156 @@
+"""Options, each declared once on the field of a dataclass."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+
+from miniend.errors import ConfigurationError
+from miniend.evaluation.config import BY_TASK, EvaluateConfig, EvaluateSettings
+from miniend.recipes.compare.file.options import configured, read_options
+from miniend.runtime.options import (
+    Shape,
+    changed_from_defaults,
+    check,
+    completed,
+    flag_of,
+    identity_of,
+    marked,
+    names_of,
+    option,
+    options_of,
+    shapes_of,
+)
+from miniend.student_train.config import ONE_PASS, VARIED, StepSettings, TrainConfig, TrainSettings
+from miniend.teacher_dump.config import DumpConfig, DumpSettings, ExampleSettings
+
+COLOURS = ["red"]
+"""A plugin may add one."""
+
+
+def _words(text):
+    return text.split()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paint:
+    colour: str = option("red", section="essential", choices=lambda: COLOURS, identity=True, help="Colour.")
+    coats: int = option(2, section="essential", least=1, identity="thickness", help="Coats.")
+    tools: tuple[str, ...] = option((), section="advanced", shown="none", choices=("brush", "roller"), help="Tools.")
+    drying: float | None = option(None, section="advanced", shown="as long as it takes", least=0, help="Hours.")
+    place: str | Path = option("here", section="advanced", marks=("where",), help="Place.")
+    as_json: bool = option(False, section="advanced", flag="--json", help="JSON.")
+
+    def __post_init__(self):
+        check(self)
+
+    @property
+    def thickness(self):
+        return self.coats * 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaintedDoor(Paint):
+    door: str = option(section="essential", help="Door.")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"colour": "blue"}, "--colour 'blue': expected one of red"),
+        ({"tools": ("brush", "hammer")}, "--tools 'hammer': expected one of brush, roller"),
+        ({"coats": 0}, "--coats must be at least 1, not 0"),
+        ({"drying": float("nan")}, "--drying must be at least 0, not nan"),
+    ],
+)
+def test_choices_and_least_values_are_checked_where_they_are_declared(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Paint(**settings)
+
+
+def test_choices_are_asked_for_when_they_are_needed():
+    """A plugin registers after the dataclass was made."""
+    COLOURS.append("blue")
+    try:
+        assert Paint(colour="blue").colour == "blue"
+    finally:
+        COLOURS.remove("blue")
+
+
+def test_what_identifies_a_run_is_what_its_fields_say():
+    assert identity_of(Paint(coats=3)) == {"colour": "red", "thickness": 30}
+    assert identity_of(Paint(), without=("coats",)) == {"colour": "red"}
+    assert marked(Paint, "where") == ("place",)
+
+
+def test_settings_are_completed_with_what_they_lack():
+    """A comparison keeps settings without places, and gives them places run by run."""
+    door = completed(PaintedDoor, Paint(coats=3), door="front")
+    assert (door.coats, door.door) == (3, "front")
+    assert completed(Paint, door) == Paint(coats=3)
+    assert changed_from_defaults(Paint(coats=3, tools=("brush",))) == {"coats": 3, "tools": ("brush",)}
+
+
+def test_types_and_flags_follow_from_the_fields():
+    assert flag_of(Paint, "as_json") == "--json"
+    assert shapes_of(Paint) == {
+        "colour": Shape(str, False),
+        "coats": Shape(int, False),
+        "tools": Shape(str, True),
+        "drying": Shape(float, False),
+        "place": Shape(str, False),
+        "as_json": Shape(bool, False),
+    }
+
+
+@pytest.mark.parametrize("kind", [DumpConfig, TrainConfig, EvaluateConfig])
+def test_every_field_of_a_configuration_is_an_option(kind):
+    """A field that is none can be set from Python alone, and nobody is told of it."""
+    assert names_of(kind) == tuple(one.name for one in fields(kind))
+    assert all(len(declared.help) > 8 and declared.help.endswith(".") for declared in options_of(kind).values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [(DumpSettings, {"corpus": "c", "examples": 9}), (TrainSettings, {}), (StepSettings, {}), (EvaluateSettings, {})],
+)
+def test_yaml_reads_the_same_fields_with_the_same_defaults(kind, given):
+    """The default of a field, written into a file, is what leaving it out means."""
+    written = {one.name: getattr(kind(**given), one.name) for one in fields(kind)}
+    lists = {name: list(value) if isinstance(value, tuple) else value for name, value in written.items()}
+    assert configured(kind, read_options(kind, lists, "here", names_of(kind)), "here") == kind(**given)
+    assert configured(kind, given, "here") == kind(**given)
+
+
+def test_what_identifies_a_training_changes_only_on_purpose():
+    """A setting that is left out lets a resumed run go on as another one; one that is added refuses all that are there."""
+    assert sorted(identity_of(TrainSettings())) == sorted(
+        _words(
+            "objective logits temperature cross_relation relation_heads weight steps batch_size gradient_accumulation_steps "
+            "optimizer peak_learning_rate warmup schedule weight_decay max_grad_norm bf16 seed init"
+        )
+    )
+    assert sorted(marked(TrainConfig, ONE_PASS)) == sorted(
+        _words(
+            "cache steps batch_size gradient_accumulation_steps seed temperature device bf16 tracker log_every save_every "
+            "eval_every allow_unfinished"
+        )
+    )
+    assert sorted(marked(TrainConfig, VARIED)) == ["learning_rate", "seed", "size"]
+
+
+def test_what_identifies_an_evaluation_changes_only_on_purpose():
+    resolved = set(marked(EvaluateConfig, BY_TASK))
+    assert resolved == {"protocol", "learning_rates", "max_length", "max_summary_length"}
+    named = _words("optimizer epochs batch_size train_examples eval_examples bf16")
+    assert sorted(identity_of(EvaluateSettings())) == sorted([*named, *resolved])
+
+
+def test_which_examples_there_are_changes_only_on_purpose():
+    """All caches of a comparison have these in common."""
+    assert sorted(names_of(ExampleSettings)) == sorted(
+        _words(
+            "corpus corpus_weight shuffle_buffer field split task input_length target_length noise_density "
+            "mean_noise_span_length corpus_epochs examples validation_examples shard_examples seed"
+        )
+    )
