@@ -32,11 +32,6 @@ def objectives() -> tuple[str, ...]:
     return tuple(OBJECTIVES)
 
 
-def starts() -> tuple[str, ...]:
-    """Return the names of the ways to start that take a source, beside a checkpoint."""
-    return (TEACHER_LAYERS,)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepSettings:
     """How the steps of a training are made, whatever it learns."""
@@ -219,7 +214,7 @@ class TrainSettings(StepSettings):
         StepSettings.__post_init__(self)
         require(self.temperature > 0, f"--temperature must be positive, not {self.temperature:g}")
         require(
-            self.start[0] == "" or self.start[1] != "",
+            not (self.init or "").endswith(":"),
             f"--init {self.init}: expected START:SOURCE, found no source; name a folder or a hub name",
         )
         require(
