@@ -10,12 +10,14 @@ import pytest
 import torch
 
 import miniend
+from miniend.models.families import SpecialIds
 from miniend.models.families.t5 import shift_right
-from miniend.models.student import build_student
+from miniend.models.start.fresh import build_student
 from miniend.student_train.distillation import Distillation
-from miniend.student_train.objective import build_objective
 from miniend.student_train.reading.batch import Batch
 from miniend.student_train.reading.teacher_signals import TeacherSignals
+from miniend.student_train.terms.labels import Labels
+from miniend.student_train.terms.relations import Relations
 from support.batches import batch_of
 from support.setups import OBJECTIVES, set_up_named, sums_of
 
@@ -46,9 +48,9 @@ def gradients(model):
     return {name: None if p.grad is None else p.grad.clone() for name, p in model.named_parameters()}
 
 
-def naive_terms(student, examples, objective, cache):
+def naive_terms(student, examples, setup, cache):
     """Every term in float64, example by example and without padding, from what `open_cache` gives back."""
-    totals = {term: [] for term in objective.weights}
+    totals = {term: [] for term in setup.objective.weights}
     parts = {}
     for example in examples:
         ours = naive_forward(student, example)
@@ -62,7 +64,7 @@ def naive_terms(student, examples, objective, cache):
             if term in SITE_OF:
                 theirs = example.relations[SITE_OF[term]]
                 codec = next(codec for codec in cache.codecs.values() if codec.site.name == SITE_OF[term])
-                for kind, left, right in kinds_of(term, objective.cross_relation):
+                for kind, left, right in kinds_of(term, setup.config.cross_relation):
                     causal = term == "decoder_self" or (term, kind) == ("cross", "query")
                     rows = naive_relation(
                         theirs, ours[SITE_OF[term]], left, right, causal=causal, alpha=codec.alpha[kind]
@@ -154,7 +156,7 @@ def test_every_term_and_its_gradient_are_those_of_the_definition(ragged, name):
 
     exact = copy.deepcopy(setup.student).double()
     exact.zero_grad()
-    terms = naive_terms(exact, [ragged[i] for i in numbers], setup.objective, ragged)
+    terms = naive_terms(exact, [ragged[i] for i in numbers], setup, ragged)
     sum(setup.objective.weights[term] * value for term, value in terms.items()).backward()
 
     assert set(means) == set(terms)
@@ -181,7 +183,7 @@ def test_every_kind_of_distribution_reaches_the_student(logit_caches, kind):
     (found / setup.distillation.counts(batch)["logits"]).backward()
     exact = copy.deepcopy(setup.student).double()
     exact.zero_grad()
-    loss = naive_terms(exact, [cache[i] for i in numbers], setup.objective, cache)["logits"]
+    loss = naive_terms(exact, [cache[i] for i in numbers], setup, cache)["logits"]
     loss.backward()
     entropy = cache.logit_code.decode(batch.logits).tail_entropy.sum()
     assert float(found.detach() + entropy) == pytest.approx(
@@ -244,8 +246,10 @@ def widened(batch, inputs, targets):
         coefficients[column] = torch.where(valid[..., None], grown, garbage(grown))
     return replace(
         batch,
-        input_ids=grow(batch.input_ids, inputs, lambda t: garbage(t).abs() + 3),
-        labels=grow(batch.labels, targets, lambda t: t - 100),
+        ids={
+            "input": grow(batch.ids["input"], inputs, lambda t: garbage(t).abs() + 3),
+            "target": grow(batch.labels, targets, lambda t: t - 100),
+        },
         valid={axis: grow(valid, more[axis], lambda t: t) for axis, valid in batch.valid.items()},
         coefficients=coefficients,
     )
@@ -308,17 +312,17 @@ def test_rows_see_no_future_target(ragged, name):
     keep = len(example.labels) - 4
     other = example.labels.copy()
     other[keep - 1 :] = (other[keep - 1 :] + 11) % 100 + 3
-    cut = replace(batch, labels=batch.labels[:, :keep])
+    cut = with_labels(batch, batch.labels[:, :keep])
     cut.valid["target"] = batch.valid["target"][:, :keep]
     cut = replace(cut, coefficients={c: b[:, :keep] if on_target(c) else b for c, b in batch.coefficients.items()})
     batch = examples_of(setup, [number])
-    changed = replace(batch, labels=torch.from_numpy(other)[None].long())
+    changed = with_labels(batch, torch.from_numpy(other)[None].long())
     with torch.no_grad():
         for kind in kinds:
             part = f"{term}.{kind}"
             alone = float(sums_of(setup, cut)[part])
             for variant, labels in ((batch, example.labels), (changed, other)):
-                ours = naive_forward(exact, replace(example, labels=labels))[SITE_OF[term]]
+                ours = naive_forward(exact, with_labels(example, labels))[SITE_OF[term]]
                 alpha = next(codec.alpha for codec in ragged.codecs.values() if codec.site.name == SITE_OF[term])[kind]
                 theirs = teacher_of(setup.distillation, term, variant)
                 rows = naive_relation(theirs, ours, kind, kind, causal=True, alpha=alpha).reshape(HEADS, -1)
@@ -328,10 +332,15 @@ def test_rows_see_no_future_target(ragged, name):
                 assert float(rows[:, 0].abs().sum()) == 0.0, "the first row sees itself alone"
 
 
+def with_labels(of, labels):
+    """A batch or an example with other labels."""
+    return replace(of, ids={**of.ids, of.label_axis: labels})
+
+
 def teacher_of(distillation, term, batch):
     """The teacher's factors of a batch of one; a token's mean is part of its row, so they follow the labels."""
-    tokens = {"input": batch.input_ids, "target": shift_right(batch.labels, 0, 0)}
-    decoded = distillation.codecs[term].decode(batch.coefficients, tokens)
+    tokens = {"input": batch.ids["input"], "target": shift_right(batch.labels, 0, 0)}
+    decoded = distillation.terms[term].codec.decode(batch.coefficients, tokens)
     return SimpleNamespace(**{kind: tensor[0].numpy() for kind, tensor in decoded.items()})
 
 
@@ -349,9 +358,9 @@ def test_the_relation_temperature_enters_teacher_and_student_alike(lossless_home
     with torch.no_grad():
         before = loss_of(other, batch).item()
         for setup in (same, other):
-            for codec in setup.distillation.codecs.values():
-                for kind in codec.alpha:
-                    codec.alpha[kind] *= 1.7
+            for _, term in setup.distillation.each_term():
+                for kind in term.codec.alpha if isinstance(term, Relations) else ():
+                    term.codec.alpha[kind] *= 1.7
         assert abs(loss_of(same, batch).item()) < 1e-5
         assert loss_of(other, batch).item() > 1.2 * before
 
@@ -404,15 +413,16 @@ def test_the_loss_is_that_of_the_students_own_logits_in_every_family(name):
         "input": torch.arange(7) < torch.tensor([[7], [3], [5]]),
         "target": torch.arange(5) < torch.tensor([[2], [5], [4]]),
     }
-    batch = Batch(inputs, labels.masked_fill(~valid["target"], -100), valid, {}, None, (0, 1, 2))
-    distillation = Distillation(student, build_objective("scratch", True, "qk", ()), {}, 1, 0, 0)
+    ids = {"input": inputs, "target": labels.masked_fill(~valid["target"], -100)}
+    batch = Batch(ids, valid, "target", {}, None, (0, 1, 2))
+    distillation = Distillation(student, {"labels": Labels()}, {"labels": 1.0}, SpecialIds(start=0, pad=0))
     for autocast in (False, True):
         found, expected = [], []
         for results in (found, expected):
             student.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
                 if results is found:
-                    loss = distillation(batch, TeacherSignals({}, None))["labels"]
+                    loss = distillation(batch, TeacherSignals({}, {}))["labels"]
                 else:
                     asked = {"input_ids": inputs, "attention_mask": valid["input"].long(), "use_cache": False}
                     logits = student(**asked, decoder_input_ids=shift_right(batch.labels, 0, 0)).logits.float()
@@ -439,13 +449,19 @@ UNREACHED = {
 }
 
 
+def unreached(setup):
+    """The names in the student of what the objective does not reach; nothing else can be unreached."""
+    assert all(name.startswith("student.") for name in setup.unreached)
+    return {name.removeprefix("student.") for name in setup.unreached}
+
+
 @EACH
 def test_unreached_parameters_are_those_of_the_methods_table(ragged, name):
     """METHODS.md 3.6: a parameter frozen by mistake never learns; one trained by mistake decays towards zero."""
     setup = prepare(ragged, name)
-    assert set(setup.unreached) == UNREACHED.get(name, set())
+    assert unreached(setup) == UNREACHED.get(name, set())
     frozen = {parameter for parameter, p in setup.student.named_parameters() if not p.requires_grad}
-    assert frozen == set(setup.unreached)
+    assert frozen == unreached(setup)
     optimised = {id(p) for group in setup.optimiser.param_groups for p in group["params"]}
     assert optimised == {id(p) for p in setup.student.parameters() if p.requires_grad}
 
@@ -458,7 +474,7 @@ def test_a_tied_head_is_never_frozen(lossless_home, name):
     expected = UNREACHED.get(name, set()) - {"lm_head.weight"}
     if expected & ungated:
         expected = expected - ungated | {f"{LAST}.2.DenseReluDense.wi.weight"}
-    assert set(setup.unreached) == expected
+    assert unreached(setup) == expected
 
 
 @EACH
@@ -468,7 +484,7 @@ def test_umt5_leaves_its_last_position_biases_out_too(umt5_home, name):
     expected = set(UNREACHED.get(name, set()))
     if name in ("minilm", "e without logits"):
         expected.add(f"{LAST}.0.SelfAttention.relative_attention_bias.weight")
-    assert set(setup.unreached) == expected
+    assert unreached(setup) == expected
 
 
 def test_the_encoder_of_an_explicit_objective_is_trained_to_its_end(ragged):
@@ -484,7 +500,7 @@ def test_a_batch_keeps_its_parts_when_it_is_moved(ragged):
     """A part left behind on another device fails only on a GPU."""
     batch = examples_of(prepare(ragged, "d by qk"), [0, 1])
     moved = batch.to(torch.device("meta"))
-    tensors = [moved.input_ids, moved.labels, *moved.valid.values(), *moved.coefficients.values()]
+    tensors = [*moved.ids.values(), *moved.valid.values(), *moved.coefficients.values()]
     tensors += [getattr(moved.logits, field.name) for field in fields(moved.logits)]
     assert all(tensor.device.type == "meta" for tensor in tensors)
-    assert set(moved.coefficients) == set(batch.coefficients)
+    assert (set(moved.ids), set(moved.coefficients)) == (set(batch.ids), set(batch.coefficients))

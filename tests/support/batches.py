@@ -24,8 +24,7 @@ def logit_tensors(logits):
 def same(one, other):
     """Whether two batches hold the same integers of the same types."""
     tensors = [
-        [b.input_ids, b.labels, *logit_tensors(b.logits), *b.valid.values(), *b.coefficients.values()]
-        for b in (one, other)
+        [*b.ids.values(), *logit_tensors(b.logits), *b.valid.values(), *b.coefficients.values()] for b in (one, other)
     ]
     equal = all(a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(*tensors, strict=True))
-    return equal and one.examples == other.examples
+    return equal and one.ids.keys() == other.ids.keys() and one.examples == other.examples

@@ -55,11 +55,12 @@ def read_everything(cache):
 
 def loaded(opened, split):
     """The integers of every batch that a student of all signals gets."""
-    coefficients = tuple((name, p.axis) for codec in opened.codecs.values() for name, p in codec.columns().items())
-    columns = Columns(coefficients, opened.logit_code and (opened.logit_code.kind, len(opened.logit_code.order), False))
+    coefficients = tuple((name, p.axis) for codec in opened.codecs.values() for name, p in codec.columns.items())
+    logits = opened.logit_code and (opened.logit_code.kind, len(opened.logit_code.order), False)
+    columns = Columns(opened.family, coefficients, logits)
     arrays = []
     for batch in in_order(BatchSource(split, columns, 0), 8):
-        parts = [batch.input_ids, batch.labels, *batch.coefficients.values()]
+        parts = [*batch.ids.values(), *batch.coefficients.values()]
         parts += [getattr(batch.logits, field.name) for field in fields(LogitIntegers)] if batch.logits else []
         arrays += [part.numpy() for part in parts]
     return arrays

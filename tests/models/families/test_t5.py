@@ -13,19 +13,8 @@ from transformers import (
     UMT5ForConditionalGeneration,
 )
 
-from miniend.errors import CheckpointError
-from miniend.models.families.t5 import (
-    facts_of,
-    head_scale,
-    is_tied,
-    model_type_of,
-    parameter_counts,
-    restore_head_scale,
-    scales_decoder_output,
-    shift_right,
-    shrink_tied_embedding,
-    untie_head,
-)
+from miniend.models.families import FAMILIES, family_of, parameter_counts
+from miniend.models.families.t5 import shift_right
 
 MODELS = {
     "t5": (T5Config, T5ForConditionalGeneration),
@@ -39,39 +28,6 @@ def fresh(kind, **changed):
     config_class, model_class = MODELS[kind]
     shape = {"vocab_size": 300, "d_model": 64, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
     return model_class(config_class(**shape, num_decoder_layers=2, decoder_start_token_id=0, **changed)).eval()
-
-
-@pytest.mark.parametrize(
-    ("config", "kind"),
-    [
-        ({"model_type": "t5"}, "t5"),
-        ({"model_type": "umt5", "architectures": ["Whatever"]}, "umt5"),
-        ({"architectures": ["T5ForConditionalGeneration"]}, "t5"),
-        ({"architectures": ["T5WithLMHeadModel"]}, "t5"),
-        ({"architectures": ["MT5Model"]}, "mt5"),
-    ],
-)
-def test_the_family_member_is_read_from_type_or_architecture(config, kind):
-    """Old checkpoints name no model_type, some an architecture of a former transformers."""
-    assert model_type_of(config) == kind
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"model_type": "bert", "architectures": ["T5ForConditionalGeneration"]},
-        {"model_type": "longt5"},
-        {"architectures": ["LongT5ForConditionalGeneration"]},
-        {"architectures": ["BartForConditionalGeneration"]},
-        {"architectures": []},
-    ],
-)
-def test_everything_else_is_refused_by_name(config):
-    """A relative with other attention would load with random parts."""
-    with pytest.raises(CheckpointError, match="supported are t5, mt5, umt5") as refused:
-        model_type_of(config)
-    assert str(config.get("model_type")) in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -89,28 +45,29 @@ def test_everything_else_is_refused_by_name(config):
 )
 def test_whether_the_head_is_scaled_is_what_config_json_says(config, scaled):
     """The flattened logits of an untied umT5 look like those of any unsure model."""
-    assert scales_decoder_output(config) is scaled
+    family = FAMILIES[config["model_type"]]
+    assert family.meant_head_scale(config, 64) == (64**-0.5 if scaled else 1.0)
 
 
 def test_transformers_still_ties_and_scales_behind_the_authors_back():
     """The reason for this room; should this ever fail, transformers has mended it and much here can go."""
     for kind in MODELS:
-        assert is_tied(fresh(kind, tie_word_embeddings=False))
+        assert FAMILIES[kind].tied(fresh(kind, tie_word_embeddings=False))
     assert fresh("umt5", tie_word_embeddings=False).config.tie_word_embeddings is True
 
 
 @pytest.mark.parametrize(("raw", "expected"), [(False, 1.0), (True, 64**-0.5)])
 def test_an_untied_umt5_gets_its_scale_back(raw, expected):
     """By the forward's own logits, not by what the config claims."""
-    model = fresh("umt5")
-    untie_head(model)
-    restore_head_scale(model, {"model_type": "umt5", "tie_word_embeddings": raw})
+    model, family = fresh("umt5"), FAMILIES["umt5"]
+    family.untie(model)
+    family.restore_head_scale(model, {"model_type": "umt5", "tie_word_embeddings": raw})
     ids = torch.arange(3, 10)[None]
     with torch.no_grad():
         out = model(input_ids=ids, decoder_input_ids=ids, use_cache=False, output_hidden_states=True)
     states = out.decoder_hidden_states[-1]
     assert torch.allclose(out.logits, expected * states @ model.lm_head.weight.T, atol=1e-4)
-    assert head_scale(model) == pytest.approx(expected)
+    assert family.head_scale(model) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", ["t5", "mt5"])
@@ -118,18 +75,18 @@ def test_the_others_are_left_alone(kind):
     """They load right."""
     model = fresh(kind)
     before = dict(model.config.to_dict())
-    restore_head_scale(model, {"model_type": kind, "tie_word_embeddings": False})
+    FAMILIES[kind].restore_head_scale(model, {"model_type": kind, "tie_word_embeddings": False})
     assert model.config.to_dict() == before
 
 
 def test_facts_are_those_of_the_model():
     """Losses and caches are built on these numbers alone."""
-    facts = facts_of(fresh("t5"))
+    facts = FAMILIES["t5"].facts(fresh("t5"))
     assert (facts.inner, facts.d_model, facts.heads, facts.d_kv, facts.vocab_rows) == (32, 64, 4, 8, 300)
     assert (facts.encoder_layers, facts.decoder_layers, facts.tied, facts.head_scale) == (1, 2, True, 0.125)
-    model = fresh("mt5")
-    untie_head(model)
-    assert (facts_of(model).tied, facts_of(model).head_scale) == (False, 1.0)
+    model, family = fresh("mt5"), FAMILIES["mt5"]
+    family.untie(model)
+    assert (family.facts(model).tied, family.facts(model).head_scale) == (False, 1.0)
 
 
 def test_the_parameters_of_t5_base_are_the_known_ones():
@@ -145,7 +102,7 @@ def test_an_untied_head_is_an_embedding_too(tied, matrices):
     """Vocabulary rows say nothing of a model's depth; a tied matrix counts once."""
     model = fresh("t5")
     if not tied:
-        untie_head(model)
+        family_of(model).untie(model)
     total, without = parameter_counts(model)
     assert total - without == matrices * 300 * 64
     body = [p.numel() for name, p in model.named_parameters() if name not in ("shared.weight", "lm_head.weight")]
@@ -157,8 +114,9 @@ def test_an_untied_head_is_an_embedding_too(tied, matrices):
 def test_a_fresh_model_starts_near_ln_v(kind, tied):
     """transformers' own start is many nats off, which the first thousand steps are spent on."""
     model = fresh(kind)
-    (shrink_tied_embedding if tied else untie_head)(model)
-    assert is_tied(model) is tied
+    family = family_of(model)
+    (family.shrink_tied_embedding if tied else family.untie)(model)
+    assert family.tied(model) is tied
     ids = torch.randint(3, 300, (4, 20), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         loss = model(input_ids=ids, labels=ids).loss

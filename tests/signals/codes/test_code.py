@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from miniend.errors import ConfigurationError
-from miniend.signals.codes.code import ARRAYS, code_places, join_blocks
+from miniend.signals.codes.code import ARRAYS, join_blocks
 from miniend.signals.codes.fit import Moments, fit_code
-from miniend.signals.codes.site_codec import SiteCodec, column_name, site_codec_from
 from miniend.signals.fidelity import SiteSample
+from miniend.signals.kinds import kind_of
+from miniend.signals.relations.codec import AttentionCodec
 from miniend.signals.sites import Site
+from support.attention import axes_at
 
 KINDS = ("query", "key", "value")
 
@@ -145,8 +147,8 @@ def test_a_truncated_code_keeps_the_strongest_components():
 
 
 def codec_of(site, rank=5):
-    tensors, codes = {}, {}
-    for number, place in enumerate(code_places(site)):
+    tensors, codes, places = {}, {}, kind_of(site).places(site)
+    for number, place in enumerate(places):
         rows = rows_of(tokens=24, rank=rank, seed=number)[:, : 6 * len(place.blocks)]
         moments = Moments(rows.shape[1])
         moments.add(rows, torch.arange(24) % 4)
@@ -154,10 +156,15 @@ def codec_of(site, rank=5):
         tensors |= {name: part.reshape(2, 12, 6) for name, part in codes[place.name].split(rows).items()}
     kinds = ("query", "key", "value", "query_key")
     numbers = dict.fromkeys(kinds, 1.0)
-    codec = SiteCodec(
-        site=site, inner=6, heads=2, codes=codes, alpha=numbers, relative_entropy=numbers, published_entropy=numbers
-    )
-    return codec, tensors
+    measured = {"alpha": numbers, "relative_entropy": numbers, "published_entropy": numbers}
+    return AttentionCodec(site=site, places=places, inner=6, heads=2, codes=codes, **measured), tensors
+
+
+def read_again(codec):
+    """The codec that a reader makes of the two halves of a description."""
+    described = codec.description()
+    steps = {place: code["step"] for place, code in described["codes"].items()}
+    return kind_of(codec.site).read(codec.site, steps, described, codec.arrays())
 
 
 @pytest.mark.parametrize("name", ["encoder.self", "decoder.self", "decoder.cross"])
@@ -171,16 +178,15 @@ def test_a_site_comes_back_from_its_columns_and_description(name):
     }
     tokens = {axis: (torch.arange(24) % 5).reshape(2, 12) for axis in valid}
     columns = codec.encode(SiteSample(tensors, valid, tokens))
-    again = site_codec_from(codec.description(), codec.arrays())
+    again = read_again(codec)
+    assert again.description() == codec.description()
     kept = {axis: tokens[axis][valid[axis]] for axis in valid}
     decoded = again.decode({column: values.T for column, values in columns.items()}, kept)
     for kind in KINDS:
-        axis = site.query_axis if kind == "query" else site.key_axis
-        assert torch.allclose(decoded[kind], tensors[kind][valid[axis]], atol=1e-2)
-    places = {column: place.axis for column, place in codec.columns().items()}
-    for place in codec.places():
-        column = column_name(site, place)
-        assert columns[column].shape == (codec.codes[place.name].rank, int(valid[places[column]].sum()))
+        assert torch.allclose(decoded[kind], tensors[kind][valid[axes_at(site)[kind]]], atol=1e-2)
+    assert list(columns) == list(codec.columns) == [f"relations.{site}.{place.name}" for place in codec.places]
+    for column, place in codec.columns.items():
+        assert columns[column].shape == (codec.codes[place.name].rank, int(valid[place.axis].sum()))
         assert columns[column].dtype == torch.int32
     rebuilt = codec.reconstruct(SiteSample(tensors, valid, tokens))
     for kind in KINDS:
@@ -189,12 +195,13 @@ def test_a_site_comes_back_from_its_columns_and_description(name):
 
 def test_cross_attention_has_two_codes_on_two_axes():
     """Q lies on target tokens and [K|V] on input tokens; their numbers differ."""
-    places = code_places(Site("decoder.cross", 0))
+    cross, own = Site("decoder.cross", 0), Site("decoder.self", 0)
+    places = kind_of(cross).places(cross)
     assert [(p.name, p.blocks, p.axis) for p in places] == [
         ("query", ("query",), "target"),
         ("key_value", ("key", "value"), "input"),
     ]
-    [place] = code_places(Site("decoder.self", 0))
+    [place] = kind_of(own).places(own)
     assert (place.blocks, place.axis) == (KINDS, "target")
 
 

@@ -9,14 +9,16 @@ import torch
 from miniend.errors import ConfigurationError
 from miniend.signals.codes.code import join_blocks
 from miniend.signals.codes.site_fit import STEP_MARGIN, trim_rank
-from miniend.signals.fidelity import MeanOf, SiteSample, head_sample, mean_relative_entropy, worst_share
+from miniend.signals.fidelity import MeanOf, SiteSample, head_sample
+from miniend.signals.kinds import kind_of
 from miniend.signals.relations.calibration import (
     calibrate_site,
     measured_kl,
     search_step,
 )
-from miniend.signals.relations.relations import relations_of
+from miniend.signals.relations.fidelity import mean_relative_entropy, worst_share
 from miniend.signals.sites import Site
+from support.attention import axes_at, relations_at
 
 TARGET = 1e-3
 LENGTHS = {"input": 24, "target": 16}
@@ -32,8 +34,7 @@ def samples(site, batches, seed=0, scale=2.0, inner=16, padded=True):
     found = []
     for _ in range(batches):
         states = {axis: torch.randn(3, length, 8, generator=generator) for axis, length in LENGTHS.items()}
-        axes = {"query": site.query_axis, "key": site.key_axis, "value": site.key_axis}
-        tensors = {kind: scale * states[axis] @ images[kind] for kind, axis in axes.items()}
+        tensors = {kind: scale * states[axis] @ images[kind] for kind, axis in axes_at(site).items()}
         kept = {
             axis: torch.tensor([length, length - 3 * padded, length - 7 * padded]) for axis, length in LENGTHS.items()
         }
@@ -45,7 +46,11 @@ def samples(site, batches, seed=0, scale=2.0, inner=16, padded=True):
 
 def calibrated(site, temperature="published", target=TARGET, step=None, rank=None, scale=2.0, batches=6):
     seen, other = samples(site, batches, 1, scale), samples(site, 8, 2, scale)
-    return calibrate_site(site, seen, other, 8, temperature, target, step, rank)
+    return calibrate_site(site, places_of(site), seen, other, 8, temperature, target, step, rank)
+
+
+def places_of(site):
+    return kind_of(site).places(site)
 
 
 @every_site
@@ -82,9 +87,11 @@ def test_padding_is_no_part_of_a_calibration(site):
     clean, spoiled = samples(site, 6, 1), samples(site, 6, 1)
     for sample in spoiled:
         for kind, tensor in sample.tensors.items():
-            axis = site.query_axis if kind == "query" else site.key_axis
-            tensor[~sample.valid[axis]] = 50.0
-    fits = [calibrate_site(site, given, given[:2], 8, "published", TARGET, None, None) for given in (clean, spoiled)]
+            tensor[~sample.valid[axes_at(site)[kind]]] = 50.0
+    fits = [
+        calibrate_site(site, places_of(site), given, given[:2], 8, "published", TARGET, None, None)
+        for given in (clean, spoiled)
+    ]
     for name, code in fits[0].codes.items():
         assert code.mean.tolist() == pytest.approx(fits[1].codes[name].mean.tolist(), abs=1e-6)
         assert code.step == pytest.approx(fits[1].codes[name].step, rel=0.1)
@@ -95,7 +102,7 @@ def test_temperatures_sharpen_to_four_fifths_and_never_flatten(site):
     """A relation that is sharp already must stay as published."""
     flat, sharp = calibrated(site, "calibrated", scale=0.3), calibrated(site, "calibrated", scale=6.0)
     unseen = samples(site, 4, 5, scale=0.3)
-    for relation in relations_of(site):
+    for relation in relations_at(site):
         assert flat.alpha[relation.kind] > 1
         assert flat.published_entropy[relation.kind] > 0.9
         assert flat.relative_entropy[relation.kind] == pytest.approx(0.8, abs=0.005)

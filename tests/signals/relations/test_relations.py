@@ -18,16 +18,16 @@ from miniend.signals.relations.relations import (
     relation_log_probabilities,
     relation_logits,
     relation_rows,
-    relations_of,
     relative_entropy,
     visible_keys,
 )
 from miniend.signals.sites import Site
+from support.attention import axes_at, relations_at
 
 SITES = [Site("encoder.self", 0), Site("decoder.self", 1), Site("decoder.cross", 2)]
 LENGTHS = {"input": 7, "target": 5}
 VALID = {"input": [7, 4], "target": [3, 5]}
-ALL = [(site, relation) for site in SITES for relation in relations_of(site)]
+ALL = [(site, relation) for site in SITES for relation in relations_at(site)]
 every_relation = pytest.mark.parametrize(("site", "relation"), ALL, ids=[f"{s.name} {r.kind}" for s, r in ALL])
 
 
@@ -37,7 +37,7 @@ def masks():
 
 def factors(site, width, seed, scale=1.5):
     generator = torch.Generator().manual_seed(seed)
-    axis = {"query": site.query_axis, "key": site.key_axis, "value": site.key_axis}
+    axis = axes_at(site)
     return {kind: scale * torch.randn(2, LENGTHS[axis[kind]], width, generator=generator) for kind in axis}
 
 
@@ -109,7 +109,7 @@ def test_the_kl_is_zero_when_student_equals_teacher(site, relation):
 def test_padding_has_no_influence(site, relation):
     """A loss that sees padding depends on which examples happen to share a batch; NaN in padding would spread."""
     teacher, student, valid = factors(site, 24, 1), factors(site, 24, 2), masks()
-    axis = {"query": site.query_axis, "key": site.key_axis, "value": site.key_axis}
+    axis = axes_at(site)
     expected = float(relation_kl_sum(relation, teacher, student, valid, 4, 1.0))
     for filler in (0.0, 1e4):
         filled = [
@@ -144,7 +144,7 @@ def test_blocks_add_up_to_the_whole(monkeypatch, budget, causal):
     """The tensors above fit in one block; real ones never do, and a causal block leaves out what none of its rows sees."""
     monkeypatch.setitem(relation_kl.BLOCK_ELEMENTS, "cpu", budget)
     site = Site("decoder.self" if causal else "encoder.self", 0)
-    relation, axis = relations_of(site)[0], "target" if causal else "input"
+    relation, axis = relations_at(site)[0], "target" if causal else "input"
     generator = torch.Generator().manual_seed(1)
     teacher, student = (torch.randn(3, 70, width, generator=generator) for width in (24, 12))
     valid = {axis: torch.arange(70) < torch.tensor([[70], [41], [1]])}
@@ -169,7 +169,7 @@ def test_relations_of_target_positions_alone_are_causal():
     """A decoder row that sees its future learns relations that do not exist when it generates."""
     causal = {(site.name, relation.kind) for site, relation in ALL if relation.causal}
     assert causal == {("decoder.self", kind) for kind in ("query", "key", "value")} | {("decoder.cross", "query")}
-    assert [relation.kind for relation in relations_of(SITES[2])] == ["query", "key", "value", "query_key"]
+    assert [relation.kind for relation in relations_at(SITES[2])] == ["query", "key", "value", "query_key"]
 
 
 @pytest.mark.parametrize(("site", "relation"), [(s, r) for s, r in ALL if r.causal], ids=lambda value: str(value)[:20])

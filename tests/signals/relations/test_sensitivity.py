@@ -3,11 +3,15 @@
 import pytest
 import torch
 
-from miniend.signals.fidelity import SiteSample, relation_kl
+from miniend.signals.fidelity import SiteSample
+from miniend.signals.kinds import KINDS
+from miniend.signals.relations.fidelity import relation_kl
 from miniend.signals.relations.sensitivity import FLOOR, sensitivity
-from miniend.signals.sites import KINDS, Site
+from miniend.signals.sites import Site
+from support.attention import axes_at, relations_at
 
 SITES = [Site("encoder.self", 0), Site("decoder.self", 0), Site("decoder.cross", 0)]
+TENSORS = KINDS["self"].tensors
 HEADS, INNER = 2, 6
 ALPHA = {"query": 1.0, "key": 1.5, "value": 0.5, "query_key": 1.2}
 
@@ -15,11 +19,12 @@ ALPHA = {"query": 1.0, "key": 1.5, "value": 0.5, "query_key": 1.2}
 def example(seed=0, scale=1.0):
     generator = torch.Generator().manual_seed(seed)
     lengths = {"input": 40, "target": 30}
-    site_axes = {"query": "input", "key": "input", "value": "input"}
 
     def make(site):
-        axes = site_axes | dict.fromkeys(("key", "value"), site.key_axis) | {"query": site.query_axis}
-        tensors = {k: scale * torch.randn(1, lengths[a], INNER, generator=generator) for k, a in axes.items()}
+        tensors = {
+            kind: scale * torch.randn(1, lengths[axis], INNER, generator=generator)
+            for kind, axis in axes_at(site).items()
+        }
         valid = {a: torch.arange(n)[None] < n - 5 for a, n in lengths.items()}
         return SiteSample(tensors, valid, {a: torch.zeros(1, n, dtype=torch.int64) for a, n in lengths.items()})
 
@@ -33,19 +38,18 @@ def cost(site, sample, kind, direction, size=0.02, draws=40):
     for _ in range(draws):
         tensor = sample.tensors[kind]
         noise = size * torch.randn(*tensor.shape[:2], 1, generator=generator) * direction
-        found = relation_kl(site, sample, {**sample.tensors, kind: tensor + noise}, HEADS, ALPHA, None)
+        found = relation_kl(relations_at(site), sample, {**sample.tensors, kind: tensor + noise}, HEADS, ALPHA)
         total += sum(part.mean * (1.0 if name == "query_key" else 1 / 3) for name, part in found.items())
-    axis = site.query_axis if kind == "query" else site.key_axis
-    return total / draws / size**2 / int(sample.valid[axis].sum())
+    return total / draws / size**2 / int(sample.valid[axes_at(site)[kind]].sum())
 
 
 @pytest.mark.parametrize("site", SITES, ids=str)
 def test_noise_costs_what_the_form_says_in_every_block_and_direction(site):
     """Up to one common factor: a block, an axis or a relation that is weighed wrongly pays bits for nothing."""
     sample = example()(site)
-    form = sensitivity(site, [sample], HEADS, ALPHA)
+    form = sensitivity(relations_at(site), [sample], HEADS, ALPHA)
     ratios = []
-    for kind in KINDS:
+    for kind in TENSORS:
         for place in (0, 4):
             direction = torch.zeros(INNER)
             direction[place] = 1.0
@@ -59,9 +63,10 @@ def test_padding_is_no_part_of_it_and_it_repeats_to_the_bit(site):
     """Forms that depend on what fills the padding would make the bytes depend on the batch."""
     clean, spoiled = example()(site), example()(site)
     for kind, tensor in spoiled.tensors.items():
-        tensor[~spoiled.valid[site.query_axis if kind == "query" else site.key_axis]] = 30.0
-    one, two, again = (sensitivity(site, [given], HEADS, ALPHA) for given in (clean, spoiled, example()(site)))
-    for kind in KINDS:
+        tensor[~spoiled.valid[axes_at(site)[kind]]] = 30.0
+    relations = relations_at(site)
+    one, two, again = (sensitivity(relations, [given], HEADS, ALPHA) for given in (clean, spoiled, example()(site)))
+    for kind in TENSORS:
         assert torch.allclose(one[kind], two[kind], rtol=1e-5, atol=1e-9)
         assert torch.equal(one[kind], again[kind])
 
@@ -70,8 +75,9 @@ def test_a_block_that_costs_nothing_keeps_a_floor_and_nothing_at_all_is_even():
     """A form of zero cannot be inverted, and a division by it would give a basis of NaN."""
     sample = example()(SITES[0])
     sample.tensors["value"].mul_(1e-4)
-    form = sensitivity(SITES[0], [sample], HEADS, ALPHA)
+    relations = relations_at(SITES[0])
+    form = sensitivity(relations, [sample], HEADS, ALPHA)
     assert torch.allclose(form["value"], FLOOR * torch.eye(3, dtype=torch.float64), rtol=0.01)
     assert max(float(part.diagonal(dim1=1, dim2=2).max()) for part in form.values()) == pytest.approx(1 + FLOOR)
-    nothing = sensitivity(SITES[0], [example(scale=0.0)(SITES[0])], HEADS, ALPHA)
+    nothing = sensitivity(relations, [example(scale=0.0)(SITES[0])], HEADS, ALPHA)
     assert all(torch.equal(part, torch.eye(3, dtype=torch.float64).expand(2, 3, 3)) for part in nothing.values())

@@ -14,7 +14,6 @@ from miniend.student_train.config import TrainConfig
 from miniend.student_train.dry_run import dry_run as measured
 from miniend.student_train.dry_run.dry_run import DryRun, describe, dry_run
 from miniend.student_train.dry_run.flops import count_flops
-from miniend.student_train.objective import build_objective
 from miniend.student_train.reading.loader import steps
 from miniend.student_train.run.checkpoint import latest_checkpoint
 from miniend.student_train.train import train_student
@@ -26,15 +25,14 @@ SETTINGS = {"size": "2L64H", "relation_heads": 4, "batch_size": 8, "steps": 6, "
 def prepare(home, objective="miniend-e", **settings):
     cache = miniend.open_cache(home / "cache")
     config = TrainConfig(cache=cache.path, output=home / "unused", objective=objective, **{**SETTINGS, **settings})
-    built = build_objective(objective, True, "qk", ())
-    return set_up_alone(config, cache, built)
+    return set_up_alone(config, cache)
 
 
 def expected_flops(setup, micro):
     """6 FLOPs per weight and token that it sees, and attention: bounds, for fused kernels compute scores once more."""
     linear = 0
     ((batch,),) = islice(steps(setup.feed.training, micro, 0, 0), 1)  # the dry run's own first
-    (examples, n), m = batch.input_ids.shape, batch.labels.shape[1]
+    (examples, n), m = batch.ids["input"].shape, batch.labels.shape[1]
     for name, parameter in setup.student.named_parameters():
         if parameter.ndim < 2 or name == "shared.weight" or "relative_attention_bias" in name:
             continue
@@ -123,22 +121,22 @@ def test_the_steps_are_taken_as_the_run_takes_them(span_home):
     seen = []
     dry_run(setup, lambda trial, batches: (step_alone(trial, batches), seen.append((trial.student.training, batches))))
     assert all(training for training, _ in seen)
-    assert [[len(batch.input_ids) for batch in batches] for _, batches in seen] == [[4, 4]] * 4
+    assert [[len(batch.labels) for batch in batches] for _, batches in seen] == [[4, 4]] * 4
     assert not setup.student.training
 
 
 def test_without_validation_examples_no_evaluation_is_expected(logit_caches):
     """An average over nothing."""
     cache = logit_caches["top-k"]
-    built = build_objective("logits", True, "qk", ())
     config = TrainConfig(cache=cache.path, output=Path("unused"), objective="logits", **SETTINGS)
-    found = dry_run(set_up_alone(config, cache, built), step_alone)
+    found = dry_run(set_up_alone(config, cache), step_alone)
     assert (found.evaluations, found.evaluation_seconds) == (0, 0.0)
 
 
 FOUND = DryRun(
     parameters=30_000_000,
     parameters_without_embeddings=18_000_000,
+    term_parameters=0,
     parameter_bytes=120_000_000,
     optimiser_bytes=240_000_000,
     step_bytes=1_640_000_000,

@@ -15,21 +15,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniend.errors import CacheDamagedError
+from miniend.models.families import FAMILIES
 from miniend.signals.logits.code import join_integers
 from miniend.student_train.reading.loader import BatchSource, Columns, Prefetcher, Share, in_order, steps
 from miniend.student_train.reading.order import Layout
-from miniend.student_train.reading.shard_records import read_records
+from miniend.student_train.reading.records import read_records
 from support.batches import batch_of, logit_tensors, same
 
 SEEDS = st.integers(0, 2**32 - 1)
-NOTHING = Columns((), None)
+NOTHING = Columns(FAMILIES["t5"])
 
 
 @pytest.fixture(scope="module")
 def columns(ragged):
     """All columns of the cache."""
-    places = {name: place.axis for codec in ragged.codecs.values() for name, place in codec.columns().items()}
-    return Columns(tuple(places.items()), (ragged.logit_code.kind, len(ragged.logit_code.order), False))
+    places = {name: place.axis for codec in ragged.codecs.values() for name, place in codec.columns.items()}
+    logits = (ragged.logit_code.kind, len(ragged.logit_code.order), False)
+    return Columns(ragged.family, tuple(places.items()), logits)
 
 
 @pytest.fixture
@@ -151,7 +153,9 @@ def test_memory_changes_the_order_alone_and_holds(ragged, columns, budget):
 def test_micro_batches_cut_the_same_step_whatever_the_kind_of_logits(logit_caches):
     """Accumulation must not change what a step learns, whatever the lengths of the lists."""
     for kind, cache in logit_caches.items():
-        source = BatchSource(cache.training, Columns((), (kind, len(cache.logit_code.order), False)), 0)
+        source = BatchSource(
+            cache.training, Columns(cache.family, logits=(kind, len(cache.logit_code.order), False)), 0
+        )
         ((whole,),) = taken(steps(source, 6, seed=0, start=2), 1)
         (parts,) = taken(steps(source, 6, 0, 2, Share(passes=3)), 1)
         joined = join_integers([part.logits for part in parts])
@@ -168,12 +172,12 @@ def test_a_batch_holds_exactly_the_integers_of_the_cache(ragged, source):
     for place, number in enumerate(numbers):
         example = ragged[number]
         n, m = len(example.input_ids), len(example.labels)
-        assert batch.input_ids[place, :n].tolist() == example.input_ids.tolist()
+        assert batch.ids["input"][place, :n].tolist() == example.input_ids.tolist()
         assert batch.labels[place, :m].tolist() == example.labels.tolist()
         for codec in ragged.codecs.values():
-            axes = {column: place_.axis for column, place_ in codec.columns().items()}
+            axes = {column: place_.axis for column, place_ in codec.columns.items()}
             start = torch.tensor([ragged.plan.teacher.start_id])
-            tokens = {"input": batch.input_ids[place], "target": torch.cat([start, batch.labels[place, :-1]])}
+            tokens = {"input": batch.ids["input"][place], "target": torch.cat([start, batch.labels[place, :-1]])}
             decoded = codec.decode({column: batch.coefficients[column][place] for column in axes}, tokens)
             for kind in ("query", "key", "value"):
                 expected = getattr(example.relations[str(codec.site)], kind)
@@ -184,7 +188,9 @@ def test_a_batch_holds_exactly_the_integers_of_the_cache(ragged, source):
 def test_a_batch_holds_the_distributions_of_its_examples_in_order(logit_caches):
     """Lists have lengths of their own, so that one entry too many shifts all that follow."""
     for kind, cache in logit_caches.items():
-        source = BatchSource(cache.training, Columns((), (kind, len(cache.logit_code.order), False)), 0)
+        source = BatchSource(
+            cache.training, Columns(cache.family, logits=(kind, len(cache.logit_code.order), False)), 0
+        )
         batch = batch_of(source, [13, 0, 21, 9])
         found = cache.logit_code.decode(batch.logits)
         position = 0
@@ -231,7 +237,7 @@ def test_ragged_pairs_are_padded_on_the_right_and_marked(ragged, source):
     for axis, found in lengths.items():
         expected = torch.arange(max(found))[None] < torch.tensor(found)[:, None]
         assert torch.equal(batch.valid[axis], expected)
-    assert (batch.input_ids[~batch.valid["input"]] == 0).all()
+    assert (batch.ids["input"][~batch.valid["input"]] == 0).all()
     assert (batch.labels[~batch.valid["target"]] == -100).all()
     for column, block in batch.coefficients.items():
         axis = dict(source.columns.coefficients)[column]
@@ -280,7 +286,7 @@ def test_large_columns_are_decoded_in_blocks_of_rows(ragged, columns, monkeypatc
     shard = ragged.training.shards[0]
     whole = BatchSource(ragged.training, columns, 0)
     expected = batch_of(whole, [0, 3, 9])
-    monkeypatch.setattr("miniend.student_train.reading.shard_records.DECODED", 300)
+    monkeypatch.setattr("miniend.student_train.reading.records.DECODED", 300)
     asked = []
     rows = type(shard.folder).rows
     monkeypatch.setattr(type(shard.folder), "rows", lambda self, *a: (asked.append(a), rows(self, *a))[1])
@@ -366,9 +372,9 @@ OWN_THREADS = """
 import os, sys, threading
 import numpy as np
 import torch
-from miniend.student_train.reading.batches import make_batch
-from miniend.student_train.reading.records import pack, pack_count
-from miniend.student_train.reading.shard_records import Columns
+from miniend.models.families import FAMILIES
+from miniend.student_train.reading.batch import make_batch
+from miniend.student_train.reading.records import Columns, pack, pack_count
 
 torch.set_num_threads(4)
 rng = np.random.default_rng(0)
@@ -385,7 +391,7 @@ def work(task):
     started.append(len(os.listdir("/proc/self/task")) - before)
 
 def batch():
-    make_batch(Columns((("c", "input"),), ("top-k", 99, False)), 0, range(128), [record] * 128)
+    make_batch(Columns(FAMILIES["t5"], (("c", "input"),), ("top-k", 99, False)), 0, range(128), [record] * 128)
 
 def ranks():
     from miniend.cache.logit_columns import StoredLogits, _head_ranks

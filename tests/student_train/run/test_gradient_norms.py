@@ -6,9 +6,12 @@ import math
 import pytest
 import torch
 
-from miniend.models.student import build_student
+from miniend.models.families import FAMILIES, SpecialIds, family_of
+from miniend.models.start.fresh import build_student
 from miniend.student_train.config import TrainConfig
-from miniend.student_train.run.gradient_norms import PARTS, PREFIX, gradient_norms, part_of
+from miniend.student_train.distillation import TERMS_PART, Distillation
+from miniend.student_train.run.gradient_norms import PREFIX, gradient_norms
+from miniend.student_train.terms.labels import Labels
 from miniend.student_train.train import train_student
 
 CONFIG = {
@@ -31,6 +34,20 @@ STUDENTS = {
 }
 
 
+class Weighted(Labels):
+    """A term with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.own = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+
+
+def norms_of(student, term=None):
+    """The gradient norms of a student by part."""
+    terms = {"labels": term or Labels()}
+    return gradient_norms(Distillation(student, terms, {"labels": 1.0}, SpecialIds(start=0, pad=0)))
+
+
 def student_with_gradients(kind):
     settings, tied = STUDENTS[kind]
     student = build_student(CONFIG | settings, tied, seed=0)
@@ -43,8 +60,8 @@ def student_with_gradients(kind):
 def test_the_squares_of_the_parts_add_up_to_the_whole(kind):
     """A parameter that is counted twice or forgotten makes one part look more, or less, reached than it is."""
     student = student_with_gradients(kind)
-    found = gradient_norms(student)
-    parts = [part for part in PARTS if part != "head" or not STUDENTS[kind][1]]
+    found = norms_of(student)
+    parts = [part for part in family_of(student).parts if part != "head" or not STUDENTS[kind][1]]
     assert list(found) == [PREFIX + part for part in parts]
     whole = math.sqrt(sum(float(p.grad.double().square().sum()) for p in student.parameters()))
     assert math.sqrt(sum(norm**2 for norm in found.values())) == pytest.approx(whole, rel=1e-5)
@@ -67,7 +84,7 @@ def test_each_part_is_made_of_the_modules_that_it_is_named_for(kind):
         "head": [student.lm_head],
     }
     assert all(hasattr(layer, "EncDecAttention") for layer in modules["decoder_cross"])
-    found = gradient_norms(student)
+    found = norms_of(student)
     for name in found:
         parameters = [p for module in modules[name.removeprefix(PREFIX)] for p in module.parameters()]
         expected = torch.cat([p.grad.flatten() for p in parameters]).norm()
@@ -78,15 +95,25 @@ def test_a_part_without_gradients_is_left_out():
     """A zero would read as a term that has converged."""
     student = student_with_gradients("untied T5 v1.1")
     student.lm_head.weight.grad = None
-    assert PREFIX + "head" not in gradient_norms(student)
+    assert PREFIX + "head" not in norms_of(student)
     student.zero_grad(set_to_none=True)
-    assert gradient_norms(student) == {}
+    assert norms_of(student) == {}
 
 
-def test_a_parameter_of_another_model_is_refused():
+def test_the_terms_own_parameters_are_a_part_of_their_own():
+    """Counted with the student they would say that a part of it moves which does not; left out, the squares do not add up."""
+    student, term = student_with_gradients("T5"), Weighted()
+    plain = norms_of(student)
+    assert norms_of(student, term) == plain
+    term.own.square().sum().backward()
+    assert norms_of(student, term) == {**plain, PREFIX + TERMS_PART: pytest.approx(10.0)}
+
+
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+def test_a_parameter_of_another_model_is_refused(family):
     """Counted nowhere, it would be missing from every sum."""
     with pytest.raises(ValueError, match=r"decoder\.block\.0\.layer\.3"):
-        part_of("decoder.block.0.layer.3.DenseReluDense.wo.weight")
+        family.part_of("decoder.block.0.layer.3.DenseReluDense.wo.weight")
 
 
 def test_the_log_has_them_before_clipping_and_where_it_logs(span_home, tmp_path):

@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from miniend.errors import ConfigurationError
+from miniend.models.families import FAMILIES, family_of
 from miniend.models.size import student_config
-from miniend.models.student import build_student
-from miniend.signals.sites import parse_sites, tapped
+from miniend.models.start.fresh import build_student
+from miniend.signals.kinds import parse_sites
+from miniend.signals.taps import tapped
 from miniend.student_train.run.unreached import (
     freeze,
-    require_encoder_gradient,
+    require_gradient_of_what_is_read,
     summarise_unreached,
     unreached_parameters,
 )
@@ -30,7 +32,7 @@ def forward(model, **more):
 
 def probe(model, sites, kinds=("query", "key", "value")):
     """The unreached parameters of an objective that looks at these factors of these sites."""
-    chosen = parse_sites(sites, model.config.num_layers, model.config.num_decoder_layers)
+    chosen = parse_sites(sites, {"encoder": model.config.num_layers, "decoder": model.config.num_decoder_layers})
 
     def loss():
         with tapped(model, chosen) as captured:
@@ -103,29 +105,37 @@ def test_frozen_parameters_are_not_reported_again():
 
 def test_a_student_whose_encoder_learns_nothing_is_refused():
     """With one decoder layer, decoder self-attention alone never looks at the encoder; its loss falls all the same."""
-    shallow, deep = student(size="2E1D64H"), student()
-    with pytest.raises(ConfigurationError, match="no gradient at all"):
-        require_encoder_gradient(probe(shallow, "decoder.self"), shallow)
-    require_encoder_gradient(probe(shallow, "decoder.self,encoder.self"), shallow)
-    require_encoder_gradient(probe(deep, "decoder.self"), deep)
+    shallow, deep, family = student(size="2E1D64H"), student(), FAMILIES["t5"]
+    with pytest.raises(ConfigurationError, match="encoder no gradient at all"):
+        require_gradient_of_what_is_read(trained(probe(shallow, "decoder.self")), shallow, family)
+    require_gradient_of_what_is_read(trained(probe(shallow, "decoder.self,encoder.self")), shallow, family)
+    require_gradient_of_what_is_read(trained(probe(deep, "decoder.self")), deep, family)
+
+
+def trained(names):
+    """The student's parameters as they are named among all that is trained."""
+    return [f"student.{name}" for name in names]
 
 
 @KINDS
 def test_the_summary_names_blocks_and_whole_sublayers(kind):
     """Fifty parameter names in a model card are read by nobody."""
-    lines = summarise_unreached(probe(student(kind), "decoder.self"))
+    model = student(kind)
+    lines = summarise_unreached(trained(probe(model, "decoder.self")), family_of(model))
     bias = ", relative_attention_bias" if kind == "umt5" else ""
     assert lines == [
         f"decoder block 1: self-attention o{bias}; whole cross-attention; whole feed-forward",
         "decoder final norm",
         "output head",
     ]
-    assert summarise_unreached([]) == []
+    assert summarise_unreached([], family_of(model)) == []
 
 
 def test_the_summary_reads_encoder_blocks_too():
     """The encoder's second sublayer is its feed-forward, the decoder's its cross-attention."""
-    assert summarise_unreached(["encoder.block.0.layer.1.layer_norm.weight", "something.new"]) == [
+    names = ["student.encoder.block.0.layer.1.layer_norm.weight", "student.something.new", "terms.cross.projection"]
+    assert summarise_unreached(names, FAMILIES["t5"]) == [
         "encoder block 0: feed-forward layer_norm",
         "something.new",
+        "terms.cross.projection",
     ]

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from miniend.errors import ConfigurationError
-from miniend.signals.codes.site_codec import coded_site_from
 from miniend.signals.codes.site_fit import STEP_MARGIN, with_step
 from miniend.signals.fidelity import SiteSample
-from miniend.signals.kinds.hidden_fit import calibrate_hidden, measured_error, relative_error
-from miniend.signals.relations.relations import relations_of
+from miniend.signals.hidden_states import calibrate_hidden, measured_error, relative_error
+from miniend.signals.kinds import kind_of
+from miniend.signals.relations.codec import AttentionCodec
 from miniend.signals.sites import Site
 
 TARGET = 1e-3
@@ -34,7 +34,12 @@ def samples(batches, seed, padding=0.0):
 
 
 def fitted(site=SITES[0], target=TARGET, padding=0.0):
-    return calibrate_hidden(site, samples(8, 1, padding), samples(8, 2, padding), target)
+    return calibrate_hidden(site, place_of(site), samples(8, 1, padding), samples(8, 2, padding), target)
+
+
+def place_of(site):
+    [place] = kind_of(site).places(site)
+    return place
 
 
 def error(codec, seed=3):
@@ -81,7 +86,7 @@ def test_constant_states_have_no_error_to_speak_of():
         SiteSample({"hidden": CONSTANT.expand(3, 20, 16).clone()}, sample.valid, sample.tokens)
         for sample in samples(2, 1)
     ]
-    codec = calibrate_hidden(SITES[0], constant, constant, TARGET)
+    codec = calibrate_hidden(SITES[0], place_of(SITES[0]), constant, constant, TARGET)
     assert relative_error(measured_error(codec, constant)) == 0.0
 
 
@@ -89,13 +94,14 @@ def test_constant_states_have_no_error_to_speak_of():
 def test_a_calibration_repeats_to_the_bit_and_comes_back_from_its_description(site):
     """Two machines of one kind must write one cache; a reader has the two halves alone."""
     one, two = fitted(site), fitted(site)
-    again = coded_site_from(one.description(), one.arrays())
+    steps = {place: code["step"] for place, code in one.description()["codes"].items()}
+    again = kind_of(site).read(site, steps, one.description(), one.arrays())
     for name, array in one.arrays().items():
         assert array.numpy().tobytes() == two.arrays()[name].numpy().tobytes() == again.arrays()[name].numpy().tobytes()
     assert one.description() == two.description() == again.description()
-    [(column, place)] = one.columns().items()
-    assert (column, place.axis) == (f"hidden.{site}", site.query_axis)
-    assert relations_of(site) == ()
+    [(column, place)] = one.columns.items()
+    assert (column, place.axis) == (f"hidden.{site}", {"encoder": "input", "decoder": "target"}[site.stack])
+    assert not isinstance(again, AttentionCodec), "a site that has no relations must not be asked for them"
 
 
 @every_site
