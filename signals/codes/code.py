@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigurationError
-from .quantizer import quantise
+from .quantizer import quantize
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class RelationCode:
 
         Raises ConfigurationError where the step is so small that they do not fit.
         """
-        integers = quantise(self.coefficients(rows, tokens), self.step, self.spread)
+        integers = quantize(self.coefficients(rows, tokens), self.step, self.spread)
         if bool((integers.abs() >= 2.0**31).any()):
             raise ConfigurationError(
                 f"a step of {self.step:g} is too small: coefficients exceed 32 bits; use a larger one"

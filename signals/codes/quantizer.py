@@ -18,7 +18,7 @@ WIDEST = 0.5
 """Most that the dead zone reaches beyond half a step, so that no coefficient is ever off by more than a step."""
 
 
-def quantise(coefficients: Tensor, step: float, spread: Tensor) -> Tensor:
+def quantize(coefficients: Tensor, step: float, spread: Tensor) -> Tensor:
     """Whole numbers, float32 [..., rank], for coefficients [..., rank] whose standard deviations are spread [rank]."""
     zero, shift = dead_zone(spread, step)
     y = coefficients / step

@@ -51,7 +51,9 @@ class Attention(SignalKind):
         return measured_kl(codec, samples)
 
     def measured_on_shards(self, codec: AttentionCodec, sample: SiteSample) -> dict[str, MeanOf]:
-        spread = relation_kl_spread(codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.alpha)
+        spread = relation_kl_spread(
+            codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.inverse_temperature
+        )
         return {**spread}
 
     def read(

@@ -66,8 +66,12 @@ def _end_lines(loss: dict[str, Any], ends: dict[str, Any] | None, objective: str
 def _entropy_line(site: dict[str, Any]) -> str:
     parts = []
     for kind in ordered(site["alpha"]):
-        published, used, alpha = site["published_entropy"][kind], site["relative_entropy"][kind], site["alpha"][kind]
+        published, used, inverse_temperature = (
+            site["published_entropy"][kind],
+            site["relative_entropy"][kind],
+            site["alpha"][kind],
+        )
         part = f"{kind} {published:.3f}"
-        part += f" sharpened by {alpha:.3g} to {used:.3f}" if alpha != 1.0 else ""
+        part += f" sharpened by {inverse_temperature:.3g} to {used:.3f}" if inverse_temperature != 1.0 else ""
         parts.append(part + (" (carries no information)" if carries_no_information(used) else ""))
     return f"{site['site']}: relative entropy of the teacher's relations (1 is uniform): {', '.join(parts)}"

@@ -155,7 +155,13 @@ def codec_of(site, rank=5):
     kinds = ("query", "key", "value", "query_key")
     numbers = dict.fromkeys(kinds, 1.0)
     codec = SiteCodec(
-        site=site, inner=6, heads=2, codes=codes, alpha=numbers, relative_entropy=numbers, published_entropy=numbers
+        site=site,
+        inner=6,
+        heads=2,
+        codes=codes,
+        inverse_temperature=numbers,
+        relative_entropy=numbers,
+        published_entropy=numbers,
     )
     return codec, tensors
 
