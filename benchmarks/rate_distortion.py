@@ -127,7 +127,10 @@ def report(
     heads = default_relation_heads(fitting[0].tensors["query"].shape[-1])
     codec = calibrate_site(site, fitting, fitting[:1], heads, asked.relation_temperature, None, 1e-3, None)
     material = Material(codec, fitting, unseen, asked.kl_examples)
-    print(f"\n{site}: R = {heads}, alpha " + ", ".join(f"{kind} {alpha:.3g}" for kind, alpha in codec.alpha.items()))
+    print(
+        f"\n{site}: R = {heads}, inverse temperature "
+        + ", ".join(f"{kind} {factor:.3g}" for kind, factor in codec.inverse_temperature.items())
+    )
     print(f"{'bytes per token at KL':<58}" + "".join(f"{target:>10.0e}" for target in targets))
     for name, method in METHODS.items():
         if asked.quick and name not in QUICK:
@@ -144,11 +147,11 @@ def report(
 def throughput(material: Material, target: float) -> str:
     """Tokens per second on one core: rows to integers, integers to a column's file, and both ways back."""
     codec = trim_rank(material.at(material.fit("full", True, True), target), material.fitting)
-    seconds = dict.fromkeys(("quantise", "compress", "decompress", "decode"), 0.0)
+    seconds = dict.fromkeys(("quantize", "compress", "decompress", "decode"), 0.0)
     codec.encode(material.unseen[0])
     begun = perf_counter()
     columns = [codec.encode(sample) for sample in material.unseen]
-    seconds["quantise"] = perf_counter() - begun
+    seconds["quantize"] = perf_counter() - begun
     tokens = 0
     with TemporaryDirectory() as folder:
         for name, place in codec.columns().items():

@@ -33,7 +33,7 @@ class Material:
     ) -> None:
         self.codec, self.fitting, self.unseen = codec, fitting, unseen
         self.measured = unseen[: max(1, kl_examples // 16)]
-        self.metric = sensitivity(codec.site, head_sample(fitting, 32), codec.heads, codec.alpha)
+        self.metric = sensitivity(codec.site, head_sample(fitting, 32), codec.heads, codec.inverse_temperature)
         self.inner = codec.inner
         self.fitted: dict[str, SiteCodec] = {}
 
@@ -79,7 +79,9 @@ class Material:
         """The same of any recoding of samples."""
         total: dict[str, MeanOf] = {}
         for sample in self.measured:
-            found = relation_kl(self.codec.site, sample, recoded(sample), self.codec.heads, self.codec.alpha, ROWS)
+            found = relation_kl(
+                self.codec.site, sample, recoded(sample), self.codec.heads, self.codec.inverse_temperature, ROWS
+            )
             for kind, part in found.items():
                 total.setdefault(kind, MeanOf()).add(part.total, part.count)
         return worst_share(total, 1.0)

@@ -1,6 +1,6 @@
-"""How faithful a cached relation is: KL(P_teacher || P_cached) with the loss's own masks, per relation kind.
+"""What fidelity is measured on and with: samples of a site, and means and histograms that can be added up.
 
-Measured one example at a time, so that memory stays at R x L x L.
+The measures themselves are in `relations/fidelity.py`, `hidden_states.py` and `logits/fidelity.py`.
 """
 
 import math
@@ -16,19 +16,20 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class SiteSample:
-    """The tensors of one site by kind (Q, K, V, or hidden states) for a few examples, [B, length, inner] each, with what lies
-    on both token axes, [B, length]."""
+    """The tensors of one site for a few examples, with the tokens of both axes."""
 
     tensors: Tensors
+    """By name (`query`, `key`, `value` or `hidden`): [B, length, inner]."""
     valid: Tensors
+    """By token axis: boolean [B, length], false for padding."""
     tokens: Tensors
-    """Ids by axis: what the encoder and the decoder were given there."""
+    """By token axis: the ids that the encoder or the decoder was given, [B, length]."""
 
     def _parts(self) -> tuple[Tensors, ...]:
         return self.tensors, self.valid, self.tokens
 
     def examples(self) -> Iterator["SiteSample"]:
-        """One example at a time."""
+        """Yield samples of one example each."""
         for index in range(next(iter(self.tensors.values())).shape[0]):
             yield SiteSample(
                 *({name: tensor[index : index + 1] for name, tensor in part.items()} for part in self._parts())
@@ -37,42 +38,42 @@ class SiteSample:
 
 @dataclass(slots=True)
 class MeanOf:
-    """A mean kept as sum and count, so that means of parts add up."""
+    """A mean, kept as sum and count so that the means of parts can be added up."""
 
     total: float = 0.0
     count: int = 0
 
     def add(self, total: float, count: int) -> None:
-        """Add a sum over `count` things."""
+        """Add a sum over `count` values."""
         self.total += total
         self.count += count
 
     @property
     def mean(self) -> float:
-        """The mean, 0 of nothing."""
+        """The mean; 0 if nothing was added."""
         return self.total / self.count if self.count else 0.0
 
     def merge(self, other: "MeanOf") -> None:
-        """Add everything that another one holds."""
+        """Add another mean to this one."""
         self.add(other.total, other.count)
 
     def described(self) -> dict[str, Any]:
-        """The members of a document: `total` and `count`."""
+        """Return the members of a document: `total` and `count`."""
         return {"total": self.total, "count": self.count}
 
 
 BINS_PER_OCTAVE = 4
-"""Bins of a spread: a quantile is right to 9 %."""
+"""The number of bins of a spread per factor of two, which makes quantiles right to 9 %."""
 
 _LOWEST_BIN = -32 * BINS_PER_OCTAVE
 
 
 @dataclass(slots=True)
 class SpreadOf(MeanOf):
-    """A mean with a histogram of what it averages, so that quantiles of parts add up as well."""
+    """A mean with a histogram of the values, so that the quantiles of parts can be added up as well."""
 
     bins: dict[int, int] = field(default_factory=dict)
-    """Bin b counts the values from 2^(b/4) to 2^((b+1)/4); the lowest one also all below."""
+    """Bin b counts the values from 2^(b/4) to 2^((b+1)/4). The lowest bin also counts all smaller values."""
 
     def add_values(self, values: Tensor) -> None:
         """Add values of any shape."""
@@ -83,19 +84,22 @@ class SpreadOf(MeanOf):
             self.bins[number] = self.bins.get(number, 0) + count
 
     def merge(self, other: MeanOf) -> None:
-        """Add everything that another one holds; a plain mean does not have bins."""
+        """Add another mean or spread to this one; a plain mean adds nothing to the bins."""
         self.add(other.total, other.count)
         for number, count in other.bins.items() if isinstance(other, SpreadOf) else ():
             self.bins[number] = self.bins.get(number, 0) + count
 
     def described(self) -> dict[str, Any]:
-        """For a document: `total`, `count`, and the bins from `first_bin` on as one string, which a marker has room for."""
+        """Return the members of a document: `total`, `count`, `first_bin` and `bins`.
+
+        The counts of the bins from `first_bin` on are one string, because a marker has room for that.
+        """
         first, last = min(self.bins, default=0), max(self.bins, default=-1)
         counts = " ".join(str(self.bins.get(number, 0)) for number in range(first, last + 1))
         return {"total": self.total, "count": self.count, "first_bin": first, "bins": counts}
 
     def quantile(self, share: float) -> float:
-        """The value below which this share of all values lies, to within a bin; 0 of nothing."""
+        """Return the value below which this share of all values is, to within a bin; 0 if there are no values."""
         wanted, passed = math.ceil(share * self.count), 0
         for number in sorted(self.bins):
             passed += self.bins[number]
@@ -105,20 +109,20 @@ class SpreadOf(MeanOf):
 
 
 def merged(one: MeanOf | None, other: MeanOf) -> MeanOf:
-    """The sum of two means of one type; of None and one, a new one that holds as much."""
+    """Return `one` with `other` added to it, or a new mean that equals `other` if `one` is None."""
     total = type(other)() if one is None else one
     total.merge(other)
     return total
 
 
 def spread_from(described: Mapping[str, Any]) -> SpreadOf:
-    """What `described` wrote; a plain mean has no bins."""
+    """Rebuild a spread from what `described` wrote; without bins if a plain mean wrote it."""
     counts = str(described.get("bins", "")).split()
     bins = {int(described["first_bin"]) + place: int(count) for place, count in enumerate(counts)}
     return SpreadOf(described["total"], described["count"], {number: count for number, count in bins.items() if count})
 
 
 def head_sample(samples: Sequence[SiteSample], examples: int) -> list[SiteSample]:
-    """The first few examples of a list of samples, one per entry."""
+    """Return the first few examples of a list of samples, each as a sample of its own."""
     taken = [one for sample in samples for one in sample.examples()]
     return taken[:examples]

@@ -1,11 +1,11 @@
-"""Hidden states, the outputs of blocks: how faithful a code of theirs is, and fitting it.
+"""Fit the code of hidden states, the outputs of blocks, and measure how faithful it is.
 
 The error of a site is relative: with `mean` the mean row of the calibration's basis examples,
 
     sum |x - decoded x|^2 / sum |x - mean|^2            over tokens
 
-The energy is centred, the stricter choice: T5's hidden states have a few directions that are large and nearly constant, and
-measured against |x|^2 a code that kept these alone would look faithful. Errors in all directions count alike (metric 1).
+The energy is centred, which is the stricter choice. T5's hidden states have a few large and nearly constant directions, and
+relative to |x|^2 a code that kept only these would look faithful. Errors in all directions count alike (metric 1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ def calibrate_hidden(
 ) -> SiteCodec:
     """Fit the code of one block's output, with the largest step whose relative squared error stays under the target.
 
-    What trimming loses, the tokens' means in silent components, is part of the error.
-    Raises ConfigurationError where float32 ends before the target is reached.
+    The error includes what trimming loses: the tokens' means in components that are dropped.
+    Raises ConfigurationError if no step that float32 and int32 can hold reaches the target.
     """
     width = basis_samples[0].tensors["hidden"].shape[-1]
     metric = {"hidden": torch.eye(width, dtype=torch.float64)[None]}
@@ -49,7 +49,7 @@ def calibrate_hidden(
 
 
 def measured_error(codec: SiteCodec, samples: Sequence[SiteSample]) -> dict[str, MeanOf]:
-    """`squared_error` and `energy`, the sums above over the valid tokens of the samples, with the number of tokens."""
+    """Return `squared_error` and `energy`: the two sums above over the samples' valid tokens, and the number of tokens."""
     [place] = codec.places
     code = codec.codes[place.name]
     error, energy = MeanOf(), MeanOf()
@@ -62,6 +62,6 @@ def measured_error(codec: SiteCodec, samples: Sequence[SiteSample]) -> dict[str,
 
 
 def relative_error(measured: Mapping[str, MeanOf]) -> float:
-    """The ratio of the two sums of `measured_error`; 0 of rows that are all the mean."""
+    """Return the ratio of the two sums of `measured_error`; 0 if all rows equal the mean."""
     energy = measured["energy"].total
     return measured["squared_error"].total / energy if energy else 0.0

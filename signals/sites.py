@@ -1,7 +1,7 @@
 """Sites: the places of a model whose signals are cached, and how they are written.
 
-A site is written STACK.KIND, with a layer: `encoder.self@11`. Without one it is the last layer; negative layers count from
-the end. The kinds (`signals/kinds`) say what a site stores, and the families (`models/families`) where it is in a model.
+A site is written STACK.KIND@LAYER, such as `encoder.self@11`. Without a layer it means the last one; negative layers count
+from the end. The kinds (`signals/kinds`) say what a site stores, the families (`models/families`) where it is in a model.
 """
 
 import re
@@ -18,7 +18,7 @@ class Site:
     name: str
     """STACK.KIND, for example `decoder.cross`."""
     layer: int
-    """Counted from 0."""
+    """The layer, counted from 0."""
 
     def __str__(self) -> str:
         return f"{self.name}@{self.layer}"
@@ -35,7 +35,7 @@ class Site:
 
 
 def site_from(text: str) -> Site:
-    """The site that a full name such as `encoder.self@11` means, as documents have it."""
+    """Return the site of a full name such as `encoder.self@11`, as it is written in documents."""
     name, _, layer = text.partition("@")
     return Site(name, int(layer))
 
@@ -46,9 +46,9 @@ def is_site(text: str) -> bool:
 
 
 def find_site(name: str, sites: Sequence[str]) -> str:
-    """The full name (`encoder.self@11`) that a full or short name means among those stored.
+    """Return the full name (`encoder.self@11`) of the stored site that a full or short name means.
 
-    Raises KeyError when none fits and ConfigurationError when a short name fits several layers.
+    Raises KeyError if no site fits and ConfigurationError if a short name fits several layers.
     """
     if name in sites:
         return name

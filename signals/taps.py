@@ -1,4 +1,4 @@
-"""Taps: forward hooks that read the tensors of sites, the same way in teacher and student.
+"""Taps: forward hooks that read the tensors of sites, in the same way from teacher and student.
 
 No model code is forked: the hooks are on the modules that the kind of a site names.
 """
@@ -13,15 +13,16 @@ from .kinds import kind_of
 from .sites import Site
 
 Taps = Mapping[str, dict[str, Tensor]]
-"""Full name of a site -> tensor -> [batch, length, width]."""
+"""Full name of a site -> name of a tensor -> [batch, length, width]."""
 
 
 @contextmanager
 def tapped(model: Any, sites: Sequence[Site]) -> Iterator[Taps]:
     """Capture the tensors of the sites during each forward inside the block.
 
-    Yields a mapping site name -> {"query", "key", "value"} -> [batch, length, inner], or for a block -> {"hidden"} ->
-    [batch, length, d_model], filled by the latest forward; the tensors are part of the graph when gradients are on.
+    Yields a mapping that the latest forward filled, by full name of the site. An attention has `query`, `key` and `value`,
+    [batch, length, inner] each; a block has `hidden`, [batch, length, d_model]. The tensors are part of the graph if gradients
+    are on.
     """
     captured: dict[str, dict[str, Tensor]] = {str(site): {} for site in sites}
     hooks = []
@@ -37,6 +38,6 @@ def tapped(model: Any, sites: Sequence[Site]) -> Iterator[Taps]:
 
 def _keeper(store: dict[str, Tensor], tensor: str) -> Any:
     def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        store[tensor] = output[0] if isinstance(output, tuple) else output  # a block may add its position biases
+        store[tensor] = output[0] if isinstance(output, tuple) else output  # a block may return its position biases too
 
     return keep

@@ -113,10 +113,10 @@ def fresh_student(cache):
     return build_student(student_config(SIZE, cache.plan.teacher.config), tied=False, seed=0)
 
 
-def online(home, run, steps=STEPS, alpha=None, causal=True, padding=True, draw_seed=0):
+def online(home, run, steps=STEPS, inverse_temperature=None, causal=True, padding=True, draw_seed=0):
     """Train the same student beside the live teacher; returns the losses and the student.
 
-    `alpha` other than None, `causal=False`, `padding=False` and another `draw_seed` are the mistakes that
+    `inverse_temperature` other than None, `causal=False`, `padding=False` and another `draw_seed` are the mistakes that
     the comparison has to find.
     """
     cache = miniend.open_cache(home / cache_of(run))
@@ -132,9 +132,9 @@ def online(home, run, steps=STEPS, alpha=None, causal=True, padding=True, draw_s
     losses = []
     for step, numbers in zip(range(1, steps + 1), batches(cache), strict=False):
         examples = [cache[number] for number in numbers]
-        temperatures = {name: dict(codec.alpha) for name, codec in cache.codecs.items()}
-        if alpha is not None:
-            temperatures = {name: dict.fromkeys(found, alpha) for name, found in temperatures.items()}
+        temperatures = {name: dict(codec.inverse_temperature) for name, codec in cache.codecs.items()}
+        if inverse_temperature is not None:
+            temperatures = {name: dict.fromkeys(found, inverse_temperature) for name, found in temperatures.items()}
         draws = Draws(cache, numbers, draw_seed) if "hybrid" in run else None
         loss = naive_loss(teacher, student, examples, RUNS[run], temperatures, causal, padding, draws)
         loss.backward()
@@ -204,12 +204,14 @@ def naive_loss(teacher, student, examples, settings, temperatures, causal, paddi
                 total += t**2 * (log_p.exp() * (log_p - log_q)).sum(-1).mean()
         else:
             valid = {"encoder": input_valid, "decoder": target_valid}
-            alpha = next(found for name, found in temperatures.items() if name.startswith(term))
+            inverse_temperature = next(found for name, found in temperatures.items() if name.startswith(term))
             pairs = [(kind, kind, kind) for kind in SELF]
             if term == "decoder.cross" and settings.get("cross_relation", "qk") == "qk":
                 pairs = [("query_key", "query", "key")]
             kls = [
-                naive_relation(theirs[term], ours[term], left, right, term, valid, alpha[kind], causal, padding)
+                naive_relation(
+                    theirs[term], ours[term], left, right, term, valid, inverse_temperature[kind], causal, padding
+                )
                 for kind, left, right in pairs
             ]
             total += sum(kls) / len(kls)
@@ -246,7 +248,7 @@ def run_with_hooks(model, feed):
     return found
 
 
-def naive_relation(theirs, ours, left, right, site, valid, alpha, causal, padding):
+def naive_relation(theirs, ours, left, right, site, valid, inverse_temperature, causal, padding):
     """Mean over valid rows and relation heads of KL(P_teacher || P_student)."""
     on_target = {
         "query": site != "encoder.self",
@@ -257,16 +259,16 @@ def naive_relation(theirs, ours, left, right, site, valid, alpha, causal, paddin
     visible = (keys if padding else torch.ones_like(keys))[:, None, :].expand(-1, rows.shape[1], -1)
     if causal and on_target[left] and on_target[right]:
         visible = visible & torch.ones(rows.shape[1], rows.shape[1]).tril().bool()
-    log_p, log_q = (relation(side[left], side[right], alpha, visible[:, None]) for side in (theirs, ours))
+    log_p, log_q = (relation(side[left], side[right], inverse_temperature, visible[:, None]) for side in (theirs, ours))
     per_row = torch.where(visible[:, None], log_p.exp() * (log_p - log_q), 0.0).sum(-1)
     return sum(per_row[:, head][rows].mean() for head in range(HEADS)) / HEADS
 
 
-def relation(a, c, alpha, visible):
+def relation(a, c, inverse_temperature, visible):
     """log softmax(alpha a c^T / sqrt(d_r)) of every relation head over the visible keys; others hold -1e9."""
     width = a.shape[-1] // HEADS
     a, c = (torch.stack(side.double().split(width, dim=-1), dim=1) for side in (a, c))
-    scores = alpha * torch.einsum("bhid,bhjd->bhij", a, c) / math.sqrt(width)
+    scores = inverse_temperature * torch.einsum("bhid,bhjd->bhij", a, c) / math.sqrt(width)
     return scores.masked_fill(~visible, -1e9).log_softmax(-1)
 
 
@@ -289,8 +291,8 @@ def test_a_student_of_the_cache_follows_the_student_of_the_live_teacher(home, ru
 
 
 MISTAKES = {
-    "temperature": ("d by qk", {"alpha": 1.0}),
-    "temperature of the encoder": ("e without logits", {"alpha": 1.0}),
+    "temperature": ("d by qk", {"inverse_temperature": 1.0}),
+    "temperature of the encoder": ("e without logits", {"inverse_temperature": 1.0}),
     "no causal mask": ("minilm", {"causal": False}),
     "padding is seen by cross-attention": ("d by qk without logits", {"padding": False}),
     "other draws": ("logits hybrid", {"draw_seed": 1}),
@@ -308,10 +310,10 @@ def test_the_comparison_finds_a_wrong_temperature_mask_or_draw(home, mistake):
 
 
 def test_the_temperatures_of_this_cache_are_not_one(home):
-    """With the published temperature everywhere, alpha could be left out unnoticed."""
+    """With the published temperature everywhere, the inverse temperature could be left out unnoticed."""
     for codec in miniend.open_cache(home / "cache").codecs.values():
-        assert min(codec.alpha.values()) >= 1.0
-        assert max(codec.alpha.values()) > 2.0
+        assert min(codec.inverse_temperature.values()) >= 1.0
+        assert max(codec.inverse_temperature.values()) > 2.0
 
 
 def test_this_file_uses_none_of_the_losses_that_it_judges():

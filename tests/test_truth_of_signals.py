@@ -116,10 +116,10 @@ def plain_forward(model, example):
     return found, logits.double().log_softmax(-1).numpy()
 
 
-def relation(left, right, heads, causal, alpha=1.0):
+def relation(left, right, heads, causal, inverse_temperature=1.0):
     """softmax(alpha A C^T / sqrt(d_r)) in float64, [heads, rows, keys]."""
     a, c = (side.astype(np.float64).reshape(len(side), heads, -1).transpose(1, 0, 2) for side in (left, right))
-    scores = alpha * a @ c.transpose(0, 2, 1) / math.sqrt(a.shape[-1])
+    scores = inverse_temperature * a @ c.transpose(0, 2, 1) / math.sqrt(a.shape[-1])
     if causal:
         scores = np.where(np.tril(np.ones(scores.shape[1:], dtype=bool)), scores, -np.inf)
     p = np.exp(scores - scores.max(-1, keepdims=True))
@@ -339,8 +339,13 @@ def test_calibrated_temperatures_sharpen_uniform_relations_to_four_fifths(materi
     )
     _, before = measure(published, model, unseen(published)[:8])
     kls, after = measure(calibrated, model, unseen(calibrated))
-    alpha = {site: about["alpha"] for site, about in inspect_cache(calibrated.path)["relations"].items()}
-    sharpened = [(site, kind) for site in alpha for kind in alpha[site] if alpha[site][kind] != 1.0]
+    inverse_temperature = {site: about["alpha"] for site, about in inspect_cache(calibrated.path)["relations"].items()}
+    sharpened = [
+        (site, kind)
+        for site in inverse_temperature
+        for kind in inverse_temperature[site]
+        if inverse_temperature[site][kind] != 1.0
+    ]
     assert any(before[site][kind] > 0.99 for site, kind in sharpened)
     for site, kind in sharpened:
         assert before[site][kind] > 0.8

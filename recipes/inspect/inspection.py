@@ -147,7 +147,7 @@ def _relation(codec: AttentionCodec) -> dict[str, Any]:
         "relation_heads": codec.heads,
         "inner": codec.inner,
         **_described(codec),
-        "alpha": in_order(codec.alpha),
+        "alpha": in_order(codec.inverse_temperature),
         "relative_entropy": in_order(codec.relative_entropy),
         "carries_no_information": [
             kind for kind, value in in_order(codec.relative_entropy).items() if carries_no_information(value)

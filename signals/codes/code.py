@@ -1,18 +1,18 @@
 """The relation code: Q, K and V of one site, or hidden states, as small integers in one jointly fitted basis.
 
 Q, K and V of a self-attention are three linear images of one layer input, so the rows [Q|K|V] (width 3 x inner) have a joint
-rank of at most d_model. A basis fitted on all three, one uniform step for all of its components and an entropy coder behind
-it cost a tenth of the factors in bfloat16 at the same relation KL; components weaker than the step vanish (reverse
-water-filling, Cover & Thomas, section 10.3.3), which beats cutting the rank.
+rank of at most d_model. We fit one basis on all three, round all components with one step and compress the integers with an
+entropy coder. That costs a tenth of storing the factors in bfloat16, at the same relation KL. Components weaker than the step
+vanish (reverse water-filling, Cover & Thomas, section 10.3.3), which beats cutting the rank.
 
-What a token's id says of its row need not be stored: a row is coded as its difference from the mean row of its token.
-The basis is orthonormal in the metric in which errors cost relation KL (`sensitivity.py`), M = L L^T, for hidden states 1:
+The cache holds the token ids, so a row is coded as its difference from the mean row of its token. The basis is orthonormal in
+the metric M = L L^T in which errors cost relation KL (`sensitivity.py`); for hidden states M = 1:
 
-    encode   C = quantise( (X - mean) A - token_mean, step )         integers [tokens, rank]          A = L E^T
+    encode   C = quantize( (X - mean) A - token_mean, step )         integers [tokens, rank]          A = L E^T
     decode   X = (C * step + token_mean) B + mean                    float32 [tokens, width]          B = E L^-1
 
-with E the orthonormal eigenvectors of the covariance of what remains (`fit.py`), strongest first, and `quantise` rounding
-with a dead zone (`quantiser.py`).
+E are the orthonormal eigenvectors, strongest first, of the covariance of what the token means leave (`fit.py`). `quantize`
+rounds with a dead zone (`quantizer.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigurationError
-from .quantizer import quantise
+from .quantizer import quantize
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,9 @@ class CodePlace:
 
     name: str
     blocks: tuple[str, ...]
-    """The tensors, side by side in a row."""
+    """The names of the tensors, which are side by side in a row."""
     axis: str
+    """The token axis of the rows: `input` or `target`."""
     column: str
     """The column of a shard that holds the integers."""
 
@@ -44,25 +45,25 @@ class RelationCode:
     blocks: tuple[str, ...]
     step: float
     mean: Tensor
-    """float32 [width]"""
+    """The mean row, float32 [width]."""
     synthesis: Tensor
-    """float32 [rank, width]: B above."""
+    """B above, float32 [rank, width]."""
     analysis: Tensor
-    """float32 [width, rank]: A above, needed to encode alone."""
+    """A above, float32 [width, rank]; needed only to encode."""
     spread: Tensor
-    """float32 [rank]: standard deviation of each component, needed to encode alone."""
+    """The standard deviation of each component, float32 [rank]; needed only to encode."""
     token_ids: Tensor
-    """int32 [known], ascending: the tokens that have a mean of their own."""
+    """The tokens that have a mean of their own, int32 [known], ascending."""
     token_means: Tensor
-    """float32 [known, rank]: in the basis, relative to `mean`; every other token's is zero."""
+    """Their means in the basis, relative to `mean`, float32 [known, rank]. The mean of every other token is zero."""
 
     @property
     def rank(self) -> int:
-        """Number of components."""
+        """The number of components."""
         return self.synthesis.shape[0]
 
     def expected(self, tokens: Tensor) -> Tensor:
-        """Means float32 [..., rank] of token ids [...]."""
+        """Return the means of token ids [...], float32 [..., rank]."""
         if not len(self.token_ids):
             return self.token_means.new_zeros(*tokens.shape, self.rank)
         ids = tokens.to(self.token_ids.dtype).contiguous()
@@ -70,15 +71,15 @@ class RelationCode:
         return self.token_means[place] * (self.token_ids[place] == ids)[..., None]
 
     def coefficients(self, rows: Tensor, tokens: Tensor) -> Tensor:
-        """Unquantised coefficients, float32 [..., rank], for rows [..., width] of tokens [...]."""
+        """Return the coefficients before rounding, float32 [..., rank], of rows [..., width] of tokens [...]."""
         return (rows.float() - self.mean) @ self.analysis - self.expected(tokens)
 
     def encode(self, rows: Tensor, tokens: Tensor) -> Tensor:
-        """Integer coefficients, int32 [..., rank], on the device of the rows.
+        """Return the integers of rows [..., width] of tokens [...]: int32 [..., rank], on the device of the rows.
 
-        Raises ConfigurationError where the step is so small that they do not fit.
+        Raises ConfigurationError if the step is so small that they do not fit into 32 bits.
         """
-        integers = quantise(self.coefficients(rows, tokens), self.step, self.spread)
+        integers = quantize(self.coefficients(rows, tokens), self.step, self.spread)
         if bool((integers.abs() >= 2.0**31).any()):
             raise ConfigurationError(
                 f"a step of {self.step:g} is too small: coefficients exceed 32 bits; use a larger one"
@@ -86,15 +87,15 @@ class RelationCode:
         return integers.to(torch.int32)
 
     def decode(self, integers: Tensor, tokens: Tensor) -> Tensor:
-        """Rows, float32 [..., width], of integers [..., rank] and token ids [...]."""
+        """Return the rows, float32 [..., width], of integers [..., rank] and token ids [...]."""
         return (integers.to(torch.float32) * self.step + self.expected(tokens)) @ self.synthesis + self.mean
 
     def split(self, rows: Tensor) -> dict[str, Tensor]:
-        """The blocks of rows [..., width] by name, each [..., inner]."""
+        """Return the blocks of rows [..., width] by name, each [..., inner]."""
         return dict(zip(self.blocks, rows.chunk(len(self.blocks), dim=-1), strict=True))
 
     def truncated(self, rank: int) -> "RelationCode":
-        """The same code with its strongest `rank` components alone."""
+        """Return the code with only its strongest `rank` components."""
         return replace(
             self,
             synthesis=self.synthesis[:rank].contiguous(),
@@ -104,18 +105,18 @@ class RelationCode:
         )
 
     def with_step(self, step: float) -> "RelationCode":
-        """The same basis with another quantiser step."""
+        """Return the code with another quantizer step."""
         return replace(self, step=step)
 
     def to(self, device: torch.device | str) -> "RelationCode":
-        """The same code with its tensors on a device."""
+        """Return the code with its tensors on a device."""
         return replace(self, **{name: getattr(self, name).to(device) for name in ARRAYS})
 
 
 ARRAYS = ("mean", "synthesis", "analysis", "spread", "token_ids", "token_means")
-"""The tensors of a code."""
+"""The names of a code's tensors."""
 
 
 def join_blocks(tensors: Mapping[str, Tensor], blocks: Sequence[str]) -> Tensor:
-    """Rows [..., width] of a code from a site's tensors by kind."""
+    """Return the rows [..., width] of a code, made of a site's tensors by name."""
     return torch.cat([tensors[block] for block in blocks], dim=-1)

@@ -1,6 +1,6 @@
-"""Fitting a relation code: means of the tokens, then the basis of what they leave, both in the metric of relation KL.
+"""Fit a relation code: first the means of the tokens, then the basis of what they leave, in the metric of relation KL.
 
-Everything is float64 on the CPU and each basis vector's largest entry is positive, so that a calibration is reproducible.
+To make a calibration reproducible, everything is float64 on the CPU, and each basis vector's largest entry is positive.
 """
 
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from torch import Tensor
 from .code import RelationCode
 
 MOST_TOKENS = 4096
-"""Tokens that get a mean of their own, the most frequent first."""
+"""The largest number of tokens with a mean of their own; the most frequent tokens get one first."""
 FEWEST = 2
-"""Times that a token must have been seen for it."""
+"""How often a token must have been seen to get a mean of its own."""
 SHRINKAGE = 2.0
-"""A token seen n times gets n / (n + SHRINKAGE) of its own mean: the rest is noise of the rows seen."""
+"""A token seen n times gets n / (n + SHRINKAGE) of its observed mean, because a mean of few rows is mostly noise."""
 
 
 class Moments:
-    """Running count, sum, second moment and sums by token of rows [tokens, width], float64 on the CPU."""
+    """The running count, sum, second moment and sums by token of rows [tokens, width], float64 on the CPU."""
 
     def __init__(self, width: int) -> None:
         self.count = 0
@@ -28,7 +28,7 @@ class Moments:
         self.by_token: dict[int, tuple[int, Tensor]] = {}
 
     def add(self, rows: Tensor, tokens: Tensor) -> None:
-        """Add rows [n, width] of token ids [n]; padding must have been removed."""
+        """Add rows [n, width] of token ids [n], without padding."""
         rows, tokens = rows.to("cpu", torch.float64), tokens.cpu()
         self.count += rows.shape[0]
         self.total += rows.sum(0)
@@ -40,16 +40,16 @@ class Moments:
             self.by_token[token] = (seen + count, before + total)
 
     def mean(self) -> Tensor:
-        """float64 [width]."""
+        """Return the mean row, float64 [width]."""
         return self.total / self.count
 
     def covariance(self) -> Tensor:
-        """float64 [width, width]."""
+        """Return the covariance of the rows, float64 [width, width]."""
         mean = self.mean()
         return self.square / self.count - torch.outer(mean, mean)
 
     def token_means(self) -> tuple[Tensor, Tensor]:
-        """Ids int32 [known], ascending, and their shrunken means relative to `mean`, float64 [known, width]."""
+        """Return ids, int32 [known], ascending, and their shrunken means relative to `mean`, float64 [known, width]."""
         often = sorted((-count, token) for token, (count, _) in self.by_token.items() if count >= FEWEST)
         ids = sorted(token for _, token in often[:MOST_TOKENS])
         if not ids:
@@ -58,24 +58,27 @@ class Moments:
         return torch.tensor(ids, dtype=torch.int32), (sums - counts * self.mean()) / (counts + SHRINKAGE)
 
     def residual(self, ids: Tensor, means: Tensor) -> Tensor:
-        """Second moment [width, width] of rows less `mean` less the means of their tokens, ids [known]."""
+        """Return the second moment [width, width] of rows minus `mean` and minus their tokens' means [known, width], of `ids`."""
         if not len(ids):
             return self.covariance()
         counts, sums = self._of(ids.tolist())
+        # With n rows x, of which token t has n_t with centred sum s_t, and means m_t:
+        # 1/n sum (x - mean - m_t)(x - mean - m_t)^T  =  covariance + 1/n sum_t (n_t m_t m_t^T - s_t m_t^T - m_t s_t^T)
         cross = (sums - counts * self.mean()).T @ means
         return self.covariance() + ((counts * means).T @ means - cross - cross.T) / self.count
 
     def _of(self, ids: list[int]) -> tuple[Tensor, Tensor]:
-        """Counts [known, 1] and sums [known, width] of some tokens."""
+        """Return the counts [known, 1] and sums [known, width] of some tokens."""
         counts = torch.tensor([self.by_token[token][0] for token in ids], dtype=torch.float64)
         return counts[:, None], torch.stack([self.by_token[token][1] for token in ids])
 
 
 def fit_code(moments: Moments, blocks: tuple[str, ...], metric: Mapping[str, Tensor]) -> RelationCode:
-    """The code of the rows seen, complete (rank = width) and with step 1.
+    """Return the code of the rows in `moments`, complete (rank = width) and with step 1.
 
-    metric: per block, float64 [groups, d, d], positive definite matrices along its diagonal (`sensitivity.py`).
-    Directions that the rows seen do not use come last; they serve rows that do, where few were seen, and are trimmed else.
+    `metric` has for each block positive definite matrices, float64 [groups, d, d], along its diagonal (`sensitivity.py`).
+    Directions that these rows do not use come last. If few rows were seen, other rows may need them; else `trim_rank` drops
+    them.
     """
     pairs = [_roots(metric[block].to("cpu", torch.float64)) for block in blocks]
     root, inverse = (_block_diagonal(torch.cat(sides)) for sides in zip(*pairs, strict=True))
@@ -99,7 +102,7 @@ def fit_code(moments: Moments, blocks: tuple[str, ...], metric: Mapping[str, Ten
 
 
 def _block_diagonal(matrices: Tensor) -> Tensor:
-    """[groups * d, groups * d] of matrices [groups, d, d]."""
+    """Return the matrix [groups * d, groups * d] with these matrices [groups, d, d] along its diagonal."""
     groups, d, _ = matrices.shape
     whole = matrices.new_zeros(groups, d, groups, d)
     places = torch.arange(groups)
@@ -108,7 +111,7 @@ def _block_diagonal(matrices: Tensor) -> Tensor:
 
 
 def _roots(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric square roots of positive definite matrices [groups, d, d], and their inverses."""
+    """Return the symmetric square roots of positive definite matrices [groups, d, d], and the inverses of the roots."""
     values, vectors = torch.linalg.eigh(matrices)
     scale = values.clamp_min(torch.finfo(torch.float64).tiny).sqrt()[:, None, :]
     return vectors * scale @ vectors.mT, vectors / scale @ vectors.mT

@@ -1,10 +1,9 @@
-"""Rounding with a dead zone: the integer that costs least in squared error plus bits, in closed form.
+"""Round with a dead zone: choose the integer that costs least in squared error plus bits, in closed form.
 
-With y = coefficient / step, the integer k minimises (y - k)^2 + LAGRANGE * bits(k), the bits being those of a Laplace
-density with the component's standard deviation: rounding is towards zero by an amount that grows as the component weakens
-(G. J. Sullivan, Efficient scalar quantization of exponential and Laplacian random variables, IEEE Trans. Inf. Theory 42(5),
-1996). The decoder's points stay where they are, at whole steps. At equal KL this saved as much as a search with the
-components' empirical code lengths.
+With y = coefficient / step, the integer k minimises (y - k)^2 + LAGRANGE * bits(k). The bits are the code length under a Laplace
+density with the component's standard deviation. So we round towards zero, and more so the weaker a component is (G. J. Sullivan,
+Efficient scalar quantization of exponential and Laplacian random variables, IEEE Trans. Inf. Theory 42(5), 1996). The decoder's
+points stay at whole steps. At equal KL this saved as much as a search with the components' empirical code lengths.
 """
 
 import math
@@ -13,13 +12,13 @@ import torch
 from torch import Tensor
 
 LAGRANGE = math.log(2) / 6
-"""-dD/dR of a uniform quantiser at high resolution, in steps^2 per bit: D = 1/12 and D falls as 4^-R."""
+"""-dD/dR of a uniform quantizer at high resolution, in steps^2 per bit: D = 1/12, and D falls as 4^-R."""
 WIDEST = 0.5
-"""Most that the dead zone reaches beyond half a step, so that no coefficient is ever off by more than a step."""
+"""The most that a threshold moves beyond the half step, so that a coefficient is never off by more than one step."""
 
 
-def quantise(coefficients: Tensor, step: float, spread: Tensor) -> Tensor:
-    """Whole numbers, float32 [..., rank], for coefficients [..., rank] whose standard deviations are spread [rank]."""
+def quantize(coefficients: Tensor, step: float, spread: Tensor) -> Tensor:
+    """Return whole numbers, float32 [..., rank], for coefficients [..., rank] with standard deviations `spread` [rank]."""
     zero, shift = dead_zone(spread, step)
     y = coefficients / step
     size = y.abs()
@@ -28,13 +27,14 @@ def quantise(coefficients: Tensor, step: float, spread: Tensor) -> Tensor:
 
 
 def dead_zone(spread: Tensor, step: float) -> tuple[Tensor, Tensor]:
-    """How far the threshold between 0 and 1, and those between greater integers, lie above the half step; [rank] each.
+    """Return how far two thresholds are above the half step, [rank] each: between 0 and 1, and between greater integers.
 
-    The next integer costs log2(e) * theta bits more, theta being the density's decay over one step; the first, log2 of
-    the ratio of the probabilities of 0 and 1.
+    With theta the decay of the density over one step, each greater integer costs theta / ln 2 bits more than the one before.
+    The integer 1 costs log2( P(0) / P(1) ) bits more than 0.
     """
     theta = (math.sqrt(2) * step / spread.clamp_min(1e-30)).clamp_max(60.0)
     next_bits = theta / math.log(2)
+    # P(0) = P(|y| < 1/2) = 1 - e^(-theta/2),   P(1) = P(1/2 < y < 3/2) = e^(-theta/2) (1 - e^-theta) / 2
     zero_mass = -torch.expm1(-theta / 2)
     one_mass = torch.exp(-theta / 2) * -torch.expm1(-theta) / 2
     first_bits = torch.log2(zero_mass / one_mass)

@@ -1,6 +1,7 @@
 """The codec of one site: its codes, and how tensors become columns of integers and come back.
 
-A site's coefficients are stored per code place as `[rank, tokens]`, tokens being the valid ones of all examples in order.
+Each code place of a site stores its coefficients as `[rank, tokens]`, where `tokens` are the valid tokens of all examples in
+order.
 """
 
 from collections.abc import Mapping
@@ -17,13 +18,13 @@ from .code import ARRAYS, CodePlace, RelationCode, join_blocks
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SiteCodec:
-    """Encoder and decoder of one site. A kind of signal may know more of its sites, in a class of its own."""
+    """The encoder and decoder of one site. A kind of signal may extend this class, as `AttentionCodec` does."""
 
     site: Site
     places: tuple[CodePlace, ...]
-    """In storage order."""
+    """The code places, in storage order."""
     codes: dict[str, RelationCode]
-    """By the name of the place (`query_key_value`; `query` and `key_value` for cross-attention; `hidden`)."""
+    """The codes by name of the place (`query_key_value`; `query` and `key_value` for cross-attention; `hidden`)."""
 
     @property
     def columns(self) -> dict[str, CodePlace]:
@@ -37,7 +38,7 @@ class SiteCodec:
         return self.codes[place.name].mean.shape[0] // len(place.blocks)
 
     def encode(self, sample: SiteSample) -> dict[str, Tensor]:
-        """Coefficients by column name, int32 [rank, valid tokens]."""
+        """Return the coefficients by column name, int32 [rank, valid tokens]."""
         columns = {}
         for place in self.places:
             rows = join_blocks(sample.tensors, place.blocks)
@@ -46,7 +47,7 @@ class SiteCodec:
         return columns
 
     def decode(self, coefficients: Mapping[str, Tensor], tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The site's tensors by name, float32 [..., inner], from integers [..., rank] by column and ids [...] by axis."""
+        """Return the site's tensors by name, float32 [..., inner], from integers [..., rank] by column and ids [...] by axis."""
         tensors: dict[str, Tensor] = {}
         for place in self.places:
             code = self.codes[place.name]
@@ -54,7 +55,7 @@ class SiteCodec:
         return tensors
 
     def reconstruct(self, sample: SiteSample) -> dict[str, Tensor]:
-        """What a student will see of the tensors [B, length, inner]: decode(encode(...)), padding included."""
+        """Return the tensors [B, length, inner] as a student will see them: decode(encode(...)), including padding."""
         out: dict[str, Tensor] = {}
         for place in self.places:
             code, tokens = self.codes[place.name], sample.tokens[place.axis]
@@ -62,15 +63,15 @@ class SiteCodec:
         return out
 
     def to(self, device: torch.device | str) -> Self:
-        """The same codec with its tensors on a device."""
+        """Return the codec with its tensors on a device."""
         return self.replaced({name: code.to(device) for name, code in self.codes.items()})
 
     def replaced(self, codes: dict[str, RelationCode]) -> Self:
-        """The same site with other codes."""
+        """Return the codec of the same site with other codes."""
         return replace(self, codes=codes)
 
     def description(self) -> dict[str, Any]:
-        """The JSON half of the codec; `arrays` is the other."""
+        """Return the part of the codec that is stored as JSON; `arrays` returns the rest."""
         return {
             "site": str(self.site),
             "codes": {
@@ -86,7 +87,7 @@ class SiteCodec:
         }
 
     def arrays(self) -> dict[str, Tensor]:
-        """The arrays of the codes by name, e.g. `encoder.self@11.query_key_value.synthesis`."""
+        """Return the arrays of the codes by name, e.g. `encoder.self@11.query_key_value.synthesis`."""
         return {
             f"{self.site}.{place}.{name}": getattr(code, name) for place, code in self.codes.items() for name in ARRAYS
         }
@@ -95,7 +96,7 @@ class SiteCodec:
 def codes_from(
     site: Site, places: tuple[CodePlace, ...], steps: Mapping[str, float], arrays: Mapping[str, Tensor]
 ) -> dict[str, RelationCode]:
-    """Rebuild the codes of a site by place, from their steps and arrays."""
+    """Rebuild the codes of a site by name of the place, from their steps and arrays."""
     return {
         place.name: RelationCode(
             blocks=place.blocks,
@@ -107,5 +108,5 @@ def codes_from(
 
 
 def _as_used(array: Tensor) -> Tensor:
-    """float32 or int32: a column may store integers in a smaller type."""
+    """Return the array as float32 or int32, since a column may store integers in a smaller type."""
     return array if array.dtype == torch.float32 else array.to(torch.int32)

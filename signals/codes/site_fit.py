@@ -1,6 +1,6 @@
-"""What the fits of all sites share: codes from samples, the search for a step, and leaving out what says nothing.
+"""The parts that the fits of all sites share: codes from samples, the search for a step, and dropping unused components.
 
-A fit is told what errors cost by a metric, and when a step is small enough by a function of the step.
+The caller passes a metric that says what errors cost, and a function that says whether a step is small enough.
 """
 
 import math
@@ -16,9 +16,9 @@ from .fit import Moments, fit_code
 from .site_codec import SiteCodec
 
 STEP_MARGIN = 1.1
-"""A step is chosen so that its error stays this factor under the target, to meet it on other examples."""
+"""The search aims at the target divided by this factor, so that other examples meet the target too."""
 _FINEST = 2.0**-20
-"""Least step that is tried, relative to the spread of the coefficients, which then still fit float32 and int32."""
+"""The smallest step that is tried, relative to the spread of the coefficients, which then still fit float32 and int32."""
 
 C = TypeVar("C", bound=SiteCodec)
 
@@ -26,7 +26,10 @@ C = TypeVar("C", bound=SiteCodec)
 def fit_codes(
     places: Sequence[CodePlace], samples: Sequence[SiteSample], metric: Mapping[str, Tensor]
 ) -> dict[str, RelationCode]:
-    """The codes of a site by place, on the device of the samples, complete and with step 1; `metric` as in `fit_code`."""
+    """Return the codes of a site by name of the place, complete and with step 1, on the device of the samples.
+
+    `metric` is as in `fit_code`.
+    """
     tensors, codes = samples[0].tensors, {}
     for place in places:
         moments = Moments(sum(tensors[block].shape[-1] for block in place.blocks))
@@ -37,18 +40,18 @@ def fit_codes(
 
 
 def valid_rows(place: CodePlace, sample: SiteSample) -> tuple[Tensor, Tensor]:
-    """Valid rows [tokens, width] of a code and their token ids [tokens]."""
+    """Return the valid rows [tokens, width] of a code and their token ids [tokens]."""
     valid = sample.valid[place.axis]
     return join_blocks(sample.tensors, place.blocks)[valid], sample.tokens[place.axis][valid]
 
 
 def with_step(codec: C, step: float) -> C:
-    """The same site with another step."""
+    """Return the codec with another step."""
     return _mapped(codec, lambda code: code.with_step(step))
 
 
 def truncated(codec: C, rank: int) -> C:
-    """The same site with that many components per code at most."""
+    """Return the codec with at most `rank` components per code."""
     return _mapped(codec, lambda code: code.truncated(rank))
 
 
@@ -57,27 +60,29 @@ def _mapped(codec: C, change: Callable[[RelationCode], RelationCode]) -> C:
 
 
 def largest_step(codec: SiteCodec, share: Callable[[float], float]) -> tuple[float, float]:
-    """The largest step (3 digits) that uses up the target but for the margin, 0 where none is small enough; and the last share.
+    """Return the largest step (3 digits) that meets the target with the margin, and the last share that was measured.
 
-    `share` gives the error at a step relative to the target. It grows about with the square of the step, so a secant in
-    logarithms converges in a few evaluations; the bracket makes it safe where it does not.
+    The step is 0 if none that was tried is small enough. `share` returns the error at a step, divided by the target. It grows
+    about with the square of the step, so a secant in logarithms converges in a few evaluations; where it does not, the bracket
+    ends the search.
     """
-    wanted, found = 1.0 / STEP_MARGIN, math.inf
+    wanted, measured = 1.0 / STEP_MARGIN, math.inf
     spread = max(float(code.spread.max()) for code in codec.codes.values())
     low, high, step = 0.0, math.inf, max(spread, 1e-6)
     floor = step * _FINEST
     for _ in range(30):
-        found = share(step)
-        low, high = (step, high) if found <= wanted else (low, step)
+        measured = share(step)
+        low, high = (step, high) if measured <= wanted else (low, step)
         if low and high / low < 1.02:
             break
-        step = _next_step(step, found / wanted, low, high)
+        step = _next_step(step, measured / wanted, low, high)
         if step < floor:
             break
-    return float(f"{low:.3g}"), found
+    return float(f"{low:.3g}"), measured
 
 
 def _next_step(step: float, overshoot: float, low: float, high: float) -> float:
+    # share ~ step^2, so the target is met near step / sqrt(overshoot); 0.5 % less lands on the safe side
     guess = step * min(8.0, max(0.125, overshoot**-0.5 * 0.995)) if overshoot > 0 else step * 8.0
     if low < guess < high and (low == 0.0 or high == math.inf or guess / low > 1.01 < high / guess):
         return guess
@@ -85,9 +90,9 @@ def _next_step(step: float, overshoot: float, low: float, high: float) -> float:
 
 
 def trim_rank(codec: C, samples: Sequence[SiteSample]) -> C:
-    """Drop the trailing components that say nothing on any sample (at least one component stays).
+    """Drop the trailing components that are not used by any sample (at least one component stays).
 
-    A component whose integers are all zero still says what its tokens' means do, and costs next to nothing.
+    A component whose integers are all zero still carries its tokens' means, and costs almost nothing.
     """
     codes = {}
     for place in codec.places:

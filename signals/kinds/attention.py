@@ -1,7 +1,7 @@
 """Attention: Q, K and V of self-attention and of cross-attention, coded for the KL of their relations.
 
-Q, K and V of a self-attention share one code, since they are linear images of one input. Those of cross-attention are on two
-token axes: Q has a code, K and V share another.
+Q, K and V of a self-attention share one code, since they are linear images of one input. In cross-attention they are on two
+token axes, so Q has a code of its own, and K and V share another.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from .kind import KINDS, Asked, SignalKind, SiteSamples, axis_of
 
 
 class Attention(SignalKind):
-    """What self-attention and cross-attention have in common."""
+    """The parts that self-attention and cross-attention have in common."""
 
     member = "relations"
     tensors = ("query", "key", "value")
@@ -51,7 +51,9 @@ class Attention(SignalKind):
         return measured_kl(codec, samples)
 
     def measured_on_shards(self, codec: AttentionCodec, sample: SiteSample) -> dict[str, MeanOf]:
-        spread = relation_kl_spread(codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.alpha)
+        spread = relation_kl_spread(
+            codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.inverse_temperature
+        )
         return {**spread}
 
     def read(
@@ -81,7 +83,7 @@ class SelfAttention(Attention):
 
 
 class CrossAttention(Attention):
-    """Q of a block's cross-attention, and K and V of the stack that it reads."""
+    """Q of a block's cross-attention, and its K and V of the stack that it reads."""
 
     name = "cross"
     cross = True

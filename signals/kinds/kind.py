@@ -1,4 +1,4 @@
-"""What a kind of signal answers, the registry of kinds, and reading the names of sites.
+"""The interface of a kind of signal, the registry of kinds, and the parsing of site names.
 
 A kind is the second half of a site's name: `encoder.self` is the kind `self` of the stack `encoder`.
 """
@@ -20,19 +20,19 @@ from ..sites import Site
 
 
 class Asked(Protocol):
-    """What a dump asks of the fits, as the plan's `signals` has it."""
+    """The settings of the fits, as they are in the plan's `signals`."""
 
     @property
     def relation_kl(self) -> float:
-        """Target of the mean relation KL in nats."""
+        """The target of the mean relation KL, in nats."""
 
     @property
     def relation_step(self) -> float | None:
-        """A fixed step instead of the target."""
+        """A fixed step, instead of the target."""
 
     @property
     def relation_rank(self) -> int | None:
-        """Most components per code."""
+        """The largest number of components per code; None for all."""
 
     @property
     def relation_temperature(self) -> str:
@@ -40,19 +40,19 @@ class Asked(Protocol):
 
     @property
     def hidden_error(self) -> float:
-        """Target of the relative squared error of hidden states."""
+        """The target of the relative squared error of hidden states."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteSamples:
-    """Samples of one site for its fit: three disjoint sets of calibration examples."""
+    """The samples of one site for its fit: three disjoint sets of calibration examples."""
 
     basis: Sequence[SiteSample]
-    """On which bases are fitted."""
+    """The examples that the basis is fitted on."""
     step: Sequence[SiteSample]
-    """On which steps are searched."""
+    """The examples that the step is searched on."""
     report: Sequence[SiteSample]
-    """On which the result is measured."""
+    """The examples that the result is measured on."""
 
 
 class SignalKind(ABC):
@@ -60,65 +60,65 @@ class SignalKind(ABC):
 
     name: ClassVar[str]
     member: ClassVar[str]
-    """The plan's list of sites that it is in, `relations` or `hidden`; also the first word of its columns' names."""
+    """The plan's list of sites that holds this kind, `relations` or `hidden`; also the first word of its columns' names."""
     tensors: ClassVar[tuple[str, ...]]
     """The names of the tensors that are read at a site."""
     measure: ClassVar[str]
-    """What its fidelity is, for people."""
+    """The name of its fidelity measure, for people."""
 
     @abstractmethod
     def exists(self, stack: Stack) -> bool:
-        """Whether a stack has sites of this kind."""
+        """Return whether a stack has sites of this kind."""
 
     @abstractmethod
     def modules(self, model: nn.Module, site: Site) -> dict[str, nn.Module]:
-        """The modules of a transformers model whose outputs are the site's tensors, by tensor."""
+        """Return the modules of a transformers model whose outputs are the site's tensors, by name of the tensor."""
 
     @abstractmethod
     def places(self, site: Site) -> tuple[CodePlace, ...]:
-        """The code places of a site, in storage order."""
+        """Return the code places of a site, in storage order."""
 
     @abstractmethod
     def width(self, facts: Facts) -> int:
-        """The width of one tensor, by the teacher's facts."""
+        """Return the width of one tensor, given the teacher's facts."""
 
     @abstractmethod
     def fit(self, site: Site, samples: SiteSamples, asked: Asked) -> SiteCodec:
-        """Fit the codec of a site. Raises ConfigurationError where the target cannot be reached."""
+        """Fit the codec of a site. Raises ConfigurationError if the target cannot be reached."""
 
     @abstractmethod
     def measured(self, codec: Any, samples: Sequence[SiteSample]) -> dict[str, MeanOf]:
-        """What the cache loses of a site on some samples, by what is measured."""
+        """Return what the codec loses on some samples, by name of the measure."""
 
     @abstractmethod
     def measured_on_shards(self, codec: Any, sample: SiteSample) -> dict[str, MeanOf]:
-        """The same of one example of a shard; means may be kept as a spread (`SpreadOf`)."""
+        """Return what the codec loses on one sample of a shard; a mean may be a spread (`SpreadOf`)."""
 
     @abstractmethod
     def read(
         self, site: Site, steps: Mapping[str, float], members: Mapping[str, Any], arrays: Mapping[str, Tensor]
     ) -> SiteCodec:
-        """Rebuild a codec from what a calibration says of its site.
+        """Rebuild a codec from a calibration.
 
-        `steps` are by place, `members` are the entry's own members, `arrays` those of the codes.
+        `steps` are by name of the place, `members` are the members of the site's entry, `arrays` the arrays of the codes.
         """
 
     @abstractmethod
     def misfits(self, site: Site, members: Mapping[str, Any], facts: Facts) -> Iterable[str]:
-        """A sentence for each thing in a calibration's entry that cannot be right for this teacher."""
+        """Return a sentence for each member of a calibration's entry that cannot be right for this teacher."""
 
 
 KINDS: Registry[SignalKind] = Registry("kind of signal")
-"""The second half of a site's name -> what it stores."""
+"""The second half of a site's name -> the kind."""
 
 
 def kind_of(site: Site) -> SignalKind:
-    """The kind of a site. Raises ConfigurationError where it is not registered."""
+    """Return the kind of a site. Raises ConfigurationError if it is not registered."""
     return KINDS[site.kind]
 
 
 def site_names() -> tuple[str, ...]:
-    """The names of all sites that some family has, in the order in which a plan lists them."""
+    """Return the names of all sites that some family has, in the order in which a plan lists them."""
     stacks = {stack.name: stack for family in FAMILIES.values() for stack in family.stacks}
     return tuple(
         f"{stack.name}.{name}" for name, kind in KINDS.items() for stack in stacks.values() if kind.exists(stack)
@@ -126,9 +126,10 @@ def site_names() -> tuple[str, ...]:
 
 
 def parse_sites(text: str, depths: Mapping[str, int]) -> tuple[Site, ...]:
-    """Resolve `SITE[@LAYER]` names, separated by commas, against the depth of each stack.
+    """Resolve `SITE[@LAYER]` names, separated by commas; `depths` is the number of layers by stack.
 
-    The result is sorted, without repeats. Raises ConfigurationError for unknown sites and layers that the model lacks.
+    Return the sites sorted, without repeats. Raises ConfigurationError for unknown sites and for layers that the model does
+    not have.
     """
     names, sites = site_names(), set()
     for item in filter(None, (part.strip() for part in text.split(","))):
@@ -154,5 +155,5 @@ def _resolve_layer(item: str, layer: str, depth: int) -> int:
 
 
 def axis_of(site: Site) -> str:
-    """The token axis of the site's own stack."""
+    """Return the token axis of the site's own stack."""
     return stack_named(site.stack).axis

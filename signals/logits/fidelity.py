@@ -1,11 +1,11 @@
-"""What a student is taught by a sparse next-token distribution, and how far that is from the whole one.
+"""The loss of a student on sparse next-token distributions, and how far it is from the loss on the full ones.
 
 With p the teacher's and q the student's probabilities, both over all rows of the head, in nats per position:
 
     top-k             L = sum_K p_v log(p_v / q_v) + m log(m / q_m),      q_m the student's mass off K
     sampled, hybrid   L = sum_head p_v log(p_v / q_v) + sum_tail p_v log p_v - sum_draws w log q_v
 
-The first is the KL of the (k+1)-outcome coarsening, a lower bound of KL(p || q) and equal to it for k = vocabulary; its
+The first is the KL of the (k+1)-outcome coarsening. It is a lower bound of KL(p || q), and equal to it for k = vocabulary. Its
 gradient with respect to the student's logits is q_v - p_v on K and q_v (1 - m / q_m) off K. The second has the expectation
 KL(p || q) and the expected gradient q - p, both up to the rounding of the head. Renormalising over K instead is biased
 (Anshumann et al. 2025).
@@ -22,7 +22,7 @@ from .code import SparseDistributions
 
 
 def sparse_kl(student_logits: Tensor, target: SparseDistributions) -> Tensor:
-    """KL per position, float32 [positions], of student logits [positions, vocabulary] from decoded distributions."""
+    """Return the loss above per position, float32 [positions], in nats, for student logits [positions, vocabulary]."""
     log_q = student_logits.float().log_softmax(-1)
     head = target.head_log_p.exp() * (target.head_log_p - log_q[target.head_position, target.head_ids])
     total = torch.zeros(len(log_q), device=log_q.device).index_add(0, target.head_position, head)
@@ -41,9 +41,9 @@ def _drawn_tail(log_q: Tensor, target: SparseDistributions) -> Tensor:
 
 
 def coarsened_kl(log_p: Tensor, target: SparseDistributions) -> Tensor:
-    """KL from the teacher's own head and tail mass to the decoded ones, [positions]: what rounding the head costs.
+    """Return the KL from the teacher's own head and tail mass to the decoded ones, [positions]: the cost of rounding the head.
 
-    log_p is the teacher's [positions, vocabulary].
+    `log_p` is the teacher's, [positions, vocabulary].
     """
     exact = log_p[target.head_position, target.head_ids]
     zero = torch.zeros_like(target.tail_mass)
@@ -53,12 +53,13 @@ def coarsened_kl(log_p: Tensor, target: SparseDistributions) -> Tensor:
 
 
 def gradient_agreement(log_p: Tensor, target: SparseDistributions, reference: Tensor) -> dict[str, MeanOf]:
-    """How the cached target's gradient compares with the full one, at the logits of a student that knows `reference` alone.
+    """Compare the cached target's gradient with the full one, for a student that predicts `reference` at every position.
 
-    log_p [positions, vocabulary] is the teacher's, `reference` [vocabulary] the probabilities that the student gives at every
-    position. Sums over positions of `gradient_dot` = <g, c>, `gradient_square` = |g|^2 and `cached_square` = |c|^2, with
-    g = q - p and c the cached target's gradient: the cosine of the angle is dot / sqrt(product), the norm ratio
-    sqrt(cached / exact). Single positions, not a batch's mean: draws, whose errors average out, look worse here than they train.
+    `log_p` [positions, vocabulary] is the teacher's, `reference` [vocabulary] are probabilities. With g = q - p and c the cached
+    target's gradient, return sums over positions: `gradient_dot` = <g, c>, `gradient_square` = |g|^2, `cached_square` = |c|^2.
+    The cosine of the angle is dot / sqrt(gradient_square cached_square), the norm ratio sqrt(cached_square / gradient_square).
+    These are single positions, not the mean of a batch. The errors of draws average out over a batch, so draws look worse here
+    than they train.
     """
     q = reference.to(log_p).expand_as(log_p)
     exact = q - log_p.exp()
@@ -68,15 +69,15 @@ def gradient_agreement(log_p: Tensor, target: SparseDistributions, reference: Te
 
 
 def tempered_kl(temperature: float) -> str:
-    """What the mean `kl` at another temperature is called."""
+    """Return the name of the mean `kl` at another temperature."""
     return f"kl at {temperature:g}"
 
 
 def logit_facts(means: Mapping[str, float]) -> dict[str, float | None]:
-    """What people want to know of the measured means of a cache's logits.
+    """Return the facts that people read, from the measured means of a cache's logits.
 
-    `kl` in nats (at other temperatures under the names of `tempered_kl`), `kept_mass` and `entries` per
-    position, `gradient_angle` in degrees and `gradient_norm_ratio` as in `gradient_agreement` (None where nothing was compared).
+    They are `kl` in nats (at other temperatures under the names of `tempered_kl`), `kept_mass` and `entries` per position, and
+    `gradient_angle` in degrees and `gradient_norm_ratio` as in `gradient_agreement` (None if nothing was compared).
     """
     dot, exact, cached = (means.get(name, 0.0) for name in ("gradient_dot", "gradient_square", "cached_square"))
     compared = exact > 0 and cached > 0
@@ -90,13 +91,15 @@ def logit_facts(means: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _cached_gradient(q: Tensor, target: SparseDistributions) -> Tensor:
-    """Gradient of `sparse_kl` with respect to the logits of a student with probabilities q [positions, vocabulary]."""
+    """Return the gradient of `sparse_kl` with respect to the logits of a student with probabilities q [positions, vocabulary]."""
     at_head, at_draws = (target.head_position, target.head_ids), (target.draw_position, target.draw_ids)
     head = target.head_log_p.exp()
     if target.one_tail:
         off = (1.0 - torch.zeros_like(target.tail_mass).index_add(0, at_head[0], q[at_head])).clamp_min(1e-7)
+        # q_v (1 - m / q_m) off K, q_v - p_v on K
         spread = q * (1.0 - target.tail_mass / off)[:, None]
         return spread.index_put(at_head, q[at_head] - head)
+    # q_v (sum of all weights) - weight_v: the weights, of draws in particular, need not sum to one
     weight = torch.zeros_like(target.tail_mass).index_add(0, at_head[0], head)
     weight = weight.index_add(0, at_draws[0], target.draw_weight)
     gradient = q * weight[:, None]

@@ -1,7 +1,7 @@
 """Losses on next-token logits with their gradients, in chunks of positions: no positions x vocabulary tensor outlives a chunk.
 
-For N positions with hidden states h [N, d] and the head's weight W [V, d], logits are z = scale h W^T. The sweep that forms a
-chunk's values (`logit_targets`) turns its logits into dz, and adds up d h = scale dz W and d W = scale dz^T h in float32.
+For N positions with hidden states h [N, d] and the head's weight W [V, d], the logits are z = scale h W^T. The sweep computes a
+chunk's values (`targets.py`), turns its logits into dz, and adds up d h = scale dz W and d W = scale dz^T h in float32.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from torch import Tensor
 from .targets import ChunkEntries, LogitTarget, starts_of_chunks, value_and_gradient
 
 CHUNK_POSITIONS = {"cpu": 256, "cuda": 1024}
-"""Positions per chunk, whatever V: enough that reading the head's weight costs little beside multiplying by it;
-their logits are smaller than that weight where there are fewer than d."""
+"""The number of positions per chunk, for any V. It is large enough that reading the head's weight costs little beside
+multiplying by it. A chunk of fewer than d positions has logits smaller than that weight."""
 
 
 def head_loss_sums(hidden: Tensor, weight: Tensor, scale: float, targets: Sequence[LogitTarget]) -> Tensor:
-    """Every target's loss summed over positions, float32 [targets], in nats.
+    """Return every target's loss summed over positions, float32 [targets], in nats.
 
-    hidden [N, d] is the decoder's output at the positions that count, weight [V, d] the head's, scale the factor between
-    them (`t5.head_scale`). Under autocast the products run in its dtype as the head's own would, everything else in float32.
-    The gradients are handed over by the first backward, so there can be no second one.
+    `hidden` [N, d] is the decoder's output at the positions that count, `weight` [V, d] the head's weight, `scale` the factor
+    between them (`Family.head`). Under autocast the products run in its dtype, as they would in the head itself; everything
+    else is float32. The first backward hands the gradients over; a second one raises RuntimeError.
     """
     kind = hidden.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
@@ -42,7 +42,7 @@ class HeadLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, scale: float, targets: tuple[LogitTarget, ...], dtype: torch.dtype
     ) -> Tensor:
-        """The values; the gradients are formed on the way where they are wanted."""
+        """Compute the values [targets] and, where gradients are wanted, `d h` and `d W` of every target on the way."""
         sweep = _Sweep.over(hidden, weight, scale, len(targets), dtype, ctx.needs_input_grad)
         size = CHUNK_POSITIONS["cpu" if hidden.device.type == "cpu" else "cuda"]
         bounds = [*range(0, len(hidden), size), len(hidden)]
@@ -51,22 +51,25 @@ class HeadLoss(torch.autograd.Function):
         buffers = torch.empty(min(2, len(targets)), min(size, len(hidden)), len(weight), device=hidden.device)
         for chunk, (first, end) in enumerate(pairwise(bounds)):
             rows = slice(first, end)
+            # z = scale h W^T
             logits = sweep.logits(rows, out=buffers[0, : end - first])
             for number, target in enumerate(targets):
                 last = number + 1 == len(targets)
-                z = logits if last else buffers[1, : end - first].copy_(logits)
+                z = logits if last else buffers[1, : end - first].copy_(logits)  # each target overwrites its logits
                 lists = [
-                    ChunkEntries.of(entries, slice(*found[chunk : chunk + 2]), first, z.shape[1])
-                    for entries, found in zip(target.lists, starts[number], strict=True)
+                    ChunkEntries.of(entries, slice(*bounds_of[chunk : chunk + 2]), first, z.shape[1])
+                    for entries, bounds_of in zip(target.lists, starts[number], strict=True)
                 ]
+                # L(z), and z <- dL/dz / T
                 sums[number] += value_and_gradient(z, target, lists, rows, sweep.wanted)
+                # d h = scale T z W,  d W += scale T z^T h
                 sweep.take(number, rows, z, target.temperature)
         ctx.stored, ctx.dtypes = (sweep.d_hidden, sweep.d_weight), (hidden.dtype, weight.dtype)
         return sums
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """The stored gradients, each times its upstream number, added up."""
+        """Return the sum of the stored gradients, each multiplied by its upstream number."""
         if ctx.stored is None:
             raise RuntimeError("the head's gradients were handed over by the first backward; compute the loss again")
         stored, ctx.stored = ctx.stored, None
@@ -78,7 +81,7 @@ class HeadLoss(torch.autograd.Function):
 
 
 def _combined(stored: Tensor, upstream: Tensor) -> Tensor:
-    """sum_i upstream_i stored_i, in the memory of the first."""
+    """Return sum_i upstream_i stored_i, in the memory of the first."""
     total = stored[0].mul_(upstream[0])
     for part, factor in zip(stored[1:], upstream[1:], strict=True):
         total.add_(part.mul_(factor))
@@ -87,16 +90,17 @@ def _combined(stored: Tensor, upstream: Tensor) -> Tensor:
 
 @dataclass(slots=True)
 class _Sweep:
-    """The products with the head on the way, and the gradients so far."""
+    """The factors of the products with the head, and the gradients so far."""
 
     hidden: Tensor
-    """[N, d], scaled, in the dtype of the products, as is `weight` [V, d]"""
+    """scale h, [N, d], in the dtype of the products."""
     weight: Tensor
+    """W, [V, d], in the dtype of the products."""
     scale: float
     d_hidden: Tensor | None
-    """float32 [targets, N, d], where wanted"""
+    """float32 [targets, N, d]; None if not wanted."""
     d_weight: Tensor | None
-    """float32 [targets, V, d], where wanted"""
+    """float32 [targets, V, d]; None if not wanted."""
 
     @classmethod
     def over(
@@ -113,13 +117,13 @@ class _Sweep:
         return self.d_hidden is not None or self.d_weight is not None
 
     def logits(self, rows: slice, out: Tensor) -> Tensor:
-        """Logits of some positions in `out`, float32 [positions, V]."""
+        """Write the logits of some positions into `out`, float32 [positions, V], and return it."""
         if self.weight.dtype == out.dtype:
             return torch.mm(self.hidden[rows], self.weight.T, out=out)
         return out.copy_(self.hidden[rows] @ self.weight.T)
 
     def take(self, number: int, rows: slice, dz: Tensor, factor: float) -> None:
-        """Add the part of the gradients that `factor` times dz [positions, V] of some positions brings."""
+        """Add the gradients that come from `factor` times dz [positions, V] of some positions."""
         dz = dz.to(self.weight.dtype)
         if self.d_hidden is not None:
             self.d_hidden[number, rows] = (dz @ self.weight).float().mul_(factor * self.scale)

@@ -1,12 +1,12 @@
-"""What a loss on next-token logits compares them with, and its value and gradient on a chunk of positions.
+"""The targets of losses on next-token logits, and a loss's value and gradient on a chunk of positions.
 
-For one position, with q = softmax(z / T) and the entries v of weight w that a target lists,
+For one position, with q = softmax(z / T), the entries v of a target, their weights w_v and their constants c_v (`log_p`),
 
     listed    L = T^2 ( sum_v w_v (c_v - log q_v) + offset ),             dL/dz = T ( q sum_v w_v - w )
     one tail  L = T^2 ( sum_K p_v log(p_v / q_v) + m log(m / q_m) ),      dL/dz = T ( q_v - p_v on K, q_v (1 - m / q_m) off K )
 
-Hard labels (w = 1, c = 0) and sampled and hybrid distributions are of the first form, top-k ones of the second. The tail's q_m
-and the gradient off K come from a log-sum-exp over what is off K alone, never from 1 - sum. `logit_kl.sparse_kl` and torch's
+Hard labels (w = 1, c = 0) and sampled and hybrid distributions have the first form, top-k distributions the second. The tail's
+q_m and the gradient off K come from a log-sum-exp over only the ids off K, never from 1 - sum. `fidelity.sparse_kl` and torch's
 `cross_entropy` on whole logits give the same numbers.
 """
 
@@ -24,37 +24,37 @@ class Entries:
     """Some outcomes of some positions, end to end."""
 
     position: Tensor
-    """int64 [entries], ascending"""
+    """The position of each entry, int64 [entries], ascending."""
     ids: Tensor
-    """int64 [entries]"""
+    """The id of each entry, int64 [entries]."""
     weight: Tensor
-    """float32 [entries]: the probability that an entry stands for"""
+    """w above: the probability that an entry stands for, float32 [entries]."""
     log_p: Tensor
-    """float32 [entries]: what -log q is added to, in nats; 0 where it belongs to no single entry"""
+    """c above, to which -log q is added, in nats, float32 [entries]; 0 for labels and draws."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogitTarget:
-    """What one loss compares the student's distributions with."""
+    """The target that one loss compares the student's distributions with."""
 
     lists: tuple[Entries, ...]
-    """entries add up; in one list a repeated id counts twice"""
+    """The entries, whose losses add up; a repeated id counts twice."""
     offset: Tensor | None = None
-    """float32 [positions], nats: added to the loss"""
+    """A constant that is added to the loss, in nats, float32 [positions]."""
     tail_mass: Tensor | None = None
-    """float32 [positions]: the mass of all else as one outcome; then there is one list, without repeats"""
+    """The mass of all other ids as one outcome, float32 [positions]. Such a target has one list, without repeats."""
     temperature: float = 1.0
 
 
 def label_target(labels: Tensor) -> LogitTarget:
-    """Cross-entropy with labels, int64 [positions]."""
+    """Return the target of the cross-entropy with labels, int64 [positions]."""
     one = torch.ones(len(labels), device=labels.device)
     places = torch.arange(len(labels), device=labels.device)
     return LogitTarget((Entries(places, labels, one, torch.zeros_like(one)),))
 
 
 def sparse_target(cached: SparseDistributions, temperature: float = 1.0) -> LogitTarget:
-    """`sparse_kl` times T^2 of distributions decoded at temperature T, for logits divided by T."""
+    """Return the target of T^2 times `sparse_kl` of logits divided by T, for distributions decoded at temperature T."""
     head = Entries(cached.head_position, cached.head_ids, cached.head_log_p.exp(), cached.head_log_p)
     if cached.one_tail:
         return LogitTarget((head,), tail_mass=cached.tail_mass, temperature=temperature)
@@ -73,18 +73,21 @@ class ChunkEntries:
 
     @classmethod
     def of(cls, entries: Entries, part: slice, first: int, vocabulary: int) -> "ChunkEntries":
-        """The entries in `part`, of a chunk that starts with position `first`."""
+        """Return the entries in `part`, for a chunk that starts at position `first`."""
         row = entries.position[part] - first
         return cls(row, row * vocabulary + entries.ids[part], entries.weight[part], entries.log_p[part])
 
 
 def starts_of_chunks(entries: Entries, bounds: Sequence[int]) -> list[int]:
-    """Where the entries of each chunk start, and where the last ends."""
+    """Return where the entries of each chunk start, and where those of the last chunk end."""
     return torch.searchsorted(entries.position, torch.tensor(bounds, device=entries.position.device)).tolist()
 
 
 def value_and_gradient(z: Tensor, target: LogitTarget, lists: list[ChunkEntries], rows: slice, wanted: bool) -> Tensor:
-    """A chunk's sum of one loss; where wanted, z [positions, V] becomes its gradient over T, else it is used up."""
+    """Return a chunk's sum of one loss, in nats.
+
+    The logits z [positions, V] are overwritten: by the gradient divided by T if it is wanted, else by numbers without meaning.
+    """
     if target.temperature != 1.0:
         z.div_(target.temperature)
     m = None if target.tail_mass is None else target.tail_mass[rows]
@@ -99,11 +102,13 @@ def _listed(z: Tensor, lists: list[ChunkEntries], wanted: bool) -> Tensor:
     picked = [flat[entries.place] for entries in lists]
     log_sum, total = _exponentials(z)
     value = z.new_zeros(())
-    for entries, found in zip(lists, picked, strict=True):
-        value += (entries.weight * (entries.log_p + log_sum[entries.row] - found)).sum()
+    for entries, chosen in zip(lists, picked, strict=True):
+        # w_v (c_v - log q_v),  -log q_v = log sum exp z - z_v
+        value += (entries.weight * (entries.log_p + log_sum[entries.row] - chosen)).sum()
     if wanted:
         for entries in lists:
             zero.index_add_(0, entries.row, entries.weight)
+        # q sum_v w_v - w, in place: z holds exp(z - max) by now
         z.mul_((zero / total)[:, None])
         for entries in lists:
             flat.index_add_(0, entries.place, entries.weight, alpha=-1)
@@ -118,21 +123,25 @@ def _one_tail(z: Tensor, head: ChunkEntries, m: Tensor, wanted: bool) -> Tensor:
     log_sum = torch.logaddexp(log_off, _log_sums_by_row(picked, head.row, len(z)))
     log_q = picked - log_sum[head.row]
     log_q_m = log_off - log_sum
+    # m log(m / q_m)
     tail = torch.where(m > 0, m * (m.clamp_min(tiny).log() - log_q_m), 0.0)
     if wanted:
+        # off K:  q_v (1 - m / q_m) = exp(z_v) / (sum off K of exp z) (q_m - m);  on K:  q_v - p_v
         z.mul_(((log_q_m.exp() - m) / total_off.clamp_min(tiny))[:, None])
         flat.index_copy_(0, head.place, log_q.exp() - head.weight)
     return (head.weight * (head.log_p - log_q)).sum() + tail.sum()
 
 
 def _exponentials(z: Tensor) -> tuple[Tensor, Tensor]:
-    """z [positions, V] becomes exp(z - its maximum); log of the sum of exp(z), and the sum of what z became, [positions]."""
-    highest = z.amax(-1).clamp_min(torch.finfo(z.dtype).min)  # a row of -inf alone: its exponentials are zeros
+    """Replace z [positions, V] by e = exp(z - max z); return log(sum of exp z) and the sum of e, [positions] each."""
+    highest = z.amax(-1).clamp_min(
+        torch.finfo(z.dtype).min
+    )  # finite for a row of -inf, whose exponentials are then zeros
     total = z.sub_(highest[:, None]).exp_().sum(-1)
     return total.log() + highest, total
 
 
 def _log_sums_by_row(values: Tensor, row: Tensor, rows: int) -> Tensor:
-    """log of the sum of exp of each row's values, [rows]; -inf for a row without any."""
+    """Return the log of the sum of exp of each row's values, [rows]; -inf for a row without values."""
     highest = values.new_zeros(rows).scatter_reduce(0, row, values, "amax", include_self=False)
     return torch.zeros_like(highest).index_add_(0, row, (values - highest[row]).exp()).log() + highest

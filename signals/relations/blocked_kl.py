@@ -71,14 +71,14 @@ class BlockedRelationKL(torch.autograd.Function):
         teacher_left: Tensor,
         teacher_right: Tensor,
         compared: RowsToCompare,
-        alpha: float,
+        inverse_temperature: float,
     ) -> Tensor:
         """The value; the gradients are formed on the way where they are wanted."""
         wanted = any(ctx.needs_input_grad)
-        heads, scale = left.shape[1], alpha / math.sqrt(left.shape[-1])
+        heads, scale = left.shape[1], inverse_temperature / math.sqrt(left.shape[-1])
         student, other = _by_head(left, scale), _by_head(right, 1.0)
         teacher, teacher_keys = (
-            _by_head(teacher_left, alpha / math.sqrt(teacher_left.shape[-1])),
+            _by_head(teacher_left, inverse_temperature / math.sqrt(teacher_left.shape[-1])),
             _by_head(teacher_right, 1.0),
         )
         weight = compared.row_valid.float().repeat_interleave(heads, 0)[..., None]

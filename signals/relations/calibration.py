@@ -43,16 +43,18 @@ def calibrate_site(
     probe = head_sample(basis_samples, _PROBE_EXAMPLES)
     relations = relations_of(axes_of(places))
     published = {r.kind: mean_relative_entropy(r, probe, heads, 1.0) for r in relations}
-    alpha = {r.kind: _sharpening(r, probe, heads, published[r.kind], temperature) for r in relations}
-    metric = sensitivity(relations, head_sample(basis_samples, _SENSITIVITY_EXAMPLES), heads, alpha)
+    inverse_temperature = {r.kind: _sharpening(r, probe, heads, published[r.kind], temperature) for r in relations}
+    metric = sensitivity(relations, head_sample(basis_samples, _SENSITIVITY_EXAMPLES), heads, inverse_temperature)
     codec = AttentionCodec(
         site=site,
         places=places,
         inner=basis_samples[0].tensors["query"].shape[-1],
         heads=heads,
         codes=fit_codes(places, basis_samples, metric),
-        alpha=alpha,
-        relative_entropy={r.kind: mean_relative_entropy(r, probe, heads, alpha[r.kind]) for r in relations},
+        inverse_temperature=inverse_temperature,
+        relative_entropy={
+            r.kind: mean_relative_entropy(r, probe, heads, inverse_temperature[r.kind]) for r in relations
+        },
         published_entropy=published,
     )
     if rank is not None:
@@ -84,7 +86,9 @@ def measured_kl(codec: AttentionCodec, samples: Sequence[SiteSample], rows: int 
     """Mean relation KL per kind of what the codec gives back, over samples; `rows` as in `relation_kl`."""
     total = {relation.kind: MeanOf() for relation in codec.relations}
     for sample in samples:
-        found = relation_kl(codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.alpha, rows)
+        found = relation_kl(
+            codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.inverse_temperature, rows
+        )
         for kind, part in found.items():
             total[kind].add(part.total, part.count)
     return total

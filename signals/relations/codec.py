@@ -19,7 +19,7 @@ class AttentionCodec(SiteCodec):
     inner: int
     heads: int
     """Relation heads at which temperature, step and fidelity were measured; a student may use another number."""
-    alpha: dict[str, float]
+    inverse_temperature: dict[str, float]
     """Factor inside the softmax per relation kind; 1 is the published form."""
     relative_entropy: dict[str, float]
     """Teacher's mean relative entropy per relation kind at these factors."""
@@ -37,7 +37,7 @@ class AttentionCodec(SiteCodec):
             **SiteCodec.description(self),
             "inner": self.inner,
             "heads": self.heads,
-            "alpha": self.alpha,
+            "alpha": self.inverse_temperature,
             "relative_entropy": self.relative_entropy,
             "published_entropy": self.published_entropy,
         }
@@ -57,7 +57,7 @@ def attention_codec_from(
         codes=codes_from(site, places, steps, arrays),
         inner=int(members["inner"]),
         heads=int(members["heads"]),
-        alpha=dict(members["alpha"]),
+        inverse_temperature=dict(members["alpha"]),
         relative_entropy=dict(members["relative_entropy"]),
         published_entropy=dict(members["published_entropy"]),
     )

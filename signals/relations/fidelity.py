@@ -10,13 +10,19 @@ from .relations import Relation, relation_kl_rows, relation_kl_sum, relation_row
 
 
 def relation_kl_spread(
-    relations: Sequence[Relation], exact: SiteSample, other: Tensors, heads: int, alpha: Mapping[str, float]
+    relations: Sequence[Relation],
+    exact: SiteSample,
+    other: Tensors,
+    heads: int,
+    inverse_temperature: Mapping[str, float],
 ) -> dict[str, SpreadOf]:
     """Per relation kind, the KLs of `other`'s relations from the exact ones, of all valid rows and heads."""
     measured = {relation.kind: SpreadOf() for relation in relations}
     for one, cached in zip(exact.examples(), SiteSample(other, exact.valid, exact.tokens).examples(), strict=True):
         for relation in relations:
-            rows = relation_kl_rows(relation, one.tensors, cached.tensors, one.valid, heads, alpha[relation.kind])
+            rows = relation_kl_rows(
+                relation, one.tensors, cached.tensors, one.valid, heads, inverse_temperature[relation.kind]
+            )
             measured[relation.kind].add_values(rows)
     return measured
 
@@ -26,7 +32,7 @@ def relation_kl(
     exact: SiteSample,
     other: Tensors,
     heads: int,
-    alpha: Mapping[str, float],
+    inverse_temperature: Mapping[str, float],
     rows: int | None = None,
 ) -> dict[str, MeanOf]:
     """Per relation kind, the KL sum and row count of `other`'s relations from the exact ones.
@@ -39,7 +45,7 @@ def relation_kl(
         for relation in relations:
             step = row_step(relation, one, rows)
             factors = one.tensors, cached.tensors, one.valid
-            kl = relation_kl_sum(relation, *factors, heads, alpha[relation.kind], step)
+            kl = relation_kl_sum(relation, *factors, heads, inverse_temperature[relation.kind], step)
             measured[relation.kind].add(float(kl), relation_rows(relation, one.valid, heads, step))
     return measured
 
@@ -50,11 +56,11 @@ def row_step(relation: Relation, sample: SiteSample, rows: int | None) -> int:
 
 
 def mean_relative_entropy(
-    relation: Relation, samples: Sequence[SiteSample], heads: int, alpha: float, rows: int | None = None
+    relation: Relation, samples: Sequence[SiteSample], heads: int, inverse_temperature: float, rows: int | None = None
 ) -> float:
     """The teacher's own mean entropy over ln(visible keys), averaged over examples; 1 says that the relation is uniform."""
     found = [
-        relative_entropy(relation, one.tensors, one.valid, heads, alpha, row_step(relation, one, rows))
+        relative_entropy(relation, one.tensors, one.valid, heads, inverse_temperature, row_step(relation, one, rows))
         for sample in samples
         for one in sample.examples()
     ]

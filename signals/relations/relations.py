@@ -90,10 +90,10 @@ def regroup(tensor: Tensor, heads: int) -> Tensor:
     return tensor.reshape(batch, length, heads, inner // heads).transpose(1, 2)
 
 
-def relation_logits(left: Tensor, right: Tensor, heads: int, alpha: float = 1.0) -> Tensor:
+def relation_logits(left: Tensor, right: Tensor, heads: int, inverse_temperature: float = 1.0) -> Tensor:
     """alpha * A C^T / sqrt(d_r), float32 [B, heads, rows, keys], for A [B, rows, inner] and C [B, keys, inner]."""
     a, c = regroup(left.float(), heads), regroup(right.float(), heads)
-    return torch.matmul(a * (alpha / math.sqrt(a.shape[-1])), c.transpose(-1, -2))
+    return torch.matmul(a * (inverse_temperature / math.sqrt(a.shape[-1])), c.transpose(-1, -2))
 
 
 def visible_keys(row_valid: Tensor, key_valid: Tensor, causal: bool) -> Tensor:
@@ -115,7 +115,7 @@ def relation_kl_sum(
     student: Mapping[str, Tensor],
     valid: Mapping[str, Tensor],
     heads: int,
-    alpha: float,
+    inverse_temperature: float,
     row_step: int = 1,
 ) -> Tensor:
     """Sum over valid rows and heads of KL(P_teacher || P_student) for one relation.
@@ -131,7 +131,7 @@ def relation_kl_sum(
         for side in (student, teacher)
         for tensor in (side[relation.left][:, ::row_step], side[relation.right])
     ]
-    total: Tensor = BlockedRelationKL.apply(*factors, compared, alpha)  # type: ignore[no-untyped-call]
+    total: Tensor = BlockedRelationKL.apply(*factors, compared, inverse_temperature)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -141,7 +141,7 @@ def relation_kl_rows(
     student: Mapping[str, Tensor],
     valid: Mapping[str, Tensor],
     heads: int,
-    alpha: float,
+    inverse_temperature: float,
 ) -> Tensor:
     """Every KL(P_teacher || P_student) of one relation, [valid rows x heads] in no order that matters.
 
@@ -150,7 +150,9 @@ def relation_kl_rows(
     rows = valid[relation.row_axis]
     visible = visible_keys(rows, valid[relation.key_axis], relation.causal)
     log_p, log_q = (
-        relation_log_probabilities(relation_logits(side[relation.left], side[relation.right], heads, alpha), visible)
+        relation_log_probabilities(
+            relation_logits(side[relation.left], side[relation.right], heads, inverse_temperature), visible
+        )
         for side in (teacher, student)
     )
     kl = (log_p.exp() * (log_p - log_q)).sum(-1)
@@ -167,13 +169,13 @@ def relative_entropy(
     factors: Mapping[str, Tensor],
     valid: Mapping[str, Tensor],
     heads: int,
-    alpha: float,
+    inverse_temperature: float,
     row_step: int = 1,
 ) -> float:
     """Mean over heads and rows with at least two visible keys of entropy / ln(visible keys): 1 is uniform, 0 one-hot."""
     rows = valid[relation.row_axis]
     visible = visible_keys(rows, valid[relation.key_axis], relation.causal)[:, :, ::row_step]
-    logits = relation_logits(factors[relation.left][:, ::row_step], factors[relation.right], heads, alpha)
+    logits = relation_logits(factors[relation.left][:, ::row_step], factors[relation.right], heads, inverse_temperature)
     log_p = relation_log_probabilities(logits, visible)
     keys = visible.sum(-1)
     relative = -(log_p.exp() * log_p).sum(-1) / keys.clamp_min(2).log()

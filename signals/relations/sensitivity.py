@@ -27,7 +27,7 @@ _WEIGHT = {"query": 1 / 3, "key": 1 / 3, "value": 1 / 3, "query_key": 1.0}
 
 
 def sensitivity(
-    relations: Sequence[Relation], examples: Sequence[SiteSample], heads: int, alpha: Mapping[str, float]
+    relations: Sequence[Relation], examples: Sequence[SiteSample], heads: int, inverse_temperature: Mapping[str, float]
 ) -> dict[str, Tensor]:
     """Per kind, float64 [heads, d_r, d_r] on the CPU: KL per unit of error covariance and stored token, the greatest 1.
 
@@ -36,7 +36,7 @@ def sensitivity(
     total: dict[str, Tensor] = {}
     for one in examples:
         for relation in relations:
-            left, right = _of_relation(relation, one, heads, alpha[relation.kind])
+            left, right = _of_relation(relation, one, heads, inverse_temperature[relation.kind])
             for kind, part in ((relation.left, left), (relation.right, right)):
                 total[kind] = total.get(kind, torch.zeros((), dtype=torch.float64)) + part.to("cpu", torch.float64)
     greatest = max(float(part.diagonal(dim1=-2, dim2=-1).max()) for part in total.values())
@@ -47,16 +47,16 @@ def sensitivity(
     return {kind: part / greatest + FLOOR * even for kind, part in total.items()}
 
 
-def _of_relation(relation: Relation, one: SiteSample, heads: int, alpha: float) -> tuple[Tensor, Tensor]:
+def _of_relation(relation: Relation, one: SiteSample, heads: int, inverse_temperature: float) -> tuple[Tensor, Tensor]:
     """Forms [heads, d_r, d_r] of the left and the right side, per row of KL and token of the side's axis."""
     rows, keys = one.valid[relation.row_axis], one.valid[relation.key_axis]
     visible = visible_keys(rows, keys, relation.causal)
-    logits = relation_logits(one.tensors[relation.left], one.tensors[relation.right], heads, alpha)
+    logits = relation_logits(one.tensors[relation.left], one.tensors[relation.right], heads, inverse_temperature)
     p = relation_log_probabilities(logits, visible).exp()[0] * (visible * rows[:, None, :, None])[0]
     a, c = (regroup(one.tensors[side].float(), heads)[0] for side in (relation.left, relation.right))
     expected = p @ c
     left = c.mT @ (c * p.sum(1)[..., None]) - expected.mT @ expected
     right = a.mT @ (a * (p * (1 - p)).sum(-1)[..., None])
     counts = max(1, int(rows.sum())), max(1, int(keys.sum()))
-    scale = _WEIGHT[relation.kind] * alpha**2 / (2 * math.prod((a.shape[-1], heads, counts[0])))
+    scale = _WEIGHT[relation.kind] * inverse_temperature**2 / (2 * math.prod((a.shape[-1], heads, counts[0])))
     return left * (scale / counts[0]), right * (scale / counts[1])

@@ -42,7 +42,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         ],
         generates=any(term.trains_head for term in terms.values()),
         relation_heads=relations[0].heads if relations else None,
-        relation_temperatures={str(term.codec.site): term.codec.alpha for term in relations},
+        relation_temperatures={str(term.codec.site): term.codec.inverse_temperature for term in relations},
         fidelity=_relation_fidelity(cache, setup.feed.fidelity),
         logit_fidelity=_logit_fidelity(cache, setup.feed.fidelity),
         steps=state.step,

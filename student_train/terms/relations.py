@@ -71,9 +71,11 @@ class Relations(Term):
     def sums(self, taps: Taps, teacher: TeacherSignals, batch: Batch) -> dict[str, Tensor]:
         [pair] = self.pairs
         ours, theirs = taps[str(pair.student)], teacher.sites[str(pair.teacher)]
-        alpha = self.codec.alpha
+        inverse_temperature = self.codec.inverse_temperature
         return {
-            one.kind: relation_kl_sum(one, theirs, ours, batch.valid, self.heads, alpha.get(one.kind, 1.0))
+            one.kind: relation_kl_sum(
+                one, theirs, ours, batch.valid, self.heads, inverse_temperature.get(one.kind, 1.0)
+            )
             for one in self.relations
         }
 

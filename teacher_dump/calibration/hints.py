@@ -66,10 +66,14 @@ def _end_lines(loss: Mean, ends: Mean | None, pairs: bool) -> Iterator[str]:
 
 
 def _entropy_line(site: SiteEntry) -> str:
-    parts, found = [], site.others
-    for kind in ordered(found["alpha"]):
-        published, used, alpha = found["published_entropy"][kind], found["relative_entropy"][kind], found["alpha"][kind]
+    parts, members = [], site.others
+    for kind in ordered(members["alpha"]):
+        published, used, inverse_temperature = (
+            members["published_entropy"][kind],
+            members["relative_entropy"][kind],
+            members["alpha"][kind],
+        )
         part = f"{kind} {published:.3f}"
-        part += f" sharpened by {alpha:.3g} to {used:.3f}" if alpha != 1.0 else ""
+        part += f" sharpened by {inverse_temperature:.3g} to {used:.3f}" if inverse_temperature != 1.0 else ""
         parts.append(part + (" (carries no information)" if carries_no_information(used) else ""))
     return f"{site.site}: relative entropy of the teacher's relations (1 is uniform): {', '.join(parts)}"

@@ -67,7 +67,12 @@ def naive_terms(student, examples, setup, cache):
                 for kind, left, right in kinds_of(term, setup.config.cross_relation):
                     causal = term == "decoder_self" or (term, kind) == ("cross", "query")
                     rows = naive_relation(
-                        theirs, ours[SITE_OF[term]], left, right, causal=causal, alpha=codec.alpha[kind]
+                        theirs,
+                        ours[SITE_OF[term]],
+                        left,
+                        right,
+                        causal=causal,
+                        inverse_temperature=codec.inverse_temperature[kind],
                     )
                     parts.setdefault((term, kind), []).append(rows)
     means = {term: torch.stack(values).mean() for term, values in totals.items() if values}
@@ -122,7 +127,7 @@ def naive_sparse(log_q, stored, position):
     return kl + (m * (m.log() - log_q[others].exp().sum().log()) if others.any() else 0.0)
 
 
-def naive_relation(theirs, ours, left, right, causal, alpha):
+def naive_relation(theirs, ours, left, right, causal, inverse_temperature):
     """KL of every row and relation head of one example, [rows * HEADS]."""
     sides = []
     for a, c in (
@@ -131,7 +136,10 @@ def naive_relation(theirs, ours, left, right, causal, alpha):
     ):
         width = a.shape[1] // HEADS
         scores = [
-            alpha * a[:, h * width : (h + 1) * width] @ c[:, h * width : (h + 1) * width].T / math.sqrt(width)
+            inverse_temperature
+            * a[:, h * width : (h + 1) * width]
+            @ c[:, h * width : (h + 1) * width].T
+            / math.sqrt(width)
             for h in range(HEADS)
         ]
         sides.append(scores)
@@ -323,9 +331,13 @@ def test_rows_see_no_future_target(ragged, name):
             alone = float(sums_of(setup, cut)[part])
             for variant, labels in ((batch, example.labels), (changed, other)):
                 ours = naive_forward(exact, with_labels(example, labels))[SITE_OF[term]]
-                alpha = next(codec.alpha for codec in ragged.codecs.values() if codec.site.name == SITE_OF[term])[kind]
+                inverse_temperature = next(
+                    codec.inverse_temperature for codec in ragged.codecs.values() if codec.site.name == SITE_OF[term]
+                )[kind]
                 theirs = teacher_of(setup.distillation, term, variant)
-                rows = naive_relation(theirs, ours, kind, kind, causal=True, alpha=alpha).reshape(HEADS, -1)
+                rows = naive_relation(
+                    theirs, ours, kind, kind, causal=True, inverse_temperature=inverse_temperature
+                ).reshape(HEADS, -1)
                 earlier = float(sums_of(setup, variant)[part]) - float(rows[:, keep:].sum())
                 assert earlier == pytest.approx(alone, rel=1e-4), part
                 assert float(rows[:, keep:].sum()) > 1e-3
@@ -359,8 +371,8 @@ def test_the_relation_temperature_enters_teacher_and_student_alike(lossless_home
         before = loss_of(other, batch).item()
         for setup in (same, other):
             for _, term in setup.distillation.each_term():
-                for kind in term.codec.alpha if isinstance(term, Relations) else ():
-                    term.codec.alpha[kind] *= 1.7
+                for kind in term.codec.inverse_temperature if isinstance(term, Relations) else ():
+                    term.codec.inverse_temperature[kind] *= 1.7
         assert abs(loss_of(same, batch).item()) < 1e-5
         assert loss_of(other, batch).item() > 1.2 * before
 

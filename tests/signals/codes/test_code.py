@@ -156,7 +156,7 @@ def codec_of(site, rank=5):
         tensors |= {name: part.reshape(2, 12, 6) for name, part in codes[place.name].split(rows).items()}
     kinds = ("query", "key", "value", "query_key")
     numbers = dict.fromkeys(kinds, 1.0)
-    measured = {"alpha": numbers, "relative_entropy": numbers, "published_entropy": numbers}
+    measured = {"inverse_temperature": numbers, "relative_entropy": numbers, "published_entropy": numbers}
     return AttentionCodec(site=site, places=places, inner=6, heads=2, codes=codes, **measured), tensors
 
 

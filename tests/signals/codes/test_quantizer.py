@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from miniend.signals.codes.quantizer import LAGRANGE, dead_zone, quantise
+from miniend.signals.codes.quantizer import LAGRANGE, dead_zone, quantize
 
 
 def entropy(integers):
@@ -23,7 +23,7 @@ def test_weak_components_cost_fewer_bits_at_equal_squared_error_than_plain_round
     """Otherwise the dead zone is a larger step by another name."""
     for spread in (0.3, 0.6, 1.0):
         values, sigma = laplace(spread), torch.tensor([spread])
-        integers = quantise(values, 1.0, sigma)
+        integers = quantize(values, 1.0, sigma)
         error = float((values - integers).square().mean())
         steps = np.geomspace(0.8, 4.0, 60)
         plain = [((values / step).round(), step) for step in steps]
@@ -40,7 +40,7 @@ def test_cost_in_error_and_bits_is_least_among_other_shifts_of_the_zero_threshol
 
     zero, _ = dead_zone(sigma, 1.0)
     assert 0.05 < float(zero) < 0.5
-    ours = cost(quantise(values, 1.0, sigma))
+    ours = cost(quantize(values, 1.0, sigma))
     assert ours < cost(values.round())
     assert ours < cost(torch.where(values.abs() < 1.2, 0.0, values.round()))
 
@@ -49,7 +49,7 @@ def test_nothing_is_off_by_more_than_a_step_and_signs_stay():
     """An unbounded dead zone would swallow the rare large value of a weak component, or one that the fit has not seen."""
     y = torch.linspace(-9, 9, 4001)[:, None]
     for spread in (0.0, 1e-12, 0.1, 1.0, 50.0):
-        integers = quantise(0.7 * y, 0.7, torch.tensor([spread]))
+        integers = quantize(0.7 * y, 0.7, torch.tensor([spread]))
         assert float((integers - y).abs().max()) <= 1.0 + 1e-4
         assert bool((integers * y >= 0).all())
         assert bool(integers.isfinite().all())

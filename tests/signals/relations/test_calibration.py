@@ -103,19 +103,21 @@ def test_temperatures_sharpen_to_four_fifths_and_never_flatten(site):
     flat, sharp = calibrated(site, "calibrated", scale=0.3), calibrated(site, "calibrated", scale=6.0)
     unseen = samples(site, 4, 5, scale=0.3)
     for relation in relations_at(site):
-        assert flat.alpha[relation.kind] > 1
+        assert flat.inverse_temperature[relation.kind] > 1
         assert flat.published_entropy[relation.kind] > 0.9
         assert flat.relative_entropy[relation.kind] == pytest.approx(0.8, abs=0.005)
-        assert mean_relative_entropy(relation, unseen, 8, flat.alpha[relation.kind]) == pytest.approx(0.8, abs=0.06)
+        assert mean_relative_entropy(relation, unseen, 8, flat.inverse_temperature[relation.kind]) == pytest.approx(
+            0.8, abs=0.06
+        )
         if sharp.published_entropy[relation.kind] <= 0.8:
-            assert sharp.alpha[relation.kind] == 1.0
+            assert sharp.inverse_temperature[relation.kind] == 1.0
     assert any(entropy <= 0.8 for entropy in sharp.published_entropy.values())
     assert worst_share(measured_kl(flat, unseen), TARGET) <= 1.0
 
 
 def test_published_relations_keep_a_factor_of_one():
     """The default must be the papers' relation."""
-    assert set(calibrated(SITES[2], scale=0.3).alpha.values()) == {1.0}
+    assert set(calibrated(SITES[2], scale=0.3).inverse_temperature.values()) == {1.0}
 
 
 def test_a_rank_is_kept_to_and_a_fixed_step_is_taken_as_it_is():

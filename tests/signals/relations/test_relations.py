@@ -41,7 +41,7 @@ def factors(site, width, seed, scale=1.5):
     return {kind: scale * torch.randn(2, LENGTHS[axis[kind]], width, generator=generator) for kind in axis}
 
 
-def naive_rows(relation, tensors, heads, alpha):
+def naive_rows(relation, tensors, heads, inverse_temperature):
     """(example, row, head) -> probabilities over the visible keys alone, float64, without any mask."""
     for example in range(2):
         left, right = (tensors[side][example].double().numpy() for side in (relation.left, relation.right))
@@ -51,27 +51,32 @@ def naive_rows(relation, tensors, heads, alpha):
                 width = left.shape[1] // heads
                 part = slice(head * width, (head + 1) * width)
                 scores = np.array(
-                    [alpha * left[row, part] @ right[key, part] / math.sqrt(width) for key in range(seen)]
+                    [inverse_temperature * left[row, part] @ right[key, part] / math.sqrt(width) for key in range(seen)]
                 )
                 weights = np.exp(scores - scores.max())
                 yield (example, row, head), weights / weights.sum()
 
 
-def naive_kl(relation, teacher, student, heads, alpha):
-    q = dict(naive_rows(relation, student, heads, alpha))
+def naive_kl(relation, teacher, student, heads, inverse_temperature):
+    q = dict(naive_rows(relation, student, heads, inverse_temperature))
     return sum(
-        float((p * (np.log(p) - np.log(q[place]))).sum()) for place, p in naive_rows(relation, teacher, heads, alpha)
+        float((p * (np.log(p) - np.log(q[place]))).sum())
+        for place, p in naive_rows(relation, teacher, heads, inverse_temperature)
     )
 
 
 @every_relation
-@pytest.mark.parametrize(("heads", "alpha"), [(1, 1.0), (4, 1.0), (12, 1.0), (4, 3.5)])
-def test_the_kl_is_that_of_the_formula(site, relation, heads, alpha):
+@pytest.mark.parametrize(("heads", "inverse_temperature"), [(1, 1.0), (4, 1.0), (12, 1.0), (4, 3.5)])
+def test_the_kl_is_that_of_the_formula(site, relation, heads, inverse_temperature):
     """A mask or scale that is a little wrong still trains, to something else."""
     teacher, student = factors(site, 24, 1), factors(site, 12, 2)
-    found = relation_kl_sum(relation, teacher, student, masks(), heads, alpha)
-    assert float(found) == pytest.approx(naive_kl(relation, teacher, student, heads, alpha), rel=1e-5, abs=1e-5)
-    assert relation_rows(relation, masks(), heads) == len(list(naive_rows(relation, teacher, heads, alpha)))
+    found = relation_kl_sum(relation, teacher, student, masks(), heads, inverse_temperature)
+    assert float(found) == pytest.approx(
+        naive_kl(relation, teacher, student, heads, inverse_temperature), rel=1e-5, abs=1e-5
+    )
+    assert relation_rows(relation, masks(), heads) == len(
+        list(naive_rows(relation, teacher, heads, inverse_temperature))
+    )
 
 
 @every_relation
