@@ -78,7 +78,7 @@ def page_module(folder):
 def home(tmp_path_factory):
     """A cache with two layers of hidden states, and the page's module."""
     folder = tmp_path_factory.mktemp("extending")
-    build_tiny_cache(folder, signals=SIGNALS, layers=2)
+    build_tiny_cache(folder, signals=SIGNALS)
     page_module(folder)
     return folder
 
@@ -95,7 +95,14 @@ def runs(home):
         *({**settings, "output": str(home / f"alone-{name}"), "objectives": [name]} for name in OBJECTIVES[:2]),
         {**settings, "output": str(home / "killed"), "objectives": ["hidden"], "killed_after": 7},
         {**settings, "output": str(home / "killed"), "objectives": ["hidden"]},
-        {**from_layers, "output": str(home / "started"), "objectives": ["hidden"], "steps": 1, "learning_rate": 1e-12},
+        {
+            **from_layers,
+            "output": str(home / "started"),
+            "objectives": ["hidden"],
+            "steps": 1,
+            "warmup_steps": 0,
+            "learning_rate": 1e-12,
+        },
         {**settings, "output": str(home / "dry"), "objectives": ["hidden"], "dry_run": True},
     ]
     script = DRIVER.format(tests=str(TESTS), plugin=str(home / "my_methods.py"))
