@@ -20,7 +20,7 @@ import torch
 from live_teacher import beside
 from one_student import student_of
 
-from miniend.cache.cache import Cache, open_cache
+from miniend.cache import Cache, open_cache
 from miniend.recipes.inspect.inspection import inspect_cache
 from miniend.runtime.progress import progress_bar
 from miniend.student_train.reading.loader import Prefetcher, steps

@@ -25,7 +25,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 READ = """
 import resource, sys
-from miniend.cache.cache import open_cache
+from miniend.cache import open_cache
 from miniend.student_train.reading.loader import BatchSource, Columns, steps
 cache = open_cache(sys.argv[1])
 coefficients = tuple((name, p.axis) for codec in cache.codecs.values() for name, p in codec.columns().items())

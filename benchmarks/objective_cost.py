@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from one_student import student_of
 
-from miniend.cache.cache import open_cache
+from miniend.cache import open_cache
 from miniend.student_train.objective import OBJECTIVES, build_objective, required_codecs
 from miniend.student_train.reading.batch import Batch
 from miniend.student_train.reading.loader import Prefetcher, steps

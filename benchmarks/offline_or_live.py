@@ -25,7 +25,7 @@ from live_teacher import beside
 from one_student import student_of
 from random_teacher import parser_for, random_teacher
 
-from miniend.cache.cache import open_cache
+from miniend.cache import open_cache
 from miniend.student_train.reading.batch import Batch
 from miniend.student_train.reading.loader import Prefetcher, steps
 from miniend.student_train.run.processes import Processes

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from miniend.cache.cache import Cache
+from miniend.cache import Cache
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.objective import build_objective, required_codecs
 from miniend.student_train.run.processes import Processes

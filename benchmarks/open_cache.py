@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
-from miniend.cache.cache import Cache, open_cache
+from miniend.cache import Cache, open_cache
 from miniend.runtime.progress import progress_bar
 from miniend.storage.columns.columns import Column
 from miniend.storage.documents.seal import seal

@@ -21,7 +21,7 @@ from time import perf_counter, process_time
 import torch
 from one_student import student_of
 
-from miniend.cache.cache import open_cache
+from miniend.cache import open_cache
 from miniend.signals.codes.site_codec import SiteCodec
 from miniend.student_train.reading.batch import Batch
 from miniend.student_train.reading.loader import BatchSource, Prefetcher, steps

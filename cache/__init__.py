@@ -1,5 +1,21 @@
 """An opened cache: its examples, decoded, and the checks that join storage with signals."""
 
-from .cache import Cache, Part, Shard, Split, open_cache
+from .cache import TOKENIZER_FOLDER, Cache, Part, Split, open_cache
+from .codecs import read_codecs, read_logit_code, read_mean_probability
+from .examples import Example, Factors, SparseLogits
+from .shards import Shard
 
-__all__ = ["Cache", "Part", "Shard", "Split", "open_cache"]
+__all__ = [
+    "TOKENIZER_FOLDER",
+    "Cache",
+    "Example",
+    "Factors",
+    "Part",
+    "Shard",
+    "SparseLogits",
+    "Split",
+    "open_cache",
+    "read_codecs",
+    "read_logit_code",
+    "read_mean_probability",
+]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from ..cache.cache import open_cache
+from ..cache import open_cache
 from ..runtime.claims import Claims
 from ..runtime.progress import Say, progress_bar, silent
 from ..storage.documents.calibration import Calibration

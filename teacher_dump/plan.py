@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..cache.cache import TOKENIZER_FOLDER
+from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
 from ..runtime.identity import different_members, require_same
 from ..signals.kinds import kind_of, parse_sites

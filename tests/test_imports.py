@@ -135,7 +135,7 @@ def test_imports_point_one_way(path):
         ("recipes/estimate.py", "from ..cli import app"),
         ("recipes/estimate.py", "from .. import cli"),
         ("teacher_dump/dump.py", "import miniend.cache.cache"),
-        ("teacher_dump/dump.py", "from miniend.cache.cache import open_cache"),
+        ("teacher_dump/dump.py", "from miniend.cache import open_cache"),
         ("errors.py", "from .runtime.progress import progress_bar"),
         ("cli.py", "import torch"),
         ("runtime/devices.py", "from .. import __version__"),

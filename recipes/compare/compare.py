@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...cache.cache import open_cache
+from ...cache import open_cache
 from ...errors import ConfigurationError
 from ...evaluation.records import Document, write_record
 from ...evaluation.tasks.known import find_task

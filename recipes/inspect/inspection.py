@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from ...cache.cache import Cache, open_cache
+from ...cache import Cache, open_cache
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.hidden_states import relative_error
 from ...signals.logits.fidelity import logit_facts

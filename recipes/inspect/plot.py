@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ...cache.cache import open_cache
+from ...cache import open_cache
 from ...errors import CacheUnfinishedError, ConfigurationError
 from ...storage.stores.place import Where
 from ..picture import Figure, new_figure, save

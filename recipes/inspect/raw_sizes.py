@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...cache.cache import Cache
+from ...cache import Cache
 
 BFLOAT16 = 2
 """Bytes of a number."""

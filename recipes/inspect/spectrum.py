@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...cache.cache import Cache, Shard
+from ...cache import Cache, Shard
 
 SPECTRUM_TOKENS = 32_768
 """Tokens per code that are looked at: of a coefficient with 100 different values the entropy is then right to 0.003 bits."""

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...cache.cache import Split
+from ...cache import Split
 from .batch import Batch, make_batch
 from .buffer import Buffer
 from .length_buckets import WHOLE, Share, pool_batches, pool_of, pool_steps

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...cache.cache import Cache, Part
+from ...cache import Cache, Part
 from ...errors import RunMismatchError
 from ...runtime.durable import write_durably
 from ...runtime.identity import ANOTHER_OUTPUT, require_same

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.cache import read_codecs, read_logit_code, read_mean_probability
+from ...cache import read_codecs, read_logit_code, read_mean_probability
 from ...cache.logit_columns import logit_columns
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.fidelity import MeanOf, SiteSample, merged

@@ -110,7 +110,7 @@ def differences(cache, unbroken):
 
 def _unreadable(cache):
     """Complaints of a student that reads all that is published; that it is unfinished, or not begun, is none."""
-    from miniend.cache.cache import open_cache
+    from miniend.cache import open_cache
     from miniend.errors import CacheMismatchError, CacheUnfinishedError
 
     try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ....cache.cache import Cache, open_cache
+from ....cache import Cache, open_cache
 from ....errors import TrainingError
 from ....evaluation.config import EvaluateConfig
 from ....evaluation.evaluate import evaluate

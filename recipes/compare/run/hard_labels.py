@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import cross_entropy
 
-from ....cache.cache import Cache
+from ....cache import Cache
 from ....evaluation.checkpoint import load_checkpoint
 from ....evaluation.records import read_record, write_record
 from ....models.families import family_of

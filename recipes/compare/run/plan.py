@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from ....cache.cache import open_cache
+from ....cache import open_cache
 from ....errors import CacheMismatchError, CacheUnfinishedError
 from ....evaluation.records import Document
 from ....runtime.progress import duration

@@ -11,7 +11,7 @@ from functools import partial
 from math import ceil
 from pathlib import Path
 
-from ....cache.cache import open_cache
+from ....cache import open_cache
 from ....errors import ConfigurationError
 from ....evaluation.config import EvaluateConfig
 from ....evaluation.evaluate import evaluate

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.collections import PathCollection
 
 from miniend import cli
-from miniend.cache.cache import open_cache
+from miniend.cache import open_cache
 from miniend.errors import CacheDamagedError, CacheUnfinishedError, ConfigurationError
 from miniend.recipes.inspect.inspection import inspect_cache
 from miniend.recipes.inspect.panels import fidelity_rows, megabytes, size_rows

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from miniend.cache.cache import open_cache
+from miniend.cache import open_cache
 from miniend.errors import CheckpointError
 from miniend.evaluation.checkpoint import load_checkpoint
 from miniend.evaluation.records import read_record, write_record

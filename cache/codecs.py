@@ -1,0 +1,42 @@
+"""The codecs that a published calibration describes."""
+
+import numpy as np
+import torch
+
+from ..errors import damaged
+from ..signals.codes.site_codec import SiteCodec
+from ..signals.kinds import kind_of
+from ..signals.logits.code import LogitCode, logit_code_from
+from ..signals.sites import site_from
+from ..storage.documents.calibration import Calibration, SiteEntry
+from ..storage.documents.plan import Plan
+from ..storage.folder import PublishedFolder
+
+
+def read_codecs(folder: PublishedFolder, calibration: Calibration) -> dict[str, SiteCodec]:
+    """Return the codecs of a published calibration by full site name, on the CPU; relations come first."""
+    return {entry.site: _codec(folder, entry) for entry in calibration.entries}
+
+
+def _codec(folder: PublishedFolder, entry: SiteEntry) -> SiteCodec:
+    site = site_from(entry.site)
+    names = [name for name in folder.columns if name.startswith(f"{site}.")]
+    arrays = {name: torch.from_numpy(folder.column(name)) for name in names}
+    steps = {place: code.step for place, code in entry.codes.items()}
+    return kind_of(site).read(site, steps, entry.others, arrays)
+
+
+def read_logit_code(calibration: PublishedFolder, plan: Plan) -> LogitCode | None:
+    """Return the plan's logit code with the calibration's order of ids, on the CPU; None for a cache without logits."""
+    if plan.signals.logits is None:
+        return None
+    order = torch.from_numpy(calibration.column("logits.order").astype(np.int64))
+    if not torch.equal(order.sort().values, torch.arange(len(order))):
+        raise damaged(calibration.path, f"logits.order is no order of {len(order):,} ids")
+    return logit_code_from(plan.signals.logits.body(), plan.teacher.facts.vocab_rows, order)
+
+
+def read_mean_probability(calibration: PublishedFolder) -> torch.Tensor | None:
+    """The teacher's mean next-token distribution over the calibration examples, float32 [vocab_rows]; None without logits."""
+    name = "logits.mean_probability"
+    return torch.from_numpy(calibration.column(name)) if name in calibration.columns else None
