@@ -75,3 +75,8 @@ def damaged(thing: object, what: str, advice: str = "Restore the folder, or dump
 def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
     """Return a value's text for a message, cut where it is too long for a line."""
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def in_one_line(error: BaseException, longest: int = 300) -> str:
+    """Return what a library's error says, in one line of at most so many characters; its type where it says nothing."""
+    return shortened(" ".join(str(error).split()) or type(error).__name__, longest)

@@ -9,8 +9,8 @@ import torch
 
 from ..errors import CheckpointError
 from ..models.families import family_of
-from ..models.pretrained import load_pretrained
-from ..runtime.progress import quiet_transformers
+from ..models.pretrained import load_pretrained, tensor_digest
+from ..models.tokenizer import load_tokenizer
 
 ENCODED_AT_ONCE = 1000
 """Texts; a tokenizer keeps about 100 bytes for every token until it is done."""
@@ -27,9 +27,7 @@ class Checkpoint:
     def digest(self) -> str:
         """SHA-256 of the model's tensors by name and of the tokenizer's vocabulary."""
         found = hashlib.sha256(json.dumps(self.tokenizer.get_vocab(), sort_keys=True).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            found.update(name.encode())
-            found.update(tensor.contiguous().view(torch.uint8).numpy().data)
+        found.update(tensor_digest(self.model.state_dict()).encode())
         return found.hexdigest()
 
     def encode(self, texts: list[str], longest: int | None = None) -> list[list[int]]:
@@ -52,16 +50,7 @@ def load_checkpoint(name: str) -> Checkpoint:
 
 
 def _tokenizer(name: str, rows: int) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(name)
-    except Exception as error:  # transformers raises what its many layers raise
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(
-            f"no tokenizer can be loaded from {name}: {reason}; put the model's own beside it"
-        ) from error
+    tokenizer = load_tokenizer(name)
     if len(tokenizer) > rows:
         raise CheckpointError(
             f"the tokenizer of {name} has {len(tokenizer)} entries and the model {rows} rows; put the model's own beside it"

@@ -1,13 +1,16 @@
 """Loading a checkpoint of the T5 family, as teacher or as start of a student: complete, or refused in one line."""
 
 import contextlib
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ..errors import CheckpointError, ConfigurationError
+from ..errors import CheckpointError, ConfigurationError, in_one_line
 from ..runtime.progress import quiet_transformers
 from .families import family_named, model_type_of
 
@@ -45,7 +48,7 @@ def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, 
         raw, _ = PretrainedConfig.get_config_dict(str(name), revision=revision or "main")
     except (OSError, ValueError) as error:
         where = f"{name} at {revision}" if revision else name
-        raise CheckpointError(f"{where}: no config.json could be read ({_first_line(error)})") from error
+        raise CheckpointError(f"{where}: no config.json could be read ({in_one_line(error)})") from error
     if not raw:
         raise CheckpointError(
             f"{name}: there is no config.json; expected a folder or hub name of a T5-family checkpoint"
@@ -71,7 +74,7 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
                 str(name), revision=revision or "main", dtype=dtype, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise CheckpointError(f"{name} cannot be loaded: {_first_line(error)}") from error
+        raise CheckpointError(f"{name} cannot be loaded: {in_one_line(error)}") from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(
@@ -81,5 +84,11 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     return model, raw
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over name, dtype, shape and bytes of every tensor, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -35,3 +35,13 @@ def threads_kept() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def reset_accelerate() -> None:
+    """Let accelerate forget what it was told, as if the process had just started.
+
+    It has one state per process, in which one training's number format and processes would be imposed on all that comes after.
+    """
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)

@@ -4,7 +4,6 @@ The model comes back in evaluation mode on its device, its head scale restored (
 of its tensors, by which a cache knows it: a name or a path says nothing.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from ..errors import ConfigurationError
 from ..models.families import Family, ModelFacts, SpecialIds, family_of
-from ..models.pretrained import load_pretrained
+from ..models.pretrained import load_pretrained, tensor_digest
 from .config import TEACHER_DTYPES
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in TEACHER_DTYPES}
@@ -92,13 +91,3 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
 def display_name(name: str) -> str:
     """The last part of a local path, or a hub name as it is: what a cache may be shared with."""
     return Path(name).resolve().name if Path(name).exists() else name
-
-
-def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over name, dtype, shape and bytes of every tensor, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

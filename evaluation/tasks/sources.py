@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from ...errors import CorpusError
+from ...errors import CorpusError, in_one_line
 from ...runtime.progress import Say
 from .examples import ExampleT, TaskData, split_off
 from .tables import READERS, read_table
@@ -87,9 +87,8 @@ def _from_hub(task: Task[ExampleT, AnswerT], say: Say) -> TaskData[ExampleT]:
     try:
         splits = load_dataset(*task.hub)
     except Exception as error:  # datasets raises what its many layers raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CorpusError(
-            f"{title} cannot be loaded from the hub: {reason}; give --data a folder with the task's files"
+            f"{title} cannot be loaded from the hub: {in_one_line(error)}; give --data a folder with the task's files"
         ) from error
 
     def examples(name: str) -> list[ExampleT]:

@@ -19,6 +19,7 @@ import torch
 
 from ...errors import TrainingError
 from ...models.optimizer_settings import OPTIMISERS
+from ...runtime.devices import reset_accelerate
 from ...runtime.progress import progress_bar, quiet_transformers
 from ..protocols.protocol import Predictions, TaskProtocol
 from ..tasks.examples import ExampleT
@@ -113,13 +114,11 @@ def fine_tune_and_predict(
 
 @contextmanager
 def _accelerate_forgets() -> Iterator[None]:
-    """accelerate has one state per process, in which Trainer's precision would be imposed on all that comes after."""
-    from accelerate.state import AcceleratorState
-
+    """Inside, Trainer may tell accelerate what it likes; afterwards nothing of it is left."""
     try:
         yield
     finally:
-        AcceleratorState._reset_state(reset_partial_state=True)
+        reset_accelerate()
 
 
 def _bar_callback(title: str) -> Any:

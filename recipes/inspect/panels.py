@@ -8,6 +8,8 @@ from ..picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, RAW, SKY
 from .inspection import logit_name
 from .raw_sizes import described_sites, sizes_by_place
 
+OTHER = "#777777"
+"""The colour of kinds of signals that plugins add."""
 COLOURS = {
     "encoder.self": BLUE,
     "decoder.self": ORANGE,
@@ -54,13 +56,7 @@ def short_site(site: str) -> str:
 
 def colour_of(site: str) -> str:
     """One colour per kind of site, in all panels."""
-    return COLOURS[site.partition("@")[0]]
-
-
-def megabytes(count: float) -> str:
-    """Bytes for people: `3.1 MB`."""
-    unit, name = next((pair for pair in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")) if count >= pair[0]), (1e3, "kB"))
-    return f"{count / unit:.3g} {name}" if count < 1000 * unit else f"{count / unit:,.0f} {name}"
+    return COLOURS.get(site.partition("@")[0], OTHER)
 
 
 def size_rows(facts: dict[str, Any]) -> list[SizeRow]:
@@ -69,7 +65,7 @@ def size_rows(facts: dict[str, Any]) -> list[SizeRow]:
     for site, described in described_sites(facts).items():
         raw = sizes_by_place(facts, "raw_bytes_per_token", site)
         for place, cached in sizes_by_place(facts, "bytes_per_token", site).items():
-            label = f"{short_site(site)}  {PLACES[place]}\nper {described['axis'][place]} token"
+            label = f"{short_site(site)}  {PLACES.get(place, place)}\nper {described['axis'][place]} token"
             rows.append(SizeRow(label, colour_of(site), raw[place], cached))
     if facts["bytes_per_token"]["logits"] is not None:
         label = f"logits  {logit_name(facts['logits'])}\nper target token"
@@ -112,15 +108,14 @@ def draw_spectrum(axes: Any, facts: dict[str, Any], bits: dict[str, dict[str, li
     widest = max(_width(facts, site, place) for site, place, _ in codes)
     for site, place, found in codes:
         short = site.partition("@")[0]
-        label = (
-            f"{short_site(site)} {PLACES[place]}: {len(found)} of {_width(facts, site, place)}, {sum(found):.0f} bits"
-        )
+        width = _width(facts, site, place)
+        label = f"{short_site(site)} {PLACES.get(place, place)}: {len(found)} of {width}, {sum(found):.0f} bits"
         if len(codes) > LEGEND_ENTRIES:
-            label = "" if short + place in named else f"{short_site(short)} {PLACES[place]}"
+            label = "" if short + place in named else f"{short_site(short)} {PLACES.get(place, place)}"
         named.add(short + place)
         fallen = [*found, *[0.0] * (widest - len(found))]
         line = {"color": colour_of(site), "alpha": _depth(site, list(bits))}
-        axes.plot(range(1, widest + 1), fallen, STYLES[place], linewidth=1.6, label=label, **line)
+        axes.plot(range(1, widest + 1), fallen, STYLES.get(place, "-"), linewidth=1.6, label=label, **line)
         axes.plot([len(found)], [0.0], "o", **line, markersize=5, clip_on=False, zorder=3)
     axes.set_xlim(0, widest)
     axes.set_ylim(0, None)
@@ -140,7 +135,7 @@ def _depth(site: str, sites: list[str]) -> float:
 def _width(facts: dict[str, Any], site: str, place: str) -> int:
     """Most components that a code can have: its blocks are images of one layer input, d_model wide."""
     relation, width = facts["relations"].get(site), facts["teacher"]["d_model"]
-    return int(min(width, relation["inner"] * len(PLACES[place].split())) if relation else width)
+    return int(min(width, relation["inner"] * len(PLACES.get(place, place).split())) if relation else width)
 
 
 def fidelity_rows(facts: dict[str, Any]) -> list[FidelityRow]:
@@ -151,7 +146,7 @@ def fidelity_rows(facts: dict[str, Any]) -> list[FidelityRow]:
             relation = facts["relations"][site]
             empty = kind in relation["carries_no_information"]
             state = "uniform" if relation["relative_entropy"][kind] > 0.5 else "one-hot"
-            label = f"{short_site(site)}  {KINDS[kind]}" + (f" ({state})" if empty else "")
+            label = f"{short_site(site)}  {KINDS.get(kind, kind)}" + (f" ({state})" if empty else "")
             colour = RAW if empty else colour_of(site)
             rows.append(FidelityRow(label, colour, mean, measured["relation_kl_p99"][site][kind]))
     return rows

@@ -5,11 +5,12 @@ from typing import Any
 
 from ...cache import open_cache
 from ...errors import CacheUnfinishedError, ConfigurationError
+from ...runtime.progress import size_text
 from ...storage.stores.place import Where
 from ..picture import Figure, new_figure, save
 from .inspection import counted, inspect_cache
 from .logit_panels import draw_gradient, draw_mass
-from .panels import draw_fidelity, draw_sizes, draw_spectrum, fidelity_rows, megabytes, size_rows
+from .panels import draw_fidelity, draw_sizes, draw_spectrum, fidelity_rows, size_rows
 from .raw_sizes import raw_bytes
 from .spectrum import spectrum
 
@@ -71,6 +72,6 @@ def _entitle(figure: Figure, facts: dict[str, Any]) -> None:
     state = "" if facts["complete"] else f" (unfinished, {facts['planned_examples']:,} planned)"
     text = (
         f"{name}: {facts['examples']:,} training and {counted(facts['validation_examples'], 'validation example')}{state}, "
-        f"{megabytes(total)} on disk for {megabytes(raw)} of bfloat16"
+        f"{size_text(total)} on disk for {size_text(raw)} of bfloat16"
     )
     figure.suptitle(text, fontsize=13, fontweight="bold", parse_math=False)

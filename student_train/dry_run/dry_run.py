@@ -19,7 +19,7 @@ import torch
 
 from ...models.families import parameter_counts
 from ...models.optimizers import build_optimiser
-from ...runtime.progress import duration
+from ...runtime.progress import duration, size_text
 from ..reading.batch import Batch
 from ..reading.loader import Prefetcher, Share, in_order, steps
 from ..reading.teacher_signals import TeacherSignals
@@ -127,10 +127,11 @@ def describe(found: DryRun) -> Iterator[str]:
         "parameters": f"{found.parameters:,}, {found.parameters_without_embeddings:,} without embeddings{own}",
         "compute": f"{_three(found.flops_per_example / 1e9)} GFLOP per example, forward and backward; "
         f"{_three(rate / 1e9)} GFLOP/s",
-        "memory": f"{_size(held)}: parameters {_size(found.parameter_bytes)}, optimiser {_size(found.optimiser_bytes)}, "
-        f"peak of a step beyond them {_size(found.step_bytes)} ({found.measure})",
-        "on disk": f"{_size(found.checkpoint_bytes)} a checkpoint, two of them while one replaces the other; "
-        f"{_size(found.parameter_bytes)} the student, and as much the best one",
+        "memory": f"{size_text(held)}: parameters {size_text(found.parameter_bytes)}, "
+        f"optimizer {size_text(found.optimiser_bytes)}, "
+        f"peak of a step beyond them {size_text(found.step_bytes)} ({found.measure})",
+        "on disk": f"{size_text(found.checkpoint_bytes)} a checkpoint, two of them while one replaces the other; "
+        f"{size_text(found.parameter_bytes)} the student, and as much the best one",
         "steps": f"{found.steps:,} of {found.batch_size:,} examples, {epochs:,.2f} epochs over {found.examples:,}",
         "one step": f"{found.step_seconds:.3g} s, median of {TIMED}; reading its examples {found.data_seconds:.3g} s, "
         "by threads ahead of it",
@@ -194,10 +195,6 @@ def _timed(device: torch.device, work: Callable[[], object]) -> float:
 
 def _bytes(values: Iterable[object]) -> int:
     return sum(value.nbytes for value in values if isinstance(value, torch.Tensor))
-
-
-def _size(size: float) -> str:
-    return f"{_three(size / 1e9)} GB" if size >= 1e9 else f"{_three(size / 1e6)} MB"
 
 
 def _three(number: float) -> str:

@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import gather_object
 from torch import nn
 
 from ...errors import ConfigurationError
-from ...runtime.devices import choose_device
+from ...runtime.devices import choose_device, reset_accelerate
 from ...runtime.stopping import stop_requested
 
 
@@ -94,7 +93,7 @@ class Processes:
     def close(self) -> None:
         """End the trackers' run and leave the other processes."""
         self._accelerator.end_training()
-        AcceleratorState._reset_state(reset_partial_state=True)
+        reset_accelerate()
 
 
 def _require_trackers(names: Sequence[str]) -> None:

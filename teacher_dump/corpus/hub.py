@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import CorpusError
+from ...errors import CorpusError, in_one_line
 from ...storage.documents.plan import CorpusFile, HubDataset
 from .files import describe_file, pick_fields
 
@@ -93,7 +93,6 @@ def _commit(hub: HubName) -> str | None:
 
 
 def _unreadable(hub: HubName, error: Exception) -> CorpusError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
     return CorpusError(
-        f"{hub} cannot be read through datasets: {reason}; check name, config, revision, split and network"
+        f"{hub} cannot be read through datasets: {in_one_line(error)}; check name, config, revision, split and network"
     )

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...errors import TeacherError
+from ...models.tokenizer import load_fast_tokenizer
 from ...storage.documents.plan import PlannedTokenizer
 from .plain_text import plain_text_encoder
 
@@ -26,7 +27,7 @@ class TextTokenizer:
     @classmethod
     def load(cls, path_or_name: str | Path, revision: str | None = None) -> "TextTokenizer":
         """From a folder, or a hub name at a revision."""
-        return cls(load_tokenizer(path_or_name, revision))
+        return cls(load_fast_tokenizer(path_or_name, revision))
 
     def check_fits(self, vocab_rows: int) -> None:
         """Raises TeacherError when a teacher with that many vocabulary rows cannot use it."""
@@ -45,29 +46,6 @@ class TextTokenizer:
             pad_id=self.tokenizer.pad_token_id,
             sentinel_ids=tuple(sentinel_ids(self.tokenizer)) if sentinels else (),
         )
-
-
-def load_tokenizer(path_or_name: str | Path, revision: str | None = None) -> Any:
-    """The fast tokenizer of a folder, or of a hub name at a revision. Raises TeacherError where there is none."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(path_or_name), revision=revision or "main")
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TeacherError(
-            f"no tokenizer can be loaded from {path_or_name}: {reason}; give a folder with tokenizer.json"
-        ) from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise TeacherError(
-            f"expected a fast tokenizer (tokenizer.json) in {path_or_name}, found {type(tokenizer).__name__}; convert it first"
-        )
-    if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
-        raise TeacherError(
-            f"no tokenizer can be loaded from {path_or_name}: transformers found no vocabulary there and made an empty one; "
-            "give a folder with tokenizer.json"
-        )
-    return tokenizer
 
 
 def check_fits(tokenizer: Any, vocab_rows: int) -> None:
@@ -119,4 +97,4 @@ def tokenizer_from_files(files: Mapping[str, bytes]) -> Any:
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        return load_tokenizer(folder)
+        return load_fast_tokenizer(folder)

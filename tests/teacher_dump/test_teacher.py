@@ -10,7 +10,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from miniend.errors import CheckpointError, ConfigurationError
-from miniend.teacher_dump.teacher import display_name, load_teacher, tensor_digest
+from miniend.models.pretrained import tensor_digest
+from miniend.teacher_dump.teacher import display_name, load_teacher
 from support.tiny_t5 import build_tiny_t5, tiny_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
 

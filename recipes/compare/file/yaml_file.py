@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, in_one_line
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -45,7 +45,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise ConfigurationError(f"{path} is no YAML: {in_one_line(error)}") from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise ConfigurationError(f"{path} should hold keys, each with its value; found {type(found).__name__}")
     return found

@@ -16,10 +16,11 @@ from miniend import cli
 from miniend.cache import open_cache
 from miniend.errors import CacheDamagedError, CacheUnfinishedError, ConfigurationError
 from miniend.recipes.inspect.inspection import inspect_cache
-from miniend.recipes.inspect.panels import fidelity_rows, megabytes, size_rows
+from miniend.recipes.inspect.panels import fidelity_rows, size_rows
 from miniend.recipes.inspect.plot import draw, plot_cache
 from miniend.recipes.inspect.raw_sizes import raw_bytes
 from miniend.recipes.inspect.spectrum import entropy_bits, spectrum
+from miniend.runtime.progress import size_text
 from support.tiny_cache import build_tiny_cache
 
 STARTS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -202,7 +203,7 @@ def test_the_title_names_teacher_examples_and_size(facts, bits):
     title = figure.get_suptitle()
     assert title.startswith("a$b_1$教")
     assert "24 training and 8 validation examples (unfinished, 24 planned)" in title
-    assert f"{megabytes(facts['bytes']['total'])} on disk" in title
+    assert f"{size_text(facts['bytes']['total'])} on disk" in title
     assert "教" * 43 not in title
 
 
@@ -212,7 +213,7 @@ def test_the_title_names_teacher_examples_and_size(facts, bits):
 )
 def test_bytes_for_people(count, shown):
     """Three digits are enough."""
-    assert megabytes(count) == shown
+    assert size_text(count) == shown
 
 
 def test_an_unfinished_cache_is_drawn_from_what_it_has_and_refused_where_it_has_nothing(cache, tmp_path):

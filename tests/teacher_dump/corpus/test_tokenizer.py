@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniend.errors import TeacherError
+from miniend.models.tokenizer import load_fast_tokenizer
 from miniend.teacher_dump.corpus.plain_text import plain_text_encoder
 from miniend.teacher_dump.corpus.tokenizer import (
     TextTokenizer,
     check_fits,
-    load_tokenizer,
     sentinel_ids,
     tokenizer_digest,
     tokenizer_files,
@@ -165,7 +165,7 @@ def test_the_files_are_the_same_each_time_and_wherever_it_was_loaded_from(tmp_pa
     """They are part of a cache's identity: a path or a date inside would forbid to resume it elsewhere."""
     build_tiny_tokenizer(TEXTS, 200, sentinels=8, folder=tmp_path / "one")
     build_tiny_tokenizer(TEXTS, 200, sentinels=8, folder=tmp_path / "two")
-    first, second = (tokenizer_files(load_tokenizer(tmp_path / name)) for name in ("one", "two"))
+    first, second = (tokenizer_files(load_fast_tokenizer(tmp_path / name)) for name in ("one", "two"))
     assert first == second
     assert {"tokenizer.json", "tokenizer_config.json"} <= set(first)
     assert str(tmp_path).encode() not in b"".join(first.values())
@@ -190,7 +190,7 @@ def test_files_outside_the_folder_are_refused(name):
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
     """One line instead of transformers' page."""
     with pytest.raises(TeacherError, match=r"no tokenizer can be loaded from .*") as caught:
-        load_tokenizer(tmp_path)
+        load_fast_tokenizer(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -198,7 +198,7 @@ def test_the_description_is_what_a_plan_records(tmp_path):
     """The dump takes EOS and sentinels from here and nowhere else."""
     build_tiny_tokenizer(TEXTS, 200, sentinels=8, folder=tmp_path)
     described = TextTokenizer.load(tmp_path).describe(sentinels=True).body()
-    assert described.pop("digest") == tokenizer_digest(load_tokenizer(tmp_path))
+    assert described.pop("digest") == tokenizer_digest(load_fast_tokenizer(tmp_path))
     assert described == {"size": 200, "eos_id": 1, "pad_id": 0, "sentinel_ids": list(range(199, 191, -1))}
 
 
