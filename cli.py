@@ -160,7 +160,7 @@ def estimate(
 
     dump = dump_config(**options, cache="estimate")
     facts = run(EstimateConfig(dump=dump, sample_examples=sample_examples, epochs=epochs))
-    for line in [json.dumps(facts, indent=2)] if as_json else describe(facts):
+    for line in [json.dumps(facts.as_json(), indent=2)] if as_json else describe(facts):
         typer.echo(line)
 
 
@@ -329,7 +329,7 @@ def inspect(
 
         plot_cache(directory, plot)
     facts = inspect_cache(directory)
-    lines = [json.dumps(facts, indent=2)] if as_json else describe(facts)
+    lines = [json.dumps(facts.as_json(), indent=2)] if as_json else describe(facts)
     for line in lines:
         typer.echo(line)
 
