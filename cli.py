@@ -41,7 +41,7 @@ def _estimate(config: EstimateConfig) -> None:
     from .recipes.estimate.estimate import describe, estimate
 
     facts = estimate(config)
-    _print([json.dumps(facts, indent=2)] if config.as_json else describe(facts))
+    _print([json.dumps(facts.as_json(), indent=2)] if config.as_json else describe(facts))
 
 
 def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple[str, ...]) -> None:
@@ -62,7 +62,7 @@ def _inspect(config: InspectConfig) -> None:
 
         plot_cache(config.cache, config.plot)
     facts = inspect_cache(config.cache)
-    _print([json.dumps(facts, indent=2)] if config.as_json else describe(facts))
+    _print([json.dumps(facts.as_json(), indent=2)] if config.as_json else describe(facts))
 
 
 def _verify(config: VerifyConfig) -> int:

@@ -66,8 +66,8 @@ def main() -> None:
     print(f"dump-teacher, everything: {perf_counter() - begun:.1f} s; shard loop {report.seconds:.1f} s\n")
     facts = inspect_cache(asked.work / "cache")
     print("\n".join(describe(facts)))
-    teacher = facts["teacher"]
-    print(f"\nunigram {teacher['unigram_entropy']:.3f}, teacher {teacher['validation_cross_entropy']:.3f} (held-out)")
+    teacher = facts.teacher
+    print(f"\nunigram {teacher.unigram_entropy:.3f}, teacher {teacher.validation_cross_entropy:.3f} (held-out)")
     for student in asked.students.split(","):
         size, _, objective = student.partition(":")
         print(line(asked, size, objective))

@@ -112,8 +112,8 @@ def dumped(asked: argparse.Namespace, row: Row) -> Path:
 def size_line(cache: Cache) -> str:
     """Bytes per input token of everything, and per target token of the logits."""
     facts = inspect_cache(cache.path)
-    relations = sum(facts["bytes"]["relations"].values()) / facts["tokens"]["input"]
-    return f"{relations:6.1f} + {facts['bytes_per_token']['logits']:5.1f}"
+    relations = sum(facts.bytes.relations.values()) / facts.tokens["input"]
+    return f"{relations:6.1f} + {facts.bytes_per_token.logits:5.1f}"
 
 
 def one_student(asked: argparse.Namespace, cache: Cache, row: Row, seed: int, teacher: Teacher) -> dict[str, float]:

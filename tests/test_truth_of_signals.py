@@ -146,7 +146,7 @@ def entropy_share(p, causal):
 
 def measure(cache, model, examples):
     """Per full site name and kind: mean relation KL and mean relative entropy of the teacher's relation."""
-    described = inspect_cache(cache.path)["relations"]
+    described = inspect_cache(cache.path).relations
     kls, entropies = {}, {}
     for example in examples:
         truth, _ = plain_forward(model, example)
@@ -154,7 +154,7 @@ def measure(cache, model, examples):
             site = name.partition("@")[0]
             for kind, (left, right) in pairs_of(site).items():
                 causal, stored = is_causal(site, kind), example.relations[name]
-                settings = about["relation_heads"], causal, about["alpha"][kind]
+                settings = about.relation_heads, causal, about.alpha[kind]
                 p = relation(truth[site][left], truth[site][right], *settings)
                 q = relation(getattr(stored, left), getattr(stored, right), *settings)
                 kl = np.where(p > 0, p * (np.log(np.where(p > 0, p, 1)) - np.log(np.where(q > 0, q, 1))), 0).sum(-1)
@@ -269,15 +269,15 @@ def test_what_inspect_prints_is_what_is_there(family):
     first_two = [family.cache[i] for shard in free for i in shard[:2]] + family.cache.validation[:2]
     kls, entropies = measure(family.cache, plain_model(family.folder), first_two)
     for site, of in kls.items():
-        assert described["fidelity"]["relation_kl"][site] == pytest.approx(of, rel=0.02)
-        assert described["relations"][site]["relative_entropy"] == pytest.approx(entropies[site], abs=0.05)
+        assert described.fidelity.relation_kl[site] == pytest.approx(of, rel=0.02)
+        assert described.relations[site].relative_entropy == pytest.approx(entropies[site], abs=0.05)
 
 
 @pytest.mark.parametrize("site", SITES)
 def test_a_step_eight_times_larger_fails_the_same_assertion(family, site):
     """Random T5s have uniform relations that any quantiser passes: only this shows that the assertion can fail at all."""
-    [name] = [full for full in inspect_cache(family.cache.path)["relations"] if full.startswith(site)]
-    step = max(inspect_cache(family.cache.path)["relations"][name]["step"].values())
+    [name] = [full for full in inspect_cache(family.cache.path).relations if full.startswith(site)]
+    step = max(inspect_cache(family.cache.path).relations[name].step.values())
     few = {"examples": 12, "validation_examples": 0, "calibration_examples": 8, "logits": "none"}
     coarse = dump(
         family.material, family.folder, f"coarse{family.number}-{site}", **few, signals=site, relation_step=8 * step
@@ -339,7 +339,7 @@ def test_calibrated_temperatures_sharpen_uniform_relations_to_four_fifths(materi
     )
     _, before = measure(published, model, unseen(published)[:8])
     kls, after = measure(calibrated, model, unseen(calibrated))
-    inverse_temperature = {site: about["alpha"] for site, about in inspect_cache(calibrated.path)["relations"].items()}
+    inverse_temperature = {site: about.alpha for site, about in inspect_cache(calibrated.path).relations.items()}
     sharpened = [
         (site, kind)
         for site in inverse_temperature

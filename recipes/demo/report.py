@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...teacher_dump.dump import DumpReport
+from ..inspect.facts import CacheFacts
 from ..inspect.raw_sizes import raw_bytes
 
 
@@ -30,8 +30,8 @@ class StudentResult:
 class DemoResult:
     """Everything that the demo measured."""
 
-    facts: dict[str, Any]
-    """Of `inspect_cache`."""
+    facts: CacheFacts
+    """What is in the cache."""
     teacher_seconds: float
     dump: DumpReport
     students: list[StudentResult]
@@ -41,17 +41,19 @@ class DemoResult:
     @property
     def unigram(self) -> float:
         """Entropy of the targets' token frequencies, in nats."""
-        return float(self.facts["teacher"]["unigram_entropy"])
+        return self.facts.teacher.unigram_entropy
 
     @property
     def teacher_loss(self) -> float:
         """The teacher's held-out cross-entropy, in nats."""
-        return float(self.facts["teacher"]["validation_cross_entropy"])
+        loss = self.facts.teacher.validation_cross_entropy
+        assert loss is not None
+        return loss
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(bytes raw, bytes cached) by signal; raw is Q, K, V and full logits in bfloat16."""
-        stored = self.facts["bytes"]
-        cached = {**stored["relations"], "logits": stored["logits"]}
+        stored = self.facts.bytes
+        cached = {**stored.relations, "logits": stored.logits}
         return {name: (raw, cached[name]) for name, raw in raw_bytes(self.facts).items()}
 
 
@@ -68,11 +70,11 @@ def report_lines(result: DemoResult) -> Iterator[str]:
 
 
 def _size_lines(result: DemoResult) -> Iterator[str]:
-    kls = result.facts["fidelity"]["relation_kl"]
+    kls, logits = result.facts.fidelity.relation_kl, result.facts.fidelity.logits
     yield f"{'signal':<18}{'raw bytes':>14}{'cached bytes':>14}{'smaller':>9}   fidelity (mean KL, nats)"
     for name, (raw, cached) in result.sizes().items():
-        if name == "logits":
-            measured = f"{result.facts['fidelity']['logits']['kl']:.1e}"
+        if name == "logits" and logits:
+            measured = f"{logits.kl:.1e}"
         else:
             measured = "  ".join(f"{kind} {kl:.1e}" for kind, kl in kls[name].items())
         yield f"{name:<18}{raw:>14,}{cached:>14,}{raw / cached:>8.1f}x   {measured}"

@@ -7,7 +7,7 @@ behind those that the codecs are fitted on. What is done once is added once; the
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,47 @@ LAST = ("logits", "inputs", "segments", "bases", "markers", "plan")
 the documents of shards and segments."""
 
 
-def estimate(config: EstimateConfig) -> dict[str, Any]:
-    """One JSON object: `examples` (validation included), `shards`, `bytes` by signal, `seconds` by part, `students_to_pay`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudentsToPay:
+    """From how many students on the dump costs less than the teacher beside each of them, and how that is computed."""
 
-    Raises whatever the dump itself would raise of its settings, teacher and corpus.
-    """
+    students: int | None
+    """None for a dump without training examples."""
+    dump_seconds: float
+    epochs: float
+    examples: int
+    """The number of training examples."""
+    forward_seconds_per_example: float
+    """The time of the bare teacher."""
+
+    @property
+    def online_seconds(self) -> float:
+        """The time that a student spends on the teacher where the teacher runs beside it."""
+        return self.epochs * self.examples * self.forward_seconds_per_example
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What a dump would take on this machine."""
+
+    examples: int
+    """The number of examples, validation included."""
+    shards: int
+    sample_examples: int
+    """The number of examples that were dumped on trial."""
+    bytes: Mapping[str, int]
+    """The bytes by signal, and their `total`."""
+    seconds: Mapping[str, float]
+    """The time by part, and the `total`."""
+    students_to_pay: StudentsToPay
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that `--json` prints."""
+        return asdict(self)
+
+
+def estimate(config: EstimateConfig) -> Estimate:
+    """Return what the dump would take, from a trial. Raise whatever the dump itself would raise."""
     shards = chosen(config, shard_table(config.validation_examples, [config.examples], config.shard_examples))
     sample = min(config.sample_examples or config.shard_examples, config.examples)
     with tempfile.TemporaryDirectory(prefix="miniend-estimate-") as folder:
@@ -39,14 +75,14 @@ def estimate(config: EstimateConfig) -> dict[str, Any]:
         sizes = _sizes(config, trial, shards)
     seconds = _seconds(config, trial, shards)
     total = sum(seconds.values())
-    return {
-        "examples": examples_in(shards),
-        "shards": len(shards),
-        "sample_examples": examples_in(trial.shards),
-        "bytes": {**sizes, "total": round(sum(sizes.values()))},
-        "seconds": {**seconds, "total": total},
-        "students_to_pay": _students_to_pay(total, config.epochs, shards, trial.forward_per_example),
-    }
+    return Estimate(
+        examples=examples_in(shards),
+        shards=len(shards),
+        sample_examples=examples_in(trial.shards),
+        bytes={**sizes, "total": round(sum(sizes.values()))},
+        seconds={**seconds, "total": total},
+        students_to_pay=_students_to_pay(total, config.epochs, shards, trial.forward_per_example),
+    )
 
 
 def _segments(dump: EstimateConfig, trial: Trial) -> tuple[int, int]:
@@ -77,38 +113,34 @@ def _seconds(dump: EstimateConfig, trial: Trial, shards: list[ShardRange]) -> di
     return {**asdict(trial.before), "segments": segments, "shards": loop}
 
 
-def _students_to_pay(dump: float, epochs: float, shards: list[ShardRange], forward: float) -> dict[str, Any]:
-    """From how many students on the dump costs less than the teacher beside each of them, and the numbers of that division.
-
-    Online, each student pays the bare teacher's forward for every training example and epoch; from the cache, none of it.
-    """
-    examples = examples_in([shard for shard in shards if shard.split == "train"])
-    online = epochs * examples * forward
-    return {
-        "students": ceil(dump / online) if online else None,
-        "dump_seconds": dump,
-        "epochs": epochs,
-        "examples": examples,
-        "forward_seconds_per_example": forward,
-    }
+def _students_to_pay(dump: float, epochs: float, shards: list[ShardRange], forward: float) -> StudentsToPay:
+    """Online, each student pays the bare teacher's forward for every training example and epoch; from the cache, none."""
+    found = StudentsToPay(
+        students=None,
+        dump_seconds=dump,
+        epochs=epochs,
+        examples=examples_in([shard for shard in shards if shard.split == "train"]),
+        forward_seconds_per_example=forward,
+    )
+    return replace(found, students=ceil(dump / found.online_seconds)) if found.online_seconds else found
 
 
-def describe(facts: Mapping[str, Any]) -> Iterator[str]:
-    """The lines that `miniend estimate` prints."""
+def describe(facts: Estimate) -> Iterator[str]:
+    """Return the lines that `miniend estimate` prints."""
     yield (
-        f"{facts['examples']:,} examples (validation included) in {facts['shards']:,} shards; "
-        f"{facts['sample_examples']:,} examples were dumped on trial"
+        f"{facts.examples:,} examples (validation included) in {facts.shards:,} shards; "
+        f"{facts.sample_examples:,} examples were dumped on trial"
     )
     yield ""
     yield f"{'signal':<28} {'GB':>10}"
-    for name, size in facts["bytes"].items():
+    for name, size in facts.bytes.items():
         yield f"{name:<28} {in_gb(size):>10}"
     yield ""
-    yield ", ".join(f"{name} {duration(seconds)}" for name, seconds in facts["seconds"].items())
-    pay = facts["students_to_pay"]
-    if pay["students"] is not None:
+    yield ", ".join(f"{name} {duration(seconds)}" for name, seconds in facts.seconds.items())
+    pay = facts.students_to_pay
+    if pay.students is not None:
         yield (
-            f"students to pay: {pay['students']}, since {pay['dump_seconds']:,.1f} s of dump / ({pay['epochs']:g} x "
-            f"{pay['examples']:,} examples x {pay['forward_seconds_per_example']:.3g} s of bare teacher forward) = "
-            f"{pay['dump_seconds'] / (pay['epochs'] * pay['examples'] * pay['forward_seconds_per_example']):.2f}"
+            f"students to pay: {pay.students}, since {pay.dump_seconds:,.1f} s of dump / ({pay.epochs:g} x "
+            f"{pay.examples:,} examples x {pay.forward_seconds_per_example:.3g} s of bare teacher forward) = "
+            f"{pay.dump_seconds / pay.online_seconds:.2f}"
         )

@@ -4,15 +4,18 @@ import math
 from typing import Any
 
 from ..picture import RAW
+from .facts import CacheFacts
 from .inspection import logit_name
 from .panels import BESIDE, COLOURS, SMALL
-from .raw_sizes import BFLOAT16
 
 
-def draw_mass(axes: Any, facts: dict[str, Any]) -> None:
+def draw_mass(axes: Any, facts: CacheFacts) -> None:
     """The share of the teacher's probability that is kept id by id, and what stands for the rest."""
-    kept = facts["fidelity"]["logits"]["kept_mass"]
-    rest = "one outcome" if facts["logits"]["kind"] == "top-k" else "by random draws"
+    described, found = facts.logits, facts.fidelity.logits
+    assert described is not None
+    assert found is not None
+    kept = found.kept_mass
+    rest = "one outcome" if described.kind == "top-k" else "by random draws"
     axes.barh([0, 0], [kept, 1 - kept], left=[0, kept], color=[COLOURS["logits"], RAW], height=0.6)
     axes.text(0.0, -0.38, f"{kept:.3f} id by id", ha="left", **SMALL)
     axes.text(1.0, -0.38, f"{1 - kept:.3f} {rest}", ha="right", **SMALL)
@@ -21,21 +24,21 @@ def draw_mass(axes: Any, facts: dict[str, Any]) -> None:
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=8)
-    axes.set_title(f"Logits, {logit_name(facts['logits'])}: probability that is kept", loc="left")
+    axes.set_title(f"Logits, {logit_name(described)}: probability that is kept", loc="left")
 
 
-def draw_gradient(axes: Any, facts: dict[str, Any]) -> None:
+def draw_gradient(axes: Any, facts: CacheFacts) -> None:
     """The gradient of the full distributions as an arrow of length 1, the cached one at its angle and relative length."""
-    found = facts["fidelity"]["logits"]
-    rows = facts["raw_bytes_per_token"]["logits"] // BFLOAT16
+    found, rows = facts.fidelity.logits, facts.teacher.facts.vocab_rows
+    assert found is not None
     axes.set_aspect("equal")
     axes.set_anchor("NW")
     axes.axis("off")
     axes.set_title("Gradient of a position, at a student that knows frequencies alone", loc="left", fontsize=10)
-    lines = [f"{found['entries']:.1f} of {rows:,} entries per position", f"mean KL {found['kl']:.1e} nats by rounding"]
-    if found["gradient_angle"] is not None:
-        _arrows(axes, math.radians(found["gradient_angle"]), found["gradient_norm_ratio"])
-        lines += [f"angle {found['gradient_angle']:.1f}°", f"length {found['gradient_norm_ratio']:.3f} of the full one"]
+    lines = [f"{found.entries:.1f} of {rows:,} entries per position", f"mean KL {found.kl:.1e} nats by rounding"]
+    if found.gradient_angle is not None and found.gradient_norm_ratio is not None:
+        _arrows(axes, math.radians(found.gradient_angle), found.gradient_norm_ratio)
+        lines += [f"angle {found.gradient_angle:.1f}°", f"length {found.gradient_norm_ratio:.3f} of the full one"]
     axes.text(1.0, 0.0, "\n".join(lines), transform=axes.transAxes, ha="right", va="bottom", linespacing=1.5, **SMALL)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, RAW, SKY
+from .facts import CacheFacts
 from .inspection import logit_name
-from .raw_sizes import described_sites, sizes_by_place
 
 OTHER = "#777777"
 """The colour of kinds of signals that plugins add."""
@@ -59,22 +59,21 @@ def colour_of(site: str) -> str:
     return COLOURS.get(site.partition("@")[0], OTHER)
 
 
-def size_rows(facts: dict[str, Any]) -> list[SizeRow]:
+def size_rows(facts: CacheFacts) -> list[SizeRow]:
     """The rows of the panel of sizes: every code of every site, then the logits."""
     rows = []
-    for site, described in described_sites(facts).items():
-        raw = sizes_by_place(facts, "raw_bytes_per_token", site)
-        for place, cached in sizes_by_place(facts, "bytes_per_token", site).items():
-            label = f"{short_site(site)}  {PLACES.get(place, place)}\nper {described['axis'][place]} token"
-            rows.append(SizeRow(label, colour_of(site), raw[place], cached))
-    if facts["bytes_per_token"]["logits"] is not None:
-        label = f"logits  {logit_name(facts['logits'])}\nper target token"
-        raw_row, cached_row = (facts[name]["logits"] for name in ("raw_bytes_per_token", "bytes_per_token"))
-        rows.append(SizeRow(label, COLOURS["logits"], raw_row, cached_row))
+    per_token, raw = facts.bytes_per_token, facts.raw_bytes_per_token
+    for site, codes in facts.sites.items():
+        for place, cached in per_token.of_site(site).items():
+            label = f"{short_site(site)}  {PLACES.get(place, place)}\nper {codes.axis[place]} token"
+            rows.append(SizeRow(label, colour_of(site), raw.of_site(site)[place], cached))
+    if facts.logits and per_token.logits is not None and raw.logits is not None:
+        label = f"logits  {logit_name(facts.logits)}\nper target token"
+        rows.append(SizeRow(label, COLOURS["logits"], raw.logits, per_token.logits))
     return rows
 
 
-def draw_sizes(axes: Any, facts: dict[str, Any]) -> None:
+def draw_sizes(axes: Any, facts: CacheFacts) -> None:
     """Per code a line from the bytes cached to the bytes raw, with their ratio."""
     rows = size_rows(facts)
     for height, row in enumerate(rows):
@@ -101,7 +100,7 @@ def draw_sizes(axes: Any, facts: dict[str, Any]) -> None:
 BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 8}
 
 
-def draw_spectrum(axes: Any, facts: dict[str, Any], bits: dict[str, dict[str, list[float]]]) -> None:
+def draw_spectrum(axes: Any, facts: CacheFacts, bits: dict[str, dict[str, list[float]]]) -> None:
     """Per code the bits per coefficient, falling to nothing where the components are weaker than the step."""
     codes = [(site, place, found) for site, places in bits.items() for place, found in places.items()]
     named: set[str] = set()
@@ -132,29 +131,29 @@ def _depth(site: str, sites: list[str]) -> float:
     return 0.35 + 0.65 * (alike.index(site) + 1) / len(alike)
 
 
-def _width(facts: dict[str, Any], site: str, place: str) -> int:
+def _width(facts: CacheFacts, site: str, place: str) -> int:
     """Most components that a code can have: its blocks are images of one layer input, d_model wide."""
-    relation, width = facts["relations"].get(site), facts["teacher"]["d_model"]
-    return int(min(width, relation["inner"] * len(PLACES.get(place, place).split())) if relation else width)
+    relation, width = facts.relations.get(site), facts.teacher.facts.d_model
+    return min(width, relation.inner * len(PLACES.get(place, place).split())) if relation else width
 
 
-def fidelity_rows(facts: dict[str, Any]) -> list[FidelityRow]:
+def fidelity_rows(facts: CacheFacts) -> list[FidelityRow]:
     """The rows of the panel of fidelity: every relation of every site, grey where it carries no information."""
-    measured, rows = facts["fidelity"], []
-    for site, kinds in measured["relation_kl"].items():
+    measured, rows = facts.fidelity, []
+    for site, kinds in measured.relation_kl.items():
         for kind, mean in kinds.items():
-            relation = facts["relations"][site]
-            empty = kind in relation["carries_no_information"]
-            state = "uniform" if relation["relative_entropy"][kind] > 0.5 else "one-hot"
+            relation = facts.relations[site]
+            empty = kind in relation.carries_no_information
+            state = "uniform" if relation.relative_entropy[kind] > 0.5 else "one-hot"
             label = f"{short_site(site)}  {KINDS.get(kind, kind)}" + (f" ({state})" if empty else "")
             colour = RAW if empty else colour_of(site)
-            rows.append(FidelityRow(label, colour, mean, measured["relation_kl_p99"][site][kind]))
+            rows.append(FidelityRow(label, colour, mean, measured.relation_kl_p99[site][kind]))
     return rows
 
 
-def draw_fidelity(axes: Any, facts: dict[str, Any]) -> None:
+def draw_fidelity(axes: Any, facts: CacheFacts) -> None:
     """Per relation a line from the mean KL to the 99th percentile, and the target of the dump."""
-    rows, target = fidelity_rows(facts), facts["fidelity"]["relation_kl_target"]
+    rows, target = fidelity_rows(facts), facts.fidelity.relation_kl_target
     means, highest = ([max(value, LEAST_KL) for value in found] for found in _means_and_highest(rows))
     heights, colours = range(len(rows)), [row.colour for row in rows]
     axes.hlines(heights, means, highest, colors=colours, linewidth=2.5, alpha=0.35, zorder=1)

@@ -8,6 +8,7 @@ from ...errors import CacheUnfinishedError, ConfigurationError
 from ...runtime.progress import size_text
 from ...storage.stores.place import Where
 from ..picture import Figure, new_figure, save
+from .facts import CacheFacts
 from .inspection import counted, inspect_cache
 from .logit_panels import draw_gradient, draw_mass
 from .panels import draw_fidelity, draw_sizes, draw_spectrum, fidelity_rows, size_rows
@@ -29,12 +30,12 @@ def plot_cache(cache: Where, picture: Path) -> Path:
     if picture.suffix.lower() not in ENDINGS:
         raise ConfigurationError(f"--plot {picture}: expected a file that ends in {', '.join(ENDINGS)}")
     facts = inspect_cache(cache)
-    if not any(facts["tokens"].values()):
+    if not any(facts.tokens.values()):
         raise CacheUnfinishedError(f"{cache} is unfinished: it has no shard to draw yet; run dump-teacher again")
     return save(draw(facts, spectrum(open_cache(cache, allow_unfinished=True))), picture)
 
 
-def draw(facts: dict[str, Any], bits: dict[str, dict[str, list[float]]]) -> Figure:
+def draw(facts: CacheFacts, bits: dict[str, dict[str, list[float]]]) -> Figure:
     """The figure of the facts of `inspect_cache` and the bits of `spectrum`; axes are labelled by the panels' names."""
     layout, heights = _layout(facts)
     figure = new_figure(WIDTH, sum(heights) + 0.8)
@@ -43,7 +44,7 @@ def draw(facts: dict[str, Any], bits: dict[str, dict[str, list[float]]]) -> Figu
     draw_sizes(axes["sizes"], facts)
     if bits:
         draw_spectrum(axes["spectrum"], facts, bits)
-    if facts["relations"]:
+    if facts.relations:
         draw_fidelity(axes["fidelity"], facts)
     if "gradient" in axes:
         draw_mass(axes["mass"], facts)
@@ -52,13 +53,13 @@ def draw(facts: dict[str, Any], bits: dict[str, dict[str, list[float]]]) -> Figu
     return figure
 
 
-def _layout(facts: dict[str, Any]) -> tuple[list[Any], list[float]]:
+def _layout(facts: CacheFacts) -> tuple[list[Any], list[float]]:
     """Names of the panels in their grid and the heights of its rows, in inches."""
     upper = max(LEAST, ROW * len(size_rows(facts)) + 1.2)
     lower = max(LEAST, 0.8 * ROW * len(fidelity_rows(facts)) + 1.2)
-    logits = facts["fidelity"]["logits"] is not None
-    if not facts["relations"]:
-        beside = {"spectrum": upper} if facts["hidden"] else {}
+    logits = facts.fidelity.logits is not None
+    if not facts.relations:
+        beside = {"spectrum": upper} if facts.hidden else {}
         beside |= {"mass": 1.0, "gradient": upper - 1.0} if logits else {}
         return [["sizes", name] for name in beside], list(beside.values())
     if not logits:
@@ -66,12 +67,12 @@ def _layout(facts: dict[str, Any]) -> tuple[list[Any], list[float]]:
     return [["sizes", "spectrum"], ["fidelity", "mass"], ["fidelity", "gradient"]], [upper, 1.0, lower - 1.0]
 
 
-def _entitle(figure: Figure, facts: dict[str, Any]) -> None:
-    teacher, total, raw = facts["teacher"], facts["bytes"]["total"], sum(raw_bytes(facts).values())
-    name = teacher["name"] if len(teacher["name"]) <= LONGEST_NAME else teacher["name"][: LONGEST_NAME - 1] + "…"
-    state = "" if facts["complete"] else f" (unfinished, {facts['planned_examples']:,} planned)"
+def _entitle(figure: Figure, facts: CacheFacts) -> None:
+    teacher, total, raw = facts.teacher.name, facts.bytes.total, sum(raw_bytes(facts).values())
+    name = teacher if len(teacher) <= LONGEST_NAME else teacher[: LONGEST_NAME - 1] + "…"
+    state = "" if facts.complete else f" (unfinished, {facts.planned_examples:,} planned)"
     text = (
-        f"{name}: {facts['examples']:,} training and {counted(facts['validation_examples'], 'validation example')}{state}, "
+        f"{name}: {facts.examples:,} training and {counted(facts.validation_examples, 'validation example')}{state}, "
         f"{size_text(total)} on disk for {size_text(raw)} of bfloat16"
     )
     figure.suptitle(text, fontsize=13, fontweight="bold", parse_math=False)

@@ -395,7 +395,7 @@ def test_the_cross_entropy_that_inspect_prints_is_the_teachers_own(material, fin
     """The one number that tells of a wrong head scale, tokenizer or shift is worthless if it is computed wrongly."""
     model = T5ForConditionalGeneration.from_pretrained(material.teacher).eval()
     cache = miniend.open_cache(finished)
-    printed = inspect_cache(finished)["teacher"]
+    printed = inspect_cache(finished).teacher
     for split, name in ((cache, "cross_entropy"), (cache.validation, "validation_cross_entropy")):
         total, count = 0.0, 0
         for example in split:
@@ -403,7 +403,7 @@ def test_the_cross_entropy_that_inspect_prints_is_the_teachers_own(material, fin
             with torch.no_grad():
                 loss = model(input_ids=torch.tensor([example.input_ids.tolist()]), labels=labels).loss
             total, count = total + float(loss) * labels.numel(), count + labels.numel()
-        assert printed[name] == pytest.approx(total / count, rel=1e-5)
+        assert getattr(printed, name) == pytest.approx(total / count, rel=1e-5)
 
 
 def test_the_loss_of_ends_is_that_of_transformers_own_model_on_the_calibration_examples(material, finished):
@@ -428,7 +428,7 @@ def test_the_unigram_entropy_is_that_of_the_training_targets(finished):
     counts = Counter(token for example in miniend.open_cache(finished) for token in example.labels.tolist())
     total = sum(counts.values())
     entropy = sum(count / total * math.log(total / count) for count in counts.values())
-    assert inspect_cache(finished)["teacher"]["unigram_entropy"] == pytest.approx(entropy, rel=1e-9)
+    assert inspect_cache(finished).teacher.unigram_entropy == pytest.approx(entropy, rel=1e-9)
 
 
 def test_a_teacher_no_better_than_word_frequencies_is_warned_about(material, tmp_path):
@@ -446,8 +446,8 @@ def test_uniform_relations_are_said_to_carry_no_information(material, tmp_path):
     said = dump(material, tmp_path / "cache", teacher=str(weak), signals="encoder.self").said
     assert re.search(r"encoder\.self@0: .*query 1\.000 \(carries no information\)", said)
     assert "--relation-temperature calibrated would sharpen them" in said
-    relations = inspect_cache(tmp_path / "cache")["relations"]
-    assert "query" in relations["encoder.self@0"]["carries_no_information"]
+    relations = inspect_cache(tmp_path / "cache").relations
+    assert "query" in relations["encoder.self@0"].carries_no_information
 
 
 def test_a_rank_that_cannot_reach_the_fidelity_is_refused_with_what_to_do(material, tmp_path):

@@ -80,7 +80,7 @@ def test_they_are_within_the_target_on_examples_that_nothing_was_fitted_on(home)
             energy[site] += float(np.square(states - mean).sum())
     for site in SITES:
         assert 5e-4 < error[site] / energy[site] < 1.1e-3
-    told = inspect_cache(home / "cache")["fidelity"]["hidden_error"]
+    told = inspect_cache(home / "cache").fidelity.hidden_error
     assert set(told) == set(SITES)
     assert all(5e-4 < value < 1.1e-3 for value in told.values())
 
@@ -144,15 +144,15 @@ def test_inspection_tells_of_size_and_fidelity(home, beside):
     for path in (home / "cache", beside):
         facts = inspect_cache(path)
         cache = miniend.open_cache(path)
-        assert list(facts["bytes"]["hidden"]) == list(facts["hidden"]) == list(cache.hidden_codecs)
-        for site, size in facts["bytes"]["hidden"].items():
+        assert list(facts.bytes.hidden) == list(facts.hidden) == list(cache.hidden_codecs)
+        for site, size in facts.bytes.hidden.items():
             assert size == sum(shard.folder.column_bytes(f"hidden.{site}") for shard in cache.shards)
-            [axis] = facts["hidden"][site]["axis"].values()
-            assert facts["bytes_per_token"]["hidden"][site] == pytest.approx(size / facts["tokens"][axis])
-            assert facts["raw_bytes_per_token"]["hidden"][site] == 2 * 32
-        assert facts["fidelity"]["hidden_error_target"] == 1e-3
+            [axis] = facts.hidden[site].axis.values()
+            assert facts.bytes_per_token.hidden[site] == {"hidden": pytest.approx(size / facts.tokens[axis])}
+            assert facts.raw_bytes_per_token.hidden[site] == {"hidden": 2 * 32}
+        assert facts.fidelity.hidden_error_target == 1e-3
         lines = [line for line in describe(facts) if ".hidden@" in line]
-        assert len(lines) == len(facts["hidden"])
+        assert len(lines) == len(facts.hidden)
         assert all("relative squared error" in line and "(target 1e-03)" in line for line in lines)
 
 

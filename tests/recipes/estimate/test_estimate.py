@@ -90,7 +90,7 @@ def found(material, cache, **settings):
 )
 def test_the_bytes_of_every_signal_are_those_of_the_dump(material, tmp_path, settings):
     """An estimate that is wrong by a half is worse than none: somebody orders disks by it."""
-    ours, theirs = told(material, **settings)["bytes"], found(material, tmp_path / "cache", **settings)
+    ours, theirs = told(material, **settings).bytes, found(material, tmp_path / "cache", **settings)
     assert set(ours) == set(theirs)
     for name, size in theirs.items():
         assert ours[name] == pytest.approx(size, rel=0.1, abs=500), name
@@ -99,7 +99,7 @@ def test_the_bytes_of_every_signal_are_those_of_the_dump(material, tmp_path, set
 def test_ragged_pairs_are_counted_by_their_tokens(material, tmp_path):
     """A sample of long pairs would make the whole corpus long."""
     settings = {"task": "pairs", "corpus": str(material.pairs), "field": ("source", "target"), "examples": 300}
-    ours, theirs = told(material, **settings)["bytes"], found(material, tmp_path / "cache", **settings)
+    ours, theirs = told(material, **settings).bytes, found(material, tmp_path / "cache", **settings)
     assert ours["total"] == pytest.approx(theirs["total"], rel=0.15)
 
 
@@ -107,28 +107,28 @@ def test_examples_shards_and_what_is_done_once_scale_as_they_should(material):
     """Twice the examples are twice the data, but one tokenizer and one basis; a part is the shards of that part."""
     once, twice = told(material, validation_examples=0), told(material, validation_examples=0, examples=460)
     for name in ("logits", "inputs", "encoder.self@0"):
-        assert twice["bytes"][name] == pytest.approx(2 * once["bytes"][name], rel=0.1), name
+        assert twice.bytes[name] == pytest.approx(2 * once.bytes[name], rel=0.1), name
     for name in ("plan", "bases"):
-        assert twice["bytes"][name] == pytest.approx(once["bytes"][name], rel=0.02), name
-    assert (once["examples"], once["shards"], twice["shards"]) == (230, 4, 8)
+        assert twice.bytes[name] == pytest.approx(once.bytes[name], rel=0.02), name
+    assert (once.examples, once.shards, twice.shards) == (230, 4, 8)
     part = told(material, shards="1:3")
-    assert (part["examples"], part["shards"]) == (128, 2)
-    assert part["bytes"]["logits"] < 0.7 * once["bytes"]["logits"]
+    assert (part.examples, part.shards) == (128, 2)
+    assert part.bytes["logits"] < 0.7 * once.bytes["logits"]
 
 
 def test_the_number_of_students_is_the_division_that_is_printed(material):
     """The number that decides whether to cache at all must be one that the reader can check."""
     facts = told(material, sample=16, epochs=0.25)
-    pay = facts["students_to_pay"]
-    online = 0.25 * 230 * pay["forward_seconds_per_example"]
-    assert (pay["dump_seconds"], pay["examples"], pay["epochs"]) == (facts["seconds"]["total"], 230, 0.25)
-    assert pay["students"] == math.ceil(facts["seconds"]["total"] / online)
-    assert facts["seconds"]["total"] == pytest.approx(sum(facts["seconds"].values()) / 2)
-    assert all(seconds > 0 for seconds in facts["seconds"].values())
+    pay = facts.students_to_pay
+    online = 0.25 * 230 * pay.forward_seconds_per_example
+    assert (pay.dump_seconds, pay.examples, pay.epochs) == (facts.seconds["total"], 230, 0.25)
+    assert pay.students == math.ceil(facts.seconds["total"] / online)
+    assert facts.seconds["total"] == pytest.approx(sum(facts.seconds.values()) / 2)
+    assert all(seconds > 0 for seconds in facts.seconds.values())
     last = list(describe(facts))[-1]
-    assert f"students to pay: {pay['students']}, since" in last
-    assert last.endswith(f"= {facts['seconds']['total'] / online:.2f}")
-    assert told(material, sample=16, shards=":1")["students_to_pay"]["students"] is None  # validation alone
+    assert f"students to pay: {pay.students}, since" in last
+    assert last.endswith(f"= {facts.seconds['total'] / online:.2f}")
+    assert told(material, sample=16, shards=":1").students_to_pay.students is None  # validation alone
 
 
 def test_nothing_is_left_and_nothing_is_written_elsewhere(material, scratch, tmp_path, monkeypatch):
@@ -146,6 +146,6 @@ def test_a_corpus_that_a_dump_can_use_can_be_estimated(material, tmp_path):
     """The sample lies behind the examples of calibration, where a small corpus, gone through several times, has no more."""
     few = write_texts(tmp_path / "few.jsonl", tiny_texts(20, words=30))
     facts = told(material, corpus=str(few), examples=100, corpus_epochs=10, validation_examples=0)
-    assert (facts["examples"], facts["sample_examples"], facts["shards"]) == (100, 64, 2)
+    assert (facts.examples, facts.sample_examples, facts.shards) == (100, 64, 2)
     tiny = told(material, examples=5, validation_examples=0)
-    assert (tiny["examples"], tiny["sample_examples"]) == (5, 5)
+    assert (tiny.examples, tiny.sample_examples) == (5, 5)

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,12 +68,13 @@ def test_the_ending_decides_the_format(cache, tmp_path, ending):
 def test_sizes_are_those_of_the_facts(facts, panels):
     """Each code and the logits: what is cached and what it was, in bytes per token."""
     cached, raw = points(panels["Size"])
-    per_token = facts["bytes_per_token"]
-    cross = per_token["relations"]["decoder.cross@1"]
-    others = [per_token["relations"][site] for site in ("encoder.self@0", "encoder.self@1", "decoder.self@1")]
-    hidden = per_token["hidden"]["encoder.hidden@0"]
-    assert cached[:, 0].tolist() == [*others, cross["query"], cross["key_value"], hidden, per_token["logits"]]
-    inner, rows = 32, facts["teacher"]["vocab_rows"]
+    per_token = facts.bytes_per_token
+    cross = per_token.relations["decoder.cross@1"]
+    sites = ("encoder.self@0", "encoder.self@1", "decoder.self@1")
+    others = [per_token.relations[site]["query_key_value"] for site in sites]
+    hidden = per_token.hidden["encoder.hidden@0"]["hidden"]
+    assert cached[:, 0].tolist() == [*others, cross["query"], cross["key_value"], hidden, per_token.logits]
+    inner, rows = 32, facts.teacher.facts.vocab_rows
     assert raw[:, 0].tolist() == [6 * inner] * 3 + [2 * inner, 4 * inner, 2 * 32, 2 * rows]
     labels = [label.get_text() for label in panels["Size"].get_yticklabels()]
     assert labels[3:5] == ["dec.cross@1  Q\nper target token", "dec.cross@1  K V\nper input token"]
@@ -82,8 +83,8 @@ def test_sizes_are_those_of_the_facts(facts, panels):
 
 def test_raw_bytes_count_every_token_of_the_right_axis(facts):
     """Input tokens for the encoder and the keys of cross-attention, target tokens for the rest."""
-    source, target = (facts["tokens"][axis] for axis in ("input", "target"))
-    rows = facts["teacher"]["vocab_rows"]
+    source, target = (facts.tokens[axis] for axis in ("input", "target"))
+    rows = facts.teacher.facts.vocab_rows
     own = {"encoder.self@0": 192 * source, "encoder.self@1": 192 * source, "decoder.self@1": 192 * target}
     cross = {"decoder.cross@1": 64 * target + 128 * source}
     assert raw_bytes(facts) == {**own, **cross, "encoder.hidden@0": 64 * source, "logits": 2 * rows * target}
@@ -119,38 +120,37 @@ def test_entropy_is_in_bits(values, expected):
 def test_fidelity_is_that_of_the_facts(facts, panels):
     """Mean and 99th percentile of each relation, sites and kinds in the order of the cache, and the target."""
     means, highest = points(panels["Fidelity"])
-    measured = facts["fidelity"]
-    names = [(site, kind) for site in facts["relations"] for kind in measured["relation_kl"][site]]
+    measured = facts.fidelity
+    names = [(site, kind) for site in facts.relations for kind in measured.relation_kl[site]]
     assert len(names) == 3 * 3 + 4
     assert names[-4:] == [("decoder.cross@1", kind) for kind in ("query", "key", "value", "query_key")]
-    assert means[:, 0].tolist() == [measured["relation_kl"][site][kind] for site, kind in names]
-    assert highest[:, 0].tolist() == [measured["relation_kl_p99"][site][kind] for site, kind in names]
+    assert means[:, 0].tolist() == [measured.relation_kl[site][kind] for site, kind in names]
+    assert highest[:, 0].tolist() == [measured.relation_kl_p99[site][kind] for site, kind in names]
     assert (means[:, 0] < highest[:, 0]).all()
     assert list(panels["Fidelity"].lines[0].get_xdata()) == [1e-3, 1e-3]
 
 
 def test_a_relation_without_information_is_grey_and_named(facts):
     """Its KL is tiny because there is nothing to keep: it must not look like a success."""
-    changed = deepcopy(facts)
-    relation = changed["relations"]["encoder.self@0"]
-    relation["carries_no_information"] = ["query", "value"]
-    relation["relative_entropy"] |= {"query": 0.999, "value": 0.01}
-    rows = fidelity_rows(changed)
+    relation = facts.relations["encoder.self@0"]
+    entropies = relation.relative_entropy | {"query": 0.999, "value": 0.01}
+    empty = replace(relation, carries_no_information=("query", "value"), relative_entropy=entropies)
+    rows = fidelity_rows(replace(facts, relations=facts.relations | {"encoder.self@0": empty}))
     assert [row.label for row in rows[:3]] == ["enc.self@0  QQ (uniform)", "enc.self@0  KK", "enc.self@0  VV (one-hot)"]
     assert rows[0].colour == rows[2].colour != rows[1].colour
 
 
 def test_logits_show_kept_mass_entries_and_the_angle_of_the_gradient(facts, panels):
     """The bar is the mass, the arrow has the cached gradient's angle and length."""
-    found = facts["fidelity"]["logits"]
+    found = facts.fidelity.logits
     widths = [bar.get_width() for bar in panels["Logits"].patches]
-    assert widths == pytest.approx([found["kept_mass"], 1 - found["kept_mass"]])
+    assert widths == pytest.approx([found.kept_mass, 1 - found.kept_mass])
     tips = {text.get_text(): text.xy for text in panels["Gradient"].texts if hasattr(text, "xy")}
     assert tips["full"] == (1, 0)
-    assert math.hypot(*tips["cached"]) == pytest.approx(found["gradient_norm_ratio"])
-    assert math.degrees(math.atan2(*tips["cached"][::-1])) == pytest.approx(found["gradient_angle"])
+    assert math.hypot(*tips["cached"]) == pytest.approx(found.gradient_norm_ratio)
+    assert math.degrees(math.atan2(*tips["cached"][::-1])) == pytest.approx(found.gradient_angle)
     said = panels["Gradient"].texts[-1].get_text()
-    assert f"{found['entries']:.1f} of {facts['teacher']['vocab_rows']} entries" in said
+    assert f"{found.entries:.1f} of {facts.teacher.facts.vocab_rows} entries" in said
 
 
 @pytest.mark.parametrize(
@@ -175,17 +175,21 @@ def test_a_given_step_has_no_target(tmp_path):
     """A line at a target that nobody aimed at would judge the cache by it."""
     path = build_tiny_cache(tmp_path, signals="encoder.self", logits="none", relation_step=0.5)
     facts = inspect_cache(path)
-    assert facts["fidelity"]["relation_kl_target"] is None
+    assert facts.fidelity.relation_kl_target is None
     assert not by_title(draw(facts, spectrum(open_cache(path))))["Fidelity"].lines
 
 
 def test_many_layers_share_the_entries_of_the_legend(facts, bits):
     """48 lines of legend would cover the spectra."""
-    changed, many = deepcopy(facts), {}
-    for layer in range(20):
-        many[f"encoder.self@{layer}"] = bits["encoder.self@0"]
-        for member in (changed["relations"], *(changed[name]["relations"] for name in PER_TOKEN)):
-            member[f"encoder.self@{layer}"] = member["encoder.self@0"]
+    layers = [f"encoder.self@{layer}" for layer in range(20)]
+    many = dict.fromkeys(layers, bits["encoder.self@0"])
+
+    def with_layers(of):
+        """A record that has relations by site, with all the layers."""
+        return replace(of, relations=of.relations | dict.fromkeys(layers, of.relations["encoder.self@0"]))
+
+    per_token = {name: with_layers(getattr(facts, name)) for name in PER_TOKEN}
+    changed = replace(with_layers(facts), **per_token)
     panels = by_title(draw(changed, many))
     assert len(panels["Spectrum"].lines) == 40
     assert [text.get_text() for text in panels["Spectrum"].get_legend().get_texts()] == ["enc.self Q K V"]
@@ -197,13 +201,12 @@ PER_TOKEN = ("bytes_per_token", "raw_bytes_per_token")
 
 def test_the_title_names_teacher_examples_and_size(facts, bits):
     """A name may hold what matplotlib takes for mathematics, or letters that its font lacks."""
-    changed = deepcopy(facts)
-    changed["teacher"]["name"] = "a$b_1$" + "教" * 60
-    figure = draw(changed | {"complete": False}, bits)
+    teacher = replace(facts.teacher, name="a$b_1$" + "教" * 60)
+    figure = draw(replace(facts, teacher=teacher, complete=False), bits)
     title = figure.get_suptitle()
     assert title.startswith("a$b_1$教")
     assert "24 training and 8 validation examples (unfinished, 24 planned)" in title
-    assert f"{size_text(facts['bytes']['total'])} on disk" in title
+    assert f"{size_text(facts.bytes.total)} on disk" in title
     assert "教" * 43 not in title
 
 
@@ -272,7 +275,7 @@ def test_without_matplotlib_a_line_names_the_extra(monkeypatch, tmp_path):
             raise ModuleNotFoundError("No module named 'matplotlib'")
         return real(name, *arguments, **options)
 
-    for module in ("picture", "inspection_panels", "logit_panels", "inspection_plot"):
+    for module in ("picture", "inspect.panels", "inspect.logit_panels", "inspect.plot"):
         monkeypatch.delitem(sys.modules, f"miniend.recipes.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(ConfigurationError, match=r"pip install 'miniend\[plot\]'"):

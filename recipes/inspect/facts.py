@@ -1,0 +1,236 @@
+"""What `miniend inspect` finds in a cache, as dataclasses; `as_json` returns the object that `--json` prints."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from ...storage.documents.plan import PlannedCorpus, PlannedLogits, Task, TeacherFacts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheBytes:
+    """The bytes of the published files, by what they hold."""
+
+    total: int
+    """The bytes of all files, documents included."""
+    inputs: int
+    """The bytes of the token ids, of inputs and targets."""
+    logits: int
+    bases: int
+    """The bytes of the calibration's columns."""
+    relations: Mapping[str, int]
+    """By site."""
+    hidden: Mapping[str, int]
+    """By site."""
+    segments: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BytesPerToken:
+    """The bytes of whole columns, divided by the tokens of their axis."""
+
+    logits: float | None
+    """None for a cache without logits."""
+    relations: Mapping[str, Mapping[str, float]]
+    """By site and place."""
+    hidden: Mapping[str, Mapping[str, float]]
+    """By site and place."""
+
+    def of_site(self, site: str) -> Mapping[str, float]:
+        """Return those of a site by place."""
+        return self.relations[site] if site in self.relations else self.hidden[site]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object. A site of one place is its number alone."""
+        return {
+            "logits": self.logits,
+            "relations": _one_or_by_place(self.relations),
+            "hidden": _one_or_by_place(self.hidden),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogitFidelity:
+    """How faithful the cached next-token distributions are: means over target positions."""
+
+    kl: float
+    """In nats, from the teacher's head and tail to the decoded ones."""
+    tempered: Mapping[str, float]
+    """The same at other temperatures, by the name that documents give it (`kl at 2`)."""
+    kept_mass: float
+    """The probability that is kept id by id."""
+    entries: float
+    """The number of entries of heads and draws."""
+    gradient_angle: float | None
+    """The angle in degrees between the gradients of the full and the cached distribution; None where none was compared."""
+    gradient_norm_ratio: float | None
+    """The length of the cached gradient, relative to the full one."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "kl": self.kl,
+            **self.tempered,
+            "kept_mass": self.kept_mass,
+            "entries": self.entries,
+            "gradient_angle": self.gradient_angle,
+            "gradient_norm_ratio": self.gradient_norm_ratio,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheFidelity:
+    """What the shards measured while the teacher was at hand."""
+
+    relation_kl: Mapping[str, Mapping[str, float]]
+    """The mean KL in nats by site and kind."""
+    relation_kl_p99: Mapping[str, Mapping[str, float]]
+    """The 99th percentile over rows."""
+    relation_kl_target: float | None
+    """The mean KL that calibration aimed at; None where the step was given."""
+    hidden_error: Mapping[str, float]
+    """The relative squared error by site."""
+    hidden_error_target: float | None
+    """The error that calibration aimed at; None for a cache without hidden states."""
+    logits: LogitFidelity | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {name: getattr(self, name) for name in CacheFidelity.__dataclass_fields__} | {
+            "logits": self.logits.as_json() if self.logits else None
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiteFacts:
+    """The codes of a site, by place."""
+
+    rank: Mapping[str, int]
+    """The number of components."""
+    axis: Mapping[str, str]
+    """The tokens that the code runs over."""
+    step: Mapping[str, float]
+    """The quantiser step."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {"rank": self.rank, "axis": self.axis, "step": self.step}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelationFacts(SiteFacts):
+    """The same of an attention site, and what is known of its relations, by kind."""
+
+    relation_heads: int
+    """The number of relation heads at which it was measured."""
+    inner: int
+    """The width of Q, K and V."""
+    alpha: Mapping[str, float]
+    """The factor inside the softmax."""
+    relative_entropy: Mapping[str, float]
+    """The entropy of the teacher's relations; 1 is uniform."""
+    carries_no_information: tuple[str, ...]
+    """The kinds of relation that are all but uniform, or all but one-hot."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "relation_heads": self.relation_heads,
+            "inner": self.inner,
+            **SiteFacts.as_json(self),
+            "alpha": self.alpha,
+            "relative_entropy": self.relative_entropy,
+            "carries_no_information": list(self.carries_no_information),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CachedTeacher:
+    """The teacher, and how good it is on the cached examples."""
+
+    name: str
+    tensor_digest: str
+    dtype: str
+    facts: TeacherFacts
+    cross_entropy: float | None
+    """In nats per target token of the training examples; None where nothing was measured."""
+    validation_cross_entropy: float | None
+    unigram_entropy: float
+    """The entropy in nats of the targets' token frequencies."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "name": self.name,
+            "tensor_digest": self.tensor_digest,
+            "dtype": self.dtype,
+            **self.facts.body(),
+            "cross_entropy": self.cross_entropy,
+            "validation_cross_entropy": self.validation_cross_entropy,
+            "unigram_entropy": self.unigram_entropy,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheFacts:
+    """Everything that `miniend inspect` says about a cache, finished or not."""
+
+    format_version: int
+    digest: str
+    complete: bool
+    examples: int
+    """The number of training examples that are published."""
+    validation_examples: int
+    planned_examples: int
+    """The number of training examples that the dump planned."""
+    tokens: Mapping[str, int]
+    """The number of tokens by axis."""
+    bytes: CacheBytes
+    bytes_per_token: BytesPerToken
+    raw_bytes_per_token: BytesPerToken
+    """The same of Q, K, V, hidden states and full distributions in bfloat16."""
+    fidelity: CacheFidelity
+    relations: Mapping[str, RelationFacts]
+    """By site."""
+    hidden: Mapping[str, SiteFacts]
+    """By site."""
+    teacher: CachedTeacher
+    task: Task
+    corpus: PlannedCorpus
+    logits: PlannedLogits | None
+    codec: str
+
+    @property
+    def sites(self) -> dict[str, SiteFacts]:
+        """What is known of every site, attention first."""
+        return {**self.relations, **self.hidden}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that `--json` prints."""
+        return {
+            "format_version": self.format_version,
+            "digest": self.digest,
+            "complete": self.complete,
+            "examples": self.examples,
+            "validation_examples": self.validation_examples,
+            "planned_examples": self.planned_examples,
+            "tokens": self.tokens,
+            "bytes": asdict(self.bytes),
+            "bytes_per_token": self.bytes_per_token.as_json(),
+            "raw_bytes_per_token": self.raw_bytes_per_token.as_json(),
+            "fidelity": self.fidelity.as_json(),
+            "relations": {site: relation.as_json() for site, relation in self.relations.items()},
+            "hidden": {site: codes.as_json() for site, codes in self.hidden.items()},
+            "teacher": self.teacher.as_json(),
+            "objective": self.task.body(),
+            "corpus": self.corpus.body(),
+            "logits": self.logits.body() if self.logits else None,
+            "codec": self.codec,
+        }
+
+
+def _one_or_by_place(sites: Mapping[str, Mapping[str, T]]) -> dict[str, Any]:
+    """Return the only value of a site, or the values by place where it has several."""
+    return {site: places if len(places) > 1 else next(iter(places.values())) for site, places in sites.items()}
