@@ -79,7 +79,7 @@ class ChunkEntries:
 
 
 def starts_of_chunks(entries: Entries, bounds: Sequence[int]) -> list[int]:
-    """Return where the entries of each chunk start, and where those of the last chunk end."""
+    """Return where the entries of each chunk start, and where the entries of the last chunk end."""
     return torch.searchsorted(entries.position, torch.tensor(bounds, device=entries.position.device)).tolist()
 
 
@@ -134,7 +134,9 @@ def _one_tail(z: Tensor, head: ChunkEntries, m: Tensor, wanted: bool) -> Tensor:
 
 def _exponentials(z: Tensor) -> tuple[Tensor, Tensor]:
     """Replace z [positions, V] by e = exp(z - max z); return log(sum of exp z) and the sum of e, [positions] each."""
-    highest = z.amax(-1).clamp_min(torch.finfo(z.dtype).min)  # finite for a row of -inf, whose exponentials are then zeros
+    highest = z.amax(-1).clamp_min(
+        torch.finfo(z.dtype).min
+    )  # finite for a row of -inf, whose exponentials are then zeros
     total = z.sub_(highest[:, None]).exp_().sum(-1)
     return total.log() + highest, total
 
