@@ -90,7 +90,7 @@ def epoch_order(layout: Layout, seed: int, epoch: int) -> Epoch:
     circle = float(costs.sum())
     begins = np.empty_like(costs)
     begins[shards] = np.cumsum(costs[shards]) - costs[shards]
-    # W = min(C, 2 PLANNED budget): an example waits W/2 on average, which is the planned part of the budget
+    # W = min(C, 2 PLANNED budget): memory holds W/2 bytes on average, at most the planned part of the budget
     window = min(circle, 2 * PLANNED * layout.budget)
     # place = begin_s + W u,  u uniform in [0, 1);  the order sorts place mod C
     places = np.repeat(begins, layout.examples) + window * rng.random(layout.total)

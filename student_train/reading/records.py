@@ -22,7 +22,7 @@ _HEADER = Struct("<BBIII")
 _COUNT = Struct("<I")
 _CODEC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
 _EIGHT = 8
-"""The number of elements must be a multiple of this, else Blosc does not shuffle the bits of the rest."""
+"""Blosc does not shuffle bits if the number of elements is not a multiple of this."""
 
 DECODED = 2**22
 """The number of elements of a column that are decoded at once."""

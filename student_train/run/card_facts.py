@@ -1,4 +1,4 @@
-"""The facts of a finished run, gathered for its model card."""
+"""Gather the facts of a run for its model card."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -20,7 +20,7 @@ from .unreached import summarise_unreached
 
 
 def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
-    """Everything that the card states, from the run, where it stands, and its cache."""
+    """Return everything that the card states, from the run's current state and its cache."""
     cache = setup.feed.cache
     config, objective, plan = setup.config, setup.objective, cache.plan.document
     terms = dict(setup.distillation.each_term())
@@ -59,7 +59,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
 
 
 def corpus_line(plan: dict[str, Any]) -> str:
-    """One phrase for the corpus and the objective of the data."""
+    """Return one phrase for the corpus and for the task that its examples are made for."""
     parts, objective = plan["corpus"]["parts"], plan["objective"]
     names = [_part_name(part) + (f" (weight {part['weight']:g})" if len(parts) > 1 else "") for part in parts]
     lengths = f"{objective['input_length']} input and {objective['target_length']} target tokens"
@@ -67,14 +67,14 @@ def corpus_line(plan: dict[str, Any]) -> str:
 
 
 def _part_name(part: dict[str, Any]) -> str:
-    """A hub name, the first file and how many more, or the kind."""
+    """Return a hub name, else the first file and the number of other files, else the kind."""
     files = [file["name"] for file in part.get("files", [])]
     more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
     return str(part.get("name") or (files[0] + more if files else part["kind"]))
 
 
 def _relation_fidelity(cache: Cache, measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Every cached relation, used by this run or not."""
+    """Return the measurements of every cached relation by site and kind, whether this run uses it or not."""
     rows = {}
     codecs = {site: codec for site, codec in cache.codecs.items() if isinstance(codec, AttentionCodec)}
     for site, codec in codecs.items():
@@ -108,7 +108,7 @@ def _logit_fidelity(cache: Cache, fidelity: Mapping[str, Any]) -> str:
 
 
 def _described(term: Term) -> str:
-    """How a term is computed, against what of the teacher, and with how many parameters of its own."""
+    """Return how a term is computed, which of the teacher's sites it compares with, and how many parameters of its own it has."""
     own = sum(parameter.numel() for parameter in term.parameters())
     return (
         term.formula()
