@@ -1,11 +1,11 @@
-"""Gradient checkpointing of a student: of each block only its inputs are kept, and it is run once more in the backward.
+"""Gradient checkpointing of a student: the forward keeps only the inputs of each block, and the backward runs the block again.
 
-Non-reentrant, so that the taps' tensors, which leave a block in the middle, are part of the graph as ever; they are captured
-in the forward alone, for the taps are closed by the time that a block is run again. The losses stay outside.
+It is non-reentrant, so that the tensors that taps read inside a block are part of the graph as usual. They are captured in the
+forward only, because the taps are closed when a block runs again. The losses stay outside.
 
-transformers' own switch would also mark every attention module, where a T5 then gives the zeros that stand for cross-attention's
-position bias a gradient that nobody reads: another attention kernel, other rounding, and L x L numbers kept. Only the blocks
-are marked here, so gradients are the same to the bit on a CPU.
+transformers' own switch would also mark every attention module. A T5 would then give the zeros that stand for cross-attention's
+position bias a gradient that nobody reads, which means another attention kernel, other rounding and L x L numbers kept. We mark
+only the blocks, so gradients are the same to the bit on a CPU.
 """
 
 from functools import partial
@@ -17,9 +17,9 @@ from .families import family_of
 
 
 def checkpoint_blocks(student: Any) -> None:
-    """Let every block of both stacks of a transformers T5 be recomputed in the backward, in place.
+    """Make the backward recompute every block of both stacks of a transformers T5; the student is changed in place.
 
-    Needs a student without dropout, as all are here: the state of the random numbers is not restored.
+    The student must not have dropout, because the state of the random numbers is not restored. No student here has any.
     """
     run = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
     blocks: list[Any] = family_of(student).blocks(student)

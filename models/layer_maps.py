@@ -1,7 +1,6 @@
-"""Which student layer learns from, or starts as, which teacher layer of a stack.
+"""Layer maps: which student layer learns from, or starts as, which teacher layer of a stack.
 
-Layers are counted from 0 here; a map is a function of both depths only. Every student layer that a map names may occur
-several times.
+A map is a function of the two depths only. Layers are counted from 0, and a student layer may occur several times.
 """
 
 from collections.abc import Callable
@@ -16,14 +15,14 @@ LAYER_MAPS: Registry[LayerMap] = Registry("layer map")
 
 @LAYER_MAPS.register("last")
 def last(student: int, teacher: int) -> tuple[tuple[int, int], ...]:
-    """The last layer from the last."""
+    """Map the student's last layer to the teacher's last layer."""
     return ((student - 1, teacher - 1),)
 
 
 @LAYER_MAPS.register("uniform")
 def uniform(student: int, teacher: int) -> tuple[tuple[int, int], ...]:
-    """Layer i of S, counted from 1, from layer i T / S, rounded half up, as DistilBERT (arXiv 1910.01108) starts.
+    """Map layer i of S, counted from 1, to layer i T / S, rounded half up, as DistilBERT (arXiv 1910.01108) starts.
 
-    So the last layer meets the last.
+    The last layer maps to the last layer.
     """
     return tuple((i - 1, (2 * i * teacher + student) // (2 * student) - 1) for i in range(1, student + 1))

@@ -1,6 +1,6 @@
-"""Padding ragged token ids to a batch, the same way for the teacher and for the student.
+"""Pad ragged token ids to a batch, in the same way for teacher and student.
 
-In numpy until the end: a loader does this in a thread, where torch would start OpenMP threads that get in the step's way.
+We use numpy until the end: a loader pads in a thread, where torch would start OpenMP threads that slow the step down.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ Rows = Sequence[np.ndarray]
 
 
 def pad_examples(family: Family, rows: Mapping[str, Rows], pad_id: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Token ids int64 [B, length] and the boolean masks of valid tokens, both by axis.
+    """Return token ids, int64 [B, length], and the masks of valid tokens, boolean [B, length], both by axis.
 
-    The labels' axis is padded with -100, which torch and transformers ignore, the others with `pad_id`.
+    The labels' axis is padded with -100, which torch and transformers ignore, the other axes with `pad_id`.
     """
     ids = {axis: _pad(own, IGNORED if axis == family.label_axis else pad_id) for axis, own in rows.items()}
     valid = {axis: _pad([np.ones(len(row)) for row in own], 0) > 0 for axis, own in rows.items()}
@@ -28,7 +28,7 @@ def pad_examples(family: Family, rows: Mapping[str, Rows], pad_id: int) -> tuple
 
 
 def by_axis(family: Family, examples: Sequence[Sequence[np.ndarray]]) -> dict[str, Rows]:
-    """Examples, each a tuple of ids in the order of the family's axes, as rows by axis."""
+    """Return examples as rows by axis; each example is a tuple of ids in the order of the family's axes."""
     return {axis: [example[place] for example in examples] for place, axis in enumerate(family.axes)}
 
 

@@ -1,4 +1,4 @@
-"""Loading a checkpoint of the T5 family, as teacher or as start of a student: complete, or refused in one line."""
+"""Load a checkpoint of the T5 family, as teacher or as start of a student, or refuse it in one line."""
 
 import contextlib
 import hashlib
@@ -16,10 +16,10 @@ from .families import family_named, model_type_of
 
 
 def pin_revision(name: str, revision: str | None) -> str | None:
-    """The commit that a hub checkpoint's revision (its newest, unless given) stands for; None for a local folder.
+    """Return the commit of a hub checkpoint's revision (the newest one unless given); None for a local folder.
 
-    The hub is asked, then its local cache; where neither knows, the revision comes back as it is. Everything of one
-    checkpoint is loaded at what this returns. Raises ConfigurationError for a revision of a local folder.
+    We ask the hub, then its local cache. If neither knows the commit, the revision is returned as it is. All files of one
+    checkpoint are loaded at the returned revision. Raises ConfigurationError for a revision of a local folder.
     """
     from huggingface_hub import HfApi, try_to_load_from_cache
 
@@ -38,9 +38,9 @@ def pin_revision(name: str, revision: str | None) -> str | None:
 
 
 def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, Any]:
-    """The config.json of a local folder or a hub checkpoint, as written by its author.
+    """Return the config.json of a local folder or a hub checkpoint, as its author wrote it.
 
-    Raises CheckpointError when there is none, or when it does not describe a T5-family encoder-decoder.
+    Raises CheckpointError if it cannot be read, or does not describe a T5-family encoder-decoder.
     """
     from transformers import PretrainedConfig
 
@@ -51,17 +51,17 @@ def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, 
         raise CheckpointError(f"{where}: no config.json could be read ({in_one_line(error)})") from error
     if not raw:
         raise CheckpointError(
-            f"{name}: there is no config.json; expected a folder or hub name of a T5-family checkpoint"
+            f"{name}: config.json is missing or empty; expected a folder or hub name of a T5-family checkpoint"
         )
     model_type_of(raw)
     return dict(raw)
 
 
 def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None = None) -> tuple[Any, dict[str, Any]]:
-    """The model with its language-model head, on the CPU, and its raw config.json; of a hub checkpoint at a revision.
+    """Return the model with its language-model head, on the CPU, and its raw config.json.
 
-    Raises CheckpointError for anything that is not of the family, cannot be read, or lacks weights that the model needs,
-    which transformers would fill with random ones.
+    `revision` is for hub checkpoints. Raises CheckpointError if the checkpoint is of another family, cannot be read, or lacks
+    weights that the model needs; transformers would fill those with random numbers.
     """
     import transformers
     from safetensors import SafetensorError

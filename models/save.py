@@ -1,6 +1,6 @@
 """Saving a student as a folder that transformers loads.
 
-A student computes, to the bit, what `from_pretrained` on its saved folder computes, so it keeps the head scale that plain
+A student computes, to the bit, the same as `from_pretrained` on its saved folder. So it keeps the head scale that plain
 transformers applies on reload: T5's is in config.json, mT5 does not have one, and umT5 always scales by d_model^-1/2.
 """
 
@@ -22,9 +22,9 @@ from .families import family_of
 def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes], readme: str) -> None:
     """Write a folder that `AutoModelForSeq2SeqLM` and `AutoTokenizer` load: weights, configs, tokenizer files, README.md.
 
-    Every file is written aside, flushed and renamed, so a kill leaves each old or new. config.json says truthfully whether
-    the head is tied and scaled, which transformers 5 itself does not. Raises ConfigurationError for a tokenizer file that
-    has no plain name of its own.
+    Every file is written aside, flushed and renamed, so after a kill each file is either old or new. config.json says truthfully
+    whether the head is tied and scaled, which transformers 5 itself does not. Raises ConfigurationError for a tokenizer file
+    whose name has folders or is that of another file, and TrainingError if the weights cannot be written.
     """
     aside = folder / ".partial"
     shutil.rmtree(aside, ignore_errors=True)
@@ -42,9 +42,8 @@ def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes],
         if Path(name).name != name or (aside / name).exists():
             raise ConfigurationError(f"tokenizer file {name!r} cannot be saved: it needs a plain file name of its own")
         (aside / name).write_bytes(content)
-    for path in sorted(
-        aside.iterdir(), key=lambda path: (path.suffix == ".safetensors", path.name)
-    ):  # weights mean: finished
+    # the weights come last, because a folder with weights counts as finished
+    for path in sorted(aside.iterdir(), key=lambda path: (path.suffix == ".safetensors", path.name)):
         flush(path)
         os.replace(path, folder / path.name)
     aside.rmdir()

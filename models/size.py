@@ -1,9 +1,9 @@
-"""How large a student is: `6L384H`, `6E3D384H`, or the widths of a T5 config file.
+"""The size of a student: `6L384H`, `6E3D384H`, or the widths of a T5 config file.
 
-A size string gives depth and width; the rest follows the student of the MiniLM family (Wang et al., arXiv 2012.15828):
-heads of width 32, a feed-forward four times as wide, or 8/3 times where it is gated, so that both cost the same. Everything
-that the student must share with its teacher (family, vocabulary rows, special ids) comes from the teacher's config.json,
-never from the size, because logits and token ids in the cache mean nothing to another vocabulary.
+A size string gives depth and width. The rest follows the students of the MiniLM family (Wang et al., arXiv 2012.15828): heads
+of width 32, and a feed-forward four times as wide, or 8/3 times if it is gated, so that both cost the same. The facts that a
+student must share with its teacher (family, vocabulary rows, special ids) come from the teacher's config.json, never from the
+size, because logits and token ids in the cache mean nothing to another vocabulary.
 """
 
 import json
@@ -24,21 +24,21 @@ _EQUAL = re.compile(r"([1-9]\d*)L([1-9]\d*)H")
 _UNEQUAL = re.compile(r"([1-9]\d*)E([1-9]\d*)D([1-9]\d*)H")
 
 _WIDTHS = ("d_model", "d_kv", "d_ff", "num_heads", "num_layers")
-"""What a config file must state."""
+"""The members that a config file must state."""
 _STRUCTURE: dict[str, Any] = {
     "relative_attention_num_buckets": 32,
     "relative_attention_max_distance": 128,
     "layer_norm_epsilon": 1e-6,
     "dropout_rate": 0.1,
 }
-"""What comes from the config file, else from the teacher, else is transformers' default."""
+"""The members that come from the config file, else from the teacher, else are transformers' defaults, given here."""
 _SHARED_IDS = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
-"""Special ids, the teacher's or transformers' default; a config file may not contradict them."""
+"""The special ids, which come from the teacher, else are transformers' defaults; a config file must not contradict them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Depth of both stacks and width of the residual stream."""
+    """The depth of both stacks and the width of the residual stream."""
 
     encoder_layers: int
     decoder_layers: int
@@ -51,9 +51,9 @@ class Size:
 
 
 def parse_size(text: str) -> Size:
-    """Read `6L384H` or `6E3D384H`.
+    """Parse `6L384H` or `6E3D384H`.
 
-    Raises ConfigurationError for anything else and for a d_model that is no multiple of the head width 32.
+    Raises ConfigurationError for any other text, and for a d_model that is not a multiple of the head width 32.
     """
     if equal := _EQUAL.fullmatch(text):
         layers, width = map(int, equal.groups())
@@ -72,11 +72,11 @@ def parse_size(text: str) -> Size:
 
 
 def student_config(size: str, teacher_config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a student, in the terms of transformers' T5 config classes, without tie and head scale.
+    """Return the config of a student, in the members of transformers' T5 config classes, without tie and head scale.
 
-    `size` is a size string, or the path of a config.json or of a folder that holds one; a string of the right form is never
-    taken for a path. `teacher_config` is the teacher's own config.json. `dropout_rate` is the teacher's (0.1 in the released
-    checkpoints), for the fine-tuning to come: distillation itself runs without dropout, as T5 v1.1's pre-training did.
+    `size` is a size string, or the path of a config.json or of a folder that holds one. A string that has the form of a size is
+    never taken for a path. `teacher_config` is the teacher's own config.json. `dropout_rate` is the teacher's (0.1 in released
+    checkpoints), for later fine-tuning: distillation itself runs without dropout, as T5 v1.1's pre-training did.
 
     Raises ConfigurationError for a size or file that cannot be used or that contradicts the teacher.
     """
@@ -93,7 +93,7 @@ def student_config(size: str, teacher_config: Mapping[str, Any]) -> dict[str, An
 
 
 def describe_size(config: Mapping[str, Any]) -> str:
-    """One line for logs and the model card: depth, widths, feed-forward and vocabulary rows of a student config."""
+    """Return one line for logs and the model card: depth, widths, feed-forward and vocabulary rows of a student config."""
     return (
         f"{config['model_type']}, {config['num_layers']}+{config['num_decoder_layers']} layers, d_model {config['d_model']}, "
         f"{config['num_heads']} heads of {config['d_kv']}, {config['feed_forward_proj']} feed-forward of {config['d_ff']}, "
@@ -126,7 +126,7 @@ def _widths(size: Size, gated: bool) -> dict[str, Any]:
 
 
 def _file_structure(path: Path, common: Mapping[str, Any], structure: Mapping[str, Any]) -> dict[str, Any]:
-    """Widths and structure of a config file, checked against what the student shares with the teacher."""
+    """Return widths and structure from a config file, after checking that it does not contradict the teacher."""
     stated = _read_config(path / "config.json" if path.is_dir() else path)
     if missing := [key for key in _WIDTHS if not isinstance(stated.get(key), int) or stated[key] < 1]:
         raise ConfigurationError(f"{path} must state {', '.join(missing)} as whole numbers of at least 1; add them")

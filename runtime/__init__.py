@@ -1,1 +1,1 @@
-"""What long work on a machine needs: devices, progress, signals, claims, durable files, the identity of a run."""
+"""Tools for long work on a machine: registries, devices, progress, signals, claims and durable files."""

@@ -1,10 +1,10 @@
-"""Claims: who of several workers makes what, so that they share the work of one directory and do none of it twice.
+"""Claims: several workers share the work of one directory and do none of it twice.
 
-A claim is a lock (flock) on `DIRECTORY/.claim-NAME`, which the kernel drops when its holder dies however it dies; so nobody
-ever waits for the dead, and what they left undone is claimed by the next. In a cache claims save work and decide nothing:
-publishing is exclusive without them, and workers that do not see each other's locks only make the same bytes twice. The students
-and evaluations of a comparison have nothing but claims to keep workers apart. For a cache in an object store the locks lie in its
-mirror, so that workers of other machines do not see them: give each machine shards of its own.
+A claim is a lock (flock) on `DIRECTORY/.claim-NAME.lock`. The kernel drops it when its holder dies, however it dies. So nobody
+waits for a dead worker, and the next worker claims its unfinished work. In a cache, claims only save work: publishing is
+exclusive without them, and workers that do not see each other's locks make the same bytes twice. In a comparison, only claims
+keep the workers on students and evaluations apart. For a cache in an object store the locks are in its mirror, where workers on
+other machines do not see them: give each machine shards of its own.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.2
 
 
 class Claims:
-    """The claims of one worker on parts of one directory; a context at whose end all are released."""
+    """The claims of one worker on parts of one directory. The end of the `with` block releases them."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -46,27 +46,27 @@ class Claims:
                     os.close(lock)
 
     def take(self, name: str) -> bool:
-        """Claim `name`; False while another worker, or this one, holds it."""
+        """Claim `name` and return True; return False while another worker, or this one, holds it."""
         lock = lock_file(self._path(name))
         if lock is not None:
             self._held[name] = lock
         return lock is not None
 
     def of_others(self) -> list[str]:
-        """What other workers hold."""
-        found = []
+        """Return the names that other workers hold."""
+        names = []
         for path in self._root.glob(CLAIM_PREFIX + "*" + LOCK_SUFFIX):
             name = path.name.removeprefix(CLAIM_PREFIX).removesuffix(LOCK_SUFFIX)
             if name in self._held:
                 continue
             if (lock := lock_file(path)) is None:
-                found.append(name)
+                names.append(name)
             else:
                 os.close(lock)
-        return found
+        return names
 
     def wait(self, name: str, waiting: Callable[[], None]) -> None:
-        """Claim `name`, after its holder has released it or died; calls `waiting` once where that takes time."""
+        """Claim `name` when its holder has released it or died; call `waiting` once if that takes time."""
         if self.take(name):
             return
         waiting()
@@ -86,9 +86,9 @@ class Claims:
 
 
 def lock_file(path: Path) -> int | None:
-    """A descriptor of `path`, created if need be, that holds its lock (flock).
+    """Return a descriptor that holds the lock (flock) of `path`, which is created if it does not exist.
 
-    None while another one holds it, or has just released and removed it: then try again.
+    Return None while another process holds the lock, or if one has just released and removed the file; then try again.
     """
     lock = take_lock(path)
     if lock is None or _is_same_file(lock, path):
@@ -98,7 +98,7 @@ def lock_file(path: Path) -> int | None:
 
 
 def take_lock(path: Path) -> int | None:
-    """A descriptor of `path`, created if need be, that holds its lock; None when another one holds it."""
+    """Return a descriptor that holds the lock of `path`, created if it does not exist; None if another one holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

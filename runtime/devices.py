@@ -9,7 +9,10 @@ from ..errors import ConfigurationError
 
 
 def choose_device(text: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU; a device that is not there is refused."""
+    """Return the device of this name; `auto` is CUDA if PyTorch sees a CUDA device, else the CPU.
+
+    Raises ConfigurationError for a name that is unknown and for a device that PyTorch does not see.
+    """
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -29,7 +32,7 @@ def choose_device(text: str) -> torch.device:
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """Whatever number of CPU threads is set inside, as a dump does, this process has its own again at the end."""
+    """Restore this process's number of CPU threads at the end of the block; a dump sets another one inside."""
     threads = torch.get_num_threads()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Files that survive a kill: written aside, flushed to the disk, renamed."""
+"""Write files that survive a kill: written aside, flushed to the disk, renamed."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from ..errors import MiniEndError
 
 
 def flush(path: Path) -> None:
-    """Make the disk keep a file's content, or a folder's entries, before anything else happens."""
+    """Wait until a file's content, or a folder's entries, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -19,7 +19,7 @@ def flush(path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file by `content` at once: written aside, flushed to the disk, renamed."""
+    """Replace a file by `content` atomically: write aside, flush to the disk, rename."""
     aside = path.with_name(f".{path.name}.partial")
     aside.write_bytes(content)
     flush(aside)
@@ -29,7 +29,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @contextmanager
 def full_disk_named(target: Path) -> Iterator[None]:
-    """Turn "no space" and "quota exceeded" into a message that says what to do."""
+    """Turn "no space" and "quota exceeded" into a MiniEndError that says what to do."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What long work shows: one kind of progress bar (tqdm, silent when the output is not a terminal), and lines for people."""
+"""The output of long work: one kind of progress bar (tqdm, silent if the output is not a terminal), and lines for people."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,15 +8,15 @@ from typing import Any
 from tqdm import tqdm
 
 Say = Callable[[str], None]
-"""Takes a line for people; the command line prints it."""
+"""A function that takes a line for people; the command line prints it."""
 
 
 def silent(_line: str) -> None:
-    """Says nothing."""
+    """Drop the line."""
 
 
 def progress_bar(description: str, total: int | None, unit: str, initial: int = 0, shown: bool = True) -> Any:
-    """A tqdm bar on standard error; disabled where it is not to be shown or standard error is not a terminal."""
+    """Return a tqdm bar on standard error, disabled if `shown` is false or standard error is not a terminal."""
     return tqdm(
         total=total,
         initial=initial,
@@ -29,7 +29,7 @@ def progress_bar(description: str, total: int | None, unit: str, initial: int = 
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever suits."""
+    """Return a duration as text, in seconds, minutes or hours by its length."""
     if seconds < 100:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
@@ -43,9 +43,9 @@ def size_text(count: float) -> str:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Inside, transformers logs errors alone, and draws its own bars only on a terminal.
+    """Inside the block, let transformers log only errors, and draw its own bars only on a terminal.
 
-    Its warnings about tied heads while loading and saving are no news here: the tie is decided from the tensors.
+    Its warnings about tied heads while loading and saving do not matter here, because the tensors decide the tie.
     """
     from transformers.utils import logging
 

@@ -1,4 +1,4 @@
-"""Registries: what can be chosen by name, each entry one file and one line."""
+"""Registries of the things that can be chosen by name; each entry is one file and one line."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 
 class Registry(Mapping[str, V]):
-    """A mapping from names to entries that says what is registered where a name is unknown.
+    """A mapping from names to entries. For an unknown name it raises ConfigurationError, which lists the known names.
 
     A module of the package, or a user's own module (`--plugin`), adds an entry with `register`.
     """
@@ -20,7 +20,7 @@ class Registry(Mapping[str, V]):
         self._entries: dict[str, V] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that adds its argument under `name`. Raises ConfigurationError where the name is taken."""
+        """Return a decorator that adds its argument under `name`. Raises ConfigurationError if the name is taken."""
 
         def add(entry: T) -> T:
             self.add(name, entry)  # type: ignore[arg-type]
@@ -29,7 +29,7 @@ class Registry(Mapping[str, V]):
         return add
 
     def add(self, name: str, entry: V) -> None:
-        """Add an entry under `name`. Raises ConfigurationError where the name is taken by another one."""
+        """Add an entry under `name`. Raises ConfigurationError if another entry has that name."""
         if name in self._entries and self._entries[name] is not entry:
             raise ConfigurationError(f"{self.what} {name!r} is registered already; choose another name")
         self._entries[name] = entry

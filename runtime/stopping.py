@@ -1,6 +1,6 @@
-"""SIGINT and SIGTERM as exceptions in the main thread, so that a command unwinds, says a line and ends.
+"""Turn SIGINT and SIGTERM into exceptions in the main thread, so that a command unwinds, prints a line and ends.
 
-SIGTERM is what machines that may be taken away send some seconds before they go.
+Preemptible machines send SIGTERM some seconds before they go away.
 """
 
 import signal
@@ -12,11 +12,11 @@ from types import FrameType
 from typing import Any
 
 REPEATED = 1.0
-"""Seconds within which a further signal counts as the same one: launchers pass on what the terminal has sent already."""
+"""Seconds within which a second signal counts as the same one, because launchers repeat what the terminal has sent already."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM; whatever is ready for an interrupt is ready for this."""
+    """SIGTERM. It is a KeyboardInterrupt, so that code that handles an interrupt handles it too."""
 
 
 EXCEPTIONS: dict[signal.Signals, type[KeyboardInterrupt]] = {
@@ -27,10 +27,10 @@ EXCEPTIONS: dict[signal.Signals, type[KeyboardInterrupt]] = {
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Inside, SIGINT raises KeyboardInterrupt and SIGTERM raises Terminated; a signal that was ignored stays so.
+    """Inside the block, SIGINT raises KeyboardInterrupt and SIGTERM raises Terminated; a signal that was ignored stays ignored.
 
-    The handlers from before are put back at the end. Only where one of the two exceptions leaves the block are both signals
-    ignored from then on: the process is about to end, and nothing is left to interrupt. Does nothing outside the main thread.
+    The end of the block restores the handlers. If one of the two exceptions leaves the block, both signals are ignored from then
+    on, because the process is about to end. Does nothing outside the main thread.
     """
     if current_thread() is not main_thread():
         yield
@@ -52,19 +52,21 @@ def stoppable() -> Iterator[None]:
 
 
 class _HeldBack:
-    """What the main thread is inside of, and the signal that waits for its end."""
+    """The state of `held_back` in the main thread."""
 
     depth = 0
+    """The number of blocks that the main thread is inside of."""
     waiting: type[KeyboardInterrupt] | None = None
+    """The exception of a signal that waits for the end of the outermost block."""
 
 
 @contextmanager
 def held_back(unless: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-    """Inside, a signal waits for the end of the block; for work of a moment that must not be left halfway.
+    """Let signals wait for the end of the block, which is short work that must not be left halfway.
 
-    Zarr's calls are such: an event loop in another thread would go on with what the interrupted one cleans up. An exception of
-    type `unless` that leaves the block is raised in the signal's place: where it ends the command, it must not go unsaid. Does
-    nothing outside the main thread, which alone is interrupted.
+    Calls of Zarr are an example: after an interrupt, its event loop in another thread would go on with files that the main thread
+    cleans up. An exception of type `unless` that leaves the block replaces the signal, because an error that ends the command
+    must be shown. Does nothing outside the main thread, since signals interrupt only that one.
     """
     if current_thread() is not main_thread():
         yield
@@ -83,7 +85,7 @@ def held_back(unless: type[Exception] | tuple[()] = ()) -> Iterator[None]:
 
 
 def _raising() -> Callable[[int, FrameType | None], None]:
-    """A handler that raises, now or at the end of what is held back, but not again for a repeated signal."""
+    """Return a handler that raises now or at the end of `held_back`, but not again for a repeated signal."""
     last = -REPEATED
 
     def handle(number: int, _frame: FrameType | None) -> None:
@@ -99,5 +101,5 @@ def _raising() -> Callable[[int, FrameType | None], None]:
 
 
 def stop_requested() -> bool:
-    """Whether a signal waits for the end of what is held back."""
+    """Return whether a signal waits for the end of `held_back`."""
     return _HeldBack.waiting is not None

@@ -99,7 +99,7 @@ class SpreadOf(MeanOf):
         return {"total": self.total, "count": self.count, "first_bin": first, "bins": counts}
 
     def quantile(self, share: float) -> float:
-        """Return the value below which this share of all values is, to within a bin; 0 if there are no values."""
+        """Return the value below which this share of all values is, to within a bin; 0 without values."""
         wanted, passed = math.ceil(share * self.count), 0
         for number in sorted(self.bins):
             passed += self.bins[number]

@@ -1,8 +1,8 @@
-"""`miniend train-student`: students, objectives and a cache to Hugging Face model directories.
+"""`miniend train-student`: turn students, objectives and a cache into Hugging Face model directories.
 
-Students that train together see the same batches, each read and decoded once; apart from that they know nothing of each
-other, and each ends with the weights that it would have alone. Everything that a resumed run needs is in its checkpoint:
-parameters, optimiser state, step. The order of examples follows from the step.
+Students that train together see the same batches, each read and decoded once. They are otherwise independent: each ends with
+the weights that it would have alone. A checkpoint holds everything that a resumed run needs: parameters, optimizer state and
+step. The order of examples follows from the step.
 """
 
 import math
@@ -33,18 +33,19 @@ from .run.validation import evaluate
 
 
 def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
-    """Stage two: train one student from a cache and write it to `config.output`; returns its held-out losses in nats.
+    """Stage two: train one student from a cache, write it to `config.output`, and return its validation losses in nats.
 
-    Running it again continues from the latest checkpoint, with the shards that were published when the run began; a finished
-    run is left alone.
+    If it is run again, it continues from the latest checkpoint, with the shards that were published when the run started. A
+    finished run is left as it is.
     """
     return train_students([config], say)[0]
 
 
 def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dict[str, float]]:
-    """Several students in one pass over the cache; each may be resumed, together with the others or alone.
+    """Train several students in one pass over the cache and return their validation losses in nats.
 
-    Raises ConfigurationError where settings differ that one pass has in common, or two students have one output.
+    Each may be resumed, together with the others or alone. Raises ConfigurationError if settings differ that one pass has in
+    common, or if two students have the same output.
     """
     processes = Processes(configs[0].device, configs[0].tracker)
     say = say if processes.main else silent
@@ -58,7 +59,7 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
                 say(f"{setup.config.output} is finished: {setup.config.steps} steps")
             else:
                 unfinished.append(setup)
-        del setups  # and with it finished students
+        del setups  # frees the finished students
         if unfinished:
             _train(unfinished, processes, say)
         return [last_held_out(config.output) for config in configs]
@@ -67,35 +68,37 @@ def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dic
 
 
 def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> list[DryRun]:
-    """Say what `train_students` would compute, hold and take, by a few steps of each student.
+    """Say what `train_students` would need in computation, memory and time, from a few steps of each student.
 
-    Outputs are not touched; all that is looked at there is with what part of the cache a run began, and whether it is finished.
+    Outputs are not touched. We only read there which part of the cache a run started with, and whether it is finished.
     """
     processes = Processes(configs[0].device)
     try:
         if processes.world > 1:
             raise ConfigurationError("--dry-run speaks of one process; start it without torchrun or accelerate launch")
         require_one_pass(configs, processes.world)
-        found = []
+        runs = []
         for setup in set_up_all(configs, processes, say):
             if len(configs) > 1:
                 say(f"{setup.config.output.name}:")
-            found.append(dry_run(setup, partial(_lone_step, processes)))
-            for line in describe(found[-1]):
+            runs.append(dry_run(setup, partial(_lone_step, processes)))
+            for line in describe(runs[-1]):
                 say(line)
-        return found
+        return runs
     finally:
         processes.close()
 
 
 def _lone_step(processes: Processes, setup: Setup, batches: Sequence[Batch]) -> None:
-    """A step that no other one follows."""
+    """Make one step of a fresh run."""
     train_step([StudentRun(setup, processes)], batches, processes)
 
 
 def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
-    """From wherever each student stands to its end. A signal waits for the end of a step, and then for a checkpoint; an error
-    on the way there is raised in its place."""
+    """Train every student from its current step to the end.
+
+    A signal waits for the end of a step, and then for a checkpoint. An error before that is raised in its place.
+    """
     prefixes = [f"{setup.config.output.name}/" if len(setups) > 1 else "" for setup in setups]
     runs = [StudentRun(setup, processes, prefix) for setup, prefix in zip(setups, prefixes, strict=True)]
     processes.start_trackers(
@@ -139,7 +142,7 @@ def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
                 bar.set_postfix({run.name: f"{run.state.loss:.4f}" for run in due}, refresh=False)
                 _end_step(due, processes)
                 bar.update()
-    except Stopped:  # saved before the loader's threads are waited for: notice is short
+    except Stopped:  # save before waiting for the loader's threads, because a machine goes away soon after its signal
         _save(runs, processes)
         raise Terminated from None
     except TrainingError:
@@ -151,7 +154,7 @@ def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
 
 @contextmanager
 def paused(runs: Sequence[StudentRun]) -> Iterator[None]:
-    """Inside, the clocks of these runs stand."""
+    """Pause the clocks of these runs inside the block."""
     with ExitStack() as stack:
         for run in runs:
             stack.enter_context(run.clock.paused())
@@ -166,14 +169,14 @@ def _next(ahead: Prefetcher[list[Batch]], runs: Sequence[StudentRun]) -> list[Ba
 
 
 def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: Processes) -> None:
-    """One optimizer step of every run over this process's micro-batches of one step.
+    """Make one optimizer step of every run, over this process's micro-batches of the step.
 
-    Raises TrainingError, before the update, when a loss or its gradient is not finite.
+    Raises TrainingError, before the update, if a loss or its gradient is not finite.
     """
     if not runs:
         return
     feed = runs[0].setup.feed
-    counts, tokens = _count(runs, batches, processes)  # what sums are divided by, over the whole step and all processes
+    counts, tokens = _count(runs, batches, processes)  # the divisors of the sums, over the whole step and all processes
 
     for number, batch in enumerate(batches, start=1):
         here = batch.to(feed.device)
@@ -206,7 +209,7 @@ def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: 
 
 
 def clip_gradient(distillation: Distillation, limit: float) -> float:
-    """Scale the gradient down to a global norm of `limit`, 0 for none; returns the norm before."""
+    """Scale the gradient down to a global norm of at most `limit`, 0 for no limit; return the norm before."""
     parameters = [parameter for _, parameter in distillation.trained() if parameter.grad is not None]
     return float(torch.nn.utils.clip_grad_norm_(parameters, limit if limit > 0 else math.inf))
 
@@ -214,25 +217,28 @@ def clip_gradient(distillation: Distillation, limit: float) -> float:
 def _count(
     runs: Sequence[StudentRun], batches: Sequence[Batch], processes: Processes
 ) -> tuple[list[dict[str, float]], int]:
-    """By run, how much each part of its loss sums over the whole step, all processes included; and the step's tokens."""
+    """Return by run the number that each part of its loss is divided by, and the number of the step's tokens.
+
+    Both are over the whole step and all processes.
+    """
     own = [[run.counts(batch) for batch in batches] for run in runs]
     flat = [sum(part) for of in own for part in zip(*of, strict=True)]
-    *found, tokens = processes.sum([*flat, sum(batch.tokens for batch in batches)])
-    values = iter(found)
+    *everywhere, tokens = processes.sum([*flat, sum(batch.tokens for batch in batches)])
+    values = iter(everywhere)
     counts = [{part.name: next(values) for part in run.setup.distillation.parts} for run in runs]
     return counts, int(tokens)
 
 
 def _end_step(runs: Sequence[StudentRun], processes: Processes) -> None:
-    """Evaluation, the line of the log and the checkpoint, where they are due. Raises Stopped between two batches."""
+    """Evaluate, log and save the runs for which that is due. Raises Stopped between two batches of the evaluation."""
     with paused(runs):
         for step in sorted({run.state.step for run in runs}):
             here = [run for run in runs if run.state.step == step]
             config = here[0].setup.config
             last = step == config.steps
             due = step % config.eval_every == 0 or last
-            found = evaluate([run.setup for run in here], processes) if due else [None] * len(here)
-            for run, held_out in zip(here, found, strict=True):
+            losses = evaluate([run.setup for run in here], processes) if due else [None] * len(here)
+            for run, held_out in zip(here, losses, strict=True):
                 run.log(held_out)
                 if step % config.save_every == 0 or last:
                     run.save()

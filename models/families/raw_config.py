@@ -1,4 +1,4 @@
-"""The family that a checkpoint's config.json describes."""
+"""Recognise the family of a checkpoint from its config.json."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ _SUFFIXES = ("ForConditionalGeneration", "WithLMHeadModel", "Model")
 
 
 def model_type_of(raw_config: Mapping[str, Any]) -> str:
-    """The family that a config.json names; `architectures[0]` decides where `model_type` is missing.
+    """Return the family that a config.json names; `architectures[0]` decides if `model_type` is missing.
 
-    Raises CheckpointError, naming what was found, for anything that is not registered.
+    Raises CheckpointError, with the names in the file, if the family is not registered.
     """
     named = raw_config.get("model_type")
     if named in FAMILIES:

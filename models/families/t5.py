@@ -1,14 +1,14 @@
-"""T5, T5 v1.1 and Flan-T5, and what transformers hides about them; mT5 and umT5 differ in their head scale only.
+"""T5, T5 v1.1 and Flan-T5, and the facts about them that transformers hides.
 
-Three facts cannot be read off a loaded transformers model, because from version 5 its configuration classes overwrite
+The configuration of a loaded transformers model does not tell three facts, because from version 5 its classes overwrite
 `tie_word_embeddings` with true:
 
-- *tied or not* is decided by the tensors: after loading, an untied head is another parameter than the embedding;
-- *the head scale*: tied T5 multiplies the decoder output by d_model^-1/2 before the head (mesh-tensorflow transformer.py),
-  v1.1 and mT5 do not. transformers' umT5 always does, which flattens the logits of the released untied umT5 checkpoints;
-- *a fresh model is always tied*: a student of an untied teacher gets its own head by `untie`.
+- *Tied or not*: the tensors decide. After loading, an untied head is another parameter than the embedding.
+- *The head scale*: tied T5 multiplies the decoder output by d_model^-1/2 before the head (mesh-tensorflow transformer.py);
+  v1.1 and mT5 do not. transformers' umT5 always does, which flattens the logits of the released untied umT5 checkpoints.
+- *A fresh model is always tied*: `untie` gives a student of an untied teacher its own head.
 
-The config.json of the checkpoint (`raw_config` below) still says what its author meant, so that is what is read here.
+The checkpoint's config.json (`raw_config` below) still says what its author meant, so we read that file.
 """
 
 import re
@@ -111,7 +111,7 @@ class T5(Family):
         return float(d_model**-0.5) if scaled else 1.0
 
     def restore_head_scale(self, model: Any, raw_config: Mapping[str, Any]) -> None:
-        """Do nothing: transformers loads T5 as its author meant it."""
+        """Do nothing, because transformers loads T5 as its author meant it."""
 
     def absorb_head_scale(self, model: Any, factor: float) -> None:
         with torch.no_grad():
@@ -120,17 +120,17 @@ class T5(Family):
     def untie(self, model: Any) -> None:
         """Draw a head from N(0, 1/d_model).
 
-        With the final RMSNorm's output of norm sqrt(d_model), logits start with standard deviation 1 (or d_model^-1/2 where
-        the family scales), so the initial cross-entropy is within a nat of ln V.
+        The output of the final RMSNorm has norm sqrt(d_model). So logits start with standard deviation 1 (d_model^-1/2 in a
+        family that scales), and the initial cross-entropy is within a nat of ln V.
         """
         rows, width = model.shared.weight.shape
         model.lm_head.weight = nn.Parameter(torch.randn(rows, width) * width**-0.5)
 
     def shrink_tied_embedding(self, model: Any) -> None:
-        """Rescale the embedding, N(0, 1) in transformers.
+        """Rescale the embedding, which transformers draws from N(0, 1).
 
-        The logit of a decoder position's own input token is scale * d_model * std * cosine. At T5's std of 1 it grows with
-        sqrt(d_model) and dominates the softmax of wide, shallow students; std = 4 / (scale * d_model) bounds it by 4.
+        The logit of a decoder position's own input token is scale * d_model * std * cosine. With T5's std of 1 it grows with
+        sqrt(d_model) and dominates the softmax of wide, shallow students. std = 4 / (scale * d_model) bounds it by 4.
         """
         with torch.no_grad():
             model.shared.weight.mul_(min(1.0, 4.0 / (self.head_scale(model) * model.config.d_model)))
@@ -160,10 +160,10 @@ class T5(Family):
         )
 
     def part_of(self, parameter: str) -> str:
-        """The part of a parameter.
+        """Return the part of a parameter.
 
-        `embedding` is the input embedding of both stacks, and the head where it is tied; `head` is an untied one. Each layer
-        norm goes with its sublayer, and the decoder's final norm with the feed-forward.
+        `embedding` is the input embedding of both stacks, which a tied head shares; `head` is an untied head. Each layer norm
+        belongs to its sublayer, and the decoder's final norm to the feed-forward.
         """
         if parameter in ("shared.weight", "lm_head.weight"):
             return "embedding" if parameter == "shared.weight" else "head"
@@ -192,7 +192,10 @@ class T5(Family):
         return {name for name, _ in model.named_parameters() if name.startswith(f"{stack}.block.")}
 
     def teacher_parameter(self, parameter: str, layers: Mapping[str, tuple[int, ...]]) -> str:
-        """The relative position bias, which T5 and mT5 keep in their first block only, comes from the teacher's first."""
+        """Return the parameter of the mapped layer.
+
+        T5 and mT5 have the relative position bias only in their first block, so it comes from the teacher's first block.
+        """
         if ".block." not in parameter:
             return parameter
         stack, _, block, rest = parameter.split(".", 3)
@@ -201,7 +204,10 @@ class T5(Family):
 
 
 def shift_right(labels: Tensor, start_id: int, pad_id: int) -> Tensor:
-    """Decoder inputs [batch, targets] for labels [batch, targets] padded with -100: the start token, then labels[:-1]."""
+    """Return the decoder inputs [batch, targets]: the start token, then all but the last label.
+
+    The labels [batch, targets] are padded with -100, which becomes the pad id.
+    """
     shifted = torch.empty_like(labels)
     shifted[:, 0] = start_id
     shifted[:, 1:] = labels[:, :-1]

@@ -1,7 +1,7 @@
-"""umT5: a position bias in every block, and a head scale that transformers forces.
+"""umT5: a position bias in every block, and a head scale that transformers always applies.
 
-transformers' forward scales when `config.tie_word_embeddings` is true, and its configuration class sets that to true on
-every load. The released umT5 checkpoints are untied and were trained without the scale.
+transformers' forward scales if `config.tie_word_embeddings` is true, and its configuration class sets that to true on every
+load. The released umT5 checkpoints are untied and were trained without the scale.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where a student begins: one file and one line here for each way."""
+"""The ways to start a student: one file and one line here for each."""
 
 from . import checkpoint, fresh, teacher_layers
 from .request import STARTS, Start, StartRequest, parse_init, start_student

@@ -1,4 +1,4 @@
-"""A student that goes on from a checkpoint."""
+"""Start a student from a checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ _IDS = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
 
 @STARTS.register(CHECKPOINT)
 def checkpoint(request: StartRequest) -> Any:
-    """A student that goes on from any checkpoint of the teacher's family; it has its own size."""
+    """Return a student that continues from any checkpoint of the teacher's family, which has its own size."""
     if request.size:
         raise ConfigurationError(f"--init {request.source} brings a student of its own size; leave --size out")
     return load_student(request.source, request.teacher_config)
@@ -26,8 +26,8 @@ def checkpoint(request: StartRequest) -> Any:
 def load_student(source: str | Path, teacher_config: Mapping[str, Any]) -> Any:
     """Return a student from a checkpoint of the teacher's family with the teacher's vocabulary rows and special ids.
 
-    `source` is a folder or a hub name, `teacher_config` the teacher's config.json. Raises ConfigurationError where the
-    checkpoint is missing or does not fit.
+    `source` is a folder or a hub name, `teacher_config` the teacher's config.json. Raises CheckpointError if the checkpoint
+    cannot be loaded, and ConfigurationError if it does not fit the teacher.
     """
     model, raw_config = load_pretrained(source, torch.float32)
     require_same_vocabulary(source, model, raw_config, teacher_config)
@@ -39,21 +39,22 @@ def require_same_vocabulary(
     source: str | Path, model: Any, raw_config: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> None:
     """Raise ConfigurationError unless family, vocabulary rows and special ids are the expected ones."""
-    found = {"model_type": model_type_of(raw_config), "vocab_size": family_of(model).facts(model).vocab_rows}
-    found |= {key: getattr(model.config, key, None) for key in _IDS}
+    own = {"model_type": model_type_of(raw_config), "vocab_size": family_of(model).facts(model).vocab_rows}
+    own |= {key: getattr(model.config, key, None) for key in _IDS}
     wanted = {"model_type": model_type_of(expected)} | {key: expected.get(key) for key in ("vocab_size", *_IDS)}
     for key, value in wanted.items():
-        if value is not None and found[key] not in (None, value):
+        if value is not None and own[key] not in (None, value):
             raise ConfigurationError(
-                f"{source} has {key} {found[key]!r}, the cache's teacher has {value!r}; "
+                f"{source} has {key} {own[key]!r}, the cache's teacher has {value!r}; "
                 "a student must share its teacher's family and vocabulary, so start from another checkpoint"
             )
 
 
 def absorb_meant_scale(model: Any, raw_config: Mapping[str, Any]) -> None:
-    """Multiply the final norm by the head scale that the checkpoint's author meant over the one that this model applies.
+    """Multiply the final norm by the head scale that the checkpoint's author meant, divided by the one that this model applies.
 
-    Exact for tied and untied heads alike, up to rounding; 1 except for umT5 checkpoints whose config.json unties the head.
+    This is exact up to rounding, for tied and untied heads. The factor is 1, except for umT5 checkpoints whose config.json
+    unties the head.
     """
     family = family_of(model)
     meant, applied = family.meant_head_scale(raw_config, model.config.d_model), family.head_scale(model)

@@ -1,4 +1,4 @@
-"""A student of random weights."""
+"""Start a student from random weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,17 @@ from .request import DEFAULT_START, STARTS, StartRequest
 
 @STARTS.register(DEFAULT_START)
 def fresh(request: StartRequest) -> Any:
-    """A student of random weights, a function of size, teacher and seed."""
+    """Return a student of random weights, which are a function of size, teacher and seed."""
     config = student_config(request.size or request.default_size, request.teacher_config)
     return build_student(config, request.tied, request.seed)
 
 
 def build_student(config: Mapping[str, Any], tied: bool, seed: int) -> Any:
-    """Return a fresh float32 student on the CPU, without dropout; a function of its arguments only.
+    """Return a fresh float32 student on the CPU, without dropout; it depends only on the arguments.
 
-    `config` comes from `student_config`; `tied` says whether its teacher's head is the embedding. A T5 student scales its
-    decoder output as `scale_decoder_outputs` says, else if it is tied, as T5 and T5 v1.1 do. Its initial cross-entropy is
-    within a nat of ln(vocabulary). torch's global random state is left as it was.
+    `config` comes from `student_config`; `tied` says whether the teacher's head is its embedding. A T5 student scales its decoder
+    output as `scale_decoder_outputs` says; without that member it scales if it is tied, as T5 and T5 v1.1 do. Its initial
+    cross-entropy is within a nat of ln(vocabulary). torch's global random state stays as it was.
     """
     family = family_named(config["model_type"])
     architecture = getattr(transformers, family.architecture)
@@ -39,9 +39,9 @@ def build_student(config: Mapping[str, Any], tied: bool, seed: int) -> Any:
 
 
 def switch_off_dropout(model: Any) -> Any:
-    """Set every dropout of the modules to 0, in place, leaving `config.dropout_rate`.
+    """Set every dropout of the modules to 0, in place, but not `config.dropout_rate`; return the model.
 
-    It works in train mode too, which transformers' gradient checkpointing needs.
+    So dropout is off in train mode too, which transformers' gradient checkpointing needs.
     """
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -1,4 +1,4 @@
-"""What a student is asked to begin as, and the registry of the ways to begin."""
+"""The request for a student's first weights, and the registry of the ways to start."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,23 +11,26 @@ from ...runtime.registry import Registry
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartRequest:
-    """What decides a student's first weights."""
+    """The facts that decide a student's first weights."""
 
     source: str
-    """What follows the name in `--init NAME:SOURCE`, such as a folder or a hub name; empty for `fresh`."""
+    """The part after the name in `--init NAME:SOURCE`, such as a folder or a hub name; empty for `fresh`."""
     size: str | None
-    """The size that the user asked for, as `models/size.py` reads it."""
+    """The size that the user asked for, in a form that `models/size.py` parses; None if the user did not say."""
     default_size: str
-    """The size where the user asked for none."""
+    """The size if the user did not say."""
     seed: int
     teacher_config: Mapping[str, Any]
-    """The teacher's config.json, with `vocab_size` as its head has rows."""
+    """The teacher's config.json, with the number of rows of its head as `vocab_size`."""
     tied: bool
     """Whether the teacher's head is its embedding."""
 
 
 Start = Callable[[StartRequest], Any]
-"""Returns a float32 student on the CPU, without dropout. Raises ConfigurationError where the request does not fit."""
+"""A function that returns a float32 student on the CPU, without dropout.
+
+Raises ConfigurationError if the request does not fit.
+"""
 
 STARTS: Registry[Start] = Registry("start")
 
@@ -35,7 +38,7 @@ DEFAULT_START, CHECKPOINT = "fresh", "checkpoint"
 
 
 def start_student(init: str | None, request: Mapping[str, Any]) -> Any:
-    """The student that `--init [NAME:]SOURCE` asks for: NAME is one of STARTS, without one SOURCE is a checkpoint.
+    """Return the student that `--init [NAME:]SOURCE` asks for; NAME is one of STARTS, `checkpoint` if it is left out.
 
     `request` has the members of a StartRequest without `source`.
     """
@@ -44,7 +47,10 @@ def start_student(init: str | None, request: Mapping[str, Any]) -> Any:
 
 
 def parse_init(init: str | None) -> tuple[str, str]:
-    """The name of a start and its source. Raises ConfigurationError for a name that is not registered."""
+    """Return the name of a start and its source, from the value of `--init`.
+
+    Raises ConfigurationError for a name that is not registered.
+    """
     if init is None:
         return DEFAULT_START, ""
     name, colon, source = init.partition(":")

@@ -1,4 +1,4 @@
-"""A student that starts from evenly spaced layers of its teacher."""
+"""Start a student from evenly spaced layers of its teacher."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,20 +23,20 @@ _FROM_TEACHER = (
     "relative_attention_num_buckets",
     "relative_attention_max_distance",
 )
-"""What a student that starts from its teacher's layers cannot choose."""
+"""The members that a student must take from its teacher if it starts from the teacher's layers."""
 
 
 @STARTS.register("teacher-layers")
 def teacher_layers(request: StartRequest) -> Any:
-    """A student of evenly spaced layers of the teacher that the source names."""
+    """Return a student of evenly spaced layers of the teacher that the source names."""
     config = student_config(request.size or request.default_size, request.teacher_config)
     return init_from_teacher(config, request.source)
 
 
 def init_from_teacher(config: Mapping[str, Any], teacher: str | Path, layer_map: str = "uniform") -> Any:
-    """Return a student with its teacher's width and some of its layers, as the layer map says.
+    """Return a student with its teacher's width and some of its layers, which the layer map chooses.
 
-    `config` gives depth, and d_model as a check; heads and feed-forward are the teacher's. Raises ConfigurationError where
+    `config` gives the depth, and d_model as a check; heads and feed-forward are the teacher's. Raises ConfigurationError if
     width or depth do not fit.
     """
     source, raw_config = load_pretrained(teacher, torch.float32)

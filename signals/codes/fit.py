@@ -58,7 +58,7 @@ class Moments:
         return torch.tensor(ids, dtype=torch.int32), (sums - counts * self.mean()) / (counts + SHRINKAGE)
 
     def residual(self, ids: Tensor, means: Tensor) -> Tensor:
-        """Return the second moment [width, width] of rows minus `mean` and minus their tokens' means [known, width], of `ids`."""
+        """Return the second moment [width, width] of rows minus `mean` minus the `means` [known, width] of their tokens."""
         if not len(ids):
             return self.covariance()
         counts, sums = self._of(ids.tolist())

@@ -79,7 +79,7 @@ class ChunkEntries:
 
 
 def starts_of_chunks(entries: Entries, bounds: Sequence[int]) -> list[int]:
-    """Return where the entries of each chunk start, and where those of the last chunk end."""
+    """Return where the entries of each chunk start, and where the entries of the last chunk end."""
     return torch.searchsorted(entries.position, torch.tensor(bounds, device=entries.position.device)).tolist()
 
 

@@ -1,12 +1,13 @@
 """The relation KL with its gradient, in blocks of rows: no L x L tensor outlives a block.
 
-For one row i, with t = alpha A_T C_T^T / sqrt(d_T) and s = alpha A_S C_S^T / sqrt(d_S) over the visible keys j,
+With alpha the inverse temperature, for one row i, with t = alpha A_T C_T^T / sqrt(d_T) and s = alpha A_S C_S^T / sqrt(d_S) over
+the visible keys j,
 
     KL_i    = sum_j p_T(ij) (log p_T(ij) - log p_S(ij))
     dKL/ds  = p_S - p_T =: G,        dKL/dA_S = alpha G C_S / sqrt(d_S),        dKL/dC_S = alpha G^T A_S / sqrt(d_S)
 
-so the gradient is formed in the sweep that forms the value. Where left and right are one tensor (QQ, KK, VV) autograd adds
-the two gradients. Everything is float32, whatever the dtype of the factors; the teacher gets no gradient.
+so one sweep computes the value and the gradient. Where left and right are one tensor (QQ, KK, VV), autograd adds the two
+gradients. Everything is float32, whatever the dtype of the factors; the teacher does not get a gradient.
 """
 
 import math
@@ -18,33 +19,33 @@ import torch
 from torch import Tensor
 
 HIDDEN = -1e30
-"""Added to the logits of hidden keys: finite, and its exponential is exactly zero."""
+"""The number that is added to the logits of hidden keys: it is finite, and its exponential is exactly zero."""
 
 BLOCK_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
-"""Logits per block: what stays in a core's cache, and what keeps a GPU busy."""
+"""The number of logits per block: a CPU block stays in a core's cache, a CUDA block keeps a GPU busy."""
 
 LEAST_ROWS = 64
-"""Rows per block, where there are so many: products of fewer take longer per logit."""
+"""The smallest number of rows per block, if there are so many: products of fewer rows take longer per logit."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowsToCompare:
-    """Which rows and keys of a relation count, for [B, rows] against [B, keys]."""
+    """The rows and keys of a relation that count."""
 
     row_valid: Tensor
-    """boolean [B, rows]"""
+    """Which rows are not padding, boolean [B, rows]."""
     row_step: int
-    """row i is token i * row_step, by which the causal mask goes"""
+    """The spacing of the rows: row i is token i * row_step, which decides what the causal mask hides."""
     key_valid: Tensor
-    """boolean [B, keys]"""
+    """Which keys are not padding, boolean [B, keys]."""
     causal: bool
 
     def hides_nothing(self) -> bool:
-        """No padding and no future; asked on the CPU alone, where the answer costs no synchronisation."""
+        """Return whether all rows see all keys. False on CUDA, where looking would cost a synchronisation."""
         return not self.causal and self.key_valid.device.type == "cpu" and bool(self.key_valid.all())
 
     def bias(self, examples: slice, rows: slice, keys: int) -> Tensor:
-        """float32 [b, 1, rows, keys]: 0 for visible keys, HIDDEN for padding and, if causal, the future."""
+        """Return what is added to the logits, float32 [b, 1, rows, keys]: 0, or HIDDEN for padding and, if causal, the future."""
         visible = self.key_valid[examples, None, None, :keys]
         if self.causal:
             places = torch.arange(keys, device=visible.device)
@@ -53,14 +54,15 @@ class RowsToCompare:
         return torch.zeros(visible.shape, device=visible.device).masked_fill_(~visible, HIDDEN)
 
     def last_key(self, rows: slice) -> int:
-        """Number of keys that a block of rows may see at all."""
+        """Return the number of keys that some row of a block may see."""
         return (rows.stop - 1) * self.row_step + 1 if self.causal else self.key_valid.shape[1]
 
 
 class BlockedRelationKL(torch.autograd.Function):
-    """apply(left, right, teacher_left, teacher_right, compared, alpha) -> scalar sum of KLs over valid rows and heads.
+    """apply(left, right, teacher_left, teacher_right, compared, inverse_temperature) -> sum of KLs over valid rows and heads.
 
-    left [B, R, rows, d_S] and right [B, R, keys, d_S] are the student's factors, the teacher's likewise with d_T.
+    left [B, R, rows, d_S] and right [B, R, keys, d_S] are the student's factors; the teacher's have d_T instead of d_S. The sum
+    is a scalar, in nats.
     """
 
     @staticmethod
@@ -73,7 +75,7 @@ class BlockedRelationKL(torch.autograd.Function):
         compared: RowsToCompare,
         inverse_temperature: float,
     ) -> Tensor:
-        """The value; the gradients are formed on the way where they are wanted."""
+        """Compute the value and, where gradients are wanted, keep them for `backward`."""
         wanted = any(ctx.needs_input_grad)
         heads, scale = left.shape[1], inverse_temperature / math.sqrt(left.shape[-1])
         student, other = _by_head(left, scale), _by_head(right, 1.0)
@@ -93,12 +95,13 @@ class BlockedRelationKL(torch.autograd.Function):
             bias = None if all_visible else compared.bias(examples, rows, keys)
             t, p, (t_max, log_p) = _softmax(teacher[these, rows], teacher_keys[these, :keys], bias, room[:2])
             s, q, (s_max, log_q) = _softmax(student[these, rows], other[these, :keys], bias, room[2:])
-            log_ratio = (t_max - s_max).sub_(
-                log_p - log_q
-            )  # of the two normalisers; differences first, for they are small
+            # log (Z_T / Z_S) = (t_max - log p_max) - (s_max - log q_max); the differences come first, for they are small
+            log_ratio = (t_max - s_max).sub_(log_p - log_q)
+            # KL_i = sum_j p (t - s) - log (Z_T / Z_S)
             kl = t.sub_(s).mul_(p).sum(-1, keepdim=True).sub_(log_ratio)
             total += (kl * weight[these, rows]).sum()
             if wanted:
+                # G = p_S - p_T,  dKL/dA_S = alpha G C_S / sqrt(d_S),  dKL/dC_S = G^T (alpha A_S / sqrt(d_S))
                 error = q.sub_(p)
                 d_left[these, rows] = error @ other[these, :keys]
                 d_right[these, :, :keys] += weighted[these, rows].mT @ error
@@ -109,22 +112,22 @@ class BlockedRelationKL(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """The stored gradients times the upstream scalar."""
+        """Return the stored gradients times the upstream scalar."""
         d_left, d_right = ctx.saved_tensors
         return d_left * upstream[0], d_right * upstream[0], None, None, None, None
 
 
 def _by_head(factor: Tensor, scale: float) -> Tensor:
-    """A factor [B, R, length, d] times a scale, float32 [B x R, length, d] without gaps."""
+    """Return a factor [B, R, length, d] times a scale, contiguous, float32 [B x R, length, d]."""
     return (factor.float() * scale).reshape(-1, *factor.shape[2:]).contiguous()
 
 
 def _softmax(
     rows: Tensor, keys: Tensor, bias: Tensor | None, room: Tensor
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Logits and probabilities [b x R, rows, keys], both in `room` [2, ...], and the greatest of each row, logit and log p.
+    """Return logits and probabilities [b x R, rows, keys], both in `room` [2, ...], and each row's greatest logit and log p.
 
-    The greatest give the normaliser, log z = s - log p: torch's softmax makes one pass but keeps its sum to itself.
+    The greatest ones give the normaliser, log Z = s - log p. torch's softmax makes one pass but does not return its sum.
     """
     shape = len(rows), rows.shape[1], keys.shape[1]
     logits, p = (part[: math.prod(shape)].view(shape) for part in room)
@@ -136,10 +139,11 @@ def _softmax(
 
 
 def _blocks(left: Tensor, keys: int, causal: bool) -> Iterator[tuple[slice, slice]]:
-    """(heads counted through the batch, rows) of about BLOCK_ELEMENTS logits each: whole examples where they fit, else some
-    rows of one, else some rows of some of its heads.
+    """Yield blocks (heads counted through the batch, rows) of about BLOCK_ELEMENTS logits each.
 
-    If causal, at most a quarter of an example's rows where that is worth a block: what no row of a block sees is not computed.
+    A block is whole examples if they fit, else some rows of one example, else some rows of some of its heads. If causal, a
+    block that does not hold a whole example has at most a quarter of its rows (but 16 or more), since keys that no row of a block
+    sees are not computed.
     """
     batch, heads, rows, _ = left.shape
     budget = BLOCK_ELEMENTS["cpu" if left.device.type == "cpu" else "cuda"]
@@ -156,6 +160,9 @@ def _blocks(left: Tensor, keys: int, causal: bool) -> Iterator[tuple[slice, slic
 
 
 def _room(blocks: list[tuple[slice, slice]], keys: int, device: torch.device) -> Tensor:
-    """Four float32 tensors, each for the logits of any block: fresh memory for every block would cost more than what fills it."""
+    """Return four float32 tensors, each large enough for the logits of any block.
+
+    Fresh memory for every block would cost more than filling it.
+    """
     most = max(((h.stop - h.start) * (r.stop - r.start) for h, r in blocks), default=0)
     return torch.empty(4, most * keys, device=device)

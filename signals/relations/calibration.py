@@ -1,6 +1,6 @@
-"""Fitting an attention site's codec on calibration examples: relation temperatures, sensitivities, joint basis, quantiser step.
+"""Fit an attention site's codec on calibration examples: inverse temperatures, sensitivities, joint basis, quantizer step.
 
-Three disjoint sets of examples: the basis comes from A, the step from B, and what is reported from C (`relation_kl` on C).
+There are three disjoint sets of examples: the basis comes from A, the step from B, and the reported relation KL from C.
 """
 
 import math
@@ -17,11 +17,11 @@ from .relations import Relation, axes_of, relations_of
 from .sensitivity import sensitivity
 
 TARGET_ENTROPY = 0.8
-"""Relative entropy to which `calibrated` relation temperatures sharpen a relation."""
+"""The relative entropy to which `calibrated` relation temperatures sharpen a relation."""
 _PROBE_EXAMPLES = 4
 _SENSITIVITY_EXAMPLES = 32
 _SEARCH_ROWS = 48
-"""Rows per example and relation that the searches look at; the report on C takes all."""
+"""The number of rows per example and relation that the searches use; the report on C uses all rows."""
 
 
 def calibrate_site(
@@ -37,8 +37,9 @@ def calibrate_site(
 ) -> AttentionCodec:
     """Fit one attention site's codec.
 
-    `temperature` is `published` (alpha 1) or `calibrated`. The step is searched for the mean relation KL `target_kl`, unless
-    `step` fixes it; `rank` keeps that many components at most.
+    `temperature` is `published` (inverse temperature 1) or `calibrated`. The step is searched for the mean relation KL
+    `target_kl`, in nats, unless `step` fixes it; `rank` keeps at most that many components.
+    Raises ConfigurationError if neither `target_kl` nor `step` is given, or if no step reaches the target.
     """
     probe = head_sample(basis_samples, _PROBE_EXAMPLES)
     relations = relations_of(axes_of(places))
@@ -69,7 +70,11 @@ def calibrate_site(
 def _sharpening(
     relation: Relation, probe: Sequence[SiteSample], heads: int, published: float, temperature: str
 ) -> float:
-    """alpha >= 1 at which the teacher's mean relative entropy is 0.8 (it falls monotonically with alpha), by bisection."""
+    """Return the inverse temperature >= 1 at which the teacher's mean relative entropy is 0.8, by bisection.
+
+    The entropy falls monotonically with the inverse temperature. Return 1 if `temperature` is `published`, or if the entropy is
+    at most 0.8 already.
+    """
     if temperature == "published" or published <= TARGET_ENTROPY:
         return 1.0
     low, high = 0.0, math.log(1e6)
@@ -83,21 +88,21 @@ def _sharpening(
 
 
 def measured_kl(codec: AttentionCodec, samples: Sequence[SiteSample], rows: int | None = None) -> dict[str, MeanOf]:
-    """Mean relation KL per kind of what the codec gives back, over samples; `rows` as in `relation_kl`."""
+    """Return the mean relation KL of the decoded samples, in nats, per relation kind; `rows` is as in `relation_kl`."""
     total = {relation.kind: MeanOf() for relation in codec.relations}
     for sample in samples:
-        found = relation_kl(
+        by_kind = relation_kl(
             codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.inverse_temperature, rows
         )
-        for kind, part in found.items():
+        for kind, part in by_kind.items():
             total[kind].add(part.total, part.count)
     return total
 
 
 def search_step(codec: AttentionCodec, samples: Sequence[SiteSample], target_kl: float) -> float:
-    """The largest step (3 digits) that keeps `worst_share` on the samples under the target with the margin.
+    """Return the largest step (3 digits) that keeps `worst_share` on the samples under the target with the margin.
 
-    Raises ConfigurationError where none does, which a limited rank may be the reason of.
+    Raises ConfigurationError if no step does, for example because the rank is limited.
     """
 
     def share(step: float) -> float:

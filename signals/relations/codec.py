@@ -1,4 +1,4 @@
-"""The codec of an attention site: its codes, and what was measured of its relations."""
+"""The codec of an attention site: its codes, and the measurements of its relations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,17 +14,18 @@ from .relations import Relation, axes_of, relations_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttentionCodec(SiteCodec):
-    """Encoder and decoder of Q, K and V of one attention."""
+    """The encoder and decoder of Q, K and V of one attention."""
 
     inner: int
+    """The width of Q, K and V each."""
     heads: int
-    """Relation heads at which temperature, step and fidelity were measured; a student may use another number."""
+    """The number of relation heads at which temperature, step and fidelity were measured; a student may use another number."""
     inverse_temperature: dict[str, float]
-    """Factor inside the softmax per relation kind; 1 is the published form."""
+    """The factor inside the softmax by relation kind; 1 is the published form. Documents call it `alpha`."""
     relative_entropy: dict[str, float]
-    """Teacher's mean relative entropy per relation kind at these factors."""
+    """The teacher's mean relative entropy by relation kind, at these inverse temperatures."""
     published_entropy: dict[str, float]
-    """The same at alpha = 1."""
+    """The teacher's mean relative entropy by relation kind, at inverse temperature 1."""
 
     @property
     def relations(self) -> tuple[Relation, ...]:
@@ -32,7 +33,7 @@ class AttentionCodec(SiteCodec):
         return relations_of(axes_of(self.places))
 
     def description(self) -> dict[str, Any]:
-        """The JSON half of the codec; `arrays` is the other."""
+        """Return the part of the codec that is stored as JSON; `arrays` returns the rest."""
         return {
             **SiteCodec.description(self),
             "inner": self.inner,

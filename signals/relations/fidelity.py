@@ -1,6 +1,6 @@
-"""How faithful a cached relation is: KL(P_teacher || P_cached) with the loss's own masks, per relation kind.
+"""Measure how faithful a cached relation is: KL(P_teacher || P_cached) with the loss's own masks, per relation kind.
 
-Measured one example at a time, so that memory stays at R x L x L.
+We measure one example at a time, so that memory stays at R x L x L numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ def relation_kl_spread(
     heads: int,
     inverse_temperature: Mapping[str, float],
 ) -> dict[str, SpreadOf]:
-    """Per relation kind, the KLs of `other`'s relations from the exact ones, of all valid rows and heads."""
+    """Return by relation kind the spread of KL(exact || other), in nats, over all valid rows and heads."""
     measured = {relation.kind: SpreadOf() for relation in relations}
     for one, cached in zip(exact.examples(), SiteSample(other, exact.valid, exact.tokens).examples(), strict=True):
         for relation in relations:
@@ -35,9 +35,9 @@ def relation_kl(
     inverse_temperature: Mapping[str, float],
     rows: int | None = None,
 ) -> dict[str, MeanOf]:
-    """Per relation kind, the KL sum and row count of `other`'s relations from the exact ones.
+    """Return by relation kind the mean of KL(exact || other), in nats, over valid rows and heads.
 
-    `rows` takes about that many evenly spaced rows per example instead of all, for estimates.
+    For estimates, `rows` takes about that many evenly spaced rows per example instead of all.
     """
     measured = {relation.kind: MeanOf() for relation in relations}
     pairs = zip(exact.examples(), SiteSample(other, exact.valid, exact.tokens).examples(), strict=True)
@@ -51,27 +51,27 @@ def relation_kl(
 
 
 def row_step(relation: Relation, sample: SiteSample, rows: int | None) -> int:
-    """Spacing at which about `rows` rows of a relation are taken; 1 for all."""
+    """Return the spacing at which about `rows` rows of a relation are taken; 1 for all rows."""
     return max(1, sample.valid[relation.row_axis].shape[1] // rows) if rows else 1
 
 
 def mean_relative_entropy(
     relation: Relation, samples: Sequence[SiteSample], heads: int, inverse_temperature: float, rows: int | None = None
 ) -> float:
-    """The teacher's own mean entropy over ln(visible keys), averaged over examples; 1 says that the relation is uniform."""
-    found = [
+    """Return the teacher's mean entropy over ln(visible keys), averaged over examples; 1 for a uniform relation."""
+    entropies = [
         relative_entropy(relation, one.tensors, one.valid, heads, inverse_temperature, row_step(relation, one, rows))
         for sample in samples
         for one in sample.examples()
     ]
-    return sum(found) / len(found)
+    return sum(entropies) / len(entropies)
 
 
 def worst_share(kl: Mapping[str, MeanOf], target: float) -> float:
-    """How far the measured KLs use up the target: 1 when the binding one of three conditions is just met.
+    """Return the largest of three ratios of a measured KL to its limit; at most 1 if all three limits are kept.
 
-    The mean over QQ, KK, VV may reach the target, no single one more than three times the target, and QK (cross-attention)
-    the target itself.
+    The limit of the mean over QQ, KK and VV is the target, of each single one three times the target, and of QK
+    (cross-attention) the target.
     """
     same = [kl[kind].mean for kind in ("query", "key", "value")]
     shares = [sum(same) / len(same) / target, max(same) / (3 * target)]

@@ -1,15 +1,14 @@
 """Attention relations: which ones a site has, their masks, entropies and KL divergence.
 
-Legend: B batch, R relation heads, A and C the two factors, d_r = inner / R.
+Legend: B batch, R relation heads, A and C the two factors, d_r = inner / R, alpha the inverse temperature.
 
     P = softmax( alpha * A C^T / sqrt(d_r) + mask )          B x R x rows x keys   (MiniLMv2, arXiv 2012.15828, section 3.1)
     KL = sum over valid rows and heads of KL(P_teacher || P_student), in nats
 
 Q, K or V of width `inner` is regrouped into R relation heads regardless of the model's own heads, so that teacher and student
-need not have the same number of heads. Relations of the decoder's own positions are causal. Masked entries contribute
-exactly zero; padded rows weigh nothing; everything is computed in float32.
-
-alpha is the relation temperature's factor: 1 is the published form; a calibrated plan carries one per relation kind.
+need not have the same number of heads. Relations of the decoder's own positions are causal. Masked entries contribute exactly
+zero, padded rows do not count, and everything is computed in float32. An inverse temperature of 1 is the published form; a
+calibrated cache has one per relation kind.
 """
 
 import math
@@ -25,7 +24,7 @@ from ..codes.code import CodePlace
 from .blocked_kl import BlockedRelationKL, RowsToCompare
 
 RELATION_HEADS = (32, 24, 16, 12, 8)
-"""Numbers of relation heads tried in this order; 32 is MiniMoE's (same author as MiniEnD), 48 and 64 were MiniLMv2's."""
+"""The numbers of relation heads that are tried, in this order. MiniMoE (same author as MiniEnD) has 32, MiniLMv2 48 and 64."""
 
 _ORDER = ("query", "key", "value", "query_key")
 _LOWEST = torch.finfo(torch.float32).min
@@ -33,7 +32,7 @@ _LOWEST = torch.finfo(torch.float32).min
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One relation of a site: softmax over `right`'s tokens for each of `left`'s, e.g. query-query or query-key."""
+    """One relation of a site: for each token of `left` a softmax over the tokens of `right`, e.g. query-query or query-key."""
 
     kind: str
     left: str
@@ -48,9 +47,9 @@ class Relation:
 
 
 def relations_of(axes: Mapping[str, str]) -> tuple[Relation, ...]:
-    """QQ, KK and VV of an attention whose `query`, `key` and `value` are on these token axes.
+    """Return QQ, KK and VV of an attention whose `query`, `key` and `value` are on these token axes.
 
-    Where queries and keys are on two axes (cross-attention) also QK, the attention distribution itself, re-headed.
+    If queries and keys are on two axes (cross-attention), add QK, the attention distribution itself in relation heads.
     """
     same = tuple(Relation(kind, kind, kind, axis, axis) for kind, axis in axes.items())
     if axes["query"] == axes["key"]:
@@ -59,12 +58,12 @@ def relations_of(axes: Mapping[str, str]) -> tuple[Relation, ...]:
 
 
 def axes_of(places: Sequence[CodePlace]) -> dict[str, str]:
-    """The token axis of each tensor that these code places hold."""
+    """Return the token axis of each tensor in these code places."""
     return {block: place.axis for place in places for block in place.blocks}
 
 
 def default_relation_heads(*inner_widths: int) -> int:
-    """The largest of 32, 24, 16, 12, 8 that divides every width (else the largest of at most 8 that does)."""
+    """Return the largest of 32, 24, 16, 12, 8 that divides every width, else the largest divisor up to 8."""
     common = math.gcd(*inner_widths)
     return next((heads for heads in RELATION_HEADS if common % heads == 0), _largest_divisor(common, 8))
 
@@ -85,19 +84,19 @@ def _largest_divisor(number: int, limit: int) -> int:
 
 
 def regroup(tensor: Tensor, heads: int) -> Tensor:
-    """[B, length, inner] as [B, heads, length, inner / heads]: concatenate the model's heads, re-split into relation heads."""
+    """Return [B, length, inner] as [B, heads, length, inner / heads]: the concatenated heads, split into relation heads."""
     batch, length, inner = tensor.shape
     return tensor.reshape(batch, length, heads, inner // heads).transpose(1, 2)
 
 
 def relation_logits(left: Tensor, right: Tensor, heads: int, inverse_temperature: float = 1.0) -> Tensor:
-    """alpha * A C^T / sqrt(d_r), float32 [B, heads, rows, keys], for A [B, rows, inner] and C [B, keys, inner]."""
+    """Return alpha A C^T / sqrt(d_r), float32 [B, heads, rows, keys], for A [B, rows, inner] and C [B, keys, inner]."""
     a, c = regroup(left.float(), heads), regroup(right.float(), heads)
     return torch.matmul(a * (inverse_temperature / math.sqrt(a.shape[-1])), c.transpose(-1, -2))
 
 
 def visible_keys(row_valid: Tensor, key_valid: Tensor, causal: bool) -> Tensor:
-    """Boolean [B, 1, rows, keys]: key is no padding and, if causal, not in the row's future."""
+    """Return where a key is not padding and, if causal, not in the row's future: boolean [B, 1, rows, keys]."""
     visible = key_valid[:, None, None, :].expand(-1, 1, row_valid.shape[1], -1)
     if causal:
         visible = visible & torch.ones(visible.shape[-2:], dtype=torch.bool, device=visible.device).tril()
@@ -105,7 +104,7 @@ def visible_keys(row_valid: Tensor, key_valid: Tensor, causal: bool) -> Tensor:
 
 
 def relation_log_probabilities(logits: Tensor, visible: Tensor) -> Tensor:
-    """log softmax over the visible keys; hidden keys get a finite, hugely negative number, so that 0 * log 0 is 0."""
+    """Return log softmax over the visible keys. Hidden keys get a finite, hugely negative number, so that 0 * log 0 is 0."""
     return logits.masked_fill(~visible, _LOWEST).log_softmax(-1).clamp_min(_LOWEST)
 
 
@@ -118,11 +117,11 @@ def relation_kl_sum(
     inverse_temperature: float,
     row_step: int = 1,
 ) -> Tensor:
-    """Sum over valid rows and heads of KL(P_teacher || P_student) for one relation.
+    """Return the sum over valid rows and heads of KL(P_teacher || P_student) for one relation, in nats.
 
-    teacher and student map `query`, `key`, `value` to [B, length, inner] (the widths may differ), valid maps the token axes
-    `input` and `target` to boolean [B, length]. Divide by `relation_rows(...)` for the mean. A `row_step` above 1 takes every
-    so-manieth row only, for estimates.
+    `teacher` and `student` map `query`, `key`, `value` to [B, length, inner] (the widths may differ). `valid` maps the token axes
+    `input` and `target` to boolean [B, length]. Divide by `relation_rows(...)` for the mean. For estimates, `row_step` n takes
+    only every n-th row.
     """
     rows = valid[relation.row_axis]
     compared = RowsToCompare(rows[:, ::row_step], row_step, valid[relation.key_axis], relation.causal)
@@ -143,9 +142,9 @@ def relation_kl_rows(
     heads: int,
     inverse_temperature: float,
 ) -> Tensor:
-    """Every KL(P_teacher || P_student) of one relation, [valid rows x heads] in no order that matters.
+    """Return every KL(P_teacher || P_student) of one relation, in nats, [valid rows x heads] in an unspecified order.
 
-    Arguments as in `relation_kl_sum`, which is what trains; this one holds B x R x L x L numbers.
+    The arguments are as in `relation_kl_sum`, which is used in training; this function holds B x R x L x L numbers.
     """
     rows = valid[relation.row_axis]
     visible = visible_keys(rows, valid[relation.key_axis], relation.causal)
@@ -160,7 +159,7 @@ def relation_kl_rows(
 
 
 def relation_rows(relation: Relation, valid: Mapping[str, Tensor], heads: int, row_step: int = 1) -> int:
-    """How many KL divergences `relation_kl_sum` adds: valid rows times heads."""
+    """Return the number of KL divergences that `relation_kl_sum` adds: valid rows times heads."""
     return int(valid[relation.row_axis][:, ::row_step].sum()) * heads
 
 
@@ -172,7 +171,10 @@ def relative_entropy(
     inverse_temperature: float,
     row_step: int = 1,
 ) -> float:
-    """Mean over heads and rows with at least two visible keys of entropy / ln(visible keys): 1 is uniform, 0 one-hot."""
+    """Return the mean of entropy / ln(visible keys), 1 for uniform and 0 for one-hot relations.
+
+    The mean is over heads and over valid rows with at least two visible keys; it is 1 if there are none.
+    """
     rows = valid[relation.row_axis]
     visible = visible_keys(rows, valid[relation.key_axis], relation.causal)[:, :, ::row_step]
     logits = relation_logits(factors[relation.left][:, ::row_step], factors[relation.right], heads, inverse_temperature)
@@ -184,10 +186,13 @@ def relative_entropy(
 
 
 def carries_no_information(relative: float) -> bool:
-    """A relation that is uniform (relative entropy above 0.99) or one-hot (below 0.05) teaches nothing about the tokens."""
+    """Return whether a relation is uniform (relative entropy above 0.99) or one-hot (below 0.05).
+
+    Such a relation teaches nothing about the tokens.
+    """
     return relative > 0.99 or relative < 0.05
 
 
 def ordered(kinds: Iterable[str]) -> list[str]:
-    """Kinds of relations in the order of Q, K, V and QK; documents have them by the alphabet. Others come last."""
+    """Return kinds of relations in the order Q, K, V, QK, and others last; documents list them alphabetically."""
     return sorted(kinds, key=lambda kind: _ORDER.index(kind) if kind in _ORDER else len(_ORDER))

@@ -1,1 +1,1 @@
-"""What a run would take, measured on a throwaway copy."""
+"""Measure what a run would take, on a throwaway copy."""

@@ -1,7 +1,7 @@
-"""`miniend train-student --dry-run`: what a run would compute, hold and take, by doing a few of its steps on a throwaway copy.
+"""`miniend train-student --dry-run`: measure a run's computation, memory and time by a few of its steps on a throwaway copy.
 
-Steps are the run's own, on real batches in the run's order. What they cannot show is extrapolated: evaluations by the example,
-reading by the example of one shard.
+The steps are the run's own, on real batches in the run's order. Two things are extrapolated: evaluation from the time per
+example, and reading from the time per example of one shard.
 """
 
 import copy
@@ -28,61 +28,62 @@ from .flops import count_flops
 from .peak_memory import peak_growth
 
 TIMED = 3
-"""Steps that are timed, after one that is not."""
+"""The number of steps that are timed, after one that is not."""
 
 Step = Callable[[Setup, list[Batch]], object]
-"""One optimiser step of a setup over the micro-batches of one batch."""
+"""A function that makes one optimizer step of a setup over the micro-batches of one batch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DryRun:
-    """What was found. Bytes and seconds; FLOPs count a multiplication and an addition as two."""
+    """The measurements of a dry run, in bytes and seconds. A multiplication and an addition count as two FLOPs."""
 
     parameters: int
     parameters_without_embeddings: int
     term_parameters: int
-    """The terms' own, which train with the student and are not exported."""
+    """The number of the terms' own parameters, which train with the student and are not exported."""
     parameter_bytes: int
-    """The student's and the terms' own."""
+    """The bytes of the parameters of student and terms."""
     optimiser_bytes: int
+    """The bytes of the optimizer state."""
     step_bytes: int
-    """Peak of a step without the two above: gradients and activations."""
+    """The peak of a step without the two above: gradients and activations."""
     measure: str
     """How the peak was measured."""
     flops_per_example: float
-    """Of a step's forward and backward: one example's share."""
+    """One example's share of a step's forward and backward."""
     step_seconds: float
-    """Median of the timed steps."""
+    """The median time of the timed steps."""
     data_seconds: float
-    """Reading the examples of one step by one thread; a run has several, which read ahead of the steps."""
+    """The time in which one thread reads the examples of one step; a run has several threads, which read ahead of the steps."""
     evaluation_seconds: float
-    """Of one evaluation."""
+    """The time of one evaluation."""
     evaluations: int
     steps: int
     batch_size: int
     examples: int
-    """In the training split of the cache."""
+    """The number of examples in the training split of the cache."""
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Of one checkpoint: parameters and optimiser, without a few kB of names."""
+        """The bytes of one checkpoint: parameters and optimizer state, without a few kB of names."""
         return self.parameter_bytes + self.optimiser_bytes
 
     @property
     def training_seconds(self) -> float:
-        """All steps; where reading is slower than computing, it is what they wait for."""
+        """The time of all steps. If reading is slower than computing, the steps wait for it."""
         return self.steps * max(self.step_seconds, self.data_seconds)
 
     @property
     def total_seconds(self) -> float:
-        """The whole run, without start and checkpoints."""
+        """The time of the whole run, without start and checkpoints."""
         return self.training_seconds + self.evaluations * self.evaluation_seconds
 
 
 def dry_run(setup: Setup, step: Step) -> DryRun:
-    """Measure a run by TIMED + 1 of its steps; `setup` stays as it is, but for shards that its sources keep in memory.
+    """Measure a run by TIMED + 1 of its steps. `setup` stays as it is, except for shards that its sources keep in memory.
 
-    Raises whatever the run itself would raise in its first step.
+    Raises any error that the run would raise in its first steps.
     """
     config, student = setup.config, setup.student
     trial, device = _throwaway(setup), setup.feed.device
@@ -116,34 +117,33 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
     )
 
 
-def describe(found: DryRun) -> Iterator[str]:
-    """The lines that `miniend train-student --dry-run` prints of one student."""
-    rate = found.flops_per_example * found.batch_size / found.step_seconds
-    held = found.parameter_bytes + found.optimiser_bytes + found.step_bytes
-    epochs = found.steps * found.batch_size / found.examples
-    evaluations = duration(found.evaluations * found.evaluation_seconds)
-    own = f"; {found.term_parameters:,} of the loss terms" if found.term_parameters else ""
+def describe(run: DryRun) -> Iterator[str]:
+    """Yield the lines that `miniend train-student --dry-run` prints about one student."""
+    rate = run.flops_per_example * run.batch_size / run.step_seconds
+    held = run.parameter_bytes + run.optimiser_bytes + run.step_bytes
+    epochs = run.steps * run.batch_size / run.examples
+    evaluations = duration(run.evaluations * run.evaluation_seconds)
+    own = f"; {run.term_parameters:,} of the loss terms" if run.term_parameters else ""
     rows = {
-        "parameters": f"{found.parameters:,}, {found.parameters_without_embeddings:,} without embeddings{own}",
-        "compute": f"{_three(found.flops_per_example / 1e9)} GFLOP per example, forward and backward; "
+        "parameters": f"{run.parameters:,}, {run.parameters_without_embeddings:,} without embeddings{own}",
+        "compute": f"{_three(run.flops_per_example / 1e9)} GFLOP per example, forward and backward; "
         f"{_three(rate / 1e9)} GFLOP/s",
-        "memory": f"{size_text(held)}: parameters {size_text(found.parameter_bytes)}, "
-        f"optimizer {size_text(found.optimiser_bytes)}, "
-        f"peak of a step beyond them {size_text(found.step_bytes)} ({found.measure})",
-        "on disk": f"{size_text(found.checkpoint_bytes)} a checkpoint, two of them while one replaces the other; "
-        f"{size_text(found.parameter_bytes)} the student, and as much the best one",
-        "steps": f"{found.steps:,} of {found.batch_size:,} examples, {epochs:,.2f} epochs over {found.examples:,}",
-        "one step": f"{found.step_seconds:.3g} s, median of {TIMED}; reading its examples {found.data_seconds:.3g} s, "
+        "memory": f"{size_text(held)}: parameters {size_text(run.parameter_bytes)}, "
+        f"optimizer {size_text(run.optimiser_bytes)}, peak of a step beyond them {size_text(run.step_bytes)} ({run.measure})",
+        "on disk": f"{size_text(run.checkpoint_bytes)} a checkpoint, two of them while one replaces the other; "
+        f"{size_text(run.parameter_bytes)} the student, and as much the best one",
+        "steps": f"{run.steps:,} of {run.batch_size:,} examples, {epochs:,.2f} epochs over {run.examples:,}",
+        "one step": f"{run.step_seconds:.3g} s, median of {TIMED}; reading its examples {run.data_seconds:.3g} s, "
         "by threads ahead of it",
-        "whole run": f"{duration(found.total_seconds)}: steps {duration(found.training_seconds)}, "
-        f"{found.evaluations:,} evaluations {evaluations}",
+        "whole run": f"{duration(run.total_seconds)}: steps {duration(run.training_seconds)}, "
+        f"{run.evaluations:,} evaluations {evaluations}",
     }
     for name, text in rows.items():
         yield f"{name:<11} {text}"
 
 
 def _throwaway(setup: Setup) -> Setup:
-    """The setup with a copy of the student to train, and an optimiser of its own."""
+    """Return the setup with a copy of the student to train, and an optimizer for the copy."""
     config, distillation = setup.config, copy.deepcopy(setup.distillation).train()
     trained = distillation.trained()
     optimiser = build_optimiser(config.optimizer, trained, config.peak_learning_rate, config.weight_decay)
@@ -151,7 +151,7 @@ def _throwaway(setup: Setup) -> Setup:
 
 
 def _read_seconds(setup: Setup) -> float:
-    """Seconds per example of reading a shard and making its batches, by one thread."""
+    """Return the seconds per example in which one thread reads a shard and makes its batches."""
     source, size = setup.feed.training, setup.config.batch_size
     numbers = np.arange(source.layout.examples[0])
     begun = perf_counter()
@@ -163,13 +163,16 @@ def _read_seconds(setup: Setup) -> float:
 
 def _backward(trial: Setup, batch: Batch, teacher: TeacherSignals) -> None:
     with torch.autocast(trial.feed.device.type, torch.bfloat16, enabled=trial.config.bf16):
-        found = trial.distillation(batch, teacher)
-    trial.distillation.total(found, trial.distillation.counts(batch)).backward()  # type: ignore[no-untyped-call]
+        sums = trial.distillation(batch, teacher)
+    trial.distillation.total(sums, trial.distillation.counts(batch)).backward()  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()
 def _evaluation_seconds(setup: Setup) -> float:
-    """All validation examples at the rate of the second micro-batch, which the first warms up for; 0 without any."""
+    """Return the seconds of all validation examples at the rate of the second micro-batch, after one as a warm-up.
+
+    Without validation examples it is 0.
+    """
     feed, examples = setup.feed, setup.feed.validation.layout.total
     seconds = 0.0
     for batch in islice(
@@ -198,5 +201,5 @@ def _bytes(values: Iterable[object]) -> int:
 
 
 def _three(number: float) -> str:
-    """With three digits at least: `1,234`, `12.3`, `0.0123`."""
+    """Return a number with at least three digits: `1,234`, `12.3`, `0.0123`."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

@@ -1,7 +1,8 @@
-"""Counting floating-point operations as they are dispatched, those of the losses' own backward functions included.
+"""Count floating-point operations as torch dispatches them, including the operations of the losses' own backward functions.
 
-A multiplication and an addition are two. torch counts matrix products, convolutions and fused attention; its attention kernel
-for the CPU and products added in place are missing there (as of torch 2.13) and counted here. What is elementwise is not counted.
+A multiplication and an addition are two operations. torch counts matrix products, convolutions and fused attention. It does not
+count its attention kernel for the CPU and products added in place (as of torch 2.13), so we do. Elementwise operations are not
+counted.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 
 def count_flops(work: Callable[[], object]) -> int:
-    """The floating-point operations of everything that `work()` computes, what is computed again in a backward included."""
+    """Return the floating-point operations of `work()`, including those that a backward computes again."""
     missing = {
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,

@@ -1,4 +1,4 @@
-"""By how much memory grows at most while something runs: the allocator's count on CUDA, resident memory on a CPU."""
+"""Measure the peak growth of memory while a block runs: the allocator's count on CUDA, resident memory on a CPU."""
 
 import resource
 import sys
@@ -14,20 +14,21 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(slots=True)
 class Growth:
-    """What `peak_growth` found; 0 until its block has ended."""
+    """The result of `peak_growth`."""
 
     bytes: int = 0
+    """The growth in bytes; 0 until the block has ended."""
     measure: str = ""
     """How it was measured, for people."""
 
 
 @contextmanager
 def peak_growth(device: torch.device) -> Iterator[Growth]:
-    """Measure the peak inside the block less what was in use before it.
+    """Measure the peak of memory inside the block, minus the memory that was in use before it.
 
-    On a CPU this is the whole process's, in pages, so small things drown in what Python allocates, and memory that was freed
-    before but not given back to the system is not seen to be used again. Where a process cannot reset its peak (macOS), what
-    stays below the peak of its whole life is not seen.
+    On a CPU this is the resident memory of the whole process, in pages. So small amounts drown in what Python allocates, and the
+    reuse of memory that was freed before, but not returned to the system, is not seen. Where a process cannot reset its peak
+    (macOS), only growth beyond the peak of its whole life is seen.
     """
     growth = Growth(measure="torch.cuda.max_memory_allocated" if device.type == "cuda" else "resident memory")
     before = _forget_peak(device)
@@ -36,7 +37,7 @@ def peak_growth(device: torch.device) -> Iterator[Growth]:
 
 
 def _forget_peak(device: torch.device) -> int:
-    """Let the peak begin anew from now, where the system can; bytes in use."""
+    """Reset the peak to the memory in use now, if the system can; return the bytes in use."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -53,5 +54,5 @@ def _peak(device: torch.device) -> int:
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    # not on Linux, where it begins at the peak of whoever started the process (man 2 getrusage)
+    # not used on Linux, where ru_maxrss starts from the peak of the process's parent (man 2 getrusage)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT

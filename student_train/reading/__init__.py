@@ -1,1 +1,1 @@
-"""From published shards to batches, in shuffled order, ahead of the step."""
+"""Turn published shards into batches, in shuffled order, ahead of the step."""

@@ -1,7 +1,7 @@
-"""A batch: examples padded together, as the integers that the cache holds, made of records.
+"""A batch: examples padded together, made of records, as the integers that the cache holds.
 
-All of it in numpy, since it is done in a thread: torch would start a team of OpenMP threads there, and with more of them than
-cores each parallel region of the step waits for threads that sleep.
+We use numpy, because a thread makes the batches: torch would start a team of OpenMP threads there. With more such threads than
+cores, each parallel region of the step waits for threads that sleep.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ from .records import Block, Columns, Unpacker
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Examples padded together; everything on one device."""
+    """Examples padded together, on one device."""
 
     ids: dict[str, Tensor]
-    """By token axis: int64 [B, length]; -100 pads the labels"""
+    """Token ids by token axis, int64 [B, length]; -100 pads the labels."""
     valid: dict[str, Tensor]
-    """By token axis: boolean [B, length]"""
+    """Which positions are not padding, by token axis, boolean [B, length]."""
     label_axis: str
     """The token axis of the labels."""
     coefficients: dict[str, Tensor]
-    """By column: integers [B, length, rank]"""
+    """The integers of sites by column, [B, length, rank]."""
     logits: LogitIntegers | None
-    """of the valid target positions, example by example"""
+    """The distributions of the valid target positions, example by example; None if they are not needed."""
     examples: tuple[int, ...]
     """The examples' numbers in the cache."""
 
     @property
     def labels(self) -> Tensor:
-        """What the student is to predict, int64 [B, length], -100 pads."""
+        """The ids that the student must predict, int64 [B, length], padded with -100."""
         return self.ids[self.label_axis]
 
     @property
@@ -44,7 +44,7 @@ class Batch:
         return int(sum(valid.sum() for valid in self.valid.values()))
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on a device."""
+        """Return the batch on a device."""
         return replace(
             self,
             ids={axis: ids.to(device, non_blocking=True) for axis, ids in self.ids.items()},
@@ -55,7 +55,7 @@ class Batch:
 
 
 def make_batch(columns: Columns, pad_id: int, examples: Sequence[int], records: Sequence[bytes]) -> Batch:
-    """The batch of some records; `examples` are their numbers in the cache."""
+    """Return the batch of some records; `examples` are their numbers in the cache."""
     readers = [Unpacker(record) for record in records]
     rows = [[reader.block()[0] for _ in columns.family.axes] for reader in readers]
     own = {axis: [row[place] for row in rows] for place, axis in enumerate(columns.family.axes)}
@@ -69,12 +69,12 @@ def make_batch(columns: Columns, pad_id: int, examples: Sequence[int], records: 
 
 
 def _coefficients(reader: Unpacker) -> list[Block]:
-    """The blocks of rows of one example's column."""
+    """Read the blocks of rows of one example's column."""
     return [reader.block() for _ in range(reader.count())]
 
 
 def _padded(examples: Sequence[Sequence[Block]], longest: int) -> Tensor:
-    """Rows [rank, length] in blocks to integers [B, longest, rank], zero where padded, in the smallest words that hold all."""
+    """Join blocks of rows [rank, length] to integers [B, longest, rank], padded with zeros, in the smallest type that fits."""
     dtype = np.result_type(*(block.dtype for blocks in examples for block in blocks))
     rank = sum(len(block) for block in examples[0])
     padded = np.zeros((len(examples), longest, rank), dtype)
@@ -87,7 +87,7 @@ def _padded(examples: Sequence[Sequence[Block]], longest: int) -> Tensor:
 
 
 def _logits(readers: Sequence[Unpacker]) -> LogitIntegers:
-    """The distributions of all examples, end to end."""
+    """Read the distributions of all examples, end to end."""
     rows = [[reader.block() for _ in fields(LogitIntegers)] for reader in readers]
     joined = [np.concatenate(parts, axis=-1).astype(np.int32) for parts in zip(*rows, strict=True)]
     flat = [*(block[0] for block in joined[:-1]), joined[-1]]  # the last has a row per temperature

@@ -1,8 +1,8 @@
-"""Examples read ahead of their turn by threads, in bounded memory.
+"""Threads read examples ahead of their turn, in bounded memory.
 
-Threads read loads in the order in which they are due, as room allows; what the consumer waits for is read whether there is
-room or not. Whatever is put in beyond the budget, what is needed last goes, to be read again: so the budget holds
-even where sizes were guessed wrongly, and nobody waits for ever.
+The threads read loads in the order in which they are due, as room allows. A load that the consumer waits for is read even
+without room. If the records then exceed the budget, we drop those that are needed last and read them again later. So the budget
+holds even if sizes were guessed wrongly, and nobody waits for ever.
 """
 
 import threading
@@ -15,16 +15,16 @@ import numpy as np
 from .order import Integers, Load, Visits
 
 READERS = 4
-"""Threads."""
+"""The number of reading threads."""
 HELD = 200
-"""Bytes that Python needs to hold a record, beside its own."""
+"""The bytes that Python needs to hold a record, in addition to the record."""
 
 Read = Callable[[int, Integers], list[bytes]]
-"""(shard, places in it) -> records"""
+"""(shard, places in it) -> records."""
 
 
 class Buffer:
-    """The records of the coming visits. The first that is asked for starts the threads; close it to end them."""
+    """The records of the coming visits. The first `take` starts the threads; `close` ends them."""
 
     def __init__(self, visits: Visits, read: Read, readers: int = READERS) -> None:
         layout = visits.layout
@@ -36,9 +36,9 @@ class Buffer:
         self._pushed = 0
         self._held: dict[int, bytes] = {}
         self.bytes = 0
-        """Of all records held, Python's own included."""
+        """The bytes of all records held, including what Python needs to hold them."""
         self.most_bytes = 0
-        """The most that they ever were."""
+        """The largest value of `bytes` so far."""
         self._reading = 0.0
         self._wanted: int | None = None
         self._error: BaseException | None = None
@@ -49,9 +49,10 @@ class Buffer:
         self._started = False
 
     def take(self, visits: Integers) -> list[bytes]:
-        """The records of these visits, waiting for them; each visit can be taken once, and an example's in the order of epochs.
+        """Wait for the records of these visits and return them.
 
-        Raises what reading raised.
+        Each visit can be taken once, and the visits of one example in the order of epochs. Raises the error of a thread that
+        failed to read, and RuntimeError if the buffer is closed.
         """
         with self._changed:
             self._start()
@@ -60,13 +61,13 @@ class Buffer:
         return [records[visit] for visit in visits.tolist()]
 
     def stop(self) -> None:
-        """Let whoever waits for records give up, with RuntimeError; from any thread."""
+        """Make a thread that waits for records give up with RuntimeError; any thread may call this."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the threads; one that reads finishes its shard first."""
+        """End the threads; a thread that is reading finishes its shard first."""
         self.stop()
         for thread in self._threads if self._started else []:
             thread.join()
@@ -106,7 +107,7 @@ class Buffer:
                 self._changed.notify_all()
 
     def _next(self) -> Load | None:
-        """The next load, once there is room for it or somebody waits; None at the end."""
+        """Return the next load when it fits or somebody waits for it; None at the end."""
         with self._changed:
             while not (self._closed or self._error):
                 if self._waiting and self._may_read(self._waiting[0][2]):
@@ -125,7 +126,7 @@ class Buffer:
         return float(self._guess[load.shard]) * len(load.visits)
 
     def _fetch(self) -> None:
-        """Have the next of all loads among those that wait."""
+        """Put the next of all loads among the waiting ones."""
         if (load := next(self._loads, None)) is not None:
             self._push(load)
 
@@ -134,15 +135,18 @@ class Buffer:
         heappush(self._waiting, (load.due, self._pushed, load))
 
     def _put(self, load: Load, records: Sequence[bytes]) -> None:
-        """Hold these, and drop what there is no room for, to be read again."""
+        """Hold these records, and drop the ones that do not fit, to be read again."""
         for visit, record in zip(load.visits.tolist(), records, strict=True):
             self._hold(visit, record)
-        for shard, visits in self._make_room().items():  # one load a shard, for each load decodes all of it
+        for shard, visits in self._make_room().items():  # one load per shard, because a load decodes all of it
             self._push(Load(min(visits), shard, np.array(sorted(visits))))
         self.most_bytes = max(self.most_bytes, self.bytes)
 
     def _make_room(self) -> dict[int, list[int]]:
-        """Drop what is needed last until the rest fits, but neither what is waited for nor the only one; visits by shard."""
+        """Drop the records that are needed last until the rest fits, and return their visits by shard.
+
+        The record that somebody waits for stays, and so does the last one held.
+        """
         dropped: dict[int, list[int]] = defaultdict(list)
         latest = sorted(self._held.keys() - {self._wanted}) if self.bytes > self._budget else []
         while self.bytes > self._budget and len(self._held) > 1:

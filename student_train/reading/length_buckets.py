@@ -1,7 +1,7 @@
-"""Steps cut from the stream of examples: like lengths together, and each step cut into the parts of processes and passes.
+"""Cut the stream of examples into steps of similar lengths, and each step into the parts of processes and passes.
 
-Examples of about POOL steps are sorted by length and cut into batches, whose order is drawn anew, so that a batch pads little
-and the stream keeps its order where all lengths are equal. Pools end with their epoch.
+The examples of about POOL steps (a pool) are sorted by length and cut into batches, whose order is shuffled. So a batch needs
+little padding. If all lengths are equal, only the order of the pool's batches changes. Pools end with their epoch.
 """
 
 from dataclasses import dataclass
@@ -11,25 +11,26 @@ import numpy as np
 from .order import Integers, Layout
 
 Lengths = np.ndarray[tuple[int, int], np.dtype[np.int32]]
+"""Tokens of examples by axis, [examples, axes]."""
 
 POOL = 16
-"""Steps whose examples are sorted by length together."""
+"""The number of steps whose examples are sorted by length together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Which part of every step is this process's own."""
+    """The part of every step that this process computes."""
 
     rank: int = 0
     world: int = 1
     passes: int = 1
-    """Micro-batches that each process makes of its part"""
+    """The number of micro-batches that each process makes of its part."""
 
     def cut(self, batch_size: int) -> list[slice]:
-        """Where in a step, sorted by length, this process's micro-batches lie.
+        """Return the slices of a step, sorted by length, that are this process's micro-batches.
 
         In each pass the processes take neighbouring parts, so that none waits for another's longer examples. Raises ValueError
-        where the parts would differ in size.
+        if the parts would differ in size.
         """
         parts = self.world * self.passes
         if batch_size % parts:
@@ -39,16 +40,16 @@ class Share:
 
 
 WHOLE = Share()
-"""The only process, in one pass."""
+"""The share of a single process, in one pass."""
 
 
 def pool_of(step: int, total: int, batch_size: int, longest: int) -> range:
-    """The steps, `longest` at most, that share a pool with this one; a step in which an epoch ends has its own.
+    """Return the steps, at most `longest`, of the pool of this step; a step in which an epoch ends is a pool of its own.
 
     `total` is the number of examples in an epoch.
     """
     epoch = step * batch_size // total
-    first, stop = -(-epoch * total // batch_size), (epoch + 1) * total // batch_size  # steps of this epoch alone
+    first, stop = -(-epoch * total // batch_size), (epoch + 1) * total // batch_size  # steps within this epoch
     if step >= stop:
         return range(step, step + 1)
     begin = first + (step - first) // longest * longest
@@ -56,13 +57,13 @@ def pool_of(step: int, total: int, batch_size: int, longest: int) -> range:
 
 
 def pool_steps(layout: Layout, batch_size: int) -> int:
-    """Steps in a pool: POOL, or as many as an eighth of the budget holds."""
+    """Return the number of steps in a pool: POOL, or fewer if an eighth of the budget does not hold as many."""
     batch = float(layout.costs.sum()) / layout.total * batch_size
     return max(1, min(POOL, int(layout.budget / 8 / batch)))
 
 
 def pool_batches(pool: range, lengths: Lengths, seed: int) -> list[Integers]:
-    """For each step of the pool the places in it of its examples, sorted by their `lengths` [examples, axes]."""
+    """Return for each step of the pool the places of its examples in the pool, sorted by their `lengths` [examples, axes]."""
     batches = np.lexsort(lengths.T[::-1]).reshape(len(pool), -1)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(1, pool.start))))
     return list(rng.permutation(batches))

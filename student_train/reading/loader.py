@@ -1,8 +1,8 @@
 """From published shards to the steps of a training, and to all examples once for evaluation.
 
 The order (`order.py`, `length_buckets.py`) is a pure function of (seed, epoch) and the cache. Threads (`buffer.py`) read shards
-as records (`records.py`), of which batches are made (`batch.py`), all of it ahead of the step (`prefetcher.py`).
-The stream of epochs is endless; a step's batch is its slice, so a step number says where to go on.
+as records (`records.py`), and `batch.py` makes batches of them, all ahead of the step (`prefetcher.py`). The stream of epochs is
+endless, and a step's batch is a slice of it, so the step number says where a resumed run continues.
 """
 
 from collections.abc import Generator, Iterator
@@ -23,7 +23,7 @@ __all__ = ["BatchSource", "Columns", "Prefetcher", "Share", "in_order", "steps"]
 
 
 class BatchSource:
-    """A split and what is needed of it: reads records, makes batches."""
+    """Reads records and makes batches, from the needed columns of a split."""
 
     def __init__(self, split: Split, columns: Columns, pad_id: int, budget: int = BUDGET) -> None:
         self.shards, self.columns, self._pad_id = split.shards, columns, pad_id
@@ -36,41 +36,41 @@ class BatchSource:
         self._lengths: dict[int, np.ndarray] = {}
 
     def read(self, shard: int, places: Integers) -> list[bytes]:
-        """The records of some examples of a shard."""
+        """Return the records of some examples of a shard."""
         return read_records(self.shards[shard], self.columns, places)
 
     def batch(self, numbers: Integers, records: list[bytes]) -> Batch:
-        """The batch of the examples of these numbers, given their records."""
+        """Return the batch of the examples with these numbers, given their records."""
         shards = self._shards_of(numbers)
         first = np.array([shard.place.start for shard in self.shards]) - self.starts[:-1]
         return make_batch(self.columns, self._pad_id, (numbers + first[shards]).tolist(), records)
 
     def lengths(self, numbers: Integers) -> np.ndarray:
-        """Tokens of examples, int32 [n, axes]."""
+        """Return the number of tokens of examples by axis, int32 [n, axes]."""
         shards = self._shards_of(numbers)
-        found = np.empty((len(numbers), len(self.columns.family.axes)), np.int32)
+        lengths = np.empty((len(numbers), len(self.columns.family.axes)), np.int32)
         for shard in np.unique(shards).tolist():
             if shard not in self._lengths:
                 self._lengths[shard] = read_lengths(self.shards[shard], self.columns.family)
             own = shards == shard
-            found[own] = self._lengths[shard][numbers[own] - self.starts[shard]]
-        return found
+            lengths[own] = self._lengths[shard][numbers[own] - self.starts[shard]]
+        return lengths
 
     def _shards_of(self, numbers: Integers) -> Integers:
-        found: Integers = np.searchsorted(self.starts, numbers, side="right") - 1
-        return found
+        shards: Integers = np.searchsorted(self.starts, numbers, side="right") - 1
+        return shards
 
 
 def steps(source: BatchSource, batch_size: int, seed: int, start: int, share: Share = WHOLE) -> "Steps":
-    """Endless steps of the shuffled stream, from step number `start` on: this process's micro-batches of each.
+    """Return the endless steps of the shuffled stream, from step number `start` on: this process's micro-batches of each.
 
-    Raises ValueError where `batch_size` does not divide into the shares.
+    Raises ValueError if `batch_size` cannot be divided evenly among processes and passes.
     """
     return Steps(source, batch_size, seed, start, share.cut(batch_size))
 
 
 class Steps(Iterator[list[Batch]]):
-    """Endless steps; any thread may close them, also while another one waits for the next."""
+    """Endless steps. Any thread may close them, even while another one waits for the next step."""
 
     def __init__(self, source: BatchSource, batch_size: int, seed: int, start: int, parts: list[slice]) -> None:
         pool = pool_of(start, source.layout.total, batch_size, pool_steps(source.layout, batch_size))
@@ -81,9 +81,9 @@ class Steps(Iterator[list[Batch]]):
         return next(self._steps)
 
     def close(self) -> None:
-        """End the reading threads; whoever waits for the next step gets RuntimeError."""
+        """End the reading threads; a thread that waits for the next step gets RuntimeError."""
         self._buffer.stop()
-        with suppress(ValueError):  # it is being waited for, and closes itself
+        with suppress(ValueError):  # a thread is waiting in the generator, which then closes itself
             self._steps.close()
 
 
@@ -107,7 +107,7 @@ def _steps(
 
 
 def in_order(source: BatchSource, batch_size: int, share: Share = WHOLE) -> Iterator[Batch]:
-    """All examples once, in storage order, for evaluation: of the batches, those that are this process's turn."""
+    """Yield all examples once, in storage order, for evaluation: every `share.world`-th batch, from number `share.rank` on."""
     waiting: list[bytes] = []
     for shard, (start, stop) in enumerate(pairwise(source.starts.tolist())):
         numbers = np.arange(start, stop)

@@ -1,9 +1,10 @@
-"""The order of examples: a pure function of (seed, epoch) and of what the cache's markers say.
+"""The order of examples: a pure function of (seed, epoch) and the numbers in the cache's markers.
 
-An epoch lays its shards, in random order, end to end on a circle, a shard taking as much of it as it takes memory, and
-gives every example a random place in the window that begins with its shard; the places are the order. Memory holds
-what has begun and is not yet due, half a window on average. Where the window is the circle, the order is a uniform permutation.
-Windows that reach over the end of the epoch go on at its beginning, so their shards are read twice.
+In each epoch, the shards are shuffled and laid around a circle, each taking an arc proportional to its size in memory. Each
+example gets a random position in a window starting at its shard. Reading the circle in order gives the epoch. Memory holds the
+examples whose window has started and whose position is still ahead: half a window on average. If the window is the whole circle,
+the order is a uniform permutation. A window that reaches over the end of the circle continues at its start, so such a shard is
+read twice.
 """
 
 from collections.abc import Iterator
@@ -14,30 +15,30 @@ from heapq import merge
 import numpy as np
 
 BUDGET = 256_000_000
-"""Bytes of memory for examples that wait for their turn."""
+"""The bytes of memory for examples that wait for their turn."""
 PLANNED = 0.8
-"""Part of the budget that an order may count on; the rest lets reading run ahead."""
+"""The part of the budget that an order may use; the rest lets reading run ahead."""
 EXPANSION = 1.3
-"""Bytes of memory per stored byte that an order counts with."""
+"""The bytes of memory that an order assumes per stored byte."""
 OVERHEAD = 500
-"""The same per example, whatever it holds."""
+"""The bytes of memory that an order assumes per example in addition."""
 
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What of a split its order depends on."""
+    """The facts of a split that decide its order."""
 
     examples: tuple[int, ...]
-    """Of each shard."""
+    """The number of examples of each shard."""
     stored: tuple[int, ...]
-    """Bytes of each shard, all its columns: the order is the same for every objective."""
+    """The bytes of all columns of each shard, so that the order is the same for every objective."""
     budget: int = BUDGET
 
     @property
     def total(self) -> int:
-        """Examples of the split; the number of an example counts them in the order of the shards."""
+        """The number of examples of the split. Examples are numbered from 0 in the order of the shards."""
         return sum(self.examples)
 
     @property
@@ -47,7 +48,7 @@ class Layout:
 
     @property
     def costs(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Bytes of memory that each shard is taken to need."""
+        """The bytes of memory that each shard is assumed to need, [shards]."""
         return EXPANSION * np.array(self.stored, np.float64) + OVERHEAD * np.array(self.examples, np.float64)
 
     @property
@@ -61,10 +62,10 @@ class Load:
     """Examples of one shard to be read together."""
 
     due: int
-    """The visit at which a steady flow begins to read them."""
+    """The visit at which a steady reader starts to read them."""
     shard: int
     visits: Integers
-    """Ascending: when each of the examples is taken, counted over all epochs."""
+    """The visits at which the examples are taken, ascending, counted over all epochs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,33 +73,37 @@ class Epoch:
     """One pass over a split."""
 
     order: Integers
-    """Numbers of examples, in the order in which they are visited"""
+    """The numbers of the examples, in the order in which they are visited."""
     ranks: Integers
-    """Its inverse: when an example is visited"""
+    """The inverse of `order`: when each example is visited, by its number."""
     begins: Integers
-    """By shard: the visit at which its window begins"""
+    """The visit at which the window of each shard starts."""
     wrapped: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    """By number of the example: whether its place lies beyond the end of the circle"""
+    """Whether each example's position is beyond the end of the circle, by its number."""
 
 
 def epoch_order(layout: Layout, seed: int, epoch: int) -> Epoch:
-    """The order of one epoch."""
+    """Return the order of one epoch."""
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(0, epoch))))
     costs, shards = layout.costs, rng.permutation(len(layout.examples))
+    # C = sum of all costs;  begin_s = sum of the costs of the shards before s in the shuffled order
     circle = float(costs.sum())
     begins = np.empty_like(costs)
     begins[shards] = np.cumsum(costs[shards]) - costs[shards]
+    # W = min(C, 2 PLANNED budget): memory holds W/2 bytes on average, at most the planned part of the budget
     window = min(circle, 2 * PLANNED * layout.budget)
+    # place = begin_s + W u,  u uniform in [0, 1);  the order sorts place mod C
     places = np.repeat(begins, layout.examples) + window * rng.random(layout.total)
     wrapped = places >= circle
     order = np.argsort(places - circle * wrapped, kind="stable")
     ranks = np.empty_like(order)
     ranks[order] = np.arange(len(order))
+    # begin_s as a visit: begin_s / C of the epoch
     return Epoch(order, ranks, (begins / circle * layout.total).astype(np.int64), wrapped)
 
 
 class Visits:
-    """The endless stream of epochs, from its visit number `first` on: who is visited, and what to read for it when."""
+    """The endless stream of epochs from visit number `first` on: which example each visit takes, and what to read when."""
 
     def __init__(self, layout: Layout, seed: int, first: int) -> None:
         self.layout, self._first = layout, first
@@ -106,35 +111,35 @@ class Visits:
         self._epoch = lru_cache(maxsize=4)(partial(epoch_order, layout, seed))
 
     def numbers(self, visits: Integers) -> Integers:
-        """The examples that are visited then."""
+        """Return the numbers of the examples of these visits."""
         epochs, within = np.divmod(visits, self._total)
-        found = np.empty_like(visits)
+        numbers = np.empty_like(visits)
         for epoch in np.unique(epochs).tolist():
-            found[epochs == epoch] = self._epoch(epoch).order[within[epochs == epoch]]
-        return found
+            numbers[epochs == epoch] = self._epoch(epoch).order[within[epochs == epoch]]
+        return numbers
 
     def shard(self, number: int) -> int:
-        """The shard of an example."""
+        """Return the shard of an example."""
         return int(np.searchsorted(self._starts, number, side="right")) - 1
 
     def within(self, load: Load) -> Integers:
-        """Where in its shard the examples of a load lie."""
-        found: Integers = self.numbers(load.visits) - self._starts[load.shard]
-        return found
+        """Return the places of a load's examples in their shard."""
+        places: Integers = self.numbers(load.visits) - self._starts[load.shard]
+        return places
 
     def next_visit(self, visit: int) -> int:
-        """When the example of this visit is visited in the next epoch."""
+        """Return the visit of the same example in the next epoch."""
         epoch, within = divmod(visit, self._total)
         return (epoch + 1) * self._total + int(self._epoch(epoch + 1).ranks[self._epoch(epoch).order[within]])
 
     def loads(self) -> Iterator[Load]:
-        """What to read, ordered by `due`: of a resident split every shard once, of others epoch by epoch without end."""
+        """Yield what to read, ordered by `due`: every shard once if the split is resident, else epoch by epoch without end."""
         if self.layout.resident:
             yield from sorted(self._first_visits(), key=_due)
             return
         first = self._first // self._total
         for epoch in range(first, 2**62):
-            after = self._epoch_loads(epoch + 1, wrapped=True)  # which are due before this epoch ends
+            after = self._epoch_loads(epoch + 1, wrapped=True)  # these are due before this epoch ends
             current = self._epoch_loads(epoch, wrapped=False)
             before = self._epoch_loads(epoch, wrapped=True) if epoch == first else []
             yield from merge(before, current, after, key=_due)
@@ -150,13 +155,13 @@ class Visits:
             yield Load(int(own[0]), shard, own)
 
     def _epoch_loads(self, epoch: int, wrapped: bool) -> list[Load]:
-        found, loads = self._epoch(epoch), []
-        visits = np.where(found.wrapped == wrapped, epoch * self._total + found.ranks, -1)
+        one, loads = self._epoch(epoch), []
+        visits = np.where(one.wrapped == wrapped, epoch * self._total + one.ranks, -1)
         for shard, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
             own = np.sort(visits[start:stop])
             own = own[np.searchsorted(own, max(self._first, 0)) :]
             if len(own):
-                due = (epoch - wrapped) * self._total + int(found.begins[shard])
+                due = (epoch - wrapped) * self._total + int(one.begins[shard])
                 loads.append(Load(min(due, int(own[0])), shard, own))
         return sorted(loads, key=_due)
 

@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 AHEAD = 2
-"""Items that wait ready: a step of a large teacher takes a hundred megabytes."""
+"""The number of items kept ready. It is small, because a step of a large teacher takes a hundred megabytes."""
 
 T = TypeVar("T")
 
 
 class Prefetcher(Generic[T]):
-    """Runs an iterator in a thread, AHEAD items in advance; its end and its errors surface where the item is asked for."""
+    """Runs an iterator in a thread, AHEAD items in advance. `next` raises the iterator's end and its errors."""
 
     def __init__(self, items: Iterator[T]) -> None:
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=AHEAD)
@@ -30,15 +30,15 @@ class Prefetcher(Generic[T]):
         if self._ended is None:
             kind, item = self._queue.get()
             if kind == "item":
-                found: T = item
-                return found
+                taken: T = item
+                return taken
             self._ended = item
         raise self._ended
 
     def close(self) -> None:
-        """Stop the thread, and close the iterator if that can be closed."""
+        """Stop the thread, and close the iterator if it has a `close`."""
         self._stop.set()
-        with suppress(ValueError):  # a generator that runs; the thread closes it
+        with suppress(ValueError):  # the generator is running, and the thread will close it
             self._close_items()
         self._thread.join()
 
@@ -53,7 +53,7 @@ class Prefetcher(Generic[T]):
                     break
             else:
                 self._put("end", StopIteration())
-        except BaseException as error:  # handed to the consumer, who raises it
+        except BaseException as error:  # `__next__` raises it
             self._put("end", error)
         finally:
             self._close_items()

@@ -1,7 +1,8 @@
-"""Records: one example's integers as a short string of bytes, and reading those of a shard, a few rows at a time.
+"""Records: one example's integers as a short string of bytes, and how to read the records of a shard, a few rows at a time.
 
-A record is a sequence of pieces; a piece is a block [rows, n] of integers, which a header and Zstandard over their bit planes
-hold exactly. Negative integers are folded in (0, -1, 1, -2, ... become 0, 1, 2, 3, ...), so that small ones have few bits.
+A record is a sequence of pieces. A piece holds a block [rows, n] of integers exactly: a header, then the bit planes of the
+integers, compressed by Zstandard. Negative integers are folded (0, -1, 1, -2, ... become 0, 1, 2, 3, ...), so that small ones
+have few bits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,26 +18,26 @@ from ...cache.logit_columns import read_logits
 from ...models.families import Family
 
 _HEADER = Struct("<BBIII")
-"""Bytes per integer, whether folded, rows, n, bytes of the body: none where all are zero."""
+"""Bytes per integer, whether folded, rows, n, bytes of the body. The body is empty if all integers are zero."""
 _COUNT = Struct("<I")
 _CODEC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
 _EIGHT = 8
-"""Blosc leaves bits as they are where the elements are no multiple of this."""
+"""Blosc does not shuffle bits if the number of elements is not a multiple of this."""
 
 DECODED = 2**22
-"""Elements of a column that are decoded at once."""
+"""The number of elements of a column that are decoded at once."""
 
 Block = np.ndarray[Any, np.dtype[Any]]
 
 
 def pack(block: Block) -> bytes:
-    """A piece that holds integers [rows, n] or [n], int32 or what fits it."""
+    """Return a piece that holds integers [rows, n] or [n], of int32 or a type that fits into it."""
     signed = bool(block.size) and int(block.min()) < 0
     return pack_unsigned(fold(block) if signed else block, signed)
 
 
 def pack_unsigned(plain: Block, folded: bool) -> bytes:
-    """A piece of integers [rows, n] or [n] that are not negative, or were `folded` so as not to be."""
+    """Return a piece of integers [rows, n] or [n] that are not negative; `folded` says that `fold` made them so."""
     most = int(plain.max(initial=0))
     size = 1 if most < 2**8 else 2 if most < 2**16 else 4
     body = b""
@@ -50,18 +51,18 @@ def pack_unsigned(plain: Block, folded: bool) -> bytes:
 
 
 def pack_count(count: int) -> bytes:
-    """A number between pieces."""
+    """Return the bytes of a number between pieces."""
     return _COUNT.pack(count)
 
 
 def fold(block: Block) -> Block:
-    """Signed integers as unsigned ones of the same width: 2v, or -2v - 1 where v is negative."""
+    """Return signed integers v as unsigned ones of the same width: 2v, or -2v - 1 for negative v."""
     folded = (block << 1) ^ (block >> (8 * block.itemsize - 1))
     return folded.view(f"u{block.itemsize}")
 
 
 def unfold(folded: Block) -> Block:
-    """The inverse of `fold`, signed integers of the same width."""
+    """Return what was folded: signed integers of the same width."""
     return ((folded >> 1) ^ -(folded & 1)).view(f"i{folded.itemsize}")
 
 
@@ -73,7 +74,7 @@ class Unpacker:
     at: int = 0
 
     def block(self) -> Block:
-        """The next piece [rows, n]: unsigned, or signed where it was folded, in the smallest words that hold it."""
+        """Return the next piece [rows, n], in its stored width: unsigned, or signed if it was folded."""
         size, signed, rows, n, length = _HEADER.unpack_from(self.record, self.at)
         begin = self.at + _HEADER.size
         self.at = begin + length
@@ -83,40 +84,40 @@ class Unpacker:
         body: Any = memoryview(self.record)[begin : self.at]
         if length != rows * n * size:
             body = _CODEC.decode(body)
-        found = np.frombuffer(body, dtype, rows * n).reshape(rows, n)
-        return unfold(found) if signed else found
+        block = np.frombuffer(body, dtype, rows * n).reshape(rows, n)
+        return unfold(block) if signed else block
 
     def count(self) -> int:
-        """A number that `pack_count` wrote."""
-        (found,) = _COUNT.unpack_from(self.record, self.at)
+        """Return a number that `pack_count` wrote."""
+        (count,) = _COUNT.unpack_from(self.record, self.at)
         self.at += _COUNT.size
-        return int(found)
+        return int(count)
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What is needed of a shard beside the token ids."""
+    """The columns of a shard that are needed beside the token ids."""
 
     family: Family
-    """The teacher's, which says what axes of tokens there are."""
+    """The teacher's family, which names the token axes."""
     coefficients: tuple[tuple[str, str], ...] = ()
-    """(column, axis)"""
+    """Pairs (column, axis)."""
     logits: tuple[str, int, bool] | None = None
-    """Kind of the cached distributions, number of ids that they can name, and whether at another temperature than 1; None where
-    they are not needed"""
+    """The kind of the cached distributions, the number of ids that they can name, and whether a temperature other than 1 is
+    needed; None if the distributions are not needed."""
 
 
 def read_lengths(shard: Shard, family: Family) -> Block:
-    """Tokens of each example, int32 [examples, axes], in the order of the family's axes."""
+    """Return the number of tokens of each example, int32 [examples, axes], in the order of the family's axes."""
     offsets = [shard.column(f"{axis}s.offsets") for axis in family.axes]
     shard.folder.close()
-    return np.stack([np.diff(found.astype(np.int64)) for found in offsets], axis=1).astype(np.int32)
+    return np.stack([np.diff(one.astype(np.int64)) for one in offsets], axis=1).astype(np.int32)
 
 
 def read_records(shard: Shard, columns: Columns, places: Block) -> list[bytes]:
-    """The records of the examples at these places in a shard: ids of inputs and targets, coefficients, distributions.
+    """Return the records of the examples at these places in a shard: token ids by axis, coefficients, distributions.
 
-    Raises CacheDamagedError when files are not the published ones, or hold what no example can have.
+    Raises CacheDamagedError if files are not the published ones, or hold numbers that no example can have.
     """
     parts: list[list[bytes]] = [[] for _ in places]
     spans = {axis: _spans(shard.column(f"{axis}s.offsets"), places) for axis in columns.family.axes}
@@ -135,7 +136,7 @@ def read_records(shard: Shard, columns: Columns, places: Block) -> list[bytes]:
         stored = read_logits(shard.folder, kind, below, shard.labels, tempered)
         for part, span in zip(parts, spans[columns.family.label_axis], strict=True):
             part.extend(pack(field) for field in stored.integers(span.start, span.stop))
-    shard.folder.close()  # a cache may have ten thousand
+    shard.folder.close()  # a cache may have ten thousand shards
     return [b"".join(part) for part in parts]
 
 
@@ -144,14 +145,14 @@ def _spans(offsets: Block, places: Block) -> list[slice]:
 
 
 def _row_blocks(shard: Shard, name: str) -> Iterator[tuple[int, int]]:
-    """Ranges of rows of about DECODED elements."""
+    """Yield ranges of rows with about DECODED elements each."""
     rank, tokens = shard.folder.columns[name]["shape"]
     step = max(1, DECODED // max(1, tokens))
     yield from ((start, min(start + step, rank)) for start in range(0, max(1, rank), step))
 
 
 def _pack_rows(rows: Block, spans: Sequence[slice], parts: Sequence[list[bytes]]) -> None:
-    """Append the examples' parts of some rows [rows, tokens] to their records."""
+    """Append each example's part of some rows [rows, tokens] to its record."""
     folded = fold(rows.astype(np.int16 if rows.itemsize == 1 else np.int32 if rows.dtype.kind == "u" else rows.dtype))
     for part, span in zip(parts, spans, strict=True):
         part.append(pack_unsigned(folded[:, span], folded=True))

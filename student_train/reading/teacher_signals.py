@@ -1,4 +1,4 @@
-"""What a batch holds of its teacher, decoded once for all students that learn from it."""
+"""The teacher's signals of a batch, decoded once for all students that learn from it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from .records import Columns
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What some losses read of a cache."""
+    """The parts of a cache that some losses read."""
 
     sites: frozenset[str] = frozenset()
-    """Full names of sites."""
+    """The full names of sites."""
     temperatures: frozenset[float] = frozenset()
-    """At which next-token distributions are read."""
+    """The temperatures at which next-token distributions are read."""
 
     @classmethod
     def of_all(cls, needs: Iterable["Needs"]) -> "Needs":
-        """What any of them reads."""
-        found = list(needs)
-        sites = frozenset(site for one in found for site in one.sites)
-        return cls(sites, frozenset(temperature for one in found for temperature in one.temperatures))
+        """Return the union of all needs."""
+        every = list(needs)
+        sites = frozenset(site for one in every for site in one.sites)
+        return cls(sites, frozenset(temperature for one in every for temperature in one.temperatures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class TeacherSignals:
     """The teacher's side of every loss for one batch, on the batch's device, without gradients."""
 
     sites: Mapping[str, Mapping[str, Tensor]]
-    """By site (`encoder.self@11`) and tensor (`query`, `key`, `value`): float32 [B, length, inner]"""
+    """Tensors by site (`encoder.self@11`) and name (`query`, `key`, `value` or `hidden`), float32 [B, length, inner]."""
     logits: Mapping[float, SparseDistributions]
-    """By temperature: of the valid target positions"""
+    """The distributions of the valid target positions, by temperature."""
 
 
 class TeacherDecoder:
-    """Turns a batch's integers into what any of several objectives needs."""
+    """Decodes a batch's integers into the signals that several objectives need."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class TeacherDecoder:
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> TeacherSignals:
-        """The signals of a batch that is on the decoder's device."""
+        """Return the signals of a batch that is on the decoder's device."""
         tokens = self._family.given(batch.ids, self._special)
         sites = {site: codec.decode(batch.coefficients, tokens) for site, codec in self._codecs.items()}
         if self._logit_code is None or not self._temperatures:
@@ -68,7 +68,7 @@ class TeacherDecoder:
 
 
 def build_decoder(cache: Cache, needs: Needs, device: torch.device) -> TeacherDecoder:
-    """The decoder of everything that is needed, with its tables on a device."""
+    """Return the decoder of all signals that are needed, with its tables on a device."""
     codecs = {site: codec.to(device) for site, codec in cache.codecs.items() if site in needs.sites}
     code = cache.logit_code if needs.temperatures else None
     return TeacherDecoder(
@@ -77,7 +77,7 @@ def build_decoder(cache: Cache, needs: Needs, device: torch.device) -> TeacherDe
 
 
 def needed_columns(cache: Cache, needs: Needs) -> Columns:
-    """The columns that the decoder for these needs asks for."""
+    """Return the columns that the decoder for these needs reads."""
     coefficients = {
         column: place.axis
         for site, codec in cache.codecs.items()

@@ -1,4 +1,4 @@
-"""The facts of a finished run, gathered for its model card."""
+"""Gather the facts of a run for its model card."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from .unreached import summarise_unreached
 
 
 def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
-    """Everything that the card states, from the run, where it stands, and its cache."""
+    """Return everything that the card states, from the run's current state and its cache."""
     cache = setup.feed.cache
     config, objective, plan = setup.config, setup.objective, cache.plan
     terms = dict(setup.distillation.each_term())
@@ -77,7 +77,7 @@ def _part_name(part: CorpusPart) -> str:
 
 
 def _relation_fidelity(cache: Cache, measured: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Every cached relation, used by this run or not."""
+    """Return the measurements of every cached relation by site and kind, whether this run uses it or not."""
     rows = {}
     codecs = {site: codec for site, codec in cache.codecs.items() if isinstance(codec, AttentionCodec)}
     for site, codec in codecs.items():
@@ -112,7 +112,7 @@ def _logit_fidelity(cache: Cache, fidelity: Mapping[str, Any]) -> str:
 
 
 def _described(term: Term) -> str:
-    """How a term is computed, against what of the teacher, and with how many parameters of its own."""
+    """Return how a term is computed, which of the teacher's sites it compares with, and how many parameters of its own it has."""
     own = sum(parameter.numel() for parameter in term.parameters())
     return (
         term.formula()

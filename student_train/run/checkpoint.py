@@ -1,11 +1,11 @@
-"""Checkpoints of a training run: safetensors and JSON, whole or not there at all.
+"""Checkpoints of a training run: safetensors and JSON, complete or absent.
 
     folder/step-00000100/state.safetensors     tensors (student, optimiser, ...)
     folder/step-00000100/state.json            step, the caller's state, SHA-256 of both
 
-Written into a hidden sibling, flushed to the disk, renamed. A process killed at any moment leaves either the checkpoint
-before or the new one; what it was writing is ignored and removed by the next save. accelerate's `save_state` is not used
-because it pickles and writes in place.
+A checkpoint is written into a hidden sibling, flushed to the disk and renamed. A process that is killed at any moment leaves
+either the previous checkpoint or the new one. The next save removes the files that were being written. We do not use accelerate's
+`save_state`, because it pickles and writes in place.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _PARTIAL = ".partial-"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One checkpoint as it was saved; tensors are on the CPU."""
+    """One checkpoint as it was saved. Its tensors are on the CPU."""
 
     step: int
     tensors: dict[str, Tensor]
@@ -44,11 +44,12 @@ class Checkpoint:
 def save_checkpoint(
     folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any], keep: int = 1
 ) -> Path:
-    """Publish a checkpoint, then remove all but the newest `keep`; returns its folder.
+    """Publish a checkpoint, then remove all but the newest `keep`; return its folder.
 
-    `tensors` must not share memory (`named_parameters()` of a tied model lists the shared one once); `state` is JSON. A step
-    that is saved already is checked and left alone: it is the same point of the same run, and replacing it would leave a moment
-    without either. Only one process may save into a folder. Raises ValueError where step is negative or keep below 1.
+    `tensors` must not share memory (`named_parameters()` of a tied model lists the shared one once); `state` is JSON. If the step
+    is saved already, it is only checked: it is the same point of the same run, and while it is replaced a kill would leave
+    neither. Only one process may save into a folder. Raises ValueError if `step` is negative or `keep` below 1, and TrainingError
+    if the tensors cannot be written or the saved step is damaged.
     """
     if step < 0 or keep < 1:
         raise ValueError(f"step must be at least 0 and keep at least 1; got {step} and {keep}")
@@ -67,9 +68,9 @@ def save_checkpoint(
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest published checkpoint, checked against its own digests; None where there is none.
+    """Return the newest published checkpoint, checked against its own digests; None if the folder does not hold any.
 
-    Raises TrainingError for one that is damaged, rather than silently going on from an older one.
+    Raises TrainingError if it is damaged, rather than silently going on from an older one.
     """
     published = _published(folder)
     return _read(published[-1]) if published else None
@@ -112,7 +113,7 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _published(folder: Path) -> list[Path]:
-    """Published checkpoints, oldest first."""
+    """Return the published checkpoints, oldest first."""
     if not folder.is_dir():
         return []
     steps = {int(match[1]): path for path in folder.iterdir() if (match := _PUBLISHED.fullmatch(path.name))}

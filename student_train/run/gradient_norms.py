@@ -1,8 +1,8 @@
-"""The gradient's norm by part of the student: what each objective moves, step by step.
+"""The gradient's norm by part of the student, which shows what each objective moves, step by step.
 
-MiniEnD's argument for explicit terms is about which part the gradient reaches (Zhang et al., arXiv 2305.12330). Every
-parameter belongs to exactly one part, which its family names, so that the squares add up to the square of the whole
-gradient's norm; the terms' own parameters are a part too.
+MiniEnD argues for explicit terms by the part that the gradient reaches (Zhang et al., arXiv 2305.12330). The family names the
+one part that each parameter belongs to, so the squares add up to the square of the whole gradient's norm. The terms' own
+parameters are a part too.
 """
 
 import torch
@@ -14,7 +14,7 @@ PREFIX = "gradient_norm."
 
 
 def gradient_norms(distillation: Distillation) -> dict[str, float]:
-    """`gradient_norm.encoder` and so on: the 2-norms of the gradients as they are now, in the family's order of parts.
+    """Return the 2-norms of the current gradients as `gradient_norm.encoder` and so on, in the family's order of parts.
 
     A part without any gradient is left out, such as a head that is not trained. Waits for the device once.
     """

@@ -1,7 +1,7 @@
 """The run's log: one JSON object per line in metrics.jsonl, and the same numbers as TensorBoard events.
 
-A resumed run repeats the steps after its checkpoint, so what an interrupted run had logged beyond it is cut off (the file) or
-declared void (TensorBoard's purge step). Each step then appears once, as if nothing had happened.
+A resumed run repeats the steps after its checkpoint. So the lines that an interrupted run wrote beyond it are removed from the
+file, and TensorBoard's purge step makes it ignore the events. Each step then appears once, as if nothing had happened.
 """
 
 import json
@@ -19,13 +19,13 @@ from ...runtime.durable import write_durably
 Value = float | int | str | None
 
 HELD_OUT = "held_out."
-"""Prefix of what was measured on the validation examples."""
+"""The prefix of the names of values that were measured on the validation examples."""
 
 
 class MetricsLog:
     """Appends to `output/metrics.jsonl` and `output/tensorboard`; usable in a `with` block.
 
-    `resume_step` is the step of the checkpoint that the run goes on from. 0 means from the start, and drops every line.
+    `resume_step` is the last step whose line is kept; 0 means that the run starts anew, and drops every line.
     """
 
     def __init__(self, output: Path, resume_step: int) -> None:
@@ -40,8 +40,8 @@ class MetricsLog:
     def log(self, step: int, values: Mapping[str, Value]) -> None:
         """Write one line, flushed, and its numbers as events.
 
-        `values` is flat; a number that is not finite becomes null in the file, which JSON has no word for, and is left out of
-        TensorBoard. Raises TypeError for nested values.
+        `values` must be flat. A number that is not finite is null in the file, because JSON cannot express it, and TensorBoard
+        does not get it. Raises TypeError for nested values.
         """
         line = {"step": step} | {key: _plain(key, value) for key, value in values.items()}
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
@@ -52,7 +52,7 @@ class MetricsLog:
         self._events.flush()
 
     def close(self) -> None:
-        """Close both; further calls of `log` fail."""
+        """Close the file and TensorBoard; later calls of `log` fail."""
         self._file.close()
         self._events.close()
 
@@ -72,7 +72,7 @@ def _plain(key: str, value: Value) -> Value:
 
 
 def _lines_until(path: Path, resume_step: int) -> bytes:
-    """The whole lines of a metrics file up to a step; a last line without its newline was torn by a kill and is dropped."""
+    """Return the lines of a metrics file up to a step. A last line without its newline was cut off by a kill and is dropped."""
     if not resume_step:
         return b""
     whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
@@ -90,20 +90,20 @@ def _step_of(path: Path, number: int, line: bytes) -> int:
 
 
 def last_held_out(output: Path) -> dict[str, float]:
-    """The held-out means of the last evaluation that a run's metrics.jsonl holds, by name; empty where there is none."""
-    found: dict[str, float] = {}
+    """Return the validation means of the last evaluation in a run's metrics.jsonl, by name; empty if it does not hold any."""
+    latest: dict[str, float] = {}
     for line in read_metrics(output):
         values = {key.removeprefix(HELD_OUT): value for key, value in line.items() if key.startswith(HELD_OUT)}
-        found = values or found
-    return found
+        latest = values or latest
+    return latest
 
 
 def read_metrics(output: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl."""
+    """Return the lines of a run's metrics.jsonl."""
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def curve(lines: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
-    """Steps and values of the lines that have a number under a name."""
+    """Return the steps and values of the lines that have a number of this name."""
     points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
     return [step for step, _ in points], [value for _, value in points]

@@ -1,7 +1,7 @@
 """The README.md of a student: what it is, what it was taught, by whom, how faithfully, and what it cannot do.
 
-Written from plain facts, so that a card can be made, and tested, without a model or a cache. The front matter follows
-huggingface_hub's `ModelCardData` (https://huggingface.co/docs/hub/model-cards).
+It is made from plain facts, so that a card can be tested without a model or a cache. The front matter follows huggingface_hub's
+`ModelCardData` (https://huggingface.co/docs/hub/model-cards).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ class Term:
 
     name: str
     formula: str
-    """How the term is read, e.g. `KL of softmax(Q Kᵀ/√d_r)`."""
+    """How the term is computed, e.g. `KL of softmax(Q Kᵀ/√d_r)`."""
     weight: float
 
 
@@ -32,13 +32,13 @@ class ModelCardFacts:
     """Everything that a model card states."""
 
     size: str
-    """One line, e.g. from `describe_size`."""
+    """One line about the size, e.g. from `describe_size`."""
     parameters: int
     parameters_without_embeddings: int
-    """Without the input embedding and an untied output head."""
+    """The number of parameters without the input embedding and an untied output head."""
     teacher: str
     teacher_digest: str
-    """SHA-256 over the teacher's tensors."""
+    """The SHA-256 of the teacher's tensors."""
     cache_digest: str
     corpus: str
     objective: str
@@ -46,13 +46,13 @@ class ModelCardFacts:
     generates: bool
     """Whether the head was trained: the objective has a logit term or hard labels."""
     relation_heads: int | None
-    """None for objectives without relations."""
+    """The number of relation heads; None for objectives without relations."""
     relation_temperatures: Mapping[str, Mapping[str, float]]
-    """Site -> relation kind -> factor; 1 is the published form."""
+    """Site -> relation kind -> inverse temperature; 1 is the published form."""
     fidelity: Mapping[str, Mapping[str, str]]
-    """Relation -> column -> what the cache's shards measured of it."""
+    """Relation -> column -> a measurement on the cache's shards."""
     logit_fidelity: str
-    """One sentence about the cached next-token distributions, empty where there are none."""
+    """One sentence about the cached next-token distributions; empty if the cache does not hold any."""
     steps: int
     batch_size: int
     tokens_seen: int
@@ -63,12 +63,12 @@ class ModelCardFacts:
     final_loss: float
     held_out: Mapping[str, float]
     unreached: Sequence[str]
-    """From `summarise_unreached`."""
+    """The lines of `summarise_unreached`."""
     software: Mapping[str, str]
 
 
 def model_card(facts: ModelCardFacts) -> str:
-    """The Markdown text of README.md, with YAML front matter."""
+    """Return the Markdown text of README.md, with YAML front matter."""
     sections = (
         _front_matter(facts),
         _introduction(facts),
@@ -175,7 +175,7 @@ def _fidelity(facts: ModelCardFacts) -> str:
 
 
 def _columns(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """All column names, in order of first appearance."""
+    """Return all column names, in order of first appearance."""
     return list(dict.fromkeys(column for row in table.values() for column in row))
 
 

@@ -1,7 +1,7 @@
-"""The processes of a run, one or those that torchrun or accelerate launched, and the trackers that hear of it.
+"""The processes of a run, a single one or all that torchrun or accelerate launched, and the trackers of the run.
 
-accelerate finds the processes, wraps modules in DistributedDataParallel and speaks to trackers. What a step needs of the
-other processes goes through `sum`: float64, so that counts are exact, and everybody gets the same answer.
+accelerate finds the processes, wraps modules in DistributedDataParallel and speaks to trackers. A step gets numbers from the
+other processes by `sum`, in float64, so that counts are exact and every process gets the same result.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ from ...runtime.stopping import stop_requested
 
 
 class Stopped(BaseException):
-    """Some process of the run was told to stop; raised in all of them, at the same point."""
+    """Some process of the run was told to stop. All processes raise it, at the same point."""
 
 
 class Processes:
-    """This process among those of the run."""
+    """This process, and its connection to the other processes of the run."""
 
     def __init__(self, device: str, trackers: Sequence[str] = ()) -> None:
         wanted = choose_device(device)
@@ -42,24 +42,24 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints lines."""
         return bool(self.rank == 0)
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module whose backward pass averages gradients over the processes; itself where there is but one."""
+        """Return a module whose backward averages gradients over the processes; `module` itself in a single process."""
         wrapped: nn.Module = self._accelerator.prepare_model(module) if self._wraps else module
         return wrapped
 
     @contextmanager
     def without_exchange(self, modules: Sequence[nn.Module]) -> Iterator[None]:
-        """Inside, backward passes keep their gradients to this process: all but the last of an accumulated step."""
+        """Inside the block, backward does not exchange gradients; for all but the last micro-batch of a step."""
         with ExitStack() as stack:
             for module in modules:
                 stack.enter_context(self._accelerator.no_sync(module))
             yield
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """Each value summed over the processes."""
+        """Return each value summed over the processes."""
         if not self._wraps:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -67,21 +67,21 @@ class Processes:
         return list(total.tolist())
 
     def gather(self, items: Sequence[Any]) -> list[Any]:
-        """The items of all processes, in the order of ranks."""
+        """Return the items of all processes, in the order of ranks."""
         return list(gather_object(list(items))) if self._wraps else list(items)
 
     def stop_if_told(self) -> None:
-        """Raise Stopped in all processes where any of them has met a signal; each must ask equally often."""
+        """Raise Stopped in all processes if any of them got a signal. All processes must call this equally often."""
         if self.sum([float(stop_requested())])[0]:
             raise Stopped
 
     def wait(self) -> None:
-        """Until all processes have come here."""
+        """Wait until all processes have come here."""
         if self._wraps:
             self._accelerator.wait_for_everyone()
 
     def start_trackers(self, settings: Mapping[str, Any]) -> None:
-        """Tell the trackers that a run begins, and with what settings."""
+        """Tell the trackers that a run starts, and its settings."""
         if self._accelerator.log_with:
             self._accelerator.init_trackers("miniend", config=dict(settings))
 

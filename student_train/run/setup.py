@@ -1,4 +1,4 @@
-"""Putting a run together: what is read of the cache, student, terms, optimizer, and what the objective cannot reach."""
+"""Put a run together: the feed from the cache, student, terms, optimizer, and the parameters that the objective cannot reach."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from ..terms import TERMS, Term, TermContext, Terms
 from .unreached import freeze, require_gradient_of_what_is_read, summarise_unreached, unreached_parameters
 
 LABELS = "labels"
-"""The term that every evaluation measures where the student's head is trained."""
+"""The term that every evaluation measures if the student's head is trained."""
 
 
 @dataclass(frozen=True)
 class Feed:
-    """What is read of a cache, and decoded, once for all students in training."""
+    """The parts of a cache that are read and decoded once for all students in training."""
 
     cache: Cache
     training: BatchSource
@@ -39,12 +39,12 @@ class Feed:
 
     @cached_property
     def fidelity(self) -> Mapping[str, Any]:
-        """`Cache.fidelity()`, which reads every marker, once."""
+        """The result of `Cache.fidelity()`, called only once because it reads every marker."""
         return self.cache.fidelity()
 
 
 def open_feed(cache: Cache, terms: Sequence[Terms], device: torch.device) -> Feed:
-    """The feed of everything that the terms of some objectives need."""
+    """Return the feed with everything that the terms of some objectives need."""
     needs = Needs.of_all(needs_of(term) for own in terms for term in own.values())
     columns, pad_id = needed_columns(cache, needs), cache.special_ids.pad
     training, validation = (BatchSource(split, columns, pad_id) for split in (cache.training, cache.validation))
@@ -52,14 +52,14 @@ def open_feed(cache: Cache, terms: Sequence[Terms], device: torch.device) -> Fee
 
 
 def needs_of(term: Term) -> Needs:
-    """What a term reads of the cache."""
+    """Return the parts of a cache that a term reads."""
     temperatures = [] if term.distributions is None else [term.distributions]
     return Needs(frozenset(str(pair.teacher) for pair in term.pairs), frozenset(temperatures))
 
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """A student with the terms of its objective, before anything is read of the cache for it."""
+    """A student with the terms of its objective, before its examples are read from the cache."""
 
     config: TrainConfig
     objective: Objective
@@ -76,9 +76,10 @@ class Setup:
     objective: Objective
     distillation: Distillation
     evaluation: Distillation
-    """The same student and the same terms, with hard labels beside them where the head is trained."""
+    """The same student and the same terms, and hard labels in addition if the head is trained."""
     optimiser: torch.optim.Optimizer
     unreached: list[str]
+    """The names of the frozen parameters, which the objective does not reach."""
 
     @property
     def student(self) -> Any:
@@ -89,38 +90,38 @@ class Setup:
 def build_learner(config: TrainConfig, objective: Objective, cache: Cache, device: torch.device) -> Learner:
     """Start the student, and build the terms of its objective.
 
-    Raises CacheMismatchError where the cache lacks what a term needs, ConfigurationError for a start that does not fit.
+    Raises CacheMismatchError if the cache lacks signals that a term needs, ConfigurationError for a start that does not fit.
     """
     student = start(config, cache).to(device)
     if config.gradient_checkpointing:
         checkpoint_blocks(student)
     context = TermContext(config, objective.name, cache, student, cache.family)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.seed)  # a term's own parameters are a function of the seed too
+        torch.default_generator.manual_seed(config.seed)  # so that a term's own parameters depend on the seed too
         terms = {one.name: TERMS[one.kind].build(context, one.options).to(device) for one in objective.terms}
     return Learner(config, objective, student, terms)
 
 
 def start(config: TrainConfig, cache: Cache) -> Any:
-    """The student as it starts, on the CPU."""
+    """Return the student with its first weights, on the CPU."""
     return start_student(config.init, start_request(cache, config.size, config.seed))
 
 
 def start_request(cache: Cache, size: str | None, seed: int) -> dict[str, Any]:
-    """What a start is told of the cache's teacher."""
+    """Return the members of a StartRequest, without `source`, for the cache's teacher."""
     teacher = cache.plan.teacher
     return {
         "size": size,
         "default_size": DEFAULT_SIZE,
         "seed": seed,
         "tied": teacher.facts.tied,
-        # vocab_size is a value that a config.json may leave to its default
+        # a config.json may leave vocab_size to its default
         "teacher_config": {**teacher.config, "vocab_size": teacher.facts.vocab_rows},
     }
 
 
 def set_up(learner: Learner, feed: Feed, say: Say) -> Setup:
-    """Probe and freeze what the objective cannot reach, and say what will be trained."""
+    """Find and freeze the parameters that the objective cannot reach, and say what will be trained."""
     config, objective, special = learner.config, learner.objective, feed.cache.special_ids
     distillation = Distillation(learner.student, learner.terms, objective.weights, special)
     evaluation = _with_labels(learner, distillation)
@@ -142,7 +143,7 @@ def set_up(learner: Learner, feed: Feed, say: Say) -> Setup:
 
 
 def _with_labels(learner: Learner, distillation: Distillation) -> Distillation:
-    """For evaluation: hard-label cross-entropy beside the objective's own terms, where the head is trained."""
+    """Return the module for evaluation: the objective's terms, and hard-label cross-entropy if the head is trained."""
     terms, weights = dict(learner.terms), dict(learner.objective.weights)
     if not any(term.trains_head for term in terms.values()) or LABELS in terms:
         return distillation

@@ -1,4 +1,4 @@
-"""What a run carries from step to step: the numbers that a checkpoint stores, and the clock between two lines of the log."""
+"""The state of a run between steps: the numbers that a checkpoint stores, and the clock between two lines of the log."""
 
 import math
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ from time import perf_counter
 
 @dataclass(slots=True)
 class TrainingState:
-    """Numbers alone; parameters and optimiser state are tensors beside it."""
+    """The numbers of a run's state. Parameters and optimizer state are tensors, which a checkpoint stores beside it."""
 
     step: int = 0
     tokens: int = 0
     initial_loss: float = math.nan
     loss: float = math.nan
     held_out: dict[str, float] = field(default_factory=dict)
-    """Of the last evaluation."""
+    """The validation means of the last evaluation."""
     best: float | None = None
-    """Smallest held-out loss so far."""
+    """The smallest validation loss so far."""
     unlogged: dict[str, float] | None = None
-    """What the last step has to log, where evaluation and log were not reached; None once they were."""
+    """The values that the last step has still to log, empty for most steps; None after its evaluation and log."""
 
 
 @dataclass(slots=True)
 class Clock:
-    """One run's; time that is none of the steps' is left out."""
+    """The clock of one run. It leaves out the time between steps that belongs to evaluation, checkpoints and other runs."""
 
     tokens: int
     waited: float = 0.0
@@ -33,20 +33,20 @@ class Clock:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """The wait for the next batch."""
+        """Count the block as waiting for the next batch."""
         begun = perf_counter()
         yield
         self.waited += perf_counter() - begun
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Evaluation and checkpoints."""
+        """Leave the time of the block out, such as evaluation and checkpoints."""
         stopped = perf_counter()
         yield
         self.begun += perf_counter() - stopped
 
     def read(self, tokens: int) -> dict[str, float]:
-        """The three timing fields; starts again from now."""
+        """Return the three timing fields, given the run's tokens so far, and start again from now."""
         seconds = perf_counter() - self.begun
         fields = {
             "tokens_per_second": (tokens - self.tokens) / seconds,

@@ -1,4 +1,4 @@
-"""One student in training: its steps, its lines of the log, its checkpoints and what it leaves behind."""
+"""One student in training: its steps, its lines of the log, its checkpoints and its output."""
 
 import math
 from collections.abc import Mapping
@@ -24,11 +24,14 @@ from .state import Clock, TrainingState
 
 BEST = "best"
 TRAINED, OPTIMIZER = "trained", "optimizer"
-"""What the tensors of a checkpoint are: parameters by their name in the distillation, and optimizer state."""
+"""The two kinds of tensors in a checkpoint: parameters by their name in the distillation, and optimizer state."""
 
 
 class StudentRun:
-    """Works on one `Setup`. Only the main process writes files; `prefix` tells its numbers from another's in a tracker."""
+    """One student's run, from a `Setup`.
+
+    Only the main process writes files. `prefix` distinguishes its numbers in a tracker from another student's.
+    """
 
     def __init__(self, setup: Setup, processes: Processes, prefix: str = "") -> None:
         self.setup, self.state = setup, TrainingState()
@@ -46,7 +49,7 @@ class StudentRun:
         return self.setup.config.output.name
 
     def restore(self, say: Say) -> None:
-        """Go on from the latest checkpoint, if there is one, and open the log."""
+        """Continue from the latest checkpoint, if there is one, and open the log."""
         setup, output = self.setup, self.setup.config.output
         checkpoint = latest_checkpoint(output / CHECKPOINTS)
         if checkpoint is not None:
@@ -62,39 +65,39 @@ class StudentRun:
         setup.distillation.train()
 
     def _logged_until(self) -> int:
-        """The last step whose line is final; a checkpoint made in an evaluation leaves its step's to a resumed run."""
+        """Return the last step whose line is final. After a checkpoint during an evaluation, a resumed run writes the line."""
         return self.state.step - (self.state.unlogged is not None)
 
     def autocast(self) -> torch.autocast:
-        """The number format of the student's forward."""
+        """Return the autocast context of the student's forward: bfloat16 if the run asks for it."""
         return torch.autocast(self.setup.feed.device.type, torch.bfloat16, enabled=self.setup.config.bf16)
 
     def counts(self, batch: Batch) -> list[int]:
-        """How much each part of the loss sums for a batch, in the order of the parts."""
-        found = self.setup.distillation.counts(batch)
-        return [found[part.name] for part in self.setup.distillation.parts]
+        """Return the numbers that the sums of a batch are divided by, in the order of the loss's parts."""
+        counts = self.setup.distillation.counts(batch)
+        return [counts[part.name] for part in self.setup.distillation.parts]
 
     def note(self, sums: Mapping[str, Tensor], loss: Tensor, batch: Batch) -> None:
-        """Keep what a micro-batch gave, until the step is complete."""
+        """Keep the sums and the loss of a micro-batch until the step is complete."""
         self._losses.append((loss.detach(), batch.examples))
         self._sums = {name: self._sums.get(name, 0.0) + value.detach().double() for name, value in sums.items()}
 
     def step_sums(self) -> dict[str, float]:
-        """The sums of the step over micro-batches and processes, and start anew; one wait for the device."""
+        """Return the sums of the step over micro-batches and processes, and forget them; waits for the device once."""
         values = torch.stack(list(self._sums.values())).tolist()
         total = dict(zip(self._sums, self._processes.sum(values), strict=True))
         self._sums = {}
         return total
 
     def require_finite(self, loss: float, norm: float) -> None:
-        """Raise NotFiniteError, before the update, where the loss or its gradient is not finite."""
+        """Raise NotFiniteError, before the update, if the loss or its gradient is not finite."""
         if math.isfinite(loss + norm):
             self._losses = []
             return
         self.failed = True
         parts = self._processes.gather([(bool(value.isfinite()), examples) for value, examples in self._losses])
         broken = [number for finite, examples in parts for number in examples if not finite]
-        broken = broken or [number for _, examples in parts for number in examples]  # the gradient only
+        broken = broken or [number for _, examples in parts for number in examples]  # only the gradient is not finite
         shown = ", ".join(map(str, sorted(broken)[:32])) + (", ..." if len(broken) > 32 else "")
         raise NotFiniteError(
             f"{self.setup.config.output}: the loss or its gradient is not finite at step {self.state.step + 1} (loss {loss}, "
@@ -103,7 +106,7 @@ class StudentRun:
         )
 
     def advance(self, loss: float, tokens: int, metrics: Mapping[str, float]) -> None:
-        """Count a step that was made; `metrics` are what there is to log of it, nothing for most steps."""
+        """Count a step that was made; `metrics` are the values to log, empty for most steps."""
         state = self.state
         state.step, state.loss = state.step + 1, loss
         state.tokens += tokens
@@ -112,7 +115,7 @@ class StudentRun:
         state.unlogged = {**metrics, **self.clock.read(state.tokens)} if metrics else {}
 
     def log(self, held_out: dict[str, float] | None) -> None:
-        """Write the step's line, if it has one, and keep the student where it is the best so far."""
+        """Write the step's line, if it has one, and save the student if its validation loss is the smallest so far."""
         state = self.state
         line = dict(state.unlogged or {})
         if held_out is not None:
@@ -127,7 +130,7 @@ class StudentRun:
         state.unlogged = None
 
     def save(self) -> None:
-        """Save a checkpoint of the run: everything that is trained, the student's and the terms' own, and the optimizer."""
+        """Save a checkpoint: the parameters of student and terms, the optimizer state and the numbers of the run."""
         if self._processes.main and self.state.step:
             trained = dict(self.setup.distillation.named_parameters())
             tensors = {f"{TRAINED}/{name}": parameter.detach() for name, parameter in trained.items()}
@@ -139,8 +142,8 @@ class StudentRun:
         """Write the model directory."""
         state, output = self.state, self.setup.config.output
         self._write_model(output)
-        found = ", ".join(f"{name} {value:.4f}" for name, value in state.held_out.items())
-        say(f"trained {state.step} steps, {state.tokens:,} tokens; held-out: {found or 'no validation examples'}")
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in state.held_out.items())
+        say(f"trained {state.step} steps, {state.tokens:,} tokens; held-out: {losses or 'no validation examples'}")
         say(f"wrote {output}")
 
     def _write_model(self, folder: Path) -> None:
@@ -155,9 +158,9 @@ class StudentRun:
 
 
 def _by_kind(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The tensors of a checkpoint by what they are, and by name."""
-    found: dict[str, dict[str, Tensor]] = {TRAINED: {}, OPTIMIZER: {}}
+    """Return the tensors of a checkpoint by kind, and by name."""
+    by_kind: dict[str, dict[str, Tensor]] = {TRAINED: {}, OPTIMIZER: {}}
     for path, tensor in tensors.items():
         kind, _, name = path.partition("/")
-        found[kind][name] = tensor
-    return found
+        by_kind[kind][name] = tensor
+    return by_kind

@@ -1,12 +1,12 @@
-"""Which parameters an objective cannot reach, found by one backward probe instead of by reasoning about the graph.
+"""Find the parameters that an objective cannot reach, by one backward probe instead of by reasoning about the graph.
 
-An objective on the decoder's last Q, K and V says nothing about what comes after them: the last block's output projection,
-cross-attention and feed-forward, the final norm, an untied head. Such parameters would stay at their random start while
-weight decay shrank them, and distributed training would wait for gradients that never come. So they are found once, frozen,
-kept out of the optimizer, and named in the log and the model card.
+An objective on the decoder's last Q, K and V does not depend on the parameters after them: the last block's output projection,
+cross-attention and feed-forward, the final norm, an untied head. They would keep their random start while weight decay shrank
+them, and distributed training would wait for gradients that never come. So we find them once, freeze them, keep them out of the
+optimizer, and name them in the log and the model card.
 
-*Unreached* means that autograd leaves `grad` at None. A gradient that happens to be zero everywhere (softmax weights that
-cancel, a token that does not occur) is one that another batch may change, so it counts as reached.
+*Unreached* means that autograd leaves `grad` at None. A gradient may happen to be zero everywhere (softmax weights that cancel,
+a token that does not occur). Another batch may change that, so such a parameter counts as reached.
 """
 
 from collections import defaultdict
@@ -18,13 +18,13 @@ from ...errors import ConfigurationError
 from ...models.families import Family
 
 STUDENT = "student."
-"""What the names of the student's parameters start with, among all that is trained."""
+"""The prefix of the student's parameters among the names of all trained parameters."""
 
 
 def unreached_parameters(trained: nn.Module, loss: Callable[[], Tensor]) -> list[str]:
-    """Names of the trainable parameters that `loss()` (a scalar, on one batch) does not have a path to, in their order.
+    """Return the names of the trainable parameters that `loss()` (a scalar, on one batch) does not depend on, in their order.
 
-    Runs one forward and one backward; gradients are cleared before and after.
+    Runs one forward and one backward, and clears the gradients before and after.
     """
     trained.zero_grad(set_to_none=True)
     loss().backward()  # type: ignore[no-untyped-call]
@@ -36,17 +36,17 @@ def unreached_parameters(trained: nn.Module, loss: Callable[[], Tensor]) -> list
 
 
 def freeze(trained: nn.Module, names: Iterable[str]) -> None:
-    """Switch gradients off for the named parameters; an unknown name raises KeyError."""
+    """Switch off gradients for the named parameters. Raises KeyError for an unknown name."""
     parameters = dict(trained.named_parameters())
     for name in names:
         parameters[name].requires_grad_(False)
 
 
 def require_gradient_of_what_is_read(names: Iterable[str], student: nn.Module, family: Family) -> None:
-    """Refuse an objective that trains no block of a stack which another one reads (an input embedding does not count).
+    """Raise ConfigurationError if the objective does not train any block of a stack that another stack reads.
 
-    Raises ConfigurationError. It happens with one decoder layer and decoder self-attention only, where the encoder output
-    enters after the last Q, K and V.
+    An input embedding does not count. The error occurs with one decoder layer and only decoder self-attention, because the
+    encoder output enters after the last Q, K and V.
     """
     unreached = {name.removeprefix(STUDENT) for name in names}
     for name in dict.fromkeys(stack.reads for stack in family.stacks if stack.reads):
@@ -59,7 +59,7 @@ def require_gradient_of_what_is_read(names: Iterable[str], student: nn.Module, f
 
 
 def summarise_unreached(names: Iterable[str], family: Family) -> list[str]:
-    """One line per block, in the order of `names`, e.g. `decoder block 5: self-attention o; whole feed-forward`."""
+    """Return one line per block, in the order of `names`, e.g. `decoder block 5: self-attention o; whole feed-forward`."""
     lines: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for name in names:
         own = name.removeprefix(STUDENT)

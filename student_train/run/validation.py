@@ -1,4 +1,4 @@
-"""Held-out losses of students in training: every validation batch is read and decoded once for all of them."""
+"""Validation losses of students in training. Every validation batch is read and decoded once for all students."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -15,10 +15,10 @@ from .setup import Setup
 
 @torch.no_grad()
 def evaluate(setups: Sequence[Setup], processes: Processes) -> list[dict[str, float]]:
-    """Per student its held-out means in nats: `loss` (the objective's weighted sum), every term, and `cross_entropy` (hard
-    labels) where its head is trained; empty without validation examples. In float32, whatever the training runs in.
+    """Return the validation means of each student, in nats, computed in float32 even if training uses bfloat16.
 
-    The processes share the batches. Raises Stopped where one of them has met a signal.
+    They are `loss` (the objective's weighted sum), every term, and `cross_entropy` (hard labels) if the head is trained; empty
+    without validation examples. The processes share the batches. Raises Stopped if one of them got a signal.
     """
     config, feed = setups[0].config, setups[0].feed
     sums = [_Sums(setup.evaluation) for setup in setups]
@@ -30,9 +30,9 @@ def evaluate(setups: Sequence[Setup], processes: Processes) -> list[dict[str, fl
         if batch is not None:
             batch = batch.to(feed.device)
             teacher = feed.decoder.decode(batch)
-            for found in sums:
-                found.add(batch, teacher)
-    return [_means(setup, found, processes) for setup, found in zip(setups, sums, strict=True)]
+            for one in sums:
+                one.add(batch, teacher)
+    return [_means(setup, one, processes) for setup, one in zip(setups, sums, strict=True)]
 
 
 class _Sums:
@@ -44,19 +44,19 @@ class _Sums:
         self.counts = dict.fromkeys(self.values, 0)
 
     def add(self, batch: Batch, teacher: TeacherSignals) -> None:
-        found, counts = self._distillation(batch, teacher), self._distillation.counts(batch)
-        self.values = {name: value + float(found[name]) for name, value in self.values.items()}
+        sums, counts = self._distillation(batch, teacher), self._distillation.counts(batch)
+        self.values = {name: value + float(sums[name]) for name, value in self.values.items()}
         self.counts = {name: count + counts[name] for name, count in self.counts.items()}
 
 
 def _rounds(examples: int, batch_size: int, world: int) -> int:
-    """How many batches the process with the most has."""
+    """Return the number of batches of the process that has the most."""
     return ceil(ceil(examples / batch_size) / world)
 
 
-def _means(setup: Setup, found: _Sums, processes: Processes) -> dict[str, float]:
-    names = list(found.values)
-    everywhere = processes.sum([*found.values.values(), *map(float, found.counts.values())])
+def _means(setup: Setup, own: _Sums, processes: Processes) -> dict[str, float]:
+    names = list(own.values)
+    everywhere = processes.sum([*own.values.values(), *map(float, own.counts.values())])
     values, counts = everywhere[: len(names)], everywhere[len(names) :]
     if not counts or not counts[0]:
         return {}

@@ -8,5 +8,5 @@ __all__ = ["TERMS", "SitePair", "Term", "TermContext", "Terms", "labels", "logit
 
 
 def trains_head(objective: Objective) -> bool:
-    """Whether an objective trains the student's head, so that it generates and can teach its logits."""
+    """Return whether an objective trains the student's head. Only then can the student generate, and teach its logits."""
     return any(TERMS[one.kind].trains_head for one in objective.terms)

@@ -11,7 +11,7 @@ from .term import TERMS, Term, TermContext, positions_of
 
 @TERMS.register("labels")
 class Labels(Term):
-    """Cross-entropy of the student with the target tokens."""
+    """The cross-entropy of the student with the target tokens, in nats."""
 
     trains_head = True
     validation_name = "cross_entropy"

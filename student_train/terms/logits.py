@@ -13,9 +13,9 @@ from .term import TERMS, Term, TermContext, positions_of
 
 @TERMS.register("logits")
 class Logits(Term):
-    """KL(teacher || student) of the cached distributions.
+    """KL(teacher || student) of the cached distributions, in nats.
 
-    At temperature T: KL(p^(1/T) || q^(1/T)), both normalised, times T^2 (Hinton et al. 2015, section 2).
+    At temperature T it is T^2 KL(p^(1/T) || q^(1/T)), with both powers normalised (Hinton et al. 2015, section 2).
     """
 
     trains_head = True

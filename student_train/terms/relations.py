@@ -1,4 +1,4 @@
-"""Attention relations: the mean of the KLs of one attention module's relations (MiniLMv2, arXiv 2012.15828)."""
+"""Attention relations: the mean KL of one attention module's relations (MiniLMv2, arXiv 2012.15828)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ SAME = ("query", "key", "value")
 
 @TERMS.register("relations")
 class Relations(Term):
-    """KL(teacher || student) of some relations of one attention module, mean over rows and relation heads."""
+    """KL(teacher || student) of some relations of one attention module, in nats: the mean over rows and relation heads."""
 
     def __init__(
         self, codec: AttentionCodec, student: Site, relations: Sequence[Relation], heads: int, formula: str
@@ -42,7 +42,10 @@ class Relations(Term):
 
     @classmethod
     def build(cls, context: TermContext, options: Mapping[str, Any]) -> Self:
-        """Compare the last layer of the student with the deepest one that is stored."""
+        """Return a term that compares the student's last layer with the deepest stored layer of the teacher.
+
+        Raises CacheMismatchError if the cache does not store the site, and ConfigurationError if the relation heads do not fit.
+        """
         site = str(options["site"])
         codec = deepest(context, site)
         return cls(
@@ -55,12 +58,12 @@ class Relations(Term):
 
     @classmethod
     def kinds(cls, _context: TermContext) -> Sequence[str]:
-        """The relations that the term averages."""
+        """Return the kinds of relations that the term averages."""
         return SAME
 
     @classmethod
     def described(cls, _context: TermContext, site: str) -> str:
-        """The formula, for people."""
+        """Return the formula, for people."""
         stack = site.partition(".")[0]
         causal = ", causal" if stack == "decoder" else ""
         return f"mean of the QQ, KK and VV relation KLs of the last {stack} self-attention{causal} (MiniLMv2 form)"
@@ -85,7 +88,7 @@ class Relations(Term):
 
 @TERMS.register("cross_relations")
 class CrossRelations(Relations):
-    """Relations of cross-attention, of whose form in the MiniEnD paper there are two readings (`--cross-relation`)."""
+    """Relations of cross-attention. The MiniEnD paper does not fix their form, so there are two (`--cross-relation`)."""
 
     @classmethod
     def kinds(cls, context: TermContext) -> Sequence[str]:
@@ -104,7 +107,7 @@ class CrossRelations(Relations):
 
 
 def deepest(context: TermContext, site: str) -> AttentionCodec:
-    """The codec of the deepest stored layer of an attention site. Raises CacheMismatchError where none is stored."""
+    """Return the codec of the deepest stored layer of an attention site. Raises CacheMismatchError if none is stored."""
     codecs = stored(context.cache, site)
     if not codecs:
         held = ", ".join(context.cache.codecs) or "no relations"
@@ -115,20 +118,20 @@ def deepest(context: TermContext, site: str) -> AttentionCodec:
 
 
 def stored(cache: Cache, site: str) -> list[AttentionCodec]:
-    """The codecs of an attention site, from the lowest layer to the deepest."""
-    found = [codec for codec in cache.codecs.values() if codec.site.name == site]
-    return sorted((codec for codec in found if isinstance(codec, AttentionCodec)), key=lambda codec: codec.site.layer)
+    """Return the codecs of an attention site, from the lowest layer to the deepest."""
+    codecs = [codec for codec in cache.codecs.values() if codec.site.name == site]
+    return sorted((codec for codec in codecs if isinstance(codec, AttentionCodec)), key=lambda codec: codec.site.layer)
 
 
 def last_site(context: TermContext, name: str) -> Site:
-    """The student's own site of this name, in the layer that the map `last` names."""
+    """Return the student's site of this name, in the layer that the map `last` chooses."""
     depth = context.family.depth(context.student.config, name.partition(".")[0])
     [(layer, _)] = LAYER_MAPS["last"](depth, 1)
     return Site(name, layer)
 
 
 def relation_heads(context: TermContext, codec: AttentionCodec) -> int:
-    """The number of relation heads of the run. Raises ConfigurationError where it does not divide both widths."""
+    """Return the number of relation heads of the run. Raises ConfigurationError if it does not divide both widths."""
     config = context.student.config
     inner = config.num_heads * config.d_kv
     if context.config.relation_heads is None:

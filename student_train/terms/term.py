@@ -1,8 +1,8 @@
-"""What a loss term answers, and the registry of terms.
+"""The interface of a loss term, and the registry of terms.
 
-A term is a module: its own parameters, if it has any, train, are saved and resume with the student, and none of them is
-exported. It returns sums; `counts` says beforehand, from the batch only, by what to divide them. Summing both over
-micro-batches and processes before dividing makes a loss independent of how a batch is split.
+A term is a module. If it has parameters of its own, they train, are saved and resume with the student, but are not exported. A
+term returns sums, and `counts` returns, from the batch only, the numbers to divide them by. Both are added up over micro-batches
+and processes before the division, so the loss does not depend on how a batch is split.
 """
 
 from abc import ABC, abstractmethod
@@ -25,7 +25,7 @@ from ..reading.teacher_signals import TeacherSignals
 
 @dataclass(frozen=True, slots=True)
 class SitePair:
-    """A site of the teacher, which is read from the cache, and the site of the student that is compared with it."""
+    """A site of the teacher, read from the cache, and the student's site that is compared with it."""
 
     teacher: Site
     student: Site
@@ -33,7 +33,7 @@ class SitePair:
 
 @dataclass(frozen=True, slots=True)
 class TermContext:
-    """What a term is built from."""
+    """The things that a term is built from."""
 
     config: TrainConfig
     """The options of the run."""
@@ -41,54 +41,54 @@ class TermContext:
     """The name of the objective, for messages."""
     cache: Cache
     student: Any
-    """The model in training, on its device; its parameters are as they start."""
+    """The model in training, on its device, with its first weights."""
     family: Family
 
 
 class Term(nn.Module, ABC):
-    """One loss, in nats or in whatever unit its formula says."""
+    """One loss, in nats or in the unit that its formula states."""
 
     parts: tuple[str, ...] = ("",)
-    """The names of its summands, whose mean is the term; one without a name where there is but one."""
+    """The names of its summands, whose mean is the term; a single summand has the empty name."""
     pairs: tuple[SitePair, ...] = ()
     """The sites that it compares."""
     distributions: float | None = None
-    """The temperature of the cached next-token distributions that it reads; None where it reads none."""
+    """The temperature of the cached next-token distributions that it reads; None if it does not read any."""
     trains_head: ClassVar[bool] = False
     """Whether it has a `target`, so that the student's head is trained."""
 
     validation_name: ClassVar[str | None] = None
-    """What validation calls it, where that is not its name in the objective."""
+    """Its name in validation; None if that is its name in the objective."""
 
     @classmethod
     @abstractmethod
     def build(cls, context: TermContext, options: Mapping[str, Any]) -> Self:
-        """Make the term of a run; `options` are those of its TermSpec.
+        """Return the term of a run; `options` are the options of its TermSpec.
 
-        Raises CacheMismatchError, saying what to dump, where the cache lacks what the term needs.
+        Raises CacheMismatchError, which says what to dump, if the cache lacks signals that the term needs.
         """
 
     @abstractmethod
     def counts(self, batch: Batch) -> dict[str, int]:
-        """By part, what its sum over this batch is divided by."""
+        """Return by part the number that its sum over this batch is divided by."""
 
     def sums(self, taps: Taps, teacher: TeacherSignals, batch: Batch) -> dict[str, Tensor]:
-        """By part, the sum over this batch, float32; called outside autocast.
+        """Return by part the sum over this batch, a float32 scalar; called outside autocast.
 
-        `taps` has the student's tensors by full name of the site, [batch, length, width].
+        `taps` has the student's tensors by full name of the site, [batch, length, width] each.
         """
         return {}
 
     def target(self, teacher: TeacherSignals, batch: Batch) -> LogitTarget | None:
-        """What the student's next-token distributions are compared with, in the one sweep over the head."""
+        """Return the target of the student's next-token distributions, for the one sweep over the head, or None."""
         return None
 
     @abstractmethod
     def formula(self) -> str:
-        """One phrase that says how the term is computed, for the log and the model card."""
+        """Return one phrase that says how the term is computed, for the log and the model card."""
 
     def against(self) -> str:
-        """The teacher's sites that it is compared with, for people; empty where there are none."""
+        """Return the names of the teacher's sites that it compares with, for people; empty if it does not compare sites."""
         return ", ".join(dict.fromkeys(str(pair.teacher) for pair in self.pairs))
 
 
@@ -100,5 +100,5 @@ Terms = Mapping[str, Term]
 
 
 def positions_of(batch: Batch) -> int:
-    """The number of valid target positions."""
+    """Return the number of valid target positions."""
     return int(batch.valid[batch.label_axis].sum())
