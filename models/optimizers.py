@@ -81,7 +81,7 @@ def set_learning_rate(optimiser: Optimizer, rate: float, step: int) -> float:
 
 
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """A copy, on the CPU, of the state of an optimiser made by `build_optimiser`: `exp_avg/encoder.block.0...` -> tensor.
+    """A copy, on the CPU, of the state of an optimiser made by `build_optimiser`: `exp_avg/student.encoder...` -> tensor.
 
     A parameter that was never updated has no state and does not appear.
     """

@@ -23,7 +23,7 @@ ALLOWED = {
     **dict.fromkeys(STAGES, SHARED),
     "recipes": SHARED | STAGES,
     "cli": SHARED | STAGES | {"recipes", "__init__"},
-    "__init__": {"errors", "cache"},
+    "__init__": {*SHARED, *STAGES},
     "__main__": {"cli"},
 }
 """Room -> the other rooms that it may import."""

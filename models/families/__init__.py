@@ -15,7 +15,7 @@ from .family import (
     parameter_counts,
     stack_named,
 )
-from .raw_config import model_type_of
+from .model_type import model_type_of
 
 __all__ = [
     "FAMILIES",

@@ -207,6 +207,11 @@ class CacheFacts:
         """What is known of every site, attention first."""
         return {**self.relations, **self.hidden}
 
+    @property
+    def label_tokens(self) -> int:
+        """The number of tokens on the labels' axis, which is the last."""
+        return list(self.tokens.values())[-1]
+
     def as_json(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
         return {

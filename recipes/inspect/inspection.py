@@ -35,7 +35,7 @@ def inspect_cache(path: Where) -> CacheFacts:
     """Return what there is to know about a cache, finished or not. Reads documents only."""
     cache = open_cache(path, allow_unfinished=True)
     plan = cache.plan
-    tokens = {axis: sum(shard.tokens[axis] for shard in cache.shards) for axis in ("input", "target")}
+    tokens = {axis: sum(shard.tokens[axis] for shard in cache.shards) for axis in cache.family.axes}
     return CacheFacts(
         format_version=FORMAT_VERSION,
         digest=cache.digest,
@@ -99,7 +99,7 @@ def _bytes_per_token(cache: Cache, tokens: Mapping[str, int]) -> BytesPerToken:
             for column, place in codec.columns.items()
         }
 
-    logits = _column_bytes(cache, "logits.") / max(1, tokens["target"])
+    logits = _column_bytes(cache, "logits.") / max(1, tokens[cache.family.label_axis])
     return BytesPerToken(
         logits=logits if cache.logit_code else None,
         relations={name: of_site(codec) for name, codec in relations_of(cache).items()},
@@ -200,7 +200,7 @@ def describe(facts: CacheFacts) -> Iterator[str]:
     yield f"cache {facts.digest[:16]}  format {facts.format_version}  {state}"
     yield (
         f"{facts.examples:,} training and {counted(facts.validation_examples, 'validation example')}, "
-        f"{tokens['input']:,} input and {counted(tokens['target'], 'target token')}"
+        f"{' and '.join(f'{count:,} {axis}' for axis, count in tokens.items())} tokens"
     )
     loss = teacher.cross_entropy
     measured = "cross-entropy not measured yet" if loss is None else f"cross-entropy {loss:.3f} nats per target token"

@@ -34,5 +34,5 @@ def raw_bytes(facts: CacheFacts) -> dict[str, int]:
         for site, codes in facts.sites.items()
     }
     if raw.logits is not None:
-        found["logits"] = int(raw.logits) * facts.tokens["target"]
+        found["logits"] = int(raw.logits) * facts.label_tokens
     return found

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...cache.logit_columns import ENTRY
 from ...errors import MiniEndError
+from ...models.families import family_named
 from ...storage.documents.calibration import Calibration
 from ...storage.documents.marker import Marker, ShardMarker
 from ...storage.folder import PublishedFolder, publish_folder
@@ -52,7 +54,10 @@ class FolderSizes:
 
 
 def folder_sizes(folders: Sequence[PublishedFolder], tokens: Mapping[str, float] | None = None) -> FolderSizes:
-    """Sizes of folders like these segments or shards; `tokens` is what a typical example has on an axis, by default theirs."""
+    """Sizes of folders like these segments or shards.
+
+    `tokens` is what a typical example has on an axis, by default theirs. Entries of lists grow with the last axis, the labels'.
+    """
     fixed, data = Counter[str](), Counter[str]()
     examples = sum(folder.parsed(Marker).count for folder in folders)
     for folder in folders:
@@ -77,10 +82,11 @@ def signal_of(column: str) -> str:
 
 
 def typical_tokens(prepared: Prepared) -> dict[str, float]:
-    """Mean tokens of a training example on the axes `input` and `target`; all are alike but for pairs."""
+    """Return the mean number of tokens of a training example by axis; all examples are alike but for pairs."""
+    axes = family_named(prepared.plan.teacher.facts.model_type).axes
     count = min(LENGTH_EXAMPLES, prepared.source.segments.count("train")) if prepared.plan.task.pairs else 1
     lengths = [[len(part) for part in prepared.source.example("train", index)] for index in range(count)]
-    return dict(zip(("input", "target"), np.mean(lengths, axis=0).tolist(), strict=True))
+    return dict(zip(axes, np.mean(lengths, axis=0).tolist(), strict=True))
 
 
 def require_space(root: Where, prepared: Prepared, pending: Sequence[ShardRange], encoder: ShardEncoder) -> None:
@@ -129,9 +135,11 @@ def _sampled_sizes(prepared: Prepared, encoder: ShardEncoder) -> FolderSizes:
 
 
 def _typical(folder: PublishedFolder, axis: str, tokens: Mapping[str, float] | None) -> float:
-    """By what the data of a column must be multiplied to be that of typical examples."""
-    axis = "target" if axis == "entry" else axis
-    if tokens is None or axis not in tokens:
+    """Return the factor that makes the data of a column as large as that of typical examples."""
+    if tokens is None:
+        return 1.0
+    axis = list(tokens)[-1] if axis == ENTRY else axis
+    if axis not in tokens:
         return 1.0
     marker = folder.parsed(ShardMarker)
     return tokens[axis] * marker.count / max(1, marker.tokens[axis])
