@@ -3,9 +3,9 @@
 It is non-reentrant, so that the tensors that taps read inside a block are part of the graph as usual. They are captured in the
 forward only, because the taps are closed when a block runs again. The losses stay outside.
 
-transformers' own switch would also mark every attention module. A T5 would then give the zeros that stand for cross-attention's
-position bias a gradient that nobody reads, which means another attention kernel, other rounding and L x L numbers kept. We mark
-only the blocks, so gradients are the same to the bit on a CPU.
+transformers' own switch would also mark every attention module. A T5 would then compute a gradient, which nobody reads, of the
+zeros that stand for cross-attention's position bias. That means another attention kernel, other rounding and L x L numbers kept.
+We mark only the blocks, so gradients are the same to the bit on a CPU.
 """
 
 from functools import partial

@@ -1,9 +1,9 @@
 """The size of a student: `6L384H`, `6E3D384H`, or the widths of a T5 config file.
 
 A size string gives depth and width. The rest follows the students of the MiniLM family (Wang et al., arXiv 2012.15828): heads
-of width 32, and a feed-forward four times as wide, or 8/3 times if it is gated, so that both cost the same. The facts that a
-student must share with its teacher (family, vocabulary rows, special ids) come from the teacher's config.json, never from the
-size, because logits and token ids in the cache mean nothing to another vocabulary.
+of width 32, and a feed-forward four times as wide, or 8/3 times if it is gated, so that both cost the same. Family, vocabulary
+rows and special ids come from the teacher's config.json, never from the size. A student must share them with its teacher, because
+logits and token ids in the cache mean nothing to another vocabulary.
 """
 
 import json

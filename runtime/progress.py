@@ -43,7 +43,7 @@ def size_text(count: float) -> str:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Inside the block, let transformers log only errors, and draw its own bars only on a terminal.
+    """Let transformers log only errors inside the block, and draw its own bars only on a terminal.
 
     Its warnings about tied heads while loading and saving do not matter here, because the tensors decide the tie.
     """

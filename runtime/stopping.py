@@ -27,7 +27,7 @@ EXCEPTIONS: dict[signal.Signals, type[KeyboardInterrupt]] = {
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Inside the block, SIGINT raises KeyboardInterrupt and SIGTERM raises Terminated; a signal that was ignored stays ignored.
+    """Let SIGINT raise KeyboardInterrupt and SIGTERM raise Terminated in the block; a signal that was ignored stays ignored.
 
     The end of the block restores the handlers. If one of the two exceptions leaves the block, both signals are ignored from then
     on, because the process is about to end. Does nothing outside the main thread.

@@ -275,7 +275,7 @@ def test_what_inspect_prints_is_what_is_there(family):
 
 @pytest.mark.parametrize("site", SITES)
 def test_a_step_eight_times_larger_fails_the_same_assertion(family, site):
-    """Random T5s have uniform relations that any quantiser passes: only this shows that the assertion can fail at all."""
+    """Random T5s have uniform relations that any quantizer passes: only this shows that the assertion can fail at all."""
     [name] = [full for full in inspect_cache(family.cache.path).relations if full.startswith(site)]
     step = max(inspect_cache(family.cache.path).relations[name].step.values())
     few = {"examples": 12, "validation_examples": 0, "calibration_examples": 8, "logits": "none"}

@@ -51,7 +51,7 @@ def require_same_vocabulary(
 
 
 def absorb_meant_scale(model: Any, raw_config: Mapping[str, Any]) -> None:
-    """Multiply the final norm by the head scale that the checkpoint's author meant, divided by the one that this model applies.
+    """Multiply the final norm by the head scale that the author meant, divided by the one that this model applies.
 
     This is exact up to rounding, for tied and untied heads. The factor is 1, except for umT5 checkpoints whose config.json
     unties the head.

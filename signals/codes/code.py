@@ -1,6 +1,6 @@
 """The relation code: Q, K and V of one site, or hidden states, as small integers in one jointly fitted basis.
 
-Q, K and V of a self-attention are three linear images of one layer input, so the rows [Q|K|V] (width 3 x inner) have a joint
+Q, K and V of a self-attention are three linear images of one layer input. So the rows [Q|K|V] (width 3 x inner) have a joint
 rank of at most d_model. We fit one basis on all three, round all components with one step and compress the integers with an
 entropy coder. That costs a tenth of storing the factors in bfloat16, at the same relation KL. Components weaker than the step
 vanish (reverse water-filling, Cover & Thomas, section 10.3.3), which beats cutting the rank.

@@ -20,9 +20,9 @@ relative precision, even a tail of 1e-4 behind a confident head:
 Decoding adds them up and normalises over head and tail. Ids are stored as ranks in the order of the teacher's mean
 probability. Entries of equal level are sorted by rank, and all but the first are stored as the difference to the one before.
 
-At another temperature T the distribution is p^(1/T) over its sum. The head's log-ratios are divided by T, and the tail's level
-is round( log(p_0^(1/T) / sum off the head of p^(1/T)) / step ), which is stored for each T that the dump names. Only `top-k`
-has other temperatures, because draws from p stand for p.
+At another temperature T the distribution is p^(1/T) over its sum. The head's log-ratios are divided by T. The tail's level is
+stored for each T that the dump names, as round( log(p_0^(1/T) / sum off the head of p^(1/T)) / step ). Only `top-k` has other
+temperatures, because draws from p stand for p.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class LogitIntegers:
     draw_ranks: Tensor
     """The ranks that were drawn, ascending within a position, with repeats, [draws]."""
     tail_entropies: Tensor
-    """-sum over the tail of p log p, in units of ENTROPY_STEP, [positions]."""
+    """The entropy sum of the tail, -sum of p log p, in units of ENTROPY_STEP, [positions]."""
     tail_levels: Tensor
     """Level 0 at the code's other temperatures, [temperatures, positions]; 0 if the head is the whole vocabulary."""
 
@@ -89,7 +89,7 @@ class SparseDistributions:
     draw_weight: Tensor
     """The probability that a draw stands for, float32 [draws]."""
     tail_entropy: Tensor
-    """-sum over the tail of p log p, in nats, float32 [positions]."""
+    """The entropy sum of the tail, -sum of p log p, in nats, float32 [positions]."""
     one_tail: bool
     """Whether the tail is one outcome (top-k) rather than draws."""
 

@@ -1,7 +1,7 @@
 """Losses on next-token logits with their gradients, in chunks of positions: no positions x vocabulary tensor outlives a chunk.
 
 For N positions with hidden states h [N, d] and the head's weight W [V, d], the logits are z = scale h W^T. The sweep computes a
-chunk's values (`targets.py`), turns its logits into dz, and adds up d h = scale dz W and d W = scale dz^T h in float32.
+chunk's values (`targets.py`) and turns its logits into dz. It adds up d h = scale dz W and d W = scale dz^T h in float32.
 """
 
 from collections.abc import Sequence

@@ -134,9 +134,8 @@ def _one_tail(z: Tensor, head: ChunkEntries, m: Tensor, wanted: bool) -> Tensor:
 
 def _exponentials(z: Tensor) -> tuple[Tensor, Tensor]:
     """Replace z [positions, V] by e = exp(z - max z); return log(sum of exp z) and the sum of e, [positions] each."""
-    highest = z.amax(-1).clamp_min(
-        torch.finfo(z.dtype).min
-    )  # finite for a row of -inf, whose exponentials are then zeros
+    # finite even for a row of -inf, whose exponentials are then zeros
+    highest = z.amax(-1).clamp_min(torch.finfo(z.dtype).min)
     total = z.sub_(highest[:, None]).exp_().sum(-1)
     return total.log() + highest, total
 

@@ -1,6 +1,6 @@
 """The relation KL with its gradient, in blocks of rows: no L x L tensor outlives a block.
 
-With alpha the inverse temperature, for one row i, with t = alpha A_T C_T^T / sqrt(d_T) and s = alpha A_S C_S^T / sqrt(d_S) over
+Let alpha be the inverse temperature, t = alpha A_T C_T^T / sqrt(d_T) and s = alpha A_S C_S^T / sqrt(d_S). For one row i, over
 the visible keys j,
 
     KL_i    = sum_j p_T(ij) (log p_T(ij) - log p_S(ij))
@@ -95,7 +95,7 @@ class BlockedRelationKL(torch.autograd.Function):
             bias = None if all_visible else compared.bias(examples, rows, keys)
             t, p, (t_max, log_p) = _softmax(teacher[these, rows], teacher_keys[these, :keys], bias, room[:2])
             s, q, (s_max, log_q) = _softmax(student[these, rows], other[these, :keys], bias, room[2:])
-            # log (Z_T / Z_S) = (t_max - log p_max) - (s_max - log q_max); the differences come first, for they are small
+            # log (Z_T / Z_S) = (t_max - log p_max) - (s_max - log q_max); the differences come first, since they are small
             log_ratio = (t_max - s_max).sub_(log_p - log_q)
             # KL_i = sum_j p (t - s) - log (Z_T / Z_S)
             kl = t.sub_(s).mul_(p).sum(-1, keepdim=True).sub_(log_ratio)
@@ -141,9 +141,8 @@ def _softmax(
 def _blocks(left: Tensor, keys: int, causal: bool) -> Iterator[tuple[slice, slice]]:
     """Yield blocks (heads counted through the batch, rows) of about BLOCK_ELEMENTS logits each.
 
-    A block is whole examples if they fit, else some rows of one example, else some rows of some of its heads. If causal, a
-    block that does not hold a whole example has at most a quarter of its rows (but 16 or more), since keys that no row of a block
-    sees are not computed.
+    A block is whole examples if they fit, else some rows of one example, else some rows of some of its heads. Keys that no row of
+    a block sees are not computed. So if causal, a block of one example takes at most a quarter of its rows, or 16 rows if more.
     """
     batch, heads, rows, _ = left.shape
     budget = BLOCK_ELEMENTS["cpu" if left.device.type == "cpu" else "cuda"]

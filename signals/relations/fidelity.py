@@ -70,8 +70,8 @@ def mean_relative_entropy(
 def worst_share(kl: Mapping[str, MeanOf], target: float) -> float:
     """Return the largest of three ratios of a measured KL to its limit; at most 1 if all three limits are kept.
 
-    The limit of the mean over QQ, KK and VV is the target, of each single one three times the target, and of QK
-    (cross-attention) the target.
+    The target is the limit of the mean over QQ, KK and VV, and of QK (cross-attention). Each of QQ, KK and VV may reach three
+    times the target.
     """
     same = [kl[kind].mean for kind in ("query", "key", "value")]
     shares = [sum(same) / len(same) / target, max(same) / (3 * target)]

@@ -5,8 +5,8 @@ Legend: B batch, R relation heads, A and C the two factors, d_r = inner / R, alp
     P = softmax( alpha * A C^T / sqrt(d_r) + mask )          B x R x rows x keys   (MiniLMv2, arXiv 2012.15828, section 3.1)
     KL = sum over valid rows and heads of KL(P_teacher || P_student), in nats
 
-Q, K or V of width `inner` is regrouped into R relation heads regardless of the model's own heads, so that teacher and student
-need not have the same number of heads. Relations of the decoder's own positions are causal. Masked entries contribute exactly
+Q, K or V of width `inner` is regrouped into R relation heads regardless of the model's own heads. So teacher and student need
+not have the same number of heads. Relations of the decoder's own positions are causal. Masked entries contribute exactly
 zero, padded rows do not count, and everything is computed in float32. An inverse temperature of 1 is the published form; a
 calibrated cache has one per relation kind.
 """

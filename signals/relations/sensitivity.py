@@ -1,7 +1,7 @@
 """The cost of an error in Q, K or V in relation KL: a quadratic form per relation head, in closed form.
 
-With alpha the inverse temperature, s_ij = alpha a_i . c_j / sqrt(d_r) and p the softmax of s over j, a small change of the logits
-causes a KL(p || p') of half the variance of the change under p (the Fisher information of a softmax; Cover & Thomas, section
+Let alpha be the inverse temperature, s_ij = alpha a_i . c_j / sqrt(d_r), and p the softmax of s over j. For a small change of the
+logits, KL(p || p') is half the variance of the change under p (the Fisher information of a softmax; Cover & Thomas, section
 11.10). Independent errors of covariance S per token then cost, summed over the rows i,
 
     tr(S alpha^2 / (2 d_r) sum_i Cov_p_i(c))                 for errors of the rows a_i

@@ -26,9 +26,9 @@ class Growth:
 def peak_growth(device: torch.device) -> Iterator[Growth]:
     """Measure the peak of memory inside the block, minus the memory that was in use before it.
 
-    On a CPU this is the resident memory of the whole process, in pages. So small amounts drown in what Python allocates, and the
-    reuse of memory that was freed before, but not returned to the system, is not seen. Where a process cannot reset its peak
-    (macOS), only growth beyond the peak of its whole life is seen.
+    On a CPU this is the resident memory of the whole process, in pages. So small amounts drown in Python's own allocations. The
+    measure misses memory that was freed before, not returned to the system, and used again. Where a process cannot reset its
+    peak (macOS), it shows only growth beyond the peak of the process's whole life.
     """
     growth = Growth(measure="torch.cuda.max_memory_allocated" if device.type == "cuda" else "resident memory")
     before = _forget_peak(device)

@@ -101,7 +101,7 @@ class Buffer:
                     self._reading -= self._size(load)
                     self._put(load, records)
                     self._changed.notify_all()
-        except BaseException as error:  # raised where the records are asked for
+        except BaseException as error:  # `take` raises it
             with self._changed:
                 self._error = error
                 self._changed.notify_all()

@@ -52,7 +52,7 @@ class Processes:
 
     @contextmanager
     def without_exchange(self, modules: Sequence[nn.Module]) -> Iterator[None]:
-        """Inside the block, backward does not exchange gradients; for all but the last micro-batch of a step."""
+        """Keep backward passes inside the block from exchanging gradients, for all but the last micro-batch of a step."""
         with ExitStack() as stack:
             for module in modules:
                 stack.enter_context(self._accelerator.no_sync(module))

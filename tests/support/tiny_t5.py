@@ -2,7 +2,7 @@
 
 Two things that a fresh random model of transformers gets wrong for tests are mended here. Its head is always tied, whatever
 the config says, so an untied one is made by hand and looked for after a reload. And its relations are almost uniform, which
-any quantiser passes, so `sharpen` scales the q, k and v weights until they are not.
+any quantizer passes, so `sharpen` scales the q, k and v weights until they are not.
 """
 
 import json
