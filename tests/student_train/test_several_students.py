@@ -12,7 +12,6 @@ from miniend.student_train import train
 from miniend.student_train.config import TrainConfig, each_student
 from miniend.student_train.reading import loader, teacher_signals
 from miniend.student_train.reading import prefetcher as ahead
-from miniend.student_train.run import student_run
 from miniend.student_train.train import train_student, train_students
 from support.runs import metrics, same_weights, weights
 
@@ -151,14 +150,14 @@ def test_one_student_has_the_output_itself_and_several_a_folder_each(ragged_home
 def test_the_best_student_is_kept_beside_the_last(ragged_home, tmp_path, monkeypatch):
     """A run that spoils its student towards the end still leaves the one that users want."""
     config = configs(ragged_home, tmp_path / "spoilt", SIZES[:1], ["scratch"], learning_rate=0.03)[0]
-    seen, rate, end = {}, student_run.learning_rate_at, train._end_step
+    seen, rate, end = {}, train.learning_rate_at, train._end_step
 
     def watched(runs, processes):
         end(runs, processes)
         for run in runs:
             seen[run.state.step] = {name: p.detach().clone() for name, p in run.setup.student.named_parameters()}
 
-    monkeypatch.setattr(student_run, "learning_rate_at", lambda step, *rest: 5.0 if step > 6 else rate(step, *rest))
+    monkeypatch.setattr(train, "learning_rate_at", lambda step, *rest: 5.0 if step > 6 else rate(step, *rest))
     monkeypatch.setattr(train, "_end_step", watched)
     train_student(config, quiet)
     losses = {line["step"]: line["held_out.loss"] for line in metrics(config.output) if "held_out.loss" in line}

@@ -24,7 +24,8 @@ from miniend.errors import (
     RunMismatchError,
     TrainingError,
 )
-from miniend.models.families.t5 import is_tied
+from miniend.models import save as saving
+from miniend.models.families import family_of
 from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.run import student_run
@@ -218,7 +219,7 @@ def test_what_is_written_gives_the_logits_of_training_and_teaches_again(request,
     inputs = torch.randint(3, 100, (2, 9), generator=torch.Generator().manual_seed(0))
 
     def watched(model, *rest):
-        seen["tied"] = is_tied(model)
+        seen["tied"] = family_of(model).tied(model)
         with torch.no_grad():
             seen["logits"] = model(input_ids=inputs, decoder_input_ids=inputs[:, :5]).logits
         save(model, *rest)
@@ -229,7 +230,7 @@ def test_what_is_written_gives_the_logits_of_training_and_teaches_again(request,
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "student")
     with torch.no_grad():
         assert torch.equal(model(input_ids=inputs, decoder_input_ids=inputs[:, :5]).logits, seen["logits"])
-    assert is_tied(model) == seen["tied"] == (home.name.startswith("span"))
+    assert family_of(model).tied(model) == seen["tied"] == (home.name.startswith("span"))
     ours, theirs = (AutoTokenizer.from_pretrained(folder) for folder in (tmp_path / "student", home / "teacher"))
     assert ours("bade fi lu.").input_ids == theirs("bade fi lu.").input_ids
     assert len(model.generate(inputs, max_new_tokens=3, do_sample=False)) == 2
@@ -342,10 +343,10 @@ def test_a_student_goes_on_from_a_student(span_home, finished, tmp_path):
 
 def test_a_student_starts_from_layers_of_its_teacher(span_home, tmp_path):
     """At the teacher's own depth every term starts at what the cache lost; at half of it, with the teacher's last layer."""
-    teacher = str(span_home / "teacher")
-    run(span_home, tmp_path / "whole", init=f"teacher-layers:{teacher}", steps=2)
+    start = f"teacher-layers:{span_home / 'teacher'}"
+    run(span_home, tmp_path / "whole", init=start, steps=2)
     assert metrics(tmp_path / "whole")[0]["loss"] < 0.01
-    run(span_home, tmp_path / "half", init=f"teacher-layers:{teacher}", size="1L32H", steps=2, learning_rate=1e-9)
+    run(span_home, tmp_path / "half", init=start, size="1L32H", steps=2, learning_rate=1e-9)
     taken = load_file(span_home / "teacher" / "model.safetensors")
     for name, ours in weights(tmp_path / "half").items():
         if name.startswith("decoder.block.0.layer.2"):
@@ -362,6 +363,7 @@ def test_settings_that_cannot_work_are_refused_before_the_directory_is_claimed(s
         {"batch_size": 5, "gradient_accumulation_steps": 2},
         {"device": "abacus"},
         {"init": "teacher-layers:"},
+        {"init": f"teacher-layers:{tmp_path / 'nowhere'}"},
         {"init": "here"},
         {"init": str(tmp_path / "nowhere"), "size": None},
     ):
@@ -395,16 +397,16 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_keeps_the_checkpoint(sp
 def test_a_gradient_that_is_not_finite_is_not_applied(span_home, tmp_path, monkeypatch, value):
     """The loss may be fine and its gradient not; clipping by an infinite norm makes NaN of every weight."""
     found = {}
-    clip = student_run.StudentRun._clip
+    clip = train.clip_gradient
 
-    def overflowing(run):
-        student = run.setup.student
+    def overflowing(distillation, limit):
+        student = distillation.student
         found["before"] = [p.detach().clone() for p in student.parameters()]
         found["student"] = student
         student.shared.weight.grad[3, 3] = value
-        return clip(run)
+        return clip(distillation, limit)
 
-    monkeypatch.setattr(student_run.StudentRun, "_clip", overflowing)
+    monkeypatch.setattr(train, "clip_gradient", overflowing)
     with pytest.raises(TrainingError, match=r"not finite at step 1 .*gradient norm"):
         run(span_home, tmp_path / "student")
     assert all(torch.equal(a, b) for a, b in zip(found["before"], found["student"].parameters(), strict=True))
@@ -602,10 +604,8 @@ def test_a_finished_run_whose_checkpoints_were_deleted_to_save_space_is_left_alo
 
 def test_the_weights_are_the_last_file_to_appear(span_home, tmp_path, monkeypatch):
     """They mean that the run is finished; a kill before the tokenizer is there must not pass for it."""
-    from miniend.models import student
-
     moved = []
-    replace = student.os.replace
-    monkeypatch.setattr(student.os, "replace", lambda a, b: (moved.append(Path(b).name), replace(a, b)))
+    replace = saving.os.replace
+    monkeypatch.setattr(saving.os, "replace", lambda a, b: (moved.append(Path(b).name), replace(a, b)))
     run(span_home, tmp_path / "student")
     assert moved[-1] == "model.safetensors"
