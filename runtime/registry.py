@@ -1,6 +1,8 @@
 """Registries of the things that can be chosen by name; each entry is one file and one line."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TypeVar
 
 from ..errors import ConfigurationError
@@ -47,3 +49,9 @@ class Registry(Mapping[str, V]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def import_entries(package: str, path: Iterable[str]) -> None:
+    """Import every module of a package's folder, so that each file registers its entries: the listing is the registry."""
+    for module in sorted(found.name for found in iter_modules(path)):
+        import_module(f"{package}.{module}")

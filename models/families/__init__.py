@@ -1,6 +1,6 @@
-"""The families of models that can teach and learn: one file and one line here for each."""
+"""The families of models that can teach and learn: one file for each."""
 
-from . import mt5, t5, umt5
+from ...runtime.registry import import_entries
 from .family import (
     FAMILIES,
     IGNORED,
@@ -29,9 +29,8 @@ __all__ = [
     "family_of",
     "is_causal",
     "model_type_of",
-    "mt5",
     "parameter_counts",
     "stack_named",
-    "t5",
-    "umt5",
 ]
+
+import_entries(__name__, __path__)

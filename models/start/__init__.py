@@ -1,15 +1,8 @@
-"""The ways to start a student: one file and one line here for each."""
+"""Where a student begins: one file for each way."""
 
-from . import checkpoint, fresh, teacher_layers
+from ...runtime.registry import import_entries
 from .request import STARTS, Start, StartRequest, parse_init, start_student
 
-__all__ = [
-    "STARTS",
-    "Start",
-    "StartRequest",
-    "checkpoint",
-    "fresh",
-    "parse_init",
-    "start_student",
-    "teacher_layers",
-]
+__all__ = ["STARTS", "Start", "StartRequest", "parse_init", "start_student"]
+
+import_entries(__name__, __path__)
