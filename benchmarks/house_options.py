@@ -4,7 +4,7 @@ An option is a parameter of a function in `cli*.py` (or a folder `cli/`) that is
 Argument. Its places are:
 
 - that parameter;
-- every keyword argument that hands it on to a configuration class (`*Config`, `*Options`) or to another function of
+- every keyword argument that hands it on to a configuration class (`*Config`, `*Options`, `*Settings`, `*Request`) or to another function of
   these files, under its own or another name;
 - the parameters that receive it, and the fields in which it ends.
 
@@ -22,7 +22,7 @@ from pathlib import PurePosixPath
 from house_source import Source
 
 DECLARES = ("Opt", "Option", "Argument")
-CONFIGURATIONS = ("Config", "Options")
+CONFIGURATIONS = ("Config", "Options", "Settings", "Request", "OfEveryCommand")
 
 
 @dataclass(frozen=True)
