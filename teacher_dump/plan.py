@@ -184,8 +184,8 @@ def compare_plans(root: Where, plan: Mapping[str, Any], body: Mapping[str, Any],
     require_same(f"{root} holds another dump", _compared(plan), _compared(body), remedy, CacheMismatchError)
     if not mixed:
         remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"
-        subject = f"{root} was begun in another environment"
-        require_same(subject, plan["environment"], body["environment"], remedy, CacheMismatchError)
+        theirs, ours = ({"environment": one["environment"]} for one in (plan, body))  # each member of it counts
+        require_same(f"{root} was begun in another environment", theirs, ours, remedy, CacheMismatchError)
 
 
 def _compared(body: Mapping[str, Any]) -> dict[str, Any]:
