@@ -203,8 +203,8 @@ def compare_plans(root: Where, theirs: Mapping[str, Any], ours: Plan, mixed: boo
     require_same(f"{root} holds another dump", compared, _compared(body), remedy, CacheMismatchError)
     if not mixed:
         remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"
-        subject = f"{root} was begun in another environment"
-        require_same(subject, theirs["environment"], body["environment"], remedy, CacheMismatchError)
+        there, here = ({"environment": one["environment"]} for one in (theirs, body))  # each member of it counts
+        require_same(f"{root} was begun in another environment", there, here, remedy, CacheMismatchError)
 
 
 def _compared(body: Mapping[str, Any]) -> dict[str, Any]:
