@@ -4,8 +4,8 @@ An option is a parameter of a function in `cli*.py` (or a folder `cli/`) that is
 Argument. Its places are:
 
 - that parameter;
-- every keyword argument that hands it on to a configuration class (`*Config`, `*Options`, `*Settings`, `*Request`) or to another function of
-  these files, under its own or another name;
+- every keyword argument that hands it on to a configuration class (`*Config`, `*Options`, `*Settings`, `*Request`) or to
+  another function of these files, under its own or another name;
 - the parameters that receive it, and the fields in which it ends.
 
 A field of a configuration class that no such parameter reaches is an option with one place: its command reads the
