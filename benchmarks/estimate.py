@@ -9,6 +9,7 @@ Only the bytes can be judged on a machine that does other things as well.
 import argparse
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
@@ -56,9 +57,9 @@ def main() -> None:
     before = report.before
     seconds = {"start": before.start, "segments": before.segments, "calibration": before.calibration}
     seconds |= {"shards": report.seconds}
-    compare("bytes", told["bytes"], sizes(asked.work / "cache"))
-    compare("seconds", told["seconds"], {**seconds, "total": sum(seconds.values())})
-    print(json.dumps(told["students_to_pay"]))
+    compare("bytes", told.bytes, sizes(asked.work / "cache"))
+    compare("seconds", told.seconds, {**seconds, "total": sum(seconds.values())})
+    print(json.dumps(told.as_json()["students_to_pay"]))
 
 
 def sizes(cache: Path) -> dict[str, float]:
@@ -74,7 +75,7 @@ def sizes(cache: Path) -> dict[str, float]:
     return {**found, "total": total}
 
 
-def compare(what: str, told: dict[str, float], found: dict[str, float]) -> None:
+def compare(what: str, told: Mapping[str, float], found: dict[str, float]) -> None:
     print(f"\n{what:<28} {'estimated':>14} {'found':>14} {'ratio':>7}")
     for name, size in found.items():
         print(f"{name:<28} {told[name]:>14,.1f} {size:>14,.1f} {told[name] / size:>7.3f}")

@@ -1,6 +1,5 @@
 """Judging a checkpoint: for every task choose a learning rate on a part of train, fine-tune with every seed, score, sum up."""
 
-from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +14,20 @@ from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
 from .protocols.protocol import Predictions
 from .protocols.protocols import protocol_for
-from .records import FACTS, MODEL, SETTINGS, Document, claim, read_record, write_record
+from .records import (
+    FACTS,
+    MODEL,
+    SETTINGS,
+    Document,
+    EvaluationResults,
+    ModelFacts,
+    RateRecord,
+    SeedRecord,
+    claim,
+    plain,
+    read_as,
+    write_record,
+)
 from .report import write_results
 from .tasks.examples import TaskData, draw, split_off
 from .tasks.known import find_task
@@ -26,7 +38,7 @@ from .tuning.fine_tuning import FineTuning, fine_tune_and_predict
 SEARCH_SEED = 0
 
 
-def evaluate(config: EvaluateConfig, say: Say) -> Document:
+def evaluate(config: EvaluateConfig, say: Say) -> EvaluationResults:
     """Do what is missing in the output directory, and return what `results.json` then holds.
 
     Data are read before the model. Raises what loading raises, RunMismatchError where the directory holds another evaluation,
@@ -40,8 +52,8 @@ def evaluate(config: EvaluateConfig, say: Say) -> Document:
     checkpoint = load_checkpoint(config.model)
     identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
     claim(config.output / MODEL, identity, beside={"model": config.model})
-    if read_record(config.output / FACTS) is None:
-        write_record(config.output / FACTS, asdict(model_facts(checkpoint.model, device)))
+    if read_as(config.output / FACTS, ModelFacts) is None:
+        write_record(config.output / FACTS, plain(model_facts(checkpoint.model, device)))
     for task in tasks:
         _TaskRun(config, task, checkpoint, data[task.name], device, say).finish()
         results = write_results(config.output)
@@ -83,9 +95,10 @@ class _TaskRun:
         rate = self._choose_rate()
         for seed in range(self._config.seeds):
             path = self._folder / f"seed-{seed}.json"
-            if read_record(path) is None:
-                record = write_record(path, self._run_seed(rate, seed))
-                self._say(f"{self._task.name}, seed {seed}: {self._shown(record)}, {duration(record['seconds'])}")
+            if read_as(path, SeedRecord) is None:
+                record = self._run_seed(rate, seed)
+                write_record(path, plain(record))
+                self._say(f"{self._task.name}, seed {seed}: {self._shown(record)}, {duration(record.seconds)}")
 
     def _settings(self) -> Document:
         settings = identity_of(self._config, without=marked(EvaluateConfig, BY_TASK))
@@ -96,7 +109,7 @@ class _TaskRun:
         rates = self._rates
         if len(rates) == 1:
             return rates[0]
-        found = {rate: self._try_rate(rate)["score"] for rate in rates}
+        found = {rate: self._try_rate(rate).score for rate in rates}
         finite = {rate: value for rate, value in found.items() if value is not None}
         if not finite:
             raise TrainingError(
@@ -104,10 +117,10 @@ class _TaskRun:
             )
         return max(finite, key=lambda rate: finite[rate])
 
-    def _try_rate(self, rate: float) -> Document:
-        """The record of a rate; its score is None where the loss was not finite."""
+    def _try_rate(self, rate: float) -> RateRecord:
+        """Return the record of a rate, and make it where it is missing."""
         path = self._folder / f"learning-rate-{rate:g}.json"
-        if (record := read_record(path)) is not None:
+        if (record := read_as(path, RateRecord)) is not None:
             return record
         rest, held_out = split_off(self._train, self._task.held_out_most)
         metric = self._task.metrics[0]
@@ -118,20 +131,22 @@ class _TaskRun:
             value = None
         shown = "not finite" if value is None else f"{metric} {value:.1f}"
         self._say(f"{self._task.name}, learning rate {rate:g}: {shown} on {len(held_out)} examples of train")
-        return write_record(path, {"learning_rate": rate, "metric": metric, "score": value, "held_out": len(held_out)})
+        made = RateRecord(learning_rate=rate, metric=metric, score=value, held_out=len(held_out))
+        write_record(path, plain(made))
+        return made
 
-    def _run_seed(self, rate: float, seed: int) -> Document:
+    def _run_seed(self, rate: float, seed: int) -> SeedRecord:
         started = perf_counter()
         found = self._fine_tune(self._train, self._development, rate, seed)
         scores = {name: self._task.scores(part, found[name].answers) for name, part in self._development.items()}
-        return {
-            "seed": seed,
-            "learning_rate": rate,
-            "seconds": perf_counter() - started,
-            "scores": scores,
-            "unreadable": {name: one.unreadable for name, one in found.items()},
-            "predictions": {name: one.answers for name, one in found.items()},
-        }
+        return SeedRecord(
+            seed=seed,
+            learning_rate=rate,
+            seconds=perf_counter() - started,
+            scores=scores,
+            unreadable={name: one.unreadable for name, one in found.items()},
+            predictions={name: one.answers for name, one in found.items()},
+        )
 
     def _fine_tune(
         self, train: list[Any], development: dict[str, list[Any]], rate: float, seed: int
@@ -148,6 +163,6 @@ class _TaskRun:
         title = f"{self._task.name}, learning rate {rate:g}, seed {seed}"
         return fine_tune_and_predict(self._protocol, train, development, settings, title)
 
-    def _shown(self, record: Document) -> str:
+    def _shown(self, record: SeedRecord) -> str:
         metric = self._task.metrics[0]
-        return ", ".join(f"{name} {metric} {scores[metric]:.1f}" for name, scores in record["scores"].items())
+        return ", ".join(f"{name} {metric} {scores[metric]:.1f}" for name, scores in record.scores.items())

@@ -6,7 +6,6 @@ position. Latency and throughput are measured on the same work.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -15,25 +14,11 @@ import torch
 from torch import nn
 
 from ..models.families import family_of, parameter_counts
+from .records import ModelFacts
 
 POSITIONS = 128
 THROUGHPUT_BATCH = 32
 LATENCY_RUNS, THROUGHPUT_RUNS = 7, 3
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """Size and speed of one model on one device."""
-
-    parameters: int
-    parameters_without_embeddings: int
-    """Without the input embedding and, where it is not the same, the output head."""
-    gflops: float
-    latency_ms: float
-    """Median for one example."""
-    examples_per_second: float
-    """In batches of 32."""
-    device: str
 
 
 def gflops(model: Any) -> float:
@@ -54,7 +39,14 @@ def model_facts(model: Any, device: torch.device) -> ModelFacts:
         batch = _seconds(lambda: _forward(model, THROUGHPUT_BATCH, device), device, THROUGHPUT_RUNS)
     finally:
         model.to("cpu")
-    return ModelFacts(total, without, gflops(model), 1e3 * latency, THROUGHPUT_BATCH / batch, _device_name(device))
+    return ModelFacts(
+        parameters=total,
+        parameters_without_embeddings=without,
+        gflops=gflops(model),
+        latency_ms=1e3 * latency,
+        examples_per_second=THROUGHPUT_BATCH / batch,
+        device=_device_name(device),
+    )
 
 
 def _forward(model: Any, batch: int, device: torch.device) -> torch.Tensor:

@@ -12,19 +12,134 @@ A document that is there is never made again, so an evaluation that was interrup
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import RunMismatchError
 from ..runtime.durable import write_durably
 from ..runtime.identity import ANOTHER_OUTPUT, require_same
+from ..storage.documents.parse import parse_plain
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MODEL, FACTS, RESULTS, SETTINGS = "model.json", "facts.json", "results.json", "settings.json"
 Document = dict[str, Any]
+"""A document whose members depend on the task, the model or the options."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFacts:
+    """Size and speed of one model on one device."""
+
+    parameters: int
+    parameters_without_embeddings: int
+    """The number without the input embedding and, where it is another tensor, without the output head."""
+    gflops: float
+    """10^9 multiply-adds of one forward."""
+    latency_ms: float
+    """The median for one example."""
+    examples_per_second: float
+    """In batches of 32."""
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateRecord:
+    """How well one learning rate did on the part of train that is held out for choosing it."""
+
+    learning_rate: float
+    metric: str
+    score: float | None
+    """None where the loss was not finite."""
+    held_out: int
+    """The number of examples that were scored."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedRecord:
+    """Scores and predictions of one seed on the development sets."""
+
+    seed: int
+    learning_rate: float
+    seconds: float
+    """The time of fine-tuning and predictions."""
+    scores: Mapping[str, Mapping[str, float]]
+    """By development set and metric."""
+    unreadable: Mapping[str, int]
+    """The number of answers that were not a label, by development set."""
+    predictions: Mapping[str, Any]
+    """The answers by development set."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreSpread:
+    """A score over seeds."""
+
+    mean: float
+    std: float | None
+    """The sample standard deviation; None for a single seed."""
+    values: tuple[float, ...]
+
+
+Scores = Mapping[str, Mapping[str, ScoreSpread]]
+"""By result (a task, or one of its development sets) and metric."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskSummary:
+    """How the seeds of a task were fine-tuned."""
+
+    learning_rate: float
+    seeds: tuple[int, ...]
+    unreadable: int
+    """The number of answers over all seeds that were not a label, and counted as wrong."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluationResults:
+    """All of an evaluation together. Model and facts are None where no task could be begun."""
+
+    model: str | None = None
+    """The checkpoint, as it was named."""
+    protocol: str | None = None
+    digest: str | None = None
+    """The SHA-256 of the checkpoint's content."""
+    facts: ModelFacts | None
+    tasks: Mapping[str, TaskSummary]
+    results: Scores
+    glue_score: float | None
+    """None while one of its results is missing."""
+
+    def as_json(self) -> Document:
+        """Return the JSON object of `results.json`."""
+        unknown = [name for name in ("model", "protocol", "digest") if getattr(self, name) is None]
+        return {name: value for name, value in plain(self).items() if name not in unknown}
+
+
+def read_as(path: Path, kind: type[T]) -> T | None:
+    """Return a record as a dataclass, or None where there is none. Raise RunMismatchError that names every misfit."""
+    document = read_record(path)
+    if document is None:
+        return None
+    try:
+        return parse_plain(kind, document)
+    except ValueError as error:
+        raise RunMismatchError(
+            f"{path} is not as an evaluation writes it: {error}; remove it, and it is made again"
+        ) from error
+
+
+def plain(record: "DataclassInstance") -> Document:
+    """Return a record as JSON reads it."""
+    found: Document = json.loads(json.dumps(asdict(record), allow_nan=False))
+    return found
 
 
 def read_record(path: Path) -> Document | None:
-    """A document, or None where there is none. Raises RunMismatchError for a file that is none of ours."""
+    """Return a document, or None where there is none. Raise RunMismatchError for a file that is not one of ours."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

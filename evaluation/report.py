@@ -2,53 +2,74 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from .records import FACTS, MODEL, RESULTS, Document, read_record, write_record
+from .records import (
+    FACTS,
+    MODEL,
+    RESULTS,
+    EvaluationResults,
+    ModelFacts,
+    Scores,
+    ScoreSpread,
+    SeedRecord,
+    TaskSummary,
+    read_as,
+    read_record,
+    write_record,
+)
 from .scores.scores import spread
 from .tasks.glue import glue_score
 from .tasks.known import TASKS
 from .tasks.summaries import SummaryTask
 
 
-def write_results(output: Path) -> Document:
-    """Write `results.json` from the records of every task in the directory, and return it."""
-    model, facts = read_record(output / MODEL) or {}, read_record(output / FACTS)
-    tasks: dict[str, Document] = {}
-    results: dict[str, Document] = {}
+def write_results(output: Path) -> EvaluationResults:
+    """Write `results.json` from the records of every task in the directory, and return what it holds."""
+    model, facts = read_record(output / MODEL) or {}, read_as(output / FACTS, ModelFacts)
+    tasks: dict[str, TaskSummary] = {}
+    results: dict[str, Mapping[str, ScoreSpread]] = {}
     for name in TASKS:
-        seeds = _seeds(output / name)
-        if seeds:
-            tasks[name] = {
-                "learning_rate": seeds[0]["learning_rate"],
-                "seeds": [seed["seed"] for seed in seeds],
-                "unreadable": sum(sum(seed["unreadable"].values()) for seed in seeds),
-            }
+        if seeds := _seeds(output / name):
+            tasks[name] = TaskSummary(
+                learning_rate=seeds[0].learning_rate,
+                seeds=tuple(seed.seed for seed in seeds),
+                unreadable=sum(sum(seed.unreadable.values()) for seed in seeds),
+            )
             results |= _spreads(seeds)
-    document = model | {"facts": facts, "tasks": tasks, "results": results, "glue_score": glue_score(results)}
-    return write_record(output / RESULTS, document)
+    found = EvaluationResults(
+        model=model.get("model"),
+        protocol=model.get("protocol"),
+        digest=model.get("digest"),
+        facts=facts,
+        tasks=tasks,
+        results=results,
+        glue_score=glue_score(results),
+    )
+    write_record(output / RESULTS, found.as_json())
+    return found
 
 
-def describe(results: Mapping[str, Any]) -> list[str]:
-    """The table of `results.json`: what the model costs, then a line per result and metric."""
-    facts = results["facts"]
+def describe(found: EvaluationResults) -> list[str]:
+    """Return the table of `results.json`: what the model costs, then a line per result and metric."""
+    facts = found.facts
+    assert facts is not None
     lines = [
-        f"{results['model']}, protocol {results['protocol']}{_beside(results['tasks'])}",
-        f"{facts['parameters'] / 1e6:.1f} M parameters, {facts['parameters_without_embeddings'] / 1e6:.1f} M without embeddings; "
-        f"{facts['gflops']:.3g} GFLOPs (one per multiply-add, 128 + 128 positions)",
-        f"{facts['latency_ms']:.1f} ms for one example, {facts['examples_per_second']:.1f} examples/s ({facts['device']})",
+        f"{found.model}, protocol {found.protocol}{_beside(found.tasks)}",
+        f"{facts.parameters / 1e6:.1f} M parameters, {facts.parameters_without_embeddings / 1e6:.1f} M without embeddings; "
+        f"{facts.gflops:.3g} GFLOPs (one per multiply-add, 128 + 128 positions)",
+        f"{facts.latency_ms:.1f} ms for one example, {facts.examples_per_second:.1f} examples/s ({facts.device})",
         "",
         f"{'result':<16} {'metric':<9} {'mean':>6} {'std':>6}  seeds",
     ]
-    for name, metrics in results["results"].items():
-        for metric, found in metrics.items():
-            deviation = "-" if found["std"] is None else f"{found['std']:.2f}"
-            lines.append(f"{name:<16} {metric:<9} {found['mean']:>6.2f} {deviation:>6}  {len(found['values'])}")
-    if results["glue_score"] is not None:
-        lines.append(f"{'GLUE score':<16} {'mean of 8':<9} {results['glue_score']:>6.2f}")
-    for name, task in results["tasks"].items():
-        if task["unreadable"]:
-            lines.append(f"{name}: {task['unreadable']} answers, over all seeds, were no label and counted as wrong")
+    for name, metrics in found.results.items():
+        for metric, score in metrics.items():
+            deviation = "-" if score.std is None else f"{score.std:.2f}"
+            lines.append(f"{name:<16} {metric:<9} {score.mean:>6.2f} {deviation:>6}  {len(score.values)}")
+    if found.glue_score is not None:
+        lines.append(f"{'GLUE score':<16} {'mean of 8':<9} {found.glue_score:>6.2f}")
+    for name, task in found.tasks.items():
+        if task.unreadable:
+            lines.append(f"{name}: {task.unreadable} answers, over all seeds, were no label and counted as wrong")
     return lines
 
 
@@ -57,15 +78,14 @@ def _beside(names: Iterable[str]) -> str:
     return "; summaries as text" if any(isinstance(TASKS[name], SummaryTask) for name in names) else ""
 
 
-def _seeds(folder: Path) -> list[Document]:
-    """The finished seeds of a task, by number."""
-    found = [read_record(path) for path in folder.glob("seed-*.json")]
-    return sorted((record for record in found if record), key=lambda record: int(record["seed"]))
+def _seeds(folder: Path) -> list[SeedRecord]:
+    """Return the finished seeds of a task, by number."""
+    found = [read_as(path, SeedRecord) for path in folder.glob("seed-*.json")]
+    return sorted((record for record in found if record), key=lambda record: record.seed)
 
 
-def _spreads(seeds: list[Document]) -> dict[str, Document]:
-    """Result -> metric -> mean, standard deviation and values over the seeds."""
+def _spreads(seeds: list[SeedRecord]) -> Scores:
     return {
-        name: {metric: spread([seed["scores"][name][metric] for seed in seeds]) for metric in metrics}
-        for name, metrics in seeds[0]["scores"].items()
+        name: {metric: spread([seed.scores[name][metric] for seed in seeds]) for metric in metrics}
+        for name, metrics in seeds[0].scores.items()
     }

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigurationError
+from ..records import ScoreSpread
 
 
 def score(metric: str, labels: Sequence[float], predictions: Sequence[float]) -> float:
@@ -74,6 +75,6 @@ METRICS: dict[str, Callable[[Any, Any], float]] = {
 }
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None of a single value) and the values of a score over seeds."""
-    return {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else None, "values": list(values)}
+def spread(values: Sequence[float]) -> ScoreSpread:
+    """Return a score over seeds."""
+    return ScoreSpread(mean=fmean(values), std=stdev(values) if len(values) > 1 else None, values=tuple(values))

@@ -4,10 +4,9 @@ Names of fields and label words are those of the T5 code (google-research/text-t
 and `preprocessors.stsb`), which are those of `datasets` too; other columns are those of GLUE's own tsv files.
 """
 
-from collections.abc import Mapping
 from statistics import fmean
-from typing import Any
 
+from ..records import Scores
 from .glue_task import GlueTask
 
 
@@ -124,11 +123,8 @@ GLUE_EIGHT = {
 """Result -> metric: the eight numbers whose plain mean is the GLUE score of the MiniEnD paper."""
 
 
-def glue_score(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> float | None:
-    """The plain mean of the paper's eight numbers; None while one of them is missing.
-
-    `results` is result name -> metric -> `spread`.
-    """
+def glue_score(results: Scores) -> float | None:
+    """The plain mean of the paper's eight numbers; None while one of them is missing."""
     if not set(GLUE_EIGHT) <= set(results):
         return None
-    return fmean(results[name][metric]["mean"] for name, metric in GLUE_EIGHT.items())
+    return fmean(results[name][metric].mean for name, metric in GLUE_EIGHT.items())

@@ -75,6 +75,7 @@ class Document(Record):
 
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 class _Nothing:
@@ -118,11 +119,14 @@ class Misfits:
         for misfit in self.first[known:]:
             misfit.path.insert(0, str(key))
 
+    def __str__(self) -> str:
+        more = [f"{self.count - len(self.first):,} more such members"] if self.count > len(self.first) else []
+        return "; ".join([*map(str, self.first), *more])
+
     def raise_any(self, where: str) -> None:
         """Raise one CacheDamagedError that names every misfit, if there is any; `where` names the document."""
         if self.count:
-            more = [f"{self.count - len(self.first):,} more such members"] if self.count > len(self.first) else []
-            raise damaged(where, "; ".join([*map(str, self.first), *more]))
+            raise damaged(where, str(self))
 
 
 def parse(kind: type[R], found: Any, where: str) -> R:
@@ -131,6 +135,16 @@ def parse(kind: type[R], found: Any, where: str) -> R:
     misfits = Misfits()
     record: R = _reader(form)(found, misfits)
     misfits.raise_any(where)
+    return record
+
+
+def parse_plain(kind: type[T], found: Any) -> T:
+    """Return the JSON value `found` as a dataclass of something else than a cache. Raise ValueError that names every misfit."""
+    form: Any = kind
+    misfits = Misfits()
+    record: T = _reader(form)(found, misfits)
+    if misfits.count:
+        raise ValueError(str(misfits))
     return record
 
 

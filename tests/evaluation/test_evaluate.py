@@ -16,7 +16,7 @@ def silent(_line):
 def test_a_task_that_can_be_learnt_is_learnt_by_the_head(config):
     """One word tells the label; a head on random weights finds it, in training and on the development set."""
     results = evaluate(config(seeds=1, epochs=12, learning_rates=(3e-3,)), silent)
-    assert results["results"]["sst2"]["accuracy"]["mean"] == 100.0
+    assert results.results["sst2"]["accuracy"].mean == 100.0
 
 
 def test_a_similarity_is_learnt_by_the_head(config, write_rows, tmp_path):
@@ -27,15 +27,15 @@ def test_a_similarity_is_learnt_by_the_head(config, write_rows, tmp_path):
         write_rows(tmp_path / "data" / f"{name}.tsv", rows)
     asked = {"tasks": ("glue/stsb",), "data": tmp_path / "data", "seeds": 1, "epochs": 12, "learning_rates": (3e-3,)}
     results = evaluate(config(**asked), silent)
-    assert results["results"]["stsb"]["spearman"]["mean"] > 80
+    assert results.results["stsb"]["spearman"].mean > 80
 
 
 def test_a_task_that_can_be_learnt_is_learnt_as_text(config):
     """The label word is generated; before training nothing that a random model says is one."""
     asked = {"protocol": "text", "seeds": 1, "epochs": 15, "learning_rates": (1e-2,)}
     results = evaluate(config(**asked), silent)
-    assert results["tasks"]["sst2"]["unreadable"] == 0
-    assert results["results"]["sst2"]["accuracy"]["mean"] == 100.0
+    assert results.tasks["sst2"].unreadable == 0
+    assert results.results["sst2"]["accuracy"].mean == 100.0
 
 
 def test_two_seeds_differ_and_one_is_the_same_again(config, tmp_path):

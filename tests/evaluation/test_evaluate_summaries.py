@@ -31,15 +31,15 @@ def test_summaries_that_can_be_learnt_are_learnt(summarise, tmp_path):
     """One word of the text tells the summary; what was said is kept, and the head that was asked for is none."""
     said = []
     results = evaluate(summarise(epochs=25, batch_size=4, learning_rates=(1e-2,), protocol="head"), said.append)
-    assert list(results["results"]["xsum"]) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
-    assert results["results"]["xsum"]["rouge2"]["mean"] > 90
+    assert list(results.results["xsum"]) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    assert results.results["xsum"]["rouge2"].mean > 90
     record = json.loads((tmp_path / "out" / "xsum" / "seed-0.json").read_text())
     rows = (summarise().data / "xsum" / "validation.csv").read_text().splitlines()[1:]
     right = [row.split(",")[1] for row in rows]
     assert len(record["predictions"]["xsum"]) == len(right) == 12
     assert sum(a == b for a, b in zip(record["predictions"]["xsum"], right, strict=True)) >= 10
     assert said[0].startswith("xsum, seed 0: xsum rouge1 ")
-    assert results["glue_score"] is None
+    assert results.glue_score is None
     lines = describe(results)
     assert lines[0].endswith(", protocol head; summaries as text")
     assert any(line.split()[:2] == ["xsum", "rougeLsum"] for line in lines)
@@ -52,7 +52,7 @@ def test_the_learning_rate_is_the_best_by_rouge_on_a_part_of_train(summarise, fa
         (tmp_path / f"{name}.csv").write_text("document,summary\n" + rows)
     tuning = fake(wrong=(1e-4,))
     results = evaluate(summarise(data=tmp_path, learning_rates=(), eval_examples=50), silent)
-    assert results["tasks"]["xsum"]["learning_rate"] == 3e-4
+    assert results.tasks["xsum"].learning_rate == 3e-4
     calls = [
         (rate, seed, len(train), {n: len(part) for n, part in parts.items()})
         for rate, seed, train, parts in tuning.calls
@@ -71,7 +71,7 @@ def test_what_was_finished_is_not_run_again(summarise, fake):
     with pytest.raises(KeyboardInterrupt):
         evaluate(summarise(seeds=2), silent)
     second = fake()
-    assert len(evaluate(summarise(seeds=2), silent)["results"]["xsum"]["rouge1"]["values"]) == 2
+    assert len(evaluate(summarise(seeds=2), silent).results["xsum"]["rouge1"].values) == 2
     assert [seed for _, seed, _, _ in second.calls] == [1]
 
 
@@ -97,11 +97,11 @@ def test_kinds_of_tasks_are_summed_up_together(summarise, sentiment_folder, fake
     evaluate(summarise(tasks=("glue/sst2",), data=sentiment_folder), silent)
     fake()
     results = evaluate(summarise(), silent)
-    assert {name: list(metrics) for name, metrics in results["results"].items()} == {
+    assert {name: list(metrics) for name, metrics in results.results.items()} == {
         "sst2": ["accuracy"],
         "xsum": ["rouge1", "rouge2", "rougeL", "rougeLsum"],
     }
-    assert results["results"]["xsum"]["rougeL"]["mean"] == pytest.approx(100.0)
+    assert results.results["xsum"]["rougeL"].mean == pytest.approx(100.0)
 
 
 def test_a_part_of_the_development_set_is_drawn_once(summarise, monkeypatch):
@@ -116,7 +116,7 @@ def test_a_part_of_the_development_set_is_drawn_once(summarise, monkeypatch):
     results = evaluate(summarise(seeds=2, eval_examples=5), silent)
     assert len(seen[0]) == 5
     assert seen[0] == seen[1]
-    assert results["results"]["xsum"]["rouge1"]["values"] == [100.0, 100.0]
+    assert results.results["xsum"]["rouge1"].values == (100.0, 100.0)
 
 
 def test_a_library_that_is_missing_is_told_first(summarise, monkeypatch, tmp_path):

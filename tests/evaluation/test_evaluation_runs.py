@@ -9,6 +9,7 @@ from miniend.errors import ConfigurationError, RunMismatchError, TrainingError
 from miniend.evaluation import evaluate as module
 from miniend.evaluation.evaluate import evaluate
 from miniend.evaluation.protocols.protocol import Predictions
+from miniend.evaluation.records import TaskSummary
 from miniend.evaluation.report import describe
 from miniend.evaluation.tasks.known import find_task
 from miniend.evaluation.tasks.sources import load_task
@@ -24,7 +25,7 @@ def test_the_learning_rate_is_chosen_without_the_development_set(config, fake):
     """On a part of train, on which those trials do not train; the seeds then train on all of it."""
     tuning = fake(wrong=(1e-4, 3e-4))
     results = evaluate(config(), silent)
-    assert results["tasks"]["sst2"]["learning_rate"] == 2e-4
+    assert results.tasks["sst2"].learning_rate == 2e-4
     assert [(rate, seed) for rate, seed, _, _ in tuning.calls] == [
         (1e-4, 0),
         (2e-4, 0),
@@ -51,13 +52,13 @@ def test_no_more_than_a_thousand_examples_judge_a_rate(config, fake, sentiment, 
 def test_a_rate_that_diverges_is_not_chosen(config, fake):
     """Of equals the smallest; where all diverge the user is told."""
     fake(diverging=(1e-4,))
-    assert evaluate(config(), silent)["tasks"]["sst2"]["learning_rate"] == 2e-4
+    assert evaluate(config(), silent).tasks["sst2"].learning_rate == 2e-4
 
 
 def test_a_score_of_nothing_is_a_score(config, fake):
     """A weak student may learn nothing at any rate, which is a finding."""
     fake(wrong=(1e-4, 2e-4, 3e-4))
-    assert evaluate(config(), silent)["tasks"]["sst2"]["learning_rate"] == 1e-4
+    assert evaluate(config(), silent).tasks["sst2"].learning_rate == 1e-4
 
 
 def test_rates_that_all_diverge_are_refused(config, fake):
@@ -81,10 +82,10 @@ def test_what_was_finished_is_not_run_again(config, fake):
     with pytest.raises(KeyboardInterrupt):
         evaluate(config(), silent)
     second = fake()
-    assert len(evaluate(config(), silent)["results"]["sst2"]["accuracy"]["values"]) == 2
+    assert len(evaluate(config(), silent).results["sst2"]["accuracy"].values) == 2
     assert [(rate, seed) for rate, seed, _, _ in second.calls] == [(1e-4, 1)]
     third = fake()
-    assert len(evaluate(config(seeds=3), silent)["results"]["sst2"]["accuracy"]["values"]) == 3
+    assert len(evaluate(config(seeds=3), silent).results["sst2"]["accuracy"].values) == 3
     assert [seed for _, seed, _, _ in third.calls] == [2]
 
 
@@ -123,7 +124,7 @@ def test_what_is_asked_for_reaches_the_fine_tuning(config, monkeypatch):
     assert calls == [
         (FineTuning(**chosen, seed=seed), 15, 3, f"sst2, learning rate 0.002, seed {seed}") for seed in (0, 1)
     ]
-    assert results["tasks"]["sst2"] == {"learning_rate": 2e-3, "seeds": [0, 1], "unreadable": 4}
+    assert results.tasks["sst2"] == TaskSummary(learning_rate=2e-3, seeds=(0, 1), unreadable=4)
 
 
 def test_each_development_set_is_scored_against_its_own_labels(config, monkeypatch, write_rows, tmp_path):
@@ -139,9 +140,9 @@ def test_each_development_set_is_scored_against_its_own_labels(config, monkeypat
 
     monkeypatch.setattr(module, "fine_tune_and_predict", tuning)
     asked = {"tasks": ("glue/mnli",), "data": tmp_path, "seeds": 1, "learning_rates": (1e-3,)}
-    results = evaluate(config(**asked), silent)["results"]
-    assert results["mnli_matched"]["accuracy"]["mean"] == 75.0
-    assert results["mnli_mismatched"]["accuracy"]["mean"] == 25.0
+    results = evaluate(config(**asked), silent).results
+    assert results["mnli_matched"]["accuracy"].mean == 75.0
+    assert results["mnli_mismatched"]["accuracy"].mean == 25.0
     record = json.loads((tmp_path / "out" / "mnli" / "seed-0.json").read_text())
     assert record["predictions"] == {"mnli_matched": [0.0] * 4, "mnli_mismatched": [0.0] * 4}
 
@@ -151,8 +152,8 @@ def test_size_and_speed_are_measured_once(config, fake, monkeypatch):
     fake()
     first = evaluate(config(), silent)
     monkeypatch.setattr(module, "model_facts", None)
-    assert evaluate(config(seeds=3), silent)["facts"] == first["facts"]
-    assert first["model"] == config().model
+    assert evaluate(config(seeds=3), silent).facts == first.facts
+    assert first.model == config().model
 
 
 def test_a_task_named_twice_is_read_once(config, fake, monkeypatch):
@@ -179,8 +180,8 @@ def test_tasks_of_several_runs_are_summed_up_together(config, fake, write_rows, 
         rows = [{"sentence1": "a", "sentence2": "b", "label": n % 2} for n in range(20)]
         write_rows(tmp_path / "rte" / f"{name}.jsonl", rows)
     results = evaluate(config(tasks=("glue/rte",), data=tmp_path / "rte", epochs=5), silent)
-    assert list(results["results"]) == ["sst2", "rte"]
-    assert results == json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(results.results) == ["sst2", "rte"]
+    assert results.as_json() == json.loads((tmp_path / "out" / "results.json").read_text())
 
 
 def test_all_tasks_give_the_glue_score(config, fake, write_rows, tmp_path):
@@ -196,7 +197,7 @@ def test_all_tasks_give_the_glue_score(config, fake, write_rows, tmp_path):
     fake()
     asked = {"tasks": tuple(f"glue/{name}" for name in names), "data": tmp_path / "glue", "seeds": 1}
     results = evaluate(config(**asked, learning_rates=(1e-4,)), silent)
-    assert results["glue_score"] == pytest.approx(100.0)
+    assert results.glue_score == pytest.approx(100.0)
     lines = describe(results)
     assert any(line.split() == ["mnli_mismatched", "accuracy", "100.00", "-", "1"] for line in lines)
     assert lines[-1].split() == ["GLUE", "score", "mean", "of", "8", "100.00"]

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from miniend.evaluation.records import write_record
+from miniend.errors import RunMismatchError
+from miniend.evaluation.records import EvaluationResults, SeedRecord, TaskSummary, plain, read_as, write_record
 from miniend.evaluation.report import describe, write_results
 
 FACTS = {
@@ -20,29 +21,35 @@ FACTS = {
 @pytest.fixture
 def output(tmp_path):
     """An output directory with eleven seeds of RTE and one of XSum."""
-    write_record(tmp_path / "model.json", {"model": "student", "protocol": "text"})
+    write_record(tmp_path / "model.json", {"model": "student", "protocol": "text", "digest": "d"})
     write_record(tmp_path / "facts.json", FACTS)
     for seed in range(11):
         scores = {"rte": {"accuracy": 50.0 + seed}}
-        record = {"seed": seed, "learning_rate": 1e-3, "scores": scores, "unreadable": {"rte": 2}, "predictions": {}}
-        write_record(tmp_path / "rte" / f"seed-{seed}.json", record)
+        add_seed(tmp_path / "rte", seed, 1e-3, scores, {"rte": 2})
     return tmp_path
+
+
+def add_seed(folder, seed, rate, scores, unreadable):
+    record = SeedRecord(
+        seed=seed, learning_rate=rate, seconds=1.0, scores=scores, unreadable=unreadable, predictions={}
+    )
+    write_record(folder / f"seed-{seed}.json", plain(record))
 
 
 def add_summaries(output):
     scores = {"xsum": {"rouge1": 20.126, "rouge2": 5.0}}
-    record = {"seed": 0, "learning_rate": 3e-4, "scores": scores, "unreadable": {"xsum": 0}, "predictions": {}}
-    write_record(output / "xsum" / "seed-0.json", record)
+    add_seed(output / "xsum", 0, 3e-4, scores, {"xsum": 0})
 
 
 def test_seeds_are_summed_up_by_number(output):
     """Seed 10 after 9 and not after 1; what is returned is what is written."""
     results = write_results(output)
-    assert results["results"]["rte"]["accuracy"]["values"] == [50.0 + seed for seed in range(11)]
-    assert results["results"]["rte"]["accuracy"]["mean"] == 55.0
-    assert results["tasks"] == {"rte": {"learning_rate": 1e-3, "seeds": list(range(11)), "unreadable": 22}}
-    assert (results["model"], results["facts"], results["glue_score"]) == ("student", FACTS, None)
-    assert results == json.loads((output / "results.json").read_text())
+    assert results.results["rte"]["accuracy"].values == tuple(50.0 + seed for seed in range(11))
+    assert results.results["rte"]["accuracy"].mean == 55.0
+    assert results.tasks == {"rte": TaskSummary(learning_rate=1e-3, seeds=tuple(range(11)), unreadable=22)}
+    assert (results.model, plain(results.facts), results.glue_score) == ("student", FACTS, None)
+    assert results == read_as(output / "results.json", EvaluationResults)
+    assert results.as_json() == json.loads((output / "results.json").read_text())
 
 
 def test_the_lines_say_what_was_found(output):
@@ -70,3 +77,13 @@ def test_without_summaries_the_protocol_is_all_there_is_to_say(output):
     for path in output.glob("rte/*.json"):
         path.unlink()
     assert not any("counted as wrong" in line for line in describe(write_results(output)))
+
+
+def test_records_of_another_form_are_refused_and_named(output):
+    """All of what does not fit, or a score would be looked for that is not there."""
+    path = output / "rte" / "seed-3.json"
+    write_record(path, {"seed": "3", "scores": {"rte": {"accuracy": None}}})
+    with pytest.raises(RunMismatchError, match=r"seed-3\.json .*remove it") as caught:
+        write_results(output)
+    for name in ("seed", "learning_rate", "seconds", "scores.rte.accuracy", "unreadable", "predictions"):
+        assert f"its member {name} should be" in str(caught.value)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ....evaluation.records import ModelFacts
 from ....evaluation.tasks.known import find_task
 from ..file.settings import Comparison
 from .blocks import Block, Heading, Paragraph, Picture, Table
@@ -131,11 +132,12 @@ def _difference(found: Difference | None, column: str) -> str:
 
 def _costs(results: Results, pace: Documents) -> Table:
     seconds = pace.get("train", {})
-    rows = [_cost_row(results.teacher.name, results.teacher, None)] if results.teacher else []
+    teacher = results.teacher
+    rows = [_cost_row(teacher.name, teacher.facts, None)] if teacher and teacher.facts else []
     for outcome in (*results.assistants, *results.students):
         judged = next(iter(outcome.judged.values()), None)
-        if judged:
-            rows.append(_cost_row(outcome.student.label, judged, seconds.get(outcome.student.label)))
+        if judged and judged.facts:
+            rows.append(_cost_row(outcome.student.label, judged.facts, seconds.get(outcome.student.label)))
     header = [
         "model",
         "parameters (M)",
@@ -148,15 +150,14 @@ def _costs(results: Results, pace: Documents) -> Table:
     return Table(header, rows)
 
 
-def _cost_row(name: str, judged: Judged, seconds: float | None) -> list[str]:
-    facts = judged.facts
+def _cost_row(name: str, facts: ModelFacts, seconds: float | None) -> list[str]:
     return [
         name,
-        f"{facts['parameters'] / 1e6:.2f}",
-        f"{facts['parameters_without_embeddings'] / 1e6:.2f}",
-        f"{facts['gflops']:.3g}",
-        f"{facts['latency_ms']:.1f}",
-        f"{facts['examples_per_second']:.0f}",
+        f"{facts.parameters / 1e6:.2f}",
+        f"{facts.parameters_without_embeddings / 1e6:.2f}",
+        f"{facts.gflops:.3g}",
+        f"{facts.latency_ms:.1f}",
+        f"{facts.examples_per_second:.0f}",
         "-" if seconds is None else f"{seconds / 60:.1f}",
     ]
 

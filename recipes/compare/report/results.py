@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
-from ....evaluation.records import RESULTS, Document, read_record
+from ....evaluation.records import RESULTS, Document, EvaluationResults, ModelFacts, plain, read_as
 from ....evaluation.tasks.glue import glue_score
 from ....evaluation.tasks.known import find_task
 from ....student_train.run.directory import is_finished
@@ -36,7 +36,7 @@ class Judged:
     values: Mapping[str, float]
     spreads: Mapping[str, float | None]
     """Column -> standard deviation over the seeds of fine-tuning."""
-    facts: Document
+    facts: ModelFacts | None
     rates: Mapping[str, float]
     """Task -> learning rate of fine-tuning."""
     failed: tuple[str, ...]
@@ -147,24 +147,24 @@ def gather(comparison: Comparison, places: Places, training: Training) -> Result
 
 def _judged(name: str, output: Path, comparison: Comparison) -> Judged | None:
     """The results of an evaluation on the tasks of the file; it may hold others, which were taken out of it."""
-    found = read_record(output / RESULTS)
+    found = read_as(output / RESULTS, EvaluationResults)
     if not found:
         return None
     failed = tuple(task for task in comparison.tasks if has_failed(comparison, output, task))
     tasks = [find_task(task) for task in comparison.tasks if task not in failed]
     wanted = [result for task in tasks for result in task.development]
-    there = {result: found["results"][result] for result in wanted if result in found["results"]}
+    there = {result: found.results[result] for result in wanted if result in found.results}
     if not there and not failed:
         return None
     first = {result: next(iter(metrics)) for result, metrics in there.items()}
     firsts = {f"{result} {metric}": there[result][metric] for result, metric in first.items()}
-    values = {column: spread["mean"] for column, spread in firsts.items()}
-    spreads = {column: spread["std"] for column, spread in firsts.items()}
+    values = {column: spread.mean for column, spread in firsts.items()}
+    spreads = {column: spread.std for column, spread in firsts.items()}
     glue = glue_score(there)
     values |= {SCORE: fmean(values.values())} if not failed and len(there) == len(wanted) else {}
     values |= {GLUE: glue} if glue is not None else {}
-    rates = {t.name: found["tasks"][t.name]["learning_rate"] for t in tasks if t.name in found["tasks"]}
-    return Judged(name, values, spreads, found["facts"], rates, failed, measured_hard_labels(output))
+    rates = {t.name: found.tasks[t.name].learning_rate for t in tasks if t.name in found.tasks}
+    return Judged(name, values, spreads, found.facts, rates, failed, measured_hard_labels(output))
 
 
 def mean_and_spread(values: Mapping[int, float]) -> tuple[float, float | None] | None:
@@ -190,7 +190,11 @@ def as_document(results: Results, comparison: Comparison, pace: Document) -> Doc
 def _judged_document(judged: Judged | None) -> Document | None:
     if judged is None:
         return None
-    found = {"results": dict(judged.values), "std": dict(judged.spreads), "facts": judged.facts}
+    found = {
+        "results": dict(judged.values),
+        "std": dict(judged.spreads),
+        "facts": plain(judged.facts) if judged.facts else None,
+    }
     return found | {"failed": list(judged.failed), "cross_entropy": judged.held_out}
 
 

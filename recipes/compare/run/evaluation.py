@@ -3,7 +3,7 @@
 A student's learning rate of fine-tuning is searched with the first seed of its distillation, and taken over by the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ....cache import Cache, open_cache
 from ....errors import TrainingError
 from ....evaluation.config import EvaluateConfig
 from ....evaluation.evaluate import evaluate
-from ....evaluation.records import RESULTS, Document, read_record, write_record
+from ....evaluation.records import RESULTS, EvaluationResults, TaskSummary, read_as, write_record
 from ....evaluation.report import write_results
 from ....evaluation.tasks.known import find_task
 from ....models.save import save_student
@@ -88,8 +88,9 @@ class Judging:
     def _unsummed(self, candidate: Candidate, task: str) -> bool:
         if has_failed(self._comparison, candidate.output, task):
             return False
-        found = fine_tuned_tasks(candidate.output).get(find_task(task).name, {}).get("seeds", ())
-        return not set(range(self._comparison.tasks[task].seeds)) <= set(found)
+        found = fine_tuned_tasks(candidate.output).get(find_task(task).name)
+        wanted = range(self._comparison.tasks[task].seeds)
+        return not set(wanted) <= set(found.seeds if found else ())
 
     def _judge(self, candidate: Candidate) -> None:
         self._say(f"judging {candidate.output.name}")
@@ -118,7 +119,7 @@ class Judging:
         chosen = fine_tuned_tasks(candidate.first).get(find_task(task).name)
         if chosen is None:
             raise TrainingError("no learning rate gave the first seed of its distillation a finite loss")
-        return replace(config, learning_rates=(chosen["learning_rate"],))
+        return replace(config, learning_rates=(chosen.learning_rate,))
 
 
 def has_failed(comparison: Comparison, output: Path, task: str) -> bool:
@@ -140,10 +141,10 @@ def missing_fine_tunings(comparison: Comparison, task: str, output: Path | None,
     return sum(output is None or not (output / find_task(task).name / name).exists() for name in wanted)
 
 
-def fine_tuned_tasks(output: Path) -> dict[str, Document]:
-    """What an evaluation's results say of its tasks, by the names of their folders."""
-    found = read_record(output / RESULTS)
-    return dict(found["tasks"]) if found else {}
+def fine_tuned_tasks(output: Path) -> Mapping[str, TaskSummary]:
+    """Return what an evaluation's results say of its tasks, by the names of their folders."""
+    found = read_as(output / RESULTS, EvaluationResults)
+    return found.tasks if found else {}
 
 
 def write_untrained(cache: Cache, size: str, output: Path) -> None:

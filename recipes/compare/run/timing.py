@@ -15,7 +15,7 @@ from ....cache import open_cache
 from ....errors import ConfigurationError
 from ....evaluation.config import EvaluateConfig
 from ....evaluation.evaluate import evaluate
-from ....evaluation.records import Document, read_record, write_record
+from ....evaluation.records import Document, SeedRecord, read_as, read_record, write_record
 from ....evaluation.tasks.known import find_task
 from ....evaluation.tasks.sources import load_task
 from ....runtime.devices import threads_kept
@@ -148,5 +148,6 @@ def _timed(config: EvaluateConfig, train: int, predicted: int) -> float:
     output = config.output / f"{task.replace('/', '-')}-{train}-{predicted}"
     short = replace(config, output=output, train_examples=train, eval_examples=predicted, epochs=1, seeds=1)
     evaluate(replace(short, learning_rates=(1e-4,)), silent)
-    record = read_record(output / find_task(task).name / "seed-0.json") or {}
-    return float(record["seconds"])
+    record = read_as(output / find_task(task).name / "seed-0.json", SeedRecord)
+    assert record is not None
+    return record.seconds

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from miniend.errors import ConfigurationError
+from miniend.evaluation.records import ScoreSpread
 from miniend.evaluation.scores.scores import score, spread
 
 
@@ -88,6 +89,6 @@ def test_a_missing_library_is_named(monkeypatch):
 
 def test_the_spread_is_that_of_a_sample():
     """n - 1: three seeds are a sample; one seed has none."""
-    assert spread([2.0, 1.0, 4.5]) == {"mean": 2.5, "std": pytest.approx(3.25**0.5), "values": [2.0, 1.0, 4.5]}
-    assert spread([1.0, 3.0])["std"] == pytest.approx(2**0.5)
-    assert spread([1.0])["std"] is None
+    assert spread([2.0, 1.0, 4.5]) == ScoreSpread(mean=2.5, std=pytest.approx(3.25**0.5), values=(2.0, 1.0, 4.5))
+    assert spread([1.0, 3.0]).std == pytest.approx(2**0.5)
+    assert spread([1.0]).std is None

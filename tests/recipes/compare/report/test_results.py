@@ -12,11 +12,12 @@ from miniend.recipes.compare.run.training import Training
 from miniend.runtime.claims import Claims
 
 FACTS = {
-    "parameters": 2e6,
-    "parameters_without_embeddings": 1e6,
+    "parameters": 2_000_000,
+    "parameters_without_embeddings": 1_000_000,
     "gflops": 0.5,
     "latency_ms": 3.0,
     "examples_per_second": 9.0,
+    "device": "CPU",
 }
 
 
@@ -29,8 +30,9 @@ def world(written, tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         spreads = {result: {"mean": score, "std": 0.5, "values": []} for result, score in scores.items()}
         results = {result: dict.fromkeys(("accuracy", "f1", "spearman"), spread) for result, spread in spreads.items()}
-        tasks = {result: {"learning_rate": 1e-3} for result in scores}
-        document = {"tasks": tasks, "results": results, "facts": FACTS}
+        tasks = {result: {"learning_rate": 1e-3, "seeds": [0], "unreadable": 0} for result in scores}
+        document = {"tasks": tasks, "results": results, "facts": FACTS, "glue_score": None}
+        document |= {"model": "m", "protocol": "head", "digest": "d"}
         (folder / "results.json").write_text(json.dumps(document))
 
     def build(scores, entropies=None, teacher=None, judged=None, failed=(), **changed):

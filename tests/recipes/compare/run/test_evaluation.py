@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from miniend.errors import TrainingError
-from miniend.evaluation.records import write_record
+from miniend.evaluation.records import ModelFacts, SeedRecord, plain, write_record
 from miniend.evaluation.report import write_results
 from miniend.recipes.compare.file.paths import Places
 from miniend.recipes.compare.file.reading import read_comparison
@@ -17,6 +17,14 @@ from miniend.runtime.claims import Claims
 TASKS = {"glue/sst2": None, "glue/cola": None}
 SCORES = {"sst2": {"accuracy": 90.0}, "cola": {"matthews": 20.0}}
 RATES = (1e-3, 3e-3)
+FACTS = ModelFacts(
+    parameters=2,
+    parameters_without_embeddings=1,
+    gflops=1.0,
+    latency_ms=1.0,
+    examples_per_second=1.0,
+    device="CPU",
+)
 
 
 @pytest.fixture
@@ -34,14 +42,23 @@ def judge(monkeypatch, written, tmp_path, settings):
             (task,) = config.tasks
             name = task.removeprefix("glue/")
             evaluated.append((config.output.name, name, config.learning_rates))
+            write_record(config.output / "model.json", {"model": "m", "protocol": "head", "digest": "d"})
+            write_record(config.output / "facts.json", plain(FACTS))
             if name in refusing:
                 raise TrainingError("the loss is finite at none of the rates")
             rate = config.learning_rates[-1]
             for tried in config.learning_rates if len(config.learning_rates) > 1 else ():
                 write_record(config.output / name / f"learning-rate-{tried:g}.json", {"score": tried})
             for seed in range(config.seeds):
-                record = {"seed": seed, "learning_rate": rate, "unreadable": {name: 0}, "scores": {name: SCORES[name]}}
-                write_record(config.output / name / f"seed-{seed}.json", record)
+                record = SeedRecord(
+                    seed=seed,
+                    learning_rate=rate,
+                    seconds=1.0,
+                    scores={name: SCORES[name]},
+                    unreadable={name: 0},
+                    predictions={},
+                )
+                write_record(config.output / name / f"seed-{seed}.json", plain(record))
                 if name in diverging:
                     raise TrainingError("the loss is not finite")
             if stopping != name:
