@@ -19,7 +19,7 @@ from transformers import AutoModelForSeq2SeqLM
 
 import miniend
 from miniend.models.size import student_config
-from miniend.models.student import build_student
+from miniend.models.start.fresh import build_student
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.reading.loader import BatchSource, Columns, steps
 from miniend.student_train.train import train_student
@@ -150,7 +150,7 @@ def online(home, run, steps=STEPS, inverse_temperature=None, causal=True, paddin
 
 def batches(cache):
     """Lists of numbers of examples in the loader's order, endless."""
-    for (batch,) in steps(BatchSource(cache.training, Columns((), None), 0), BATCH, 0, 0):
+    for (batch,) in steps(BatchSource(cache.training, Columns(cache.family), 0), BATCH, 0, 0):
         yield list(batch.examples)
 
 

@@ -13,8 +13,8 @@ from miniend.errors import CacheMismatchError, ConfigurationError
 from miniend.recipes.inspect.inspection import describe, inspect_cache
 from miniend.recipes.repair.verify import verify_cache
 from miniend.storage.folder import PublishedFolder
-from miniend.student_train.objective import build_objective, required_codecs
 from support.damage import files_of
+from support.setups import terms_of
 from support.tiny_cache import PAIRS, build_tiny_cache
 
 SITES = ("encoder.hidden@0", "encoder.hidden@1", "decoder.hidden@1")
@@ -75,7 +75,7 @@ def test_they_are_within_the_target_on_examples_that_nothing_was_fitted_on(home)
     error, energy = (dict.fromkeys(SITES, 0.0) for _ in range(2))
     for example in (*cache[20:], *cache.validation):
         for site, states in states_of(model, example).items():
-            mean = cache.hidden_codecs[site].codes["hidden"].mean.numpy()
+            mean = cache.codecs[site].codes["hidden"].mean.numpy()
             error[site] += float(np.square(example.hidden[site] - states).sum())
             energy[site] += float(np.square(states - mean).sum())
     for site in SITES:
@@ -89,8 +89,8 @@ def test_batches_and_other_signals_do_not_change_them(home, beside):
     """The same teacher and examples: what differs is rounding of the last bit."""
     one, two = miniend.open_cache(home / "cache"), miniend.open_cache(beside)
     for ours, theirs in zip(one, two, strict=True):
-        for site in two.hidden_codecs:
-            step = one.hidden_codecs[site].codes["hidden"].step
+        for site in two.codecs_of("hidden"):
+            step = one.codecs[site].codes["hidden"].step
             assert np.abs(ours.hidden[site] - theirs.hidden[site]).mean() < 1e-3 * step
 
 
@@ -123,9 +123,11 @@ def test_relations_and_hidden_states_are_kept_apart(home, beside):
         example.hidden["encoder.hidden@1"]
     with pytest.raises(ConfigurationError, match="stored for several layers"):
         miniend.open_cache(home / "cache")[0].hidden["encoder.hidden"]
-    assert list(cache.codecs) == ["encoder.self@1"]
-    with pytest.raises(CacheMismatchError, match=r"holds encoder\.self@1; dump"):
-        required_codecs(build_objective("minilm", True, "qk", ()), cache)
+    assert list(cache.codecs_of("relations")) == ["encoder.self@1"]
+    assert list(cache.codecs_of("hidden")) == ["encoder.hidden@0", "decoder.hidden@1"]
+    assert list(cache.codecs) == [*cache.codecs_of("relations"), *cache.codecs_of("hidden")]
+    with pytest.raises(CacheMismatchError, match=r"needs decoder\.self, but .* holds encoder\.self@1"):
+        terms_of(cache, "minilm")
 
 
 def test_a_cache_of_hidden_states_alone_is_whole(home):
@@ -144,7 +146,7 @@ def test_inspection_tells_of_size_and_fidelity(home, beside):
     for path in (home / "cache", beside):
         facts = inspect_cache(path)
         cache = miniend.open_cache(path)
-        assert list(facts.bytes.hidden) == list(facts.hidden) == list(cache.hidden_codecs)
+        assert list(facts.bytes.hidden) == list(facts.hidden) == list(cache.codecs_of("hidden"))
         for site, size in facts.bytes.hidden.items():
             assert size == sum(shard.folder.column_bytes(f"hidden.{site}") for shard in cache.shards)
             [axis] = facts.hidden[site].axis.values()

@@ -35,8 +35,7 @@ def load(folder, dtype="float32"):
 
 def logits(teacher):
     ids = torch.randint(3, 190, (2, 11), generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        return teacher.forward(ids, torch.ones_like(ids, dtype=torch.bool), ids[:, :7])
+    return logits_of(teacher, ids, torch.ones_like(ids, dtype=torch.bool), ids[:, :7])
 
 
 def change_config(folder, **changes):
@@ -250,4 +249,4 @@ def test_padding_does_not_reach_the_logits(t5):
 
 def logits_of(teacher, ids, valid, labels):
     with torch.no_grad():
-        return teacher.forward(ids, valid, labels)
+        return teacher.forward({"input": ids, "target": labels}, {"input": valid, "target": labels != -100})
