@@ -1,4 +1,4 @@
-"""What a model learns of a task by each optimiser and learning rate, and what batches of like length save.
+"""What a model learns of a task by each optimizer and learning rate, and what batches of like length save.
 
     python benchmarks/fine_tuning.py --model STUDENT --task glue/sst2 --data TASKS [--train-examples 2000] [--seeds 2]
 
@@ -57,7 +57,7 @@ def main() -> None:
         f"padding: {padding(lengths, drawn, asked.batch_size):.2f} in drawn batches, "
         f"{padding(lengths, ours, asked.batch_size):.2f} in those of like length"
     )
-    print(f"\n| optimiser | learning rate | {task.metrics[0]} by seed | seconds |\n|---|---|---|---|")
+    print(f"\n| optimizer | learning rate | {task.metrics[0]} by seed | seconds |\n|---|---|---|---|")
     for optimizer, rates in RATES.items():
         for rate in rates:
             found, started = [], perf_counter()

@@ -3,7 +3,7 @@
     python benchmarks/how_faithful.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--size 2L64H] [--steps 300] [--seeds 3]
 
 Every row is a cache with another relation KL target or logit budget, all other things equal; `live` is the teacher itself at
-every step: exact Q, K, V and the full KL. Students of one seed share first weights, order of examples and optimiser, and every
+every step: exact Q, K, V and the full KL. Students of one seed share first weights, order of examples and optimizer, and every
 student is judged by the live teacher on the validation examples: hard-label cross-entropy, full KL(teacher || student) and the
 relation KLs. Printed are means over seeds and, as the difference to `live`, the mean and the range of the paired differences.
 """

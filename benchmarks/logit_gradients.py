@@ -9,7 +9,7 @@ that a shard of these tokens holds (pcodec, files and metadata included), per ta
 apart from words.
 
 `rs-kd` is the peer's method (Anshumann et al. 2025): independent draws with replacement, at the bytes of its published flat
-packing (ids in ceil(log2 V) bits, counts in 7) and, in brackets, coded as our sets. `renormalised` is a top-k list without tail.
+packing (ids in ceil(log2 V) bits, counts in 7) and, in brackets, coded as our sets. `renormalized` is a top-k list without tail.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from miniend.cache.logit_columns import logit_columns
 from miniend.models.families.t5 import shift_right
-from miniend.models.optimizers import build_optimiser, learning_rate_at, set_learning_rate
+from miniend.models.optimizers import build_optimizer, learning_rate_at, set_learning_rate
 from miniend.models.size import student_config
 from miniend.models.student import build_student
 from miniend.runtime.progress import progress_bar
@@ -138,7 +138,7 @@ def build_targets(batches: list[TeacherBatch], plan: Plan, source: ExampleSource
         name = f"{kind} {k if kind == 'top-k' else draws}, step 1/{round(1 / step)}"
         targets.append(coded(name, code, stored, special))
         if kind == "top-k" and step == KINDS[0][3]:
-            targets.append(replace_loss(targets[-1], f"renormalised {k}", renormalised(code.decode(stored))))
+            targets.append(replace_loss(targets[-1], f"renormalized {k}", renormalized(code.decode(stored))))
     return [*targets, *(independent(n, log_p, order, special) for n in (12, 50))]
 
 
@@ -205,7 +205,7 @@ def replace_loss(target: Target, name: str, loss: Callable[[Tensor, Tensor], Ten
     return Target(name, target.bytes, target.entries, loss)
 
 
-def renormalised(target: SparseDistributions) -> Callable[[Tensor, Tensor], Tensor]:
+def renormalized(target: SparseDistributions) -> Callable[[Tensor, Tensor], Tensor]:
     """The biased loss that forgets the tail and lets the kept probabilities sum to one."""
 
     def loss(logits: Tensor, rows: Tensor) -> Tensor:
@@ -248,7 +248,7 @@ def train(
     rows = {"vocab_size": teacher.facts.vocab_rows}
     student = build_student(student_config(asked.size, {**plan.teacher.config, **rows}), teacher.facts.tied, 0)
     student.to(teacher.device)
-    optimiser = build_optimiser("adafactor", student.named_parameters(), asked.learning_rate, 0.0)
+    optimizer = build_optimizer("adafactor", student.named_parameters(), asked.learning_rate, 0.0)
     batches = batches_of(source, "train", 0, asked.steps * asked.batch_size, asked.batch_size)
     with progress_bar("student", asked.steps, "step") as bar:
         for step, examples in enumerate(batches, start=1):
@@ -256,10 +256,10 @@ def train(
             log_p = batch.valid_logits()[0].float().log_softmax(-1).clone()
             log_q = forward(student, batch, teacher).log_softmax(-1)
             rate = learning_rate_at(step, asked.steps, asked.learning_rate, max(1, asked.steps // 20), "linear")
-            set_learning_rate(optimiser, rate, step)
-            optimiser.zero_grad()
+            set_learning_rate(optimizer, rate, step)
+            optimizer.zero_grad()
             (log_p.exp() * (log_p - log_q)).sum(-1).mean().backward()
-            optimiser.step()
+            optimizer.step()
             bar.update()
             if step in stages:
                 yield step, student

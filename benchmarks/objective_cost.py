@@ -4,7 +4,7 @@
 
 Students of one size and every objective take the same step in turns. Printed are the median step, its ratio to that of
 `scratch` (hard labels) by pairs within a turn, and the parts of the step: decoding the cached integers (for relations mostly the
-product with the basis), the relation KLs, the head with its loss, the rest of the forward pass, the backward pass, the optimiser.
+product with the basis), the relation KLs, the head with its loss, the rest of the forward pass, the backward pass, the optimizer.
 The gradients of relation KLs and of the head are formed in the forward pass.
 """
 
@@ -30,7 +30,7 @@ from miniend.student_train.run.setup import open_feed
 from miniend.student_train.run.student_run import StudentRun
 from miniend.student_train.train import train_step
 
-PARTS = ("decoding", "relation KLs", "head and loss", "forward, rest", "backward", "optimiser")
+PARTS = ("decoding", "relation KLs", "head and loss", "forward, rest", "backward", "optimizer")
 
 
 def parse() -> argparse.Namespace:
@@ -91,7 +91,7 @@ def timed_parts(run: StudentRun) -> Iterator[Counter[str]]:
         (distillation, "_logit_sums", "head and loss"),
         (distillation, "forward", "forward, rest"),
         (run, "add", "backward"),
-        (run, "update", "optimiser"),
+        (run, "update", "optimizer"),
     ]
     for owner, method, part in watched:
         setattr(owner, method, stopwatch(getattr(owner, method), part, found))

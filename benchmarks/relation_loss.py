@@ -1,4 +1,4 @@
-"""The blocked relation KL (value and gradients) against the materialised one: time, peak memory, and agreement with float64.
+"""The blocked relation KL (value and gradients) against the materialized one: time, peak memory, and agreement with float64.
 
     python benchmarks/relation_loss.py [--lengths 128,256,512,1024,2048] [--tokens 2048] [--heads 32] [--repeats 5]
 
@@ -24,7 +24,7 @@ RELATIONS = {
     "causal": Relation("query", "query", "query", "target", "target"),
     "query-key": Relation("query_key", "query", "key", "target", "input"),
 }
-WAYS = ("materialised", "blocked")
+WAYS = ("materialized", "blocked")
 WIDTHS = {"teacher": 768, "student": 384}
 
 
@@ -49,7 +49,7 @@ class Case:
             logits = logits.masked_fill(self.future, -1e30)
         return logits.log_softmax(-1)
 
-    def materialised(self) -> None:
+    def materialized(self) -> None:
         log_p, log_q = self._log(self.teacher), self._log(self.student)
         (log_p.exp() * (log_p - log_q)).sum().backward()
 
@@ -99,9 +99,9 @@ def row(shape: list, repeats: int) -> None:
     case = Case(*shape)
     times, gradients = in_turns(case, WAYS, repeats)
     print(
-        f"{shape[0]:>10}{shape[1]:>7}{shape[2]:>6}{shown(times['materialised'], 3):>24}{shown(times['blocked'], 3):>22}"
-        f"{ratio(times['materialised'], times['blocked']):>7.2f}"
-        f"{memory['materialised']:>17.0f}{memory['blocked']:>11.0f}{memory['blocked'] / memory['materialised']:>7.3f}"
+        f"{shape[0]:>10}{shape[1]:>7}{shape[2]:>6}{shown(times['materialized'], 3):>24}{shown(times['blocked'], 3):>22}"
+        f"{ratio(times['materialized'], times['blocked']):>7.2f}"
+        f"{memory['materialized']:>17.0f}{memory['blocked']:>11.0f}{memory['blocked'] / memory['materialized']:>7.3f}"
         f"{case.error(gradients['blocked']):>9.0e}",
         flush=True,
     )
@@ -117,8 +117,8 @@ def main() -> None:
         f"R={asked.heads}, {asked.tokens} tokens"
     )
     print(
-        f"{'relation':>10}{'length':>7}{'batch':>6}{'materialised s':>24}{'blocked s':>22}{'ratio':>7}"
-        f"{'materialised MB':>17}{'blocked MB':>11}{'ratio':>7}{'error':>9}"
+        f"{'relation':>10}{'length':>7}{'batch':>6}{'materialized s':>24}{'blocked s':>22}{'ratio':>7}"
+        f"{'materialized MB':>17}{'blocked MB':>11}{'ratio':>7}{'error':>9}"
     )
     lengths = [int(length) for length in asked.lengths.split(",")]
     for name in asked.relations.split(","):

@@ -41,7 +41,7 @@ class SparseLogits:
     head_ids: Integers
     """int32 [head entries], by falling probability within a position"""
     head_log_probabilities: Floats
-    """float32 [head entries], natural logarithms under the full-vocabulary normaliser"""
+    """float32 [head entries], natural logarithms under the full-vocabulary normalizer"""
     tail_mass: Floats
     """float32 [targets], probability of everything that is not in the head"""
     draw_starts: Integers

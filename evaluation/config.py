@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..models.optimizer_settings import OPTIMISERS
+from ..models.optimizer_settings import OPTIMIZERS
 from ..runtime.options import check, option, require
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class EvaluateSettings:
     optimizer: str = option(
         "adamw",
         section="training",
-        choices=tuple(OPTIMISERS),
+        choices=tuple(OPTIMIZERS),
         identity=True,
         help="adafactor makes steps relative to each matrix's RMS; it is T5's own, and suits small students.",
     )

@@ -8,7 +8,7 @@ arXiv 1804.04235) is what T5 itself is trained with; its step is scaled by each 
 
 from typing import Any
 
-OPTIMISERS: dict[str, tuple[str, dict[str, Any]]] = {
+OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "adamw": ("AdamW", {"betas": (0.9, 0.999), "eps": 1e-8}),
     "adafactor": ("Adafactor", {"eps": (1e-15, 1e-3)}),  # 1e-30 on squares, as in the paper
 }

@@ -1,4 +1,4 @@
-"""An optimiser over a student's parameters, its learning rates, and its state as named tensors.
+"""An optimizer over a student's parameters, its learning rates, and its state as named tensors.
 
 Weight decay applies to matrices, not to norms. The state goes to disk as flat tensors called KEY/PARAMETER, because torch's
 own state_dict needs pickle and counts parameters by position.
@@ -12,23 +12,23 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import ConfigurationError, RunMismatchError
-from .optimizer_settings import OPTIMISERS, SCHEDULES
+from .optimizer_settings import OPTIMIZERS, SCHEDULES
 
 _REMEDY = "go on with the settings that the run began with, or use another output folder"
 
 
-def build_optimiser(
+def build_optimizer(
     name: str,
     named_parameters: Iterable[tuple[str, nn.Parameter]],
     learning_rate: float,
     weight_decay: float,
 ) -> Optimizer:
-    """An optimiser over the parameters that require gradients, in one group with weight decay and one without.
+    """An optimizer over the parameters that require gradients, in one group with weight decay and one without.
 
     Raises ConfigurationError for an unknown name, negative settings, or nothing to train.
     """
-    if name not in OPTIMISERS:
-        raise ConfigurationError(f"unknown optimiser {name!r}; expected one of {', '.join(OPTIMISERS)}")
+    if name not in OPTIMIZERS:
+        raise ConfigurationError(f"unknown optimizer {name!r}; expected one of {', '.join(OPTIMIZERS)}")
     if not (learning_rate > 0 and weight_decay >= 0):
         raise ConfigurationError(
             f"learning rate must be above 0 and weight decay at least 0; got {learning_rate} and {weight_decay}"
@@ -41,9 +41,9 @@ def build_optimiser(
         {"params": [item for item in trained if item[1].ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    class_name, options = OPTIMISERS[name]
-    optimiser: Optimizer = getattr(torch.optim, class_name)(groups, lr=learning_rate, **options)
-    return optimiser
+    class_name, options = OPTIMIZERS[name]
+    optimizer: Optimizer = getattr(torch.optim, class_name)(groups, lr=learning_rate, **options)
+    return optimizer
 
 
 def learning_rate_at(step: int, total_steps: int, base: float, warmup_steps: int, schedule: str) -> float:
@@ -69,65 +69,65 @@ def learning_rate_at(step: int, total_steps: int, base: float, warmup_steps: int
     return base * math.sqrt(max(warmup_steps, 1) / step) if schedule == "inverse-sqrt" else base
 
 
-def set_learning_rate(optimiser: Optimizer, rate: float, step: int) -> float:
+def set_learning_rate(optimizer: Optimizer, rate: float, step: int) -> float:
     """Use `rate` for update number `step`, in every group; returns the rate that is really applied.
 
     torch's Adafactor never goes above 1 / sqrt(step), the paper's relative step size.
     """
-    applied = min(rate, step**-0.5) if isinstance(optimiser, torch.optim.Adafactor) else rate
-    for group in optimiser.param_groups:
+    applied = min(rate, step**-0.5) if isinstance(optimizer, torch.optim.Adafactor) else rate
+    for group in optimizer.param_groups:
         group["lr"] = applied
     return applied
 
 
-def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """A copy, on the CPU, of the state of an optimiser made by `build_optimiser`: `exp_avg/student.encoder...` -> tensor.
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """A copy, on the CPU, of the state of an optimizer made by `build_optimizer`: `exp_avg/student.encoder...` -> tensor.
 
     A parameter that was never updated has no state and does not appear.
     """
     return {
         f"{key}/{name}": value.detach().to("cpu", copy=True).contiguous()
-        for name, parameter in _named(optimiser)
-        for key, value in optimiser.state.get(parameter, {}).items()
+        for name, parameter in _named(optimizer)
+        for key, value in optimizer.state.get(parameter, {}).items()
         if isinstance(value, Tensor)
     }
 
 
-def load_optimiser_tensors(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimiser_tensors` returned; updates then go on bit for bit, given the same learning rates.
+def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` returned; updates then go on bit for bit, given the same learning rates.
 
-    Raises RunMismatchError, leaving the optimiser as it was, where names, shapes or kinds of state do not fit.
+    Raises RunMismatchError, leaving the optimizer as it was, where names, shapes or kinds of state do not fit.
     """
-    parameters = dict(_named(optimiser))
+    parameters = dict(_named(optimizer))
     state: dict[str, dict[str, Tensor]] = {}
     for entry, tensor in tensors.items():
         key, _, name = entry.partition("/")
         if name not in parameters:
             raise RunMismatchError(
-                f"the checkpoint holds optimiser state {entry!r}, but this student trains no such parameter; {_REMEDY}"
+                f"the checkpoint holds optimizer state {entry!r}, but this student trains no such parameter; {_REMEDY}"
             )
         state.setdefault(name, {})[key] = tensor.detach().clone()
     for name, entries in state.items():
-        expected = _state_shapes(optimiser, tuple(parameters[name].shape))
+        expected = _state_shapes(optimizer, tuple(parameters[name].shape))
         found = {key: tuple(tensor.shape) for key, tensor in entries.items()}
         if found != expected:
             raise RunMismatchError(
-                f"optimiser state of {name}: the checkpoint has {found}, expected {expected}; {_REMEDY}"
+                f"optimizer state of {name}: the checkpoint has {found}, expected {expected}; {_REMEDY}"
             )
-    packed = optimiser.state_dict()
+    packed = optimizer.state_dict()
     packed["state"] = {place: state[name] for place, name in enumerate(parameters) if name in state}
-    optimiser.load_state_dict(packed)
+    optimizer.load_state_dict(packed)
 
 
-def _named(optimiser: Optimizer) -> Iterator[tuple[str, nn.Parameter]]:
+def _named(optimizer: Optimizer) -> Iterator[tuple[str, nn.Parameter]]:
     """(name, parameter) in the order in which torch numbers them."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         yield from zip(group["param_names"], group["params"], strict=True)
 
 
-def _state_shapes(optimiser: Optimizer, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+def _state_shapes(optimizer: Optimizer, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """The state that one update leaves for a parameter of this shape."""
-    if "betas" in optimiser.param_groups[0]:
+    if "betas" in optimizer.param_groups[0]:
         return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
     if len(shape) > 1:
         return {"step": (), "row_var": (*shape[:-1], 1), "col_var": (*shape[:-2], 1, shape[-1])}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..models.optimizer_settings import OPTIMISERS, SCHEDULES
+from ..models.optimizer_settings import OPTIMIZERS, SCHEDULES
 from ..runtime.options import check, option, require
 from .objective import CROSS_RELATIONS, OBJECTIVES
 
@@ -54,7 +54,7 @@ class StepSettings:
     optimizer: str = option(
         "adamw",
         section="training",
-        choices=tuple(OPTIMISERS),
+        choices=tuple(OPTIMIZERS),
         identity=True,
         help="adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step).",
     )

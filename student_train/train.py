@@ -191,7 +191,7 @@ def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: 
                 run.note(sums, loss, here)
 
     for run, of in zip(runs, counts, strict=True):
-        config, distillation, optimizer = run.setup.config, run.setup.distillation, run.setup.optimiser
+        config, distillation, optimizer = run.setup.config, run.setup.distillation, run.setup.optimizer
         step = run.state.step + 1
         terms = distillation.term_means(run.step_sums(), of)
         value = sum(distillation.weights[term] * mean for term, mean in terms.items())

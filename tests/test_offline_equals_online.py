@@ -1,7 +1,7 @@
 """Training from a cache follows, step by step, training beside the live teacher.
 
 The other side is written here from the papers' definitions, with plain transformers forwards and hooks: it imports neither
-the package's signals nor its losses, and its optimiser is torch's own. Shared are the student's first weights, the order
+the package's signals nor its losses, and its optimizer is torch's own. Shared are the student's first weights, the order
 of the examples and, for draws, the random numbers and the order of ids. The cache is ragged, so that masks matter, and its
 relation temperatures are calibrated, so that they do.
 """
@@ -83,7 +83,7 @@ def offline(home, run):
     """The product's own run: its lines of metrics.jsonl and its final weights, computed once per run."""
     output = home / run.replace(" ", "-")
     if not output.exists():
-        optimiser = {
+        optimizer = {
             "learning_rate": LEARNING_RATE,
             "warmup_steps": WARMUP,
             "weight_decay": WEIGHT_DECAY,
@@ -99,7 +99,7 @@ def offline(home, run):
                 relation_heads=HEADS,
                 log_every=1,
                 device="cpu",
-                **optimiser,
+                **optimizer,
                 **RUNS[run],
             ),
             say=lambda _line: None,
@@ -279,7 +279,7 @@ def furthest(lines, losses):
 
 @pytest.mark.parametrize("run", RUNS)
 def test_a_student_of_the_cache_follows_the_student_of_the_live_teacher(home, run):
-    """A wrong mask, temperature, pairing or normaliser still trains, to another student than the one that was asked for."""
+    """A wrong mask, temperature, pairing or normalizer still trains, to another student than the one that was asked for."""
     lines, weights = offline(home, run)
     losses, student = online(home, run)
     assert furthest(lines, losses) < WITHIN

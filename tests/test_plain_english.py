@@ -79,7 +79,7 @@ def test_the_list_has_twelve_idioms_with_something_to_write_instead():
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in SENTENCES.items() for text in texts])
 def test_every_idiom_is_found_and_counted_once(name, text):
-    """Inflected, capitalised, or wrapped over two lines, it is one idiom; two names would count it twice."""
+    """Inflected, capitalized, or wrapped over two lines, it is one idiom; two names would count it twice."""
     assert [idiom.name for idiom, _ in matches(text, docstring=True)] == [name]
 
 

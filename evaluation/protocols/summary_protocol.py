@@ -1,4 +1,4 @@
-"""Summarisation as the T5 paper does it (Raffel et al., JMLR 2020): a prefix, and a search of four beams.
+"""Summarization as the T5 paper does it (Raffel et al., JMLR 2020): a prefix, and a search of four beams.
 
 The prefix is that of the T5 code (`preprocessors.summarize`); beams and length penalty are those of the paper's section 3.7.
 transformers divides by length^0.6, where T5's own code divides by ((5 + length) / 6)^0.6.

@@ -1,4 +1,4 @@
-"""Summarisation: the data sets that are known by name, any other pairs of text and summary, and how their rows are read.
+"""Summarization: the data sets that are known by name, any other pairs of text and summary, and how their rows are read.
 
 CNN/DailyMail (Hermann et al., 2015; See et al., 2017), XSum (Narayan et al., 2018), SciTLDR (Cachola et al., 2020).
 """

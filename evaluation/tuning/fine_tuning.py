@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ...errors import TrainingError
-from ...models.optimizer_settings import OPTIMISERS
+from ...models.optimizer_settings import OPTIMIZERS
 from ...runtime.devices import reset_accelerate
 from ...runtime.progress import progress_bar, quiet_transformers
 from ..protocols.protocol import Predictions, TaskProtocol
@@ -76,9 +76,9 @@ class FineTuning:
             )
         return arguments
 
-    def optimiser(self) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-        """The optimiser's class and its own settings, as Trainer takes them."""
-        class_name, options = OPTIMISERS[self.optimizer]
+    def torch_optimizer(self) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+        """The optimizer's class and its own settings, as Trainer takes them."""
+        class_name, options = OPTIMIZERS[self.optimizer]
         return getattr(torch.optim, class_name), {"lr": self.learning_rate, **options}
 
 
@@ -101,7 +101,7 @@ def fine_tune_and_predict(
     with tempfile.TemporaryDirectory() as folder, quiet_transformers(), _accelerate_forgets():
         arguments = settings.arguments(folder, len(visits))
         trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
-        trainer.optimizer_cls_and_kwargs = settings.optimiser()  # which Seq2SeqTrainer takes from no argument
+        trainer.optimizer_cls_and_kwargs = settings.torch_optimizer()  # which Seq2SeqTrainer takes from no argument
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_bar_callback(title))
         loss = trainer.train().training_loss

@@ -1,4 +1,4 @@
-"""Recognise the family of a checkpoint from its config.json."""
+"""Recognize the family of a checkpoint from its config.json."""
 
 from collections.abc import Mapping
 from typing import Any

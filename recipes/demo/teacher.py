@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ...models.families import SpecialIds, family_of
-from ...models.optimizers import build_optimiser, learning_rate_at, set_learning_rate
+from ...models.optimizers import build_optimizer, learning_rate_at, set_learning_rate
 from ...models.padding import by_axis, pad_examples
 from ...models.save import save_student
 from ...models.start.fresh import build_student
@@ -73,7 +73,7 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
     model = build_student(recipe.config, tied=True, seed=recipe.seed)
     family, described = family_of(model), tokenizer.describe(sentinels=True)
     special = SpecialIds(start=model.config.decoder_start_token_id, pad=described.pad_id)
-    optimiser = build_optimiser("adafactor", model.named_parameters(), 2e-2, 0.0)
+    optimizer = build_optimizer("adafactor", model.named_parameters(), 2e-2, 0.0)
     batches = _corrupted_batches(recipe, tokenizer, described)
     with progress_bar("teacher", recipe.steps, "step") as bar:
         for step in range(1, recipe.steps + 1):
@@ -83,9 +83,9 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            set_learning_rate(optimiser, learning_rate_at(step, recipe.steps, 2e-2, recipe.steps // 20, "cosine"), step)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            set_learning_rate(optimizer, learning_rate_at(step, recipe.steps, 2e-2, recipe.steps // 20, "cosine"), step)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
             bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
             bar.update()
     readme = (

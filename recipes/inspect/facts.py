@@ -112,7 +112,7 @@ class SiteFacts:
     axis: Mapping[str, str]
     """The tokens that the code runs over."""
     step: Mapping[str, float]
-    """The quantiser step."""
+    """The quantizer step."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object."""

@@ -1,6 +1,6 @@
 """Round with a dead zone: choose the integer that costs least in squared error plus bits, in closed form.
 
-With y = coefficient / step, the integer k minimises (y - k)^2 + LAGRANGE * bits(k). The bits are the code length under a Laplace
+With y = coefficient / step, the integer k minimizes (y - k)^2 + LAGRANGE * bits(k). The bits are the code length under a Laplace
 density with the component's standard deviation. So we round towards zero, and more so the weaker a component is (G. J. Sullivan,
 Efficient scalar quantization of exponential and Laplacian random variables, IEEE Trans. Inf. Theory 42(5), 1996). The decoder's
 points stay at whole steps. At equal KL this saved as much as a search with the components' empirical code lengths.

@@ -1,7 +1,7 @@
 """Next-token distributions as sparse lists of integers: `top-k`, `sampled` and `hybrid`.
 
 Every kind has a head, kept exactly up to rounding, and a tail of mass m = 1 - sum of the head's DECODED probabilities. The
-normaliser is always the full vocabulary's; we never renormalise over the kept entries.
+normalizer is always the full vocabulary's; we never renormalize over the kept entries.
 
 - `top-k`    The head is the k most probable ids (with `top_p` below 1 the fewest of them that hold this mass). The tail is one
              outcome.
@@ -17,7 +17,7 @@ relative precision, even a tail of 1e-4 behind a confident head:
     level 0      round( log(p_0 / m) / step )              may be negative; 0 if the head is the whole vocabulary
     level j > 0  round(u_j) - round(u_(j-1)),  u_j = log(p_0 / p_j) / step      not negative
 
-Decoding adds them up and normalises over head and tail. Ids are stored as ranks in the order of the teacher's mean
+Decoding adds them up and normalizes over head and tail. Ids are stored as ranks in the order of the teacher's mean
 probability. Entries of equal level are sorted by rank, and all but the first are stored as the difference to the one before.
 
 At another temperature T the distribution is p^(1/T) over its sum. The head's log-ratios are divided by T. The tail's level is
@@ -117,7 +117,7 @@ class LogitCode:
         """Return the integers of full log-probabilities, float32 [positions, vocab_rows], on their device.
 
         `uniforms`, float64 [positions] in [0, 1), decide the draws. Vocabulary rows beyond the tokenizer's ids stay in the
-        normaliser and in the tail, but are never kept or drawn.
+        normalizer and in the tail, but are never kept or drawn.
         """
         kept, ids, sizes = self._head(log_p)
         inside = torch.arange(kept.shape[1], device=kept.device) < sizes[:, None]
@@ -208,7 +208,7 @@ class LogitCode:
         ranks, below, to_tail = _head_from(stored.head_codes.long(), stored.head_levels.long(), sizes, position)
         if temperature != 1.0:
             to_tail = stored.tail_levels[self.temperatures.index(temperature)].long()
-        log_p, tail_mass = self._normalised(below.float() * (-self.step / temperature), to_tail, sizes, position)
+        log_p, tail_mass = self._normalized(below.float() * (-self.step / temperature), to_tail, sizes, position)
         draw_sizes = stored.draw_sizes.long()
         drawn = torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), draw_sizes)
         weight = tail_mass.clamp_min(1.0 / max(1, self.draws)) / draw_sizes.clamp_min(1)
@@ -224,7 +224,7 @@ class LogitCode:
             one_tail=not self.draws,
         )
 
-    def _normalised(self, relative: Tensor, to_tail: Tensor, sizes: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def _normalized(self, relative: Tensor, to_tail: Tensor, sizes: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Return the log-probabilities of the head's entries and the tail's mass [positions], which sum to one.
 
         `relative` is log(p_j / p_0) of the entries, `to_tail` is log(p_0 / m) in steps, [positions].
@@ -232,8 +232,8 @@ class LogitCode:
         head = torch.zeros(len(sizes), device=relative.device).index_add(0, position, relative.exp()).log()
         tail = torch.where(sizes < self.vocab_rows, to_tail.float() * -self.step, float("-inf"))
         tail = torch.where(sizes > 0, tail, 0.0)
-        normaliser = torch.logaddexp(head, tail)
-        return relative - normaliser[position], (tail - normaliser).exp()
+        normalizer = torch.logaddexp(head, tail)
+        return relative - normalizer[position], (tail - normalizer).exp()
 
     def to(self, device: torch.device | str) -> "LogitCode":
         """Return the code with its table on a device."""

@@ -7,7 +7,7 @@ With p the teacher's and q the student's probabilities, both over all rows of th
 
 The first is the KL of the (k+1)-outcome coarsening. It is a lower bound of KL(p || q), and equal to it for k = vocabulary. Its
 gradient with respect to the student's logits is q_v - p_v on K and q_v (1 - m / q_m) off K. The second has the expectation
-KL(p || q) and the expected gradient q - p, both up to the rounding of the head. Renormalising over K instead is biased
+KL(p || q) and the expected gradient q - p, both up to the rounding of the head. Renormalizing over K instead is biased
 (Anshumann et al. 2025).
 """
 

@@ -127,7 +127,7 @@ def _softmax(
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
     """Return logits and probabilities [b x R, rows, keys], both in `room` [2, ...], and each row's greatest logit and log p.
 
-    The greatest ones give the normaliser, log Z = s - log p. torch's softmax makes one pass but does not return its sum.
+    The greatest ones give the normalizer, log Z = s - log p. torch's softmax makes one pass but does not return its sum.
     """
     shape = len(rows), rows.shape[1], keys.shape[1]
     logits, p = (part[: math.prod(shape)].view(shape) for part in room)

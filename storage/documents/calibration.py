@@ -26,7 +26,7 @@ class PlaceCode(Record):
     rank: Natural
     """The number of components."""
     step: Number
-    """The quantiser step of coefficients."""
+    """The quantizer step of coefficients."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -173,9 +173,9 @@ class PlannedLogits(Record):
     draws: Natural
     """The number of draws N; 0 for `top-k`."""
     step: Number
-    """The quantiser step of log-probabilities, in nats."""
+    """The quantizer step of log-probabilities, in nats."""
     entropy_step: Number
-    """The quantiser step of the tail's entropy, in nats."""
+    """The quantizer step of the tail's entropy, in nats."""
     temperatures: tuple[PositiveNumber, ...]
     """The temperatures beside 1; empty but for `top-k`."""
 
@@ -189,7 +189,7 @@ class PlannedSignals(Record):
     relation_kl: Number
     """The KL in nats between the teacher's relations and the cached ones that calibration aims at."""
     relation_step: Number | None
-    """A fixed quantiser step; None where calibration chooses it."""
+    """A fixed quantizer step; None where calibration chooses it."""
     relation_rank: Positive | None
     """The largest number of components of a code; None for no limit."""
     relation_temperature: str

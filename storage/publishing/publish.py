@@ -2,7 +2,7 @@
 
 Renaming a directory onto one that is not empty fails, which makes publishing exclusive without a lock on the target.
 Each writer holds a lock (flock) on a file beside its staging folder while it lives, and the kernel drops it when the
-process dies however it dies: what is left of a killed writer is recognised by a lock that can be taken. The lock file
+process dies however it dies: what is left of a killed writer is recognized by a lock that can be taken. The lock file
 lies beside the folder and not in it, because everything in the folder is published.
 """
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ...models.families import parameter_counts
-from ...models.optimizers import build_optimiser
+from ...models.optimizers import build_optimizer
 from ...runtime.progress import duration, size_text
 from ..reading.batch import Batch
 from ..reading.loader import Prefetcher, Share, in_order, steps
@@ -44,7 +44,7 @@ class DryRun:
     """The number of the terms' own parameters, which train with the student and are not exported."""
     parameter_bytes: int
     """The bytes of the parameters of student and terms."""
-    optimiser_bytes: int
+    optimizer_bytes: int
     """The bytes of the optimizer state."""
     step_bytes: int
     """The peak of a step without the two above: gradients and activations."""
@@ -67,7 +67,7 @@ class DryRun:
     @property
     def checkpoint_bytes(self) -> int:
         """The bytes of one checkpoint: parameters and optimizer state, without a few kB of names."""
-        return self.parameter_bytes + self.optimiser_bytes
+        return self.parameter_bytes + self.optimizer_bytes
 
     @property
     def training_seconds(self) -> float:
@@ -94,7 +94,7 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
         batches = list(islice(ahead, 1 + TIMED))
     with peak_growth(device) as growth:
         seconds = [_timed(device, partial(step, trial, taken)) for taken in batches]
-    optimiser_bytes = sum(_bytes(state.values()) for state in trial.optimiser.state.values())
+    optimizer_bytes = sum(_bytes(state.values()) for state in trial.optimizer.state.values())
     batch = batches[0][0].to(device)
     teacher = setup.feed.decoder.decode(batch)
     parameters, without_embeddings = parameter_counts(student)
@@ -103,8 +103,8 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
         parameters_without_embeddings=without_embeddings,
         term_parameters=sum(parameter.numel() for parameter in setup.distillation.terms.parameters()),
         parameter_bytes=_bytes(setup.distillation.parameters()),
-        optimiser_bytes=optimiser_bytes,
-        step_bytes=max(0, growth.bytes - optimiser_bytes),
+        optimizer_bytes=optimizer_bytes,
+        step_bytes=max(0, growth.bytes - optimizer_bytes),
         measure=growth.measure,
         flops_per_example=count_flops(partial(_backward, trial, batch, teacher)) / len(batch.examples),
         step_seconds=median(seconds[1:]),
@@ -120,7 +120,7 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
 def describe(run: DryRun) -> Iterator[str]:
     """Yield the lines that `miniend train-student --dry-run` prints about one student."""
     rate = run.flops_per_example * run.batch_size / run.step_seconds
-    held = run.parameter_bytes + run.optimiser_bytes + run.step_bytes
+    held = run.parameter_bytes + run.optimizer_bytes + run.step_bytes
     epochs = run.steps * run.batch_size / run.examples
     evaluations = duration(run.evaluations * run.evaluation_seconds)
     own = f"; {run.term_parameters:,} of the loss terms" if run.term_parameters else ""
@@ -129,7 +129,7 @@ def describe(run: DryRun) -> Iterator[str]:
         "compute": f"{_three(run.flops_per_example / 1e9)} GFLOP per example, forward and backward; "
         f"{_three(rate / 1e9)} GFLOP/s",
         "memory": f"{size_text(held)}: parameters {size_text(run.parameter_bytes)}, "
-        f"optimizer {size_text(run.optimiser_bytes)}, peak of a step beyond them {size_text(run.step_bytes)} ({run.measure})",
+        f"optimizer {size_text(run.optimizer_bytes)}, peak of a step beyond them {size_text(run.step_bytes)} ({run.measure})",
         "on disk": f"{size_text(run.checkpoint_bytes)} a checkpoint, two of them while one replaces the other; "
         f"{size_text(run.parameter_bytes)} the student, and as much the best one",
         "steps": f"{run.steps:,} of {run.batch_size:,} examples, {epochs:,.2f} epochs over {run.examples:,}",
@@ -146,8 +146,8 @@ def _throwaway(setup: Setup) -> Setup:
     """Return the setup with a copy of the student to train, and an optimizer for the copy."""
     config, distillation = setup.config, copy.deepcopy(setup.distillation).train()
     trained = distillation.trained()
-    optimiser = build_optimiser(config.optimizer, trained, config.peak_learning_rate, config.weight_decay)
-    return replace(setup, distillation=distillation, optimiser=optimiser)
+    optimizer = build_optimizer(config.optimizer, trained, config.peak_learning_rate, config.weight_decay)
+    return replace(setup, distillation=distillation, optimizer=optimizer)
 
 
 def _read_seconds(setup: Setup) -> float:

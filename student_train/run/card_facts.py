@@ -48,7 +48,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         steps=state.step,
         batch_size=config.batch_size,
         tokens_seen=state.tokens,
-        optimiser=config.optimizer,
+        optimizer=config.optimizer,
         learning_rate=config.peak_learning_rate,
         schedule=f"{config.schedule} after {config.warmup} warm-up steps",
         initial_loss=state.initial_loss,

@@ -1,6 +1,6 @@
 """Checkpoints of a training run: safetensors and JSON, complete or absent.
 
-    folder/step-00000100/state.safetensors     tensors (student, optimiser, ...)
+    folder/step-00000100/state.safetensors     tensors (student, optimizer, ...)
     folder/step-00000100/state.json            step, the caller's state, SHA-256 of both
 
 A checkpoint is written into a hidden sibling, flushed to the disk and renamed. A process that is killed at any moment leaves

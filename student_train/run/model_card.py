@@ -56,7 +56,7 @@ class ModelCardFacts:
     steps: int
     batch_size: int
     tokens_seen: int
-    optimiser: str
+    optimizer: str
     learning_rate: float
     schedule: str
     initial_loss: float
@@ -151,7 +151,7 @@ def _training(facts: ModelCardFacts) -> str:
         ("steps", f"{facts.steps:,}"),
         ("batch size", f"{facts.batch_size:,}"),
         ("tokens seen", f"{facts.tokens_seen:,}"),
-        ("optimiser", facts.optimiser),
+        ("optimizer", facts.optimizer),
         ("learning rate", f"{facts.learning_rate:g}, {facts.schedule}"),
         ("dropout in distillation", "0"),
         ("training loss at the start", f"{facts.initial_loss:.4f}"),

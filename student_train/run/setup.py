@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...cache import Cache
 from ...models.gradient_checkpointing import checkpoint_blocks
-from ...models.optimizers import build_optimiser
+from ...models.optimizers import build_optimizer
 from ...models.size import describe_size
 from ...models.start import start_student
 from ...runtime.progress import Say
@@ -77,7 +77,7 @@ class Setup:
     distillation: Distillation
     evaluation: Distillation
     """The same student and the same terms, and hard labels in addition if the head is trained."""
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     unreached: list[str]
     """The names of the frozen parameters, which the objective does not reach."""
 
@@ -127,7 +127,7 @@ def set_up(learner: Learner, feed: Feed, say: Say) -> Setup:
     evaluation = _with_labels(learner, distillation)
     probe = next(in_order(feed.training, min(4, config.batch_size))).to(feed.device)
     unreached = _freeze_unreached(distillation, probe, feed.decoder)
-    optimiser = build_optimiser(
+    optimizer = build_optimizer(
         config.optimizer, distillation.trained(), config.peak_learning_rate, config.weight_decay
     )
     parameters = sum(parameter.numel() for parameter in learner.student.parameters())
@@ -139,7 +139,7 @@ def set_up(learner: Learner, feed: Feed, say: Say) -> Setup:
             say(f"    with {own:,} parameters of its own, which are not exported")
     for line in summarise_unreached(unreached, distillation.family):
         say(f"  frozen, because the objective does not reach it: {line}")
-    return Setup(config, feed, objective, distillation, evaluation, optimiser, unreached)
+    return Setup(config, feed, objective, distillation, evaluation, optimizer, unreached)
 
 
 def _with_labels(learner: Learner, distillation: Distillation) -> Distillation:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import NotFiniteError
-from ...models.optimizers import load_optimiser_tensors, optimiser_tensors
+from ...models.optimizers import load_optimizer_tensors, optimizer_tensors
 from ...models.save import save_student
 from ...runtime.progress import Say
 from ..reading.batch import Batch
@@ -57,7 +57,7 @@ class StudentRun:
             with torch.no_grad():
                 for name, parameter in setup.distillation.named_parameters():
                     parameter.copy_(saved[TRAINED][name])
-            load_optimiser_tensors(setup.optimiser, saved[OPTIMIZER])
+            load_optimizer_tensors(setup.optimizer, saved[OPTIMIZER])
             self.state = TrainingState(step=checkpoint.step, **checkpoint.state)
             say(f"resumed at step {checkpoint.step}")
         self._log = MetricsLog(output, self._logged_until()) if self._processes.main else None
@@ -134,7 +134,7 @@ class StudentRun:
         if self._processes.main and self.state.step:
             trained = dict(self.setup.distillation.named_parameters())
             tensors = {f"{TRAINED}/{name}": parameter.detach() for name, parameter in trained.items()}
-            tensors |= {f"{OPTIMIZER}/{name}": t for name, t in optimiser_tensors(self.setup.optimiser).items()}
+            tensors |= {f"{OPTIMIZER}/{name}": t for name, t in optimizer_tensors(self.setup.optimizer).items()}
             state = asdict(self.state)
             save_checkpoint(self.setup.config.output / CHECKPOINTS, state.pop("step"), tensors, state)
 

@@ -15,7 +15,7 @@ from .term import TERMS, Term, TermContext, positions_of
 class Logits(Term):
     """KL(teacher || student) of the cached distributions, in nats.
 
-    At temperature T it is T^2 KL(p^(1/T) || q^(1/T)), with both powers normalised (Hinton et al. 2015, section 2).
+    At temperature T it is T^2 KL(p^(1/T) || q^(1/T)), with both powers normalized (Hinton et al. 2015, section 2).
     """
 
     trains_head = True

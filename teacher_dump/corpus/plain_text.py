@@ -3,7 +3,7 @@
 A page that contains "</s>" or "<extra_id_0>" must not yield the ids of EOS or a sentinel. `split_special_tokens=True` does
 not achieve that for T5: it only skips the search for added tokens, and the Unigram model then finds the very same strings as
 pieces of its vocabulary, with the best score of all. SentencePiece never matches its control pieces, so neither do we: the
-encoder works on a copy of the tokenizer in which the special pieces are spelled with a space in front, which no pre-tokenised
+encoder works on a copy of the tokenizer in which the special pieces are spelled with a space in front, which no pre-tokenized
 text contains. Ids are unchanged, and so is the encoding of every other text.
 """
 

@@ -57,7 +57,7 @@ def pack_segments(
     """Yield ([length] int32 raw ids, cursor of the following segment); a remainder at the end is dropped.
 
     `documents` are (index in the stream, text), indices ascending, already filtered (training or held-out). Those before
-    `start` are skipped without tokenising; the stream must otherwise be the one that the cursor came from.
+    `start` are skipped without tokenizing; the stream must otherwise be the one that the cursor came from.
     """
     if length < 1:
         raise ConfigurationError(f"a segment needs at least one token, found length {length}")

@@ -1,4 +1,4 @@
-"""Optimisers: what they decay, how their rate runs, and that a restored one goes on bit for bit."""
+"""Optimizers: what they decay, how their rate runs, and that a restored one goes on bit for bit."""
 
 import copy
 import itertools
@@ -12,17 +12,17 @@ from safetensors.torch import load, save
 from torch import nn
 
 from miniend.errors import ConfigurationError, RunMismatchError
-from miniend.models.optimizer_settings import OPTIMISERS
+from miniend.models.optimizer_settings import OPTIMIZERS
 from miniend.models.optimizers import (
     SCHEDULES,
-    build_optimiser,
+    build_optimizer,
     learning_rate_at,
-    load_optimiser_tensors,
-    optimiser_tensors,
+    load_optimizer_tensors,
+    optimizer_tensors,
     set_learning_rate,
 )
 
-EACH = pytest.mark.parametrize("name", OPTIMISERS)
+EACH = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
 class Net(nn.Module):
@@ -39,32 +39,32 @@ class Net(nn.Module):
         return torch.tanh(rows * self.norm @ self.inside.T) @ self.outside.T
 
 
-def steps(net, optimiser, numbers):
+def steps(net, optimizer, numbers):
     for number in numbers:
         rows = torch.randn(8, 6, generator=torch.Generator().manual_seed(number))
-        set_learning_rate(optimiser, learning_rate_at(number, 6, 0.05, 2, "linear"), number)
+        set_learning_rate(optimizer, learning_rate_at(number, 6, 0.05, 2, "linear"), number)
         net(rows).square().mean().backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 def build(name, net, weight_decay=0.1):
-    return build_optimiser(name, net.named_parameters(), 0.05, weight_decay)
+    return build_optimizer(name, net.named_parameters(), 0.05, weight_decay)
 
 
 @EACH
-def test_a_restored_optimiser_goes_on_bit_for_bit(name):
+def test_a_restored_optimizer_goes_on_bit_for_bit(name):
     """A lost step counter or moment gives a run that is plausible and not the same."""
     unbroken = Net()
     steps(unbroken, build(name, unbroken), range(1, 7))
 
     first = Net()
-    optimiser = build(name, first)
-    steps(first, optimiser, range(1, 4))
-    stored = load(save(optimiser_tensors(optimiser)))
+    optimizer = build(name, first)
+    steps(first, optimizer, range(1, 4))
+    stored = load(save(optimizer_tensors(optimizer)))
     second = copy.deepcopy(first)
     restored = build(name, second)
-    load_optimiser_tensors(restored, stored)
+    load_optimizer_tensors(restored, stored)
     steps(second, restored, range(4, 7))
 
     for (key, expected), found in zip(unbroken.named_parameters(), second.parameters(), strict=True):
@@ -86,14 +86,14 @@ def test_a_missing_state_does_change_the_run(name):
 def test_saved_state_is_a_copy_both_ways(name):
     """A checkpoint that changes while it is being written is another step's."""
     net = Net()
-    optimiser = build(name, net)
-    steps(net, optimiser, [1])
-    stored = optimiser_tensors(optimiser)
+    optimizer = build(name, net)
+    steps(net, optimizer, [1])
+    stored = optimizer_tensors(optimizer)
     before = {key: tensor.clone() for key, tensor in stored.items()}
     other = Net()
     restored = build(name, other)
-    load_optimiser_tensors(restored, stored)
-    steps(net, optimiser, [2])
+    load_optimizer_tensors(restored, stored)
+    steps(net, optimizer, [2])
     steps(other, restored, [2])
     assert all(torch.equal(stored[key], before[key]) for key in before)
 
@@ -102,9 +102,9 @@ def test_saved_state_is_a_copy_both_ways(name):
 def test_state_is_named_after_parameters_and_only_the_trained_ones(name):
     """Positions shift when another objective freezes other parameters."""
     net = Net()
-    optimiser = build(name, net)
-    steps(net, optimiser, [1])
-    names = {entry.partition("/")[2] for entry in optimiser_tensors(optimiser)}
+    optimizer = build(name, net)
+    steps(net, optimizer, [1])
+    names = {entry.partition("/")[2] for entry in optimizer_tensors(optimizer)}
     assert names == {"norm", "inside", "outside"}
 
 
@@ -113,30 +113,30 @@ def test_norms_and_frozen_parameters_do_not_decay(name):
     """Decay without a gradient would shrink what the objective never trains."""
     net = Net()
     before = copy.deepcopy(net)
-    optimiser = build(name, net, weight_decay=0.5)
+    optimizer = build(name, net, weight_decay=0.5)
     for parameter in (net.norm, net.inside):
         parameter.grad = torch.zeros_like(parameter)
-    optimiser.step()
+    optimizer.step()
     assert torch.equal(net.norm, before.norm)
     assert torch.equal(net.frozen, before.frozen)
     assert torch.equal(net.never, before.never)
     torch.testing.assert_close(net.inside, before.inside * (1 - 0.05 * 0.5))
 
 
-@pytest.mark.parametrize("wrong", ["optimiser", "shape", "name"])
+@pytest.mark.parametrize("wrong", ["optimizer", "shape", "name"])
 def test_state_of_another_run_is_refused_and_changes_nothing(wrong):
     """torch itself would take it, and fail or drift some steps later."""
     net = Net()
-    optimiser = build("adamw", net)
-    steps(net, optimiser, [1])
-    stored = optimiser_tensors(optimiser)
+    optimizer = build("adamw", net)
+    steps(net, optimizer, [1])
+    stored = optimizer_tensors(optimizer)
     if wrong == "shape":
         stored["exp_avg/inside"] = stored["exp_avg/inside"].T.contiguous()
     if wrong == "name":
         stored["exp_avg/frozen"] = torch.zeros(4, 4)
-    other = build("adafactor" if wrong == "optimiser" else "adamw", Net())
+    other = build("adafactor" if wrong == "optimizer" else "adamw", Net())
     with pytest.raises(RunMismatchError, match="output folder"):
-        load_optimiser_tensors(other, stored)
+        load_optimizer_tensors(other, stored)
     assert not other.state
 
 
@@ -144,13 +144,13 @@ def test_state_of_another_run_is_refused_and_changes_nothing(wrong):
 def test_settings_that_cannot_work_are_refused(name, rate, decay):
     """A learning rate of 0 trains nothing, at full price."""
     with pytest.raises(ConfigurationError):
-        build_optimiser(name, Net().named_parameters(), rate, decay)
+        build_optimizer(name, Net().named_parameters(), rate, decay)
 
 
 def test_an_objective_that_trains_nothing_is_refused():
     """torch's own message speaks of an empty parameter list."""
     with pytest.raises(ConfigurationError, match="reaches none"):
-        build_optimiser("adamw", Net().requires_grad_(False).named_parameters(), 0.1, 0.0)
+        build_optimizer("adamw", Net().requires_grad_(False).named_parameters(), 0.1, 0.0)
 
 
 @given(st.data(), st.integers(1, 500), st.sampled_from(SCHEDULES))
@@ -187,9 +187,9 @@ def test_the_rate_that_adafactor_really_applies_is_returned():
     """torch caps Adafactor's rate at 1 / sqrt(step); a log of the schedule's own number would not be what happened."""
     weight = torch.nn.Parameter(torch.ones(4, 4))
     for name, expected in (("adafactor", 0.01), ("adamw", 0.5)):
-        optimiser = build_optimiser(name, [("weight", weight)], 0.5, 0.0)
-        assert set_learning_rate(optimiser, 0.5, 10_000) == expected
-        assert all(group["lr"] == expected for group in optimiser.param_groups)
+        optimizer = build_optimizer(name, [("weight", weight)], 0.5, 0.0)
+        assert set_learning_rate(optimizer, 0.5, 10_000) == expected
+        assert all(group["lr"] == expected for group in optimizer.param_groups)
 
 
 def test_adafactor_keeps_its_scale_for_gradients_far_below_one():
@@ -197,9 +197,9 @@ def test_adafactor_keeps_its_scale_for_gradients_far_below_one():
     steps = []
     for scale in (1.0, 1e-6):
         weight = torch.nn.Parameter(torch.ones(4, 6))
-        optimiser = build_optimiser("adafactor", [("weight", weight)], 1e-2, 0.0)
+        optimizer = build_optimizer("adafactor", [("weight", weight)], 1e-2, 0.0)
         generator = torch.Generator().manual_seed(0)
         weight.grad = torch.randn(4, 6, generator=generator) * scale
-        optimiser.step()
+        optimizer.step()
         steps.append(weight.detach() - 1.0)
     torch.testing.assert_close(steps[0], steps[1], rtol=1e-3, atol=1e-6)

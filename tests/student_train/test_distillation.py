@@ -153,7 +153,7 @@ def naive_relation(theirs, ours, left, right, causal, inverse_temperature):
 
 @EACH
 def test_every_term_and_its_gradient_are_those_of_the_definition(ragged, name):
-    """A wrong mask, normaliser, pairing of heads or factor in a gradient trains smoothly towards something else."""
+    """A wrong mask, normalizer, pairing of heads or factor in a gradient trains smoothly towards something else."""
     numbers = [3, 0, 12, 17, 21]
     setup = prepare(ragged, name, seed=1)
     batch = examples_of(setup, numbers)
@@ -474,8 +474,8 @@ def test_unreached_parameters_are_those_of_the_methods_table(ragged, name):
     assert unreached(setup) == UNREACHED.get(name, set())
     frozen = {parameter for parameter, p in setup.student.named_parameters() if not p.requires_grad}
     assert frozen == unreached(setup)
-    optimised = {id(p) for group in setup.optimiser.param_groups for p in group["params"]}
-    assert optimised == {id(p) for p in setup.student.parameters() if p.requires_grad}
+    optimized = {id(p) for group in setup.optimizer.param_groups for p in group["params"]}
+    assert optimized == {id(p) for p in setup.student.parameters() if p.requires_grad}
 
 
 @EACH

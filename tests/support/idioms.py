@@ -30,7 +30,7 @@ _NO = r"\s+no\b(?!\s+(?:longer\b|(?:more|less|\w+er)\s+than\b))"
 
 
 class Idiom(NamedTuple):
-    """One idiom, how it is recognised, and what to write instead."""
+    """One idiom, how it is recognized, and what to write instead."""
 
     name: str
     pattern: re.Pattern[str]

@@ -58,6 +58,6 @@ def sums_of(setup, batch):
 
 
 def step_alone(setup, batches):
-    """One optimiser step of this student."""
+    """One optimizer step of this student."""
     processes = Processes("cpu")
     train_step([StudentRun(setup, processes)], batches, processes)

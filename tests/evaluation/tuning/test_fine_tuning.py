@@ -33,7 +33,7 @@ def settings():
 
 def test_the_settings_are_those_of_the_authors_sibling_projects(settings, tmp_path):
     """AdamW, decay 0.01, clipping at 5, a tenth of 300 steps of warm-up; nothing is logged, saved or reported."""
-    assert settings().optimiser() == (torch.optim.AdamW, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8})
+    assert settings().torch_optimizer() == (torch.optim.AdamW, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8})
     found = settings(bf16=True, epochs=10).arguments(str(tmp_path), 1198)
     assert (found.learning_rate, found.num_train_epochs, found.warmup_steps, found.seed) == (1e-3, 1, 30, 3)
     assert found.train_sampling_strategy == "sequential"

@@ -61,7 +61,7 @@ def same(one, other):
 @pytest.mark.parametrize("k", [1, 2, 8, 49])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 4.0])
 def test_kept_entries_and_tail_are_the_teachers_within_a_step(k, scale):
-    """Probabilities renormalised over the kept ones are biased, and look just as well."""
+    """Probabilities renormalized over the kept ones are biased, and look just as well."""
     log_p = teacher(scale=scale)
     found = cached(log_p, code(k=k))
     exact = log_p.double()
@@ -328,7 +328,7 @@ def test_a_whole_vocabulary_has_no_tail_at_any_temperature():
 
 
 def test_a_temperature_that_was_not_named_cannot_be_decoded():
-    """The head alone would do, and be wrong in its normaliser."""
+    """The head alone would do, and be wrong in its normalizer."""
     coder = replace(code(), temperatures=(2.0,))
     with pytest.raises(ValueError):
         coder.decode(coder.encode(teacher(), uniforms(40)), 4.0)

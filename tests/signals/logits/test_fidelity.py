@@ -108,13 +108,13 @@ def test_the_mean_gradient_is_that_of_the_whole_distribution(name, scale):
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
-def test_the_same_comparison_finds_the_bias_of_a_renormalised_top_k(scale):
+def test_the_same_comparison_finds_the_bias_of_a_renormalized_top_k(scale):
     """A comparison that the usual mistake passes proves nothing."""
     log_p, student, target = repeated(scale, **KINDS["top-k"])
     kept = torch.zeros(REPEATS).index_add(0, target.head_position, target.head_log_p.exp())
     alone = target.head_log_p - kept.log()[target.head_position]
-    renormalised = replace(target, head_log_p=alone, tail_mass=torch.zeros(REPEATS))
-    _, gradients = losses_and_gradients(student, renormalised)
+    renormalized = replace(target, head_log_p=alone, tail_mass=torch.zeros(REPEATS))
+    _, gradients = losses_and_gradients(student, renormalized)
     assert distance(gradients, student[0].double().softmax(-1) - log_p.exp()) > 100
 
 

@@ -110,7 +110,7 @@ def test_nothing_is_different_after_it(span_home):
     assert all(parameter.grad is None for parameter in setup.student.parameters())
     now = [(p.requires_grad, module.training) for module in setup.student.modules() for p in module.parameters()]
     assert now == flags
-    assert not setup.optimiser.state
+    assert not setup.optimizer.state
     assert torch.equal(torch.get_rng_state(), random)
 
 
@@ -138,7 +138,7 @@ FOUND = DryRun(
     parameters_without_embeddings=18_000_000,
     term_parameters=0,
     parameter_bytes=120_000_000,
-    optimiser_bytes=240_000_000,
+    optimizer_bytes=240_000_000,
     step_bytes=1_640_000_000,
     measure="resident memory",
     flops_per_example=2e11,
@@ -157,7 +157,7 @@ def test_the_lines_say_it_in_units_that_people_read():
     assert list(describe(FOUND)) == [
         "parameters  30,000,000, 18,000,000 without embeddings",
         "compute     200 GFLOP per example, forward and backward; 800 GFLOP/s",
-        "memory      2 GB: parameters 120 MB, optimiser 240 MB, peak of a step beyond them 1.64 GB (resident memory)",
+        "memory      2 GB: parameters 120 MB, optimizer 240 MB, peak of a step beyond them 1.64 GB (resident memory)",
         "on disk     360 MB a checkpoint, two of them while one replaces the other; 120 MB the student, "
         "and as much the best one",
         "steps       1,000 of 32 examples, 1.60 epochs over 20,000",

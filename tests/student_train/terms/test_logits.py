@@ -16,6 +16,6 @@ def test_a_cache_without_logits_refuses_what_needs_them(poor_caches, name):
 
 
 def test_a_temperature_that_the_cache_lacks_is_refused_with_those_it_has(poor_caches):
-    """The log-probabilities at 1 are there, but not the normaliser at another temperature."""
+    """The log-probabilities at 1 are there, but not the normalizer at another temperature."""
     with pytest.raises(CacheMismatchError, match=r"--temperature 2: .*few has logits at temperature 1; dump with"):
         terms_of(poor_caches["few"], "logits", temperature=2.0)

@@ -73,7 +73,7 @@ def test_the_tokenizer_batch_has_no_influence(monkeypatch, batch):
     assert listed(pack_pairs(pairs, encode, 4, 5, EOS)) == examples
 
 
-def test_documents_before_the_cursor_are_not_tokenised():
+def test_documents_before_the_cursor_are_not_tokenized():
     """Resuming at the end of a long corpus would otherwise cost as much as the first pass."""
     asked = []
 
