@@ -360,7 +360,7 @@ def test_calibrated_temperatures_sharpen_uniform_relations_to_four_fifths(materi
     """A plan that says 0.8 while the relation is uniform would train students on nothing; the fidelity must hold sharpened."""
     teacher = build_tiny_t5(material.root / "uniform", material.tokenizer, seed=3, **NARROW)
     model = plain_model(teacher)
-    long = {"examples": CALIBRATION + 8, "input_length": 48}
+    long = {"examples": CALIBRATION + 8, "input_length": 64}
     calibrated = dump(material, teacher, "temperature-calibrated", relation_temperature="calibrated", **long)
     few = {**long, "examples": 8, "calibration_examples": 8}
     published = dump(material, teacher, "temperature-published", relation_temperature="published", **few)
