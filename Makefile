@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A file goes to one worker as a whole, so that no cache is dumped for both; conftest.py says which come first.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install demo test test-slow lint clean
 
@@ -18,10 +20,10 @@ demo: install
 	$(BIN)/miniend demo
 
 test: install lint
-	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -n 2
+	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests $(TWO)
 
 test-slow: install
-	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests -n 2 -m slow
+	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests $(TWO) -m slow
 
 lint: install
 	$(BIN)/ruff check .

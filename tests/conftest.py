@@ -6,6 +6,7 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1", 
 
 import itertools
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,33 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, print_b
 settings.load_profile("repeatable")
 
 _buckets = itertools.count()
+LONGEST_FIRST = (
+    "test_truth_of_signals.py",
+    "test_offline_equals_online.py",
+    "student_train/test_train.py",
+    "recipes/compare/test_compare.py",
+    "test_cli.py",
+    "teacher_dump/test_many_workers.py",
+    "teacher_dump/test_dump.py",
+    "recipes/repair/test_verify.py",
+    "recipes/repair/test_repair.py",
+    "teacher_dump/test_faults.py",
+    "student_train/run/test_processes.py",
+    "teacher_dump/test_dump_corpora.py",
+    "test_object_store.py",
+    "test_fuzz.py",
+    "test_signals.py",
+)
+"""Each worker takes the next file when it is done with one: what takes long must not be the last that is left."""
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, all others as they were found."""
+    root = Path(__file__).parent
+    place = {root / name: number for number, name in enumerate(LONGEST_FIRST)}
+    if lost := [str(path) for path in place if not path.is_file()]:
+        raise pytest.UsageError(f"tests/conftest.py orders files that are not there: {', '.join(lost)}")
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(scope="module", autouse=True)

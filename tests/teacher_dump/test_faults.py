@@ -52,7 +52,7 @@ def test_all_kinds_of_operations_in_all_folders_are_counted(unbroken):
 def test_a_dump_goes_on_after_a_fault(server, unbroken, tmp_path, kind):
     """A folder that is half there teaches a student nonsense; one that is left behind grows the cache for ever."""
     count = len(unbroken[1])
-    numbers = range(KINDS.index(kind), count, count // 6)
+    numbers = range(KINDS.index(kind), count, count // 4)
     break_all(server, unbroken, tmp_path, kind, sorted({*numbers, count - 1}))
 
 

@@ -23,6 +23,7 @@ from miniend.teacher_dump.plan import default_threads
 from miniend.teacher_dump.shards.encoder import EncodedShard, Timings
 from miniend.teacher_dump.shards.loop import is_published, make_shards
 from miniend.teacher_dump.worker import Worker
+from support.fork_server import differences
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
 
@@ -116,8 +117,18 @@ def test_two_ranks_of_torchrun_write_what_one_process_writes(material, alone, tm
     assert "24 examples (validation included)" in ended.out  # dumped, or by the other before the first one looked
 
 
-def test_two_commands_for_two_halves_at_the_same_moment_both_succeed(material, alone, tmp_path):
+def test_two_processes_for_two_halves_at_the_same_moment_both_succeed(server, unbroken, tmp_path):
     """Each finds no plan, and one of them comes second with its own."""
+    at = time.time() + 0.3
+    both = [server.start(tmp_path / "cache", not_before=at, settings={"shards": part}) for part in (":1", "1:")]
+    for status, report in [server.wait(one) for one in both]:
+        assert (status, report["complaints"]) == (0, [])
+    assert differences(tmp_path / "cache", unbroken[0]) == []
+
+
+@pytest.mark.slow
+def test_two_commands_for_two_halves_at_the_same_moment_both_succeed(material, alone, tmp_path):
+    """The same from two shells, each of which says what it dumped."""
     ended = finish(*(start(material, tmp_path / "cache", shards=part) for part in (":4", "4:")))
     assert contents(tmp_path / "cache") == contents(alone)
     assert "dumped 8 of 8 examples" in ended[0].out

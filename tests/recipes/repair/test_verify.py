@@ -28,9 +28,12 @@ SITES = "encoder.self,decoder.self,decoder.cross,encoder.hidden@0,decoder.hidden
 SMALL = {"signals": SITES, "examples": 12, "validation_examples": 4, "shard_examples": 6, "calibration_examples": 8}
 
 
-@pytest.fixture(scope="module", params=["pcodec", "zstd"])
+@pytest.fixture(scope="module", params=["pcodec", pytest.param("zstd", marks=pytest.mark.slow)])
 def original(request, tmp_path_factory):
-    """Three shards with all signals."""
+    """Three shards with all signals; of the two codecs, the default one in `make test`.
+
+    Listings, seals and documents do not know the codec. What does, a column's bytes, has a test below with zstd.
+    """
     return build_tiny_cache(tmp_path_factory.mktemp(request.param) / "a", codec=request.param, **SMALL)
 
 
@@ -98,7 +101,13 @@ def assert_named(cache, folder):
 
 def test_a_flipped_bit_anywhere_is_named_and_never_reaches_a_student(cache):
     """A sample of all bits of all files."""
-    flips(cache, 50, seed=0, whole_every=10)
+    flips(cache, 30, seed=0, whole_every=10)
+
+
+def test_a_flipped_bit_of_the_other_codec_is_named_and_never_reaches_a_student(tmp_path):
+    """Zstandard decodes some damaged blocks without a complaint of its own."""
+    signals = {"signals": "decoder.self,decoder.hidden", "shard_examples": 12}
+    flips(build_tiny_cache(tmp_path, **{**SMALL, **signals}, codec="zstd"), 20, seed=2, whole_every=10)
 
 
 @pytest.mark.parametrize("site", ["encoder.hidden@0", "decoder.hidden@1"])
@@ -120,7 +129,7 @@ def test_a_thousand_flipped_bits_are_named_and_never_reach_a_student(cache):
 @pytest.mark.parametrize("how", ["truncated", "extended", "emptied", "missing", "folder", "link", "pipe"])
 def test_a_file_that_is_not_the_published_one_is_named(cache, tmp_path, how):
     """One file of each kind of folder, the largest and the document."""
-    for folder in folders_of(cache):
+    for folder in {name.split("/")[0]: name for name in folders_of(cache)}.values():
         inside = sorted(
             (p for p in (cache / folder).rglob("*") if p.is_file()), key=lambda p: (p.stat().st_size, p.name)
         )
