@@ -1,8 +1,8 @@
-"""What the columns of a sound folder must hold, by what its documents list (SPEC.md, section 5).
+"""Check the columns of a folder against what its documents list (SPEC.md, section 5).
 
 Storage knows neither kinds of signals nor families of models. It compares a calibration's arrays and a shard's columns with the
-codes that the calibration lists; `cache/contents.py` compares these with the kinds. `check_values` compares a column's integers
-with their range.
+codes that the calibration lists. `cache/contents.py` compares these codes with the kinds. `check_values` compares a column's
+integers with their range.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def read_calibration(folder: PublishedFolder, plan: Plan) -> Calibration:
         ("hidden", calibration.hidden, plan.signals.hidden),
     ):
         if tuple(entry.site for entry in entries) != names:
-            _damaged(folder, f"its {member} should be those of the plan, {', '.join(names) or 'none'}")
+            _damaged(folder, f"its {member} should be the plan's, {', '.join(names) or 'none'}")
     for entry in calibration.entries:
         _check_codes(folder, entry)
     return calibration
@@ -55,7 +55,7 @@ def read_shard(folder: PublishedFolder, calibration: Calibration) -> ShardMarker
 def read_segments(folder: PublishedFolder) -> SegmentsMarker:
     """Return the marker. Raise CacheDamagedError unless every column of ids has its offsets.
 
-    How many tokens the segments have is for their offsets to say.
+    We take the number of tokens from the shape of the ids; `check_values` compares it with the offsets.
     """
     marker, expected = folder.parsed(SegmentsMarker), Expected()
     names = {name.rpartition(".")[0] for name in folder.columns}
@@ -73,11 +73,11 @@ def require_axes(folder: PublishedFolder, marker: ShardMarker, axes: Sequence[st
     """Raise CacheDamagedError unless a shard's tokens are counted on these axes."""
     if missing := [axis for axis in dict.fromkeys(axes) if axis not in marker.tokens]:
         wanted = ", ".join(dict.fromkeys(axes))
-        _damaged(folder, f"its member tokens should count those of {wanted}, but lacks {', '.join(missing)}")
+        _damaged(folder, f"its member tokens should count the tokens of {wanted}, but lacks {', '.join(missing)}")
 
 
 def check_columns(folder: PublishedFolder, expected: Expected, dtypes: Sequence[str] = INTEGERS) -> None:
-    """Raise CacheDamagedError unless a folder has these columns in their shapes, with one of these data types."""
+    """Raise CacheDamagedError unless a folder has these columns on their axes in their shapes, with one of these data types."""
     for name, (axis, shape) in expected.items():
         info = folder.columns.get(name)
         if info is None:
@@ -102,7 +102,7 @@ def check_values(folder: PublishedFolder, name: str, values: Values, ids: int) -
 
 
 def _check_codes(folder: PublishedFolder, entry: SiteEntry) -> None:
-    """Compare the arrays of a site's codes with what its entry lists of them; the mean says how wide a row is."""
+    """Compare the arrays of a site's codes with the entry that lists them; the mean gives the width of a row."""
     for place, code in entry.codes.items():
         name, rank = f"{entry.site}.{place}", code.rank
         [width] = _shape(folder, f"{name}.mean")[:1] or [0]

@@ -1,7 +1,7 @@
 """Published folders: columns and raw files under one sealed document that lists each file with length and SHA-256.
 
-`publish_folder` writes one, whole or not at all; `PublishedFolder` (reading.py) reads it. What was written is read
-back and compared before anybody can see it, since a codec that returns wrong values raises nothing.
+`publish_folder` writes one, whole or not at all; `PublishedFolder` (reading.py) reads it. We read back what we wrote and
+compare it before anybody can see it, because a codec that returns wrong values does not raise an error.
 """
 
 import hashlib
@@ -36,13 +36,13 @@ def publish_folder(
     files: Mapping[str, bytes] = NOTHING,
     codec: str = "pcodec",
 ) -> str:
-    """Write a folder of this kind and publish it as `target`; returns the digest of its document.
+    """Write a folder of this kind, publish it as `target`, and return the digest of its document.
 
-    `body` holds the document's own members, `files` raw bytes by relative path. Equal arguments give equal bytes. When
-    `target` exists with the same content, it stays and its digest is returned. For an object store the folder is built
-    beside its place in the mirror, and uploaded from there.
-    Raises CacheMismatchError when it exists with another content, CacheDamagedError when its document is damaged,
-    MiniEndError when the disk is full or a column does not read back, ValueError for names that cannot be used.
+    `body` holds the document's own members, `files` raw bytes by relative path. Equal arguments give equal bytes. If
+    `target` exists with the same content, it stays and we return its digest. For an object store we build the folder
+    beside its place in the mirror and upload it from there.
+    Raises CacheMismatchError if `target` exists with other content, CacheDamagedError if its document is damaged,
+    MiniEndError if the disk is full or a column does not read back, ValueError for names that cannot be used.
     """
     _check_arguments(kind, body, columns, files)
     place = place_of(target)
@@ -63,7 +63,7 @@ def publish_folder(
 
 
 def _publish(staged: Path, target: Place, kind: str) -> bool:
-    """Make the staged folder the published one; False when one stands there already."""
+    """Publish the staged folder as `target` and return True; return False if one is published there already."""
     if target.bucket is None:
         return publish(staged, target.local)
     return publish_remotely(staged, target, document_name(kind))
@@ -77,9 +77,9 @@ def publish_or_accept(
     files: Mapping[str, bytes] = NOTHING,
     codec: str = "pcodec",
 ) -> PublishedFolder:
-    """Publish like `publish_folder`, but where another writer came first, take that one's folder, whatever it holds.
+    """Publish like `publish_folder` and return the folder. If another writer was first, return its folder, whatever it holds.
 
-    The caller checks what it holds. Raises as `publish_folder` does for everything else.
+    The caller checks what it holds. Raises the other errors of `publish_folder`.
     """
     try:
         publish_folder(target, kind, body, columns, files, codec)
@@ -92,7 +92,7 @@ def publish_or_accept(
 def _check_arguments(
     kind: str, body: Mapping[str, Any], columns: Mapping[str, Column], files: Mapping[str, bytes]
 ) -> None:
-    """Raise ValueError before anything is written: for names that clash, that leave the folder, or are the format's."""
+    """Raise ValueError for names that clash, that leave the folder, or that the format itself uses."""
     for name in columns:
         check_name(name)
         if name == document_name(kind):
@@ -100,14 +100,14 @@ def _check_arguments(
     for path in files:
         check_path(path)
         if path == document_name(kind) or path.split("/")[0] in columns:
-            raise ValueError(f"the file {path!r} would lie where the document or a column lies")
+            raise ValueError(f"the file {path!r} has the place of the document or of a column")
     if taken := sorted({"files", "columns"} & set(body)):
-        raise ValueError(f"members that are written by publish_folder cannot be part of the body: {', '.join(taken)}")
+        raise ValueError(f"publish_folder writes these members itself, so the body cannot: {', '.join(taken)}")
     seal(kind, dict(body))
 
 
 def _check_written(values: Values, stored: Values, name: str) -> None:
-    """Raise MiniEndError unless the stored column is the given one: integers by value, floats by their bits."""
+    """Raise MiniEndError unless the stored column equals the given one: integers by value, floats by their bits."""
     same = values.shape == stored.shape
     if same and values.dtype.kind == "f":
         same = values.astype(stored.dtype, copy=False).tobytes() == stored.tobytes()
@@ -115,13 +115,13 @@ def _check_written(values: Values, stored: Values, name: str) -> None:
         same = np.array_equal(values, stored)
     if not same:
         raise MiniEndError(
-            f"the column {name} did not read back as it was written, nothing was published: "
+            f"the column {name} did not read back as it was written, so nothing was published: "
             "check memory and disk, and report it with the versions of zarr, numcodecs and pcodec"
         )
 
 
 def _inventory(staged: Path, columns: Mapping[str, Column]) -> dict[str, Any]:
-    """The members "files" and "columns" of the document that describes the folder as it lies in `staged`."""
+    """Return the members "files" and "columns" of the document that describes the folder in `staged`."""
     files = {}
     for path in sorted(staged.rglob("*")):
         if path.is_file():
@@ -143,28 +143,28 @@ def _inventory(staged: Path, columns: Mapping[str, Column]) -> dict[str, Any]:
 
 
 def _digest_of_equal(target: Place, staged: Path, kind: str) -> str:
-    """The digest of the folder that stands at `target`, which must hold what `staged` holds.
+    """Return the digest of the folder published at `target`. Raise CacheMismatchError unless it holds what `staged` holds.
 
     Compressed bytes may differ, because another version of a codec library wrote them; the values may not.
     """
-    standing, ours = PublishedFolder(target, kind, fresh=True), PublishedFolder(staged, kind)
-    if standing.digest != ours.digest and not same_content(standing, ours, ours.columns):
+    theirs, ours = PublishedFolder(target, kind, fresh=True), PublishedFolder(staged, kind)
+    if theirs.digest != ours.digest and not same_content(theirs, ours, ours.columns):
         raise CacheMismatchError(
-            f"{target} exists already and holds something else (digest {standing.digest[:12]}, ours {ours.digest[:12]}): "
+            f"{target} exists already and holds something else (digest {theirs.digest[:12]}, ours {ours.digest[:12]}): "
             "use another cache directory, or remove that folder if it is not wanted"
         )
-    return standing.digest
+    return theirs.digest
 
 
 def same_content(one: PublishedFolder, other: PublishedFolder, columns: Iterable[str]) -> bool:
-    """Whether bodies, raw files and the forms of all columns agree, and the values of these columns."""
+    """Return whether bodies, raw files and the forms of all columns agree, and the values of these columns."""
     if _comparable(one) != _comparable(other):
         return False
     return all(one.column(name).tobytes() == other.column(name).tobytes() for name in columns)
 
 
 def _comparable(folder: PublishedFolder) -> dict[str, Any]:
-    """The document without what depends on how columns were compressed."""
+    """Return the document without what depends on how columns were compressed."""
     document = {key: value for key, value in folder.document.items() if key not in ("sha256", "files", "columns")}
     columns = {
         name: {key: value for key, value in info.items() if key != "bytes"} for name, info in folder.columns.items()

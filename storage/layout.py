@@ -1,4 +1,4 @@
-"""Where things lie in a cache directory, which examples each shard holds, and how the documents refer to each other.
+"""The paths in a cache directory, the examples of each shard, and how the documents refer to each other.
 
 plan <- extents (each refers to the one before) and plan <- calibration <- shards; every arrow is a digest, "parent".
 """
@@ -24,11 +24,11 @@ class ShardRange:
     """The examples of one shard."""
 
     split: str
-    """One of SPLITS; each numbers its shards and its examples on its own, from 0."""
+    """One of SPLITS. Each split numbers its shards and its examples from 0."""
     number: int
     """The shard's number within its split."""
     start: int
-    """First example."""
+    """The first example."""
     stop: int
     """One past the last example."""
 
@@ -39,46 +39,46 @@ class ShardRange:
 
 
 def plan_path(root: Where) -> Place:
-    """What decides the bytes of everything else; kind plan."""
+    """Return the folder that decides the bytes of everything else; kind plan."""
     return place_of(root) / "plan"
 
 
 def calibration_path(root: Where) -> Place:
-    """Bases, steps and temperatures; kind calibration, parent the plan."""
+    """Return the folder of bases, steps and temperatures; kind calibration, parent the plan."""
     return place_of(root) / "calibration"
 
 
 def extent_path(root: Where, n: int) -> Place:
-    """The n-th statement of how many training examples are planned; kind extent, parent the plan or extent n - 1."""
+    """Return the folder of the n-th number of planned training examples; kind extent, parent the plan or extent n - 1."""
     return place_of(root) / "extents" / f"{n:06d}"
 
 
 def segment_path(root: Where, split: str, n: int) -> Place:
-    """Raw ids of one shard; kind marker, parent the plan."""
+    """Return the n-th folder of raw ids; kind marker, parent the plan."""
     return place_of(root) / "segments" / f"{split}-{n:06d}"
 
 
 def shards_path(root: Where) -> Place:
-    """The folder of all shards."""
+    """Return the folder of all shards."""
     return place_of(root) / "shards"
 
 
 def shard_path(root: Where, split: str, n: int) -> Place:
-    """Signals of one shard; kind marker, parent the calibration."""
+    """Return the folder of one shard's signals; kind marker, parent the calibration."""
     return shards_path(root) / f"{split}-{n:06d}"
 
 
 def parents(root: Where) -> tuple[Path, ...]:
-    """The directories that published folders (or their mirrors) lie in, and so what their writers may have left behind."""
+    """Return the directories that hold published folders (or their mirrors), and what dead writers left behind."""
     place = place_of(root)
     return (place.local, *(place.local / name for name in ("segments", "extents", "shards")))
 
 
 def shard_table(validation_examples: int, extents: Sequence[int], shard_examples: int) -> list[ShardRange]:
-    """All shards of a cache, validation first, in the order in which its digest takes them.
+    """Return all shards of a cache, validation first, in the order in which its digest takes them.
 
-    `extents` are the growing totals of training examples. Each extent is cut anew from the total before it, so that an
-    extent that ends within a shard leaves a short one which later extents never touch. Raises CacheDamagedError for more than
+    `extents` are the growing totals of training examples. We cut each extent anew from the total before it. So an extent
+    that ends within a shard leaves a short shard, which later extents never touch. Raises CacheDamagedError for more than
     MAXIMUM_SHARDS.
     """
     counts = [validation_examples, *(stop - start for start, stop in pairwise([0, *extents]))]
@@ -93,9 +93,9 @@ def shard_table(validation_examples: int, extents: Sequence[int], shard_examples
 
 
 def read_extents(root: Where, plan_digest: str) -> list[Extent]:
-    """Return all extents in their order; none before the first is published.
+    """Return all published extents in their order.
 
-    Raise CacheDamagedError for a missing extent or totals that do not grow, CacheMismatchError for a broken chain.
+    Raises CacheDamagedError for a missing extent or totals that do not grow, CacheMismatchError for a broken chain.
     """
     numbers = _extent_numbers(root)
     if numbers != list(range(len(numbers))):
@@ -109,23 +109,23 @@ def read_extents(root: Where, plan_digest: str) -> list[Extent]:
 
 
 def cache_digest(digests: Iterable[str]) -> str:
-    """SHA-256 over the digests, a line each, of plan, extents, calibration and the shards in the order of their table.
+    """Return the SHA-256 over the digests, a line each, of plan, extents, calibration and the shards in table order.
 
-    What is not published yet is skipped by the caller, so the digest changes until the dump is complete.
+    The caller skips what is not published yet, so the digest changes until the dump is complete.
     """
     return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
 
 
 def _cut(split: str, number: int, start: int, stop: int, size: int) -> list[ShardRange]:
-    """Examples start to stop in shards of `size`, the last one shorter; numbers count on from `number`."""
+    """Return the shards of `size` examples, the last one shorter, that hold start to stop; numbers count on from `number`."""
     starts = range(start, stop, size)
     return [ShardRange(split, number + k, first, min(first + size, stop)) for k, first in enumerate(starts)]
 
 
 def _extent_numbers(root: Where) -> list[int]:
-    """The numbers of the published extents, ascending; staging folders and strangers are passed over.
+    """Return the numbers of the published extents, ascending, without staging folders and other names.
 
-    The last folder of an object store may lack its document: a writer died, or is at work.
+    In an object store the last folder may lack its document, because a writer died or is at work.
     """
     folder = place_of(root) / "extents"
     numbers = sorted(int(name) for name in folder.names() if re.fullmatch("[0-9]{6,}", name))
@@ -135,9 +135,9 @@ def _extent_numbers(root: Where) -> list[int]:
 
 
 def read_extent(folder: PublishedFolder, previous: Extent | None, plan_digest: str) -> Extent:
-    """Return one extent, compared with the extent before it.
+    """Return one extent, after comparing it with the extent before it.
 
-    Raise CacheMismatchError where it has another parent, CacheDamagedError for everything else that does not fit.
+    Raises CacheMismatchError if it has another parent, CacheDamagedError for everything else that does not fit.
     """
     extent = folder.parsed(Extent)
     parent = previous.digest if previous else plan_digest

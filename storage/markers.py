@@ -1,4 +1,4 @@
-"""Markers: what the document of every segment and shard folder says of its place, and opening a folder only in its place."""
+"""Markers: the documents of segments and shards name their place, and a folder can be opened only in that place."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from .reading import PublishedFolder
 from .stores.place import Place, Where, place_of
 
 REQUESTS = 32
-"""Documents that are asked for at once from an object store."""
+"""The number of documents that we request at once from an object store."""
 
 
 def marker_members(place: ShardRange, parent: str) -> dict[str, Any]:
@@ -23,14 +23,14 @@ def marker_members(place: ShardRange, parent: str) -> dict[str, Any]:
 
 
 def open_marked(path: Where, place: ShardRange, parent: str) -> PublishedFolder:
-    """A segment or shard that must be this one of this cache.
+    """Return the folder of this segment or shard of this cache.
 
-    Raises CacheMismatchError for a folder of another cache or another range (foreign, swapped), CacheDamagedError for one
-    whose document was changed.
+    Raises CacheMismatchError for a folder of another cache or another range (foreign, swapped), CacheDamagedError for a
+    folder whose document was changed.
     """
     folder = PublishedFolder(path, "marker")
     expected = marker_members(place, parent)
-    if folder.path.bucket is not None and _different(folder, expected):  # perhaps the mirror's is of an earlier cache
+    if folder.path.bucket is not None and _different(folder, expected):  # the mirror may hold one of an earlier cache
         folder = PublishedFolder(folder.path, "marker", fresh=True)
     check_place(folder, place, parent)
     return folder
@@ -47,31 +47,31 @@ def check_place(folder: PublishedFolder, place: ShardRange, parent: str) -> None
 
 
 def published(parent: Where, table: Sequence[ShardRange]) -> set[ShardRange]:
-    """Those of `table` that are published in the folder `parent`; their content is not checked.
+    """Return the shards of `table` that are published in the folder `parent`, without checking their content.
 
-    The folder is listed once. From an object store, markers that the mirror lacks are fetched, many at a time.
+    We list the folder once. From an object store we fetch the markers that the mirror lacks, many at a time.
     """
     folder = place_of(parent)
-    standing = set(folder.names())
-    likely = [place for place in table if place.name in standing]
+    names = set(folder.names())
+    likely = [place for place in table if place.name in names]
     if folder.bucket is None:
-        return {place for place in likely if _stands(folder / place.name)}
+        return {place for place in likely if _has_marker(folder / place.name)}
     with ThreadPoolExecutor(REQUESTS, thread_name_prefix="markers") as pool:
-        return set(compress(likely, pool.map(lambda place: _stands(folder / place.name), likely)))
+        return set(compress(likely, pool.map(lambda place: _has_marker(folder / place.name), likely)))
 
 
 def open_published(
     parent: Where, table: Sequence[ShardRange], digest: str
 ) -> Iterator[tuple[ShardRange, PublishedFolder]]:
-    """Those of `table` that are published in the folder `parent`, in its order, each opened by `open_marked`."""
+    """Yield the shards of `table` that are published in the folder `parent`, in table order, opened by `open_marked`."""
     folder, there = place_of(parent), published(parent, table)
     for place in table:
         if place in there:
             yield place, open_marked(folder / place.name, place, digest)
 
 
-def _stands(folder: Place) -> bool:
-    """Whether a folder that was listed has its marker; from an object store the mirror then has it as well."""
+def _has_marker(folder: Place) -> bool:
+    """Return whether a listed folder has its marker; if it is in an object store, the mirror then has the marker too."""
     name = document_name("marker")
     if os.path.lexists(folder.local / name):
         return True
@@ -85,5 +85,5 @@ def _stands(folder: Place) -> bool:
 
 
 def _different(folder: PublishedFolder, expected: dict[str, Any]) -> list[str]:
-    """The members in which a marker is not as expected."""
+    """Return the members of a marker that are not as expected."""
     return [key for key, value in expected.items() if folder.document.get(key) != value]

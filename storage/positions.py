@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from ..errors import ConfigurationError
 
 MAXIMUM_SHARDS = 1_000_000
-"""The number of shards that a cache can have: the table of its shards is held in memory."""
+"""The largest number of shards of a cache, because the table of its shards is in memory."""
 _RANGE = re.compile(r"([0-9]*):([0-9]*)")
 _END = sys.maxsize
 
 
 def parse_ranges(text: str) -> list[range]:
-    """The ranges that `text` names; one that ends with the table goes on without end.
+    """Return the ranges that `text` names; a range `7:` ends at the largest integer.
 
     Raises ConfigurationError for another form and for an empty range.
     """
@@ -21,20 +21,20 @@ def parse_ranges(text: str) -> list[range]:
 
 
 def positions_in(text: str, count: int) -> list[int]:
-    """The positions that `text` names in a table of `count` shards, ascending.
+    """Return the positions that `text` names in a table of `count` shards, ascending.
 
     Raises ConfigurationError as `parse_ranges` does, and for a range that leaves the table.
     """
-    found: set[int] = set()
+    positions: set[int] = set()
     for part in parse_ranges(text):
         if part.start >= count or count < part.stop < _END:
             raise ConfigurationError(f"shards {text!r} are not all there: the table has {count} shards, 0:{count}")
-        found.update(range(part.start, min(part.stop, count)))
-    return sorted(found)
+        positions.update(range(part.start, min(part.stop, count)))
+    return sorted(positions)
 
 
 def positions_text(positions: Iterable[int]) -> str:
-    """The shortest text of these positions; `positions_in` gives them back."""
+    """Return the shortest text of these positions; `positions_in` is the inverse."""
     ranges: list[list[int]] = []
     for position in sorted(positions):
         if ranges and ranges[-1][1] == position:
@@ -48,7 +48,7 @@ def _parse_range(text: str) -> range:
     form = _RANGE.fullmatch(text)
     if not form:
         raise ConfigurationError(f"shards {text!r}: expected half-open ranges A:B, A: or :B, with commas between them")
-    found = range(int(form[1] or 0), int(form[2] or _END))
-    if not found:
+    positions = range(int(form[1] or 0), int(form[2] or _END))
+    if not positions:
         raise ConfigurationError(f"shards {text!r} are none: the end of a range is excluded")
-    return found
+    return positions

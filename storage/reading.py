@@ -1,8 +1,8 @@
-"""Reading a published folder: the document at once, everything else when it is asked for and never before its SHA-256.
+"""Read a published folder: the document at once, every other file when it is first used, after checking its SHA-256.
 
-A file is hashed when it is first used and not when the folder is opened, so that a student pays for the columns of its
-own objective alone; and always before it is decoded, so that no decoder meets bytes that were not published. From an object
-store a file is fetched when it is first used, and once more when the mirror's copy turns out not to be what was published.
+We hash a file when it is first used and not when the folder is opened. So a student pays only for the columns of its own
+objective. We hash it before we decode it, so that no decoder meets bytes that were not published. We fetch a file from an
+object store when it is first used, and once more if the mirror's copy is not what was published.
 """
 
 import errno
@@ -27,6 +27,7 @@ from .inventory import check_inventory, document_name
 from .stores.place import Where, place_of
 
 _REMEMBERED = 64
+"""The number of documents in memory."""
 D = TypeVar("D", bound=Document)
 
 
@@ -47,9 +48,9 @@ class PublishedFolder:
     """One published folder, opened for reading; safe to share between threads."""
 
     def __init__(self, path: Where, kind: str, fresh: bool = False) -> None:
-        """Read and check the document alone; `fresh` takes it from the object store even where the mirror has it.
+        """Read and check only the document; `fresh` takes it from the object store even if the mirror has it.
 
-        Raises CacheDamagedError when it is missing or not as published, CacheMismatchError for another version or kind.
+        Raises CacheDamagedError if it is missing or not as published, CacheMismatchError for another version or kind.
         """
         self.path, self.kind = place_of(path), kind
         self.document_bytes, self.listed_bytes = 0, 0
@@ -63,9 +64,9 @@ class PublishedFolder:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The document, its "sha256" included. A marker's is read again when it was not asked for lately.
+        """The document, its "sha256" included. We read a marker again if it was not used lately.
 
-        A cache may have ten thousand markers. Raises CacheDamagedError when the document is no longer the one that was
+        A cache may have ten thousand markers. Raises CacheDamagedError if the document is no longer the one that was
         opened.
         """
         return self._document or _RECENT.get(self) or self._read_again()
@@ -76,12 +77,12 @@ class PublishedFolder:
 
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
-        """Per column its "axis", "dtype", "shape" and "bytes"."""
+        """The "axis", "dtype", "shape" and "bytes" of each column, by name."""
         columns: dict[str, dict[str, Any]] = self.document["columns"]
         return columns
 
     def column_bytes(self, name: str) -> int:
-        """The bytes of a column's files. Raises KeyError for a name that the folder does not have, as all below do."""
+        """Return the bytes of a column's files. For a name that the folder does not have, this and all below raise KeyError."""
         return int(self.columns[name]["bytes"])
 
     @property
@@ -90,39 +91,42 @@ class PublishedFolder:
         return self.document_bytes + self.listed_bytes
 
     def column(self, name: str) -> Values:
-        """A whole column, [n] or [rows, n]. Raises CacheDamagedError when its files are not the published ones."""
+        """Return a whole column, [n] or [rows, n]. Raises CacheDamagedError if its files are not the published ones."""
         array = self._array(name)
         return self._decoded(name, lambda: read_part(array, 0, array.shape[-1]))
 
     def slice(self, name: str, start: int, stop: int) -> Values:
-        """Elements start to stop of a column's last axis; IndexError outside of it."""
+        """Return elements start to stop of a column's last axis. Raises IndexError outside of it."""
         array = self._array(name)
         return self._decoded(name, lambda: read_part(array, start, stop))
 
     def rows(self, name: str, start: int, stop: int) -> Values:
-        """Rows start to stop of a column [rows, n]; IndexError outside of them. A large column need not be decoded at once."""
+        """Return rows start to stop of a column [rows, n], so that a large column need not be decoded at once.
+
+        Raises IndexError outside of them.
+        """
         array = self._array(name)
         return self._decoded(name, lambda: read_rows(array, start, stop))
 
     def close(self) -> None:
-        """Forget the columns that were opened, some 10 KB each; what is asked for later is opened again, not hashed again."""
+        """Forget the opened columns, some 10 KB each; a column that is used later is opened again, but not hashed again."""
         with self._lock:
             self._arrays.clear()
 
     def file(self, name: str) -> bytes:
-        """A listed file's bytes. Raises CacheDamagedError when they are not the published ones."""
+        """Return a listed file's bytes. Raises CacheDamagedError if they are not the published ones."""
         self.document["files"][name]
         return self._checked_bytes(name)
 
     def verify(self) -> list[str]:
-        """`damage` and a sentence for each thing that is not listed; an empty list is a sound folder."""
+        """Return `damage` and a sentence for each thing that is not listed; for a sound folder the list is empty."""
         name = document_name(self.kind)
         return self.damage() + [f"{self.path}/{path} is not listed in {name}: remove it" for path in self.unlisted()]
 
     def damage(self) -> list[str]:
-        """Read and decode everything again; a sentence for each thing that is not as published.
+        """Read and decode everything again, and return a sentence for each thing that is not as published.
 
-        From an object store everything is fetched again, and replaces what the mirror has.
+        From an object store we fetch everything again and replace what the mirror has.
         """
         problems = [*self._problem(self._read_again, True)]
         for name in sorted(self.document["files"]):
@@ -133,7 +137,7 @@ class PublishedFolder:
         return problems
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        """The opened array of a column whose files have all been found sound."""
+        """Return the opened array of a column, after checking all its files."""
         self.columns[name]
         with self._lock:
             for path in self.document["files"]:
@@ -145,11 +149,13 @@ class PublishedFolder:
             return self._arrays[name]
 
     def _open(self, name: str) -> zarr.Array[Any]:
-        """The array of a column, whose metadata must be of the format's own form and say what the document says."""
+        """Open the array of a column. Raise CacheDamagedError unless its metadata has the format's form and fits the document."""
         files = {path: entry["bytes"] for path, entry in self.document["files"].items() if path.startswith(f"{name}/")}
         sizes = {path.removeprefix(f"{name}/"): size for path, size in files.items()}
         if sum(files.values()) != self.columns[name]["bytes"]:
-            raise self._damaged(document_name(self.kind), f"the bytes of the column {name} are not those of its files")
+            raise self._damaged(
+                document_name(self.kind), f"the bytes of the column {name} are not the sum of its files"
+            )
         metadata = f"{name}/zarr.json"
         try:
             form = check_metadata(self._read(metadata, files[metadata]), self.columns[name], sizes)
@@ -163,9 +169,10 @@ class PublishedFolder:
         return open_column(self.path.local, name)
 
     def _decoded(self, name: str, read: Callable[[], Values]) -> Values:
-        """What `read` gives of a column. Its bytes are the published ones; with a wrong writer they may yet not decode.
+        """Return what `read` returns for a column, whose bytes are the published ones.
 
-        Decoders that are not ours raise what they like; of a stream without elements pcodec returns None, on which zarr trips.
+        The writer may have been wrong, so that they do not decode. The libraries' decoders then raise various errors. pcodec
+        returns None for a stream without elements, which makes zarr fail.
         """
         try:
             return read()
@@ -173,7 +180,7 @@ class PublishedFolder:
             raise self._damaged(name, f"it does not decode ({error})") from error
 
     def _checked_bytes(self, name: str, fresh: bool = False) -> bytes:
-        """A listed file's bytes once their length and SHA-256 are those of the document."""
+        """Return a listed file's bytes, after comparing their length and SHA-256 with the document."""
         if self.path.bucket is not None:
             if not fresh:
                 with suppress(CacheDamagedError):  # not fetched yet, or not as it was fetched
@@ -182,7 +189,7 @@ class PublishedFolder:
         return self._local_bytes(name)
 
     def _local_bytes(self, name: str) -> bytes:
-        """A listed file's bytes as they lie in the directory or mirror, checked."""
+        """Return a listed file's bytes from the directory or mirror, after the same checks."""
         expected = self.document["files"][name]
         data = self._read(name, int(expected["bytes"]))
         if hashlib.sha256(data).hexdigest() != expected["sha256"]:
@@ -190,25 +197,25 @@ class PublishedFolder:
         return data
 
     def _fetch(self, name: str) -> None:
-        """Copy a file from the object store, which must have it, to the mirror."""
+        """Copy a file from the object store to the mirror. Raise CacheDamagedError if the store does not have it."""
         try:
             self.path.fetch(name)
         except FileNotFoundError as error:
             raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
 
     def _read(self, name: str, length: int) -> bytes:
-        """The bytes of a file that must have this length and be no symbolic link, nor lie behind one."""
+        """Return the bytes of a file. Raise CacheDamagedError for another length, a symbolic link, or a path through one."""
         root = self.path.local
         path = root / name
         parts = [name, *map(str, PurePosixPath(name).parents)]  # the last of which is ".", the folder itself
         if any((root / part).is_symlink() for part in parts):
-            raise self._damaged(name, "it is or lies behind a symbolic link")
+            raise self._damaged(name, "it is a symbolic link, or its path goes through one")
         try:
-            found = os.stat(path)
-            if not stat.S_ISREG(found.st_mode):
-                raise self._damaged(name, "it is no regular file")
-            if found.st_size != length:
-                raise self._damaged(name, f"expected {length:,} bytes, found {found.st_size:,}")
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                raise self._damaged(name, "it is not a regular file")
+            if status.st_size != length:
+                raise self._damaged(name, f"expected {length:,} bytes, found {status.st_size:,}")
             return path.read_bytes()
         except CacheDamagedError:
             raise
@@ -216,7 +223,7 @@ class PublishedFolder:
             raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
 
     def _read_document(self, fresh: bool) -> dict[str, Any]:
-        """The document of the directory or the store; a marker's copy in the mirror will do, its parent tells its cache."""
+        """Return the document of the directory or the store; a marker's copy in the mirror is enough, as its parent names its cache."""
         if self.path.bucket is None:
             return self._local_document()
         if self.kind == "marker" and not fresh:
@@ -226,18 +233,18 @@ class PublishedFolder:
         path = self.path.local / name
         before = path.read_bytes() if self.kind == "plan" and path.is_file() else None
         self._fetch(name)
-        if before is not None and before != path.read_bytes():  # another cache stands at this URL now
+        if before is not None and before != path.read_bytes():  # another cache is at this URL now
             self.path.forget_beside()
         return self._local_document()
 
     def _local_document(self) -> dict[str, Any]:
-        """The unsealed document, with the members "files" and "columns" checked for their form."""
+        """Return the unsealed document, after checking the form of its members "files" and "columns"."""
         name = document_name(self.kind)
         path = self.path.local / name
         if self.path.local.is_symlink():
-            raise self._damaged(name, "it lies behind a symbolic link")
+            raise self._damaged(name, "its folder is a symbolic link")
         if path.exists() and not path.is_file():
-            raise self._damaged(name, "it is no regular file")
+            raise self._damaged(name, "it is not a regular file")
         try:
             with open(self.path.local / name, "rb", opener=_no_link) as stream:
                 data = stream.read(MAXIMUM_BYTES + 1)
@@ -256,7 +263,7 @@ class PublishedFolder:
         return document
 
     def _read_again(self, fresh: bool = False) -> dict[str, Any]:
-        """The document once more; raises CacheDamagedError unless it is still the one that was opened."""
+        """Return the document, read again. Raise CacheDamagedError unless it is still the one that was opened."""
         document = self._read_document(fresh)
         if document_digest(document) != self.digest:
             raise self._damaged(document_name(self.kind), "it changed since the folder was opened")
@@ -264,7 +271,7 @@ class PublishedFolder:
         return document
 
     def _problem(self, check: Any, *arguments: Any) -> list[str]:
-        """The message of a check that fails, as a list of none or one."""
+        """Return a list with the message of a check that fails, else an empty list."""
         try:
             check(*arguments)
         except MiniEndError as error:
@@ -272,7 +279,7 @@ class PublishedFolder:
         return []
 
     def unlisted(self) -> list[str]:
-        """Each file, link or empty folder that the document does not account for, by its path relative to the folder."""
+        """Return the relative path of each file, link or folder that the document does not account for."""
         listed = {*self.document["files"], document_name(self.kind)}
         folders = {f"{parent}/" for name in listed for parent in PurePosixPath(name).parents}
         folders |= {f"{name}/" for name in self.columns}
@@ -284,10 +291,10 @@ class PublishedFolder:
 
 
 def folder_exists(path: Where, kind: str) -> bool:
-    """Whether a folder of this kind was published at `path`; its content is not checked."""
+    """Return whether a folder of this kind was published at `path`, without checking its content."""
     return place_of(path).has(document_name(kind))
 
 
 def _no_link(path: str, flags: int) -> int:
-    """An opener that refuses symbolic links (ELOOP), without asking for the file's status first."""
+    """Open a file, but refuse a symbolic link (ELOOP), without reading the file's status first."""
     return os.open(path, flags | os.O_NOFOLLOW)

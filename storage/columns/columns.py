@@ -1,11 +1,11 @@
 """Columns: flat arrays along a declared axis, one Zarr v3 array and one data file each.
 
-Zarr's own defaults are not enough here: pcodec flattens a chunk in memory order, so an F-ordered chunk would read back
-wrong without any error; it refuses 8-bit integers; every creation or opening warns; and a missing file reads as zeros.
-All four are dealt with in this file, which is the only one that creates or opens arrays.
+Zarr's own defaults are not enough here. pcodec flattens a chunk in memory order, so an F-ordered chunk would read back
+wrong without an error. It refuses 8-bit integers. Every creation or opening warns. A missing file reads as zeros. This file
+handles all four, and no other file creates or opens arrays.
 
-Inner chunks are one row of up to 65,536 elements: pcodec models a chunk with one histogram, and the rows of a column differ,
-most of them being nearly silent. Rows so short that a chunk of one would be below LEAST_CHUNK share one.
+An inner chunk is one row of up to 65,536 elements, because pcodec models a chunk with one histogram, and the rows of a column
+differ: most are nearly zero. Rows share a chunk if one of them would make a chunk below LEAST_CHUNK.
 """
 
 import threading
@@ -30,13 +30,13 @@ from ..documents.values import is_axis
 from .metadata import OFFSET, PCODEC
 
 RESERVED_AXES = ("entry", "example", "token", "basis")
-"""The axes of the format itself; any other plain name is the axis of some tokens, such as `input`."""
+"""The axes of the format itself. Any other plain name is a token axis of the teacher's family, such as `input`."""
 CODECS = ("pcodec", "zstd")
 COLUMN_CHUNK = 65_536
 LEAST_CHUNK = 8192
-"""Elements below which a chunk's own overhead, in bytes and in time, outweighs what a histogram per row saves."""
+"""The number of elements below which a chunk's overhead, in bytes and time, outweighs what a histogram per row saves."""
 ENTRY_CHUNK = 4096
-"""Elements per chunk on the axis `entry`, whose columns are laid out so that near elements resemble each other."""
+"""The number of elements of a chunk on the axis `entry`, whose columns have similar elements near each other."""
 _opening = threading.Lock()
 
 Values = np.ndarray[Any, np.dtype[Any]]
@@ -44,12 +44,12 @@ Values = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """Values to be stored, with the axis that they run along."""
+    """The values to store, with the axis that they run along."""
 
     values: Values
-    """[n] or [rows, n], integers or float32 or float64; the last axis is the declared one."""
+    """The values [n] or [rows, n], integers or float32 or float64; the last axis is the declared one."""
     axis: str
-    """One of RESERVED_AXES, or the name of some tokens."""
+    """One of RESERVED_AXES, or the name of a token axis."""
 
     def __post_init__(self) -> None:
         if not is_axis(self.axis):
@@ -61,9 +61,10 @@ class Column:
 
 
 def smallest_integer(values: Values, codec: str) -> Values:
-    """The same integers in the smallest dtype that holds them and that the codec takes; floats pass unchanged.
+    """Return the integers in the smallest dtype that holds them and that the codec takes; return floats unchanged.
 
-    Unsigned when nothing is negative. pcodec takes 16 bits or more, zstd 8 or more. Raises TypeError for other dtypes.
+    The dtype is unsigned if no value is negative. pcodec takes 16 bits or more, zstd 8 or more. Raises TypeError for other
+    dtypes.
     """
     if values.dtype.kind == "f":
         return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -79,7 +80,7 @@ def smallest_integer(values: Values, codec: str) -> Values:
 def write_column(folder: Path, name: str, column: Column, codec: str) -> None:
     """Write the column as the Zarr v3 array `folder/name`: zarr.json and one shard.
 
-    Raises ValueError for an unknown codec, OSError from the file system (FileExistsError where the array exists).
+    Raises ValueError for an unknown codec, OSError from the file system (FileExistsError if the array exists).
     """
     if codec not in CODECS:
         raise ValueError(f"the codec of a column is one of {', '.join(CODECS)}, not {codec!r}")
@@ -108,38 +109,38 @@ def write_column(folder: Path, name: str, column: Column, codec: str) -> None:
 
 
 class _StrictStore(LocalStore):
-    """A local store in which a missing file is an error: Zarr reads a missing chunk as zeros and says nothing."""
+    """A local store that raises an error for a missing file, because Zarr reads a missing chunk as zeros without one."""
 
     async def get(
         self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        found = await super().get(key, prototype, byte_range)
-        if found is None:
+        content = await super().get(key, prototype, byte_range)
+        if content is None:
             raise CacheDamagedError(f"{self.root / key} is missing: this folder must be dumped again")
-        return found
+        return content
 
 
 @held_back()
 def open_column(folder: Path, name: str) -> zarr.Array[Any]:
-    """The opened array `folder/name`, for `read_part`. Raises FileNotFoundError where there is none."""
+    """Open the array `folder/name`, for `read_part`. Raises FileNotFoundError if it does not exist."""
     with _quiet():
         return zarr.open_array(_StrictStore(folder / name, read_only=True), mode="r", zarr_format=3)
 
 
 def read_column(folder: Path, name: str) -> Values:
-    """The whole column, [n] or [rows, n], in its stored dtype."""
+    """Return the whole column, [n] or [rows, n], in its stored dtype."""
     array = open_column(folder, name)
     return read_part(array, 0, array.shape[-1])
 
 
 def read_slice(folder: Path, name: str, start: int, stop: int) -> Values:
-    """Elements start to stop of the last axis, decoding only the inner chunks that they lie in."""
+    """Return elements start to stop of the last axis, decoding only the inner chunks that contain them."""
     return read_part(open_column(folder, name), start, stop)
 
 
 @held_back()
 def read_part(array: zarr.Array[Any], start: int, stop: int) -> Values:
-    """`read_slice` of an opened array. Raises IndexError outside 0 <= start <= stop <= n: numpy would return less."""
+    """Return `read_slice` of an opened array. Raises IndexError unless 0 <= start <= stop <= n: numpy would return less."""
     if not 0 <= start <= stop <= array.shape[-1]:
         raise IndexError(f"elements {start} to {stop} of a column of {array.shape[-1]}")
     if start == stop or 0 in array.shape:
@@ -149,7 +150,7 @@ def read_part(array: zarr.Array[Any], start: int, stop: int) -> Values:
 
 @held_back()
 def read_rows(array: zarr.Array[Any], start: int, stop: int) -> Values:
-    """Rows start to stop of an opened array [rows, n]. Raises IndexError outside 0 <= start <= stop <= rows."""
+    """Return rows start to stop of an opened array [rows, n]. Raises IndexError unless 0 <= start <= stop <= rows."""
     if not 0 <= start <= stop <= array.shape[0]:
         raise IndexError(f"rows {start} to {stop} of a column of {array.shape[0]}")
     if start == stop or 0 in array.shape:
@@ -158,14 +159,14 @@ def read_rows(array: zarr.Array[Any], start: int, stop: int) -> Values:
 
 
 def _as_written(array: zarr.Array[Any], stored: Values) -> Values:
-    """Stored values without the array's offset."""
+    """Return stored values without the array's offset."""
     offset = array.attrs.get("offset", 0)
     assert isinstance(offset, int)
     return np.ascontiguousarray(_shifted(stored, -offset))
 
 
 def _shifted(values: Values, offset: int) -> Values:
-    """`values + offset` modulo the word of their dtype; the same array when the offset is 0."""
+    """Return `values + offset` modulo the word of their dtype; the same array if the offset is 0."""
     if not offset:
         return values
     unsigned = values.view(values.dtype.str.replace("i", "u"))
@@ -174,14 +175,17 @@ def _shifted(values: Values, offset: int) -> Values:
 
 
 def _chunk_shape(shape: tuple[int, ...], elements: int) -> tuple[int, ...]:
-    """One row in even parts of at most so many elements; of short rows as many as make a chunk worth its overhead."""
+    """Return the shape of an inner chunk: an even part, of at most so many elements, of one row, or several short rows.
+
+    Several short rows make up LEAST_CHUNK elements, so that the chunk is worth its overhead.
+    """
     parts = max(1, ceil(shape[-1] / elements))
     length = ceil(shape[-1] / parts) or 1
     return (*(min(rows, max(1, LEAST_CHUNK // length)) or 1 for rows in shape[:-1]), length)
 
 
 def _codec_arguments(codec: str, itemsize: int) -> dict[str, Any]:
-    """Serializer and compressor for `zarr.create_array`; "zstd" is made of codecs of the Zarr v3 core alone."""
+    """Return serializer and compressor for `zarr.create_array`; "zstd" uses only codecs of the Zarr v3 core."""
     if codec == "pcodec":
         return {"serializer": PCODEC, "compressors": None}
     return {"compressors": BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=itemsize, blocksize=0)}
@@ -189,9 +193,9 @@ def _codec_arguments(codec: str, itemsize: int) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the warning that pcodec is no part of the Zarr v3 specification; SPEC.md says so once.
+    """Silence the warning that pcodec is not part of the Zarr v3 specification, because SPEC.md says so.
 
-    `warnings.catch_warnings` changes process-wide state, hence the lock.
+    `warnings.catch_warnings` changes process-wide state, so we hold a lock.
     """
     with _opening, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not in the Zarr version 3 specification.*")

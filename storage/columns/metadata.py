@@ -1,8 +1,8 @@
-"""What `zarr.json` and the shard index of a column may say (SPEC.md, section 4), checked before zarr acts on them.
+"""Check `zarr.json` and the shard index of a column (SPEC.md, section 4) before zarr acts on them.
 
-zarr instantiates any codec that is registered and allocates whatever a shape says. A document may be sealed rightly by a
-wrong writer, so neither is trusted: the metadata must be one of the forms that are written down here, and the number of
-elements must be one that the data file's own length can account for.
+zarr instantiates any registered codec and allocates whatever a shape says. A wrong writer can seal a document correctly, so we
+trust neither. The metadata must be one of the forms in this file, and the length of the data file must be enough for
+the number of elements.
 """
 
 import json
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 CHUNK_ELEMENTS = 131_072
-"""The most elements of an inner chunk: what bounds the memory that a data file can claim."""
+"""The largest number of elements of an inner chunk, which bounds the memory that a data file can claim."""
 OFFSET = 128
-"""Added (modulo the word) to wide signed integers before the zstd codec: the high bytes of small values become zero."""
+"""The number that we add (modulo the word) to wide signed integers before zstd, so that small values have zero high bytes."""
 PCODEC = {
     "name": "numcodecs.pcodec",
     "configuration": {
@@ -31,33 +31,35 @@ PCODEC = {
 }
 DTYPES = (*(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float32", "float64")
 LARGEST = 2**48
-"""No axis of an array is longer."""
+"""The largest length of an axis of an array."""
 BLOSC_HEADER = 16
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a column's data file is cut: what `check_metadata` found, `check_index` needs."""
+    """How a column's data file is cut; `check_metadata` returns it and `check_index` needs it."""
 
     data: str
     """The data file's path inside the column, or "" for an array without elements."""
     chunks: int
+    """The number of inner chunks."""
     chunk_bytes: int
-    """Bytes of a decoded inner chunk."""
+    """The bytes of a decoded inner chunk."""
     blosc: bool
+    """Whether chunks have the header of blosc."""
 
 
 def check_metadata(data: bytes, info: dict[str, Any], sizes: dict[str, int]) -> Form:
-    """The form of a column whose zarr.json is `data` and whose document says `info`; `sizes` are the bytes of its files.
+    """Return the form of a column whose zarr.json is `data` and whose document says `info`; `sizes` are the bytes of its files.
 
-    Raises ValueError where the metadata is none that SPEC.md allows, or promises more than the files can hold.
+    Raises ValueError for metadata that SPEC.md does not allow or that promises more than the files can hold.
     """
-    found, shape = _parse(data), info["shape"]
-    if (found.get("data_type"), found.get("shape")) != (info["dtype"], shape):
-        raise ValueError(f"expected {info['dtype']} {shape}, found {found.get('data_type')} {found.get('shape')}")
-    inner = _inner_shape(found, shape)
-    written = json.dumps(found, sort_keys=True)  # unlike Python's equality, text tells 1 from true and from 1.0
+    metadata, shape = _parse(data), info["shape"]
+    if (metadata.get("data_type"), metadata.get("shape")) != (info["dtype"], shape):
+        raise ValueError(f"expected {info['dtype']} {shape}, found {metadata.get('data_type')} {metadata.get('shape')}")
+    inner = _inner_shape(metadata, shape)
+    written = json.dumps(metadata, sort_keys=True)  # unlike Python's equality, text tells 1 from true and from 1.0
     forms = {name: _template(info, inner, *codecs) for name, codecs in _codecs(info["dtype"]).items()}
     codec = next((name for name, form in forms.items() if json.dumps(form, sort_keys=True) == written), None)
     if codec is None:
@@ -66,9 +68,9 @@ def check_metadata(data: bytes, info: dict[str, Any], sizes: dict[str, int]) -> 
 
 
 def check_index(path: Path, form: Form) -> None:
-    """Raise ValueError unless the data file's index names every inner chunk, inside the file and none on another.
+    """Raise ValueError unless the data file's index places every inner chunk inside the file, in at most its bytes together.
 
-    Zarr reads a chunk that the index leaves out as zeros and says nothing.
+    Zarr reads a chunk that the index leaves out as zeros without an error.
     """
     with path.open("rb") as stream:
         room = stream.seek(0, 2) - 16 * form.chunks - 4
@@ -83,7 +85,7 @@ def check_index(path: Path, form: Form) -> None:
 
 
 def _check_blosc(stream: Any, index: Any, chunk_bytes: int) -> None:
-    """Each chunk's own header says how much memory decoding takes."""
+    """Raise ValueError if a chunk's own header asks for other lengths, because decoding allocates what it says."""
     for offset, length in index.tolist():
         stream.seek(offset)
         header = np.frombuffer(stream.read(BLOSC_HEADER).ljust(BLOSC_HEADER, b"\0"), "<u4")
@@ -93,18 +95,18 @@ def _check_blosc(stream: Any, index: Any, chunk_bytes: int) -> None:
 
 def _parse(data: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(data)
+        metadata = json.loads(data)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if not isinstance(found, dict):
+    if not isinstance(metadata, dict):
         raise ValueError("it is not a JSON object")
-    return {"attributes": {}, "storage_transformers": [], **found}
+    return {"attributes": {}, "storage_transformers": [], **metadata}
 
 
-def _inner_shape(found: dict[str, Any], shape: Sequence[int]) -> list[int]:
-    """The inner chunks' shape, the one thing that is a writer's choice."""
+def _inner_shape(metadata: dict[str, Any], shape: Sequence[int]) -> list[int]:
+    """Return the inner chunks' shape, the only thing that a writer can choose."""
     try:
-        inner = found["codecs"][0]["configuration"]["chunk_shape"]
+        inner = metadata["codecs"][0]["configuration"]["chunk_shape"]
         sound = len(inner) == len(shape) and all(type(n) is int for n in inner)
         sound = sound and all(1 <= n <= max(1, length) for n, length in zip(inner, shape, strict=True))
     except (KeyError, IndexError, TypeError):
@@ -117,16 +119,16 @@ def _inner_shape(found: dict[str, Any], shape: Sequence[int]) -> list[int]:
 
 
 def _codecs(dtype: str) -> dict[str, tuple[list[dict[str, Any]], int]]:
-    """The inner codecs that a data type may have by the name of the cache's codec, with the offset that goes with them."""
+    """Return the inner codecs that a data type may have, by the name of the cache's codec, each with its offset."""
     size = np.dtype(dtype).itemsize
     blosc = {"typesize": size, "cname": "zstd", "clevel": 1, "shuffle": "shuffle", "blocksize": 0}
     zstd = [{"name": "bytes"} if size == 1 else _LITTLE, {"name": "blosc", "configuration": blosc}]
-    found = {"zstd": (zstd, OFFSET if dtype.startswith("int") and size > 1 else 0)}
-    return found if size == 1 else {"pcodec": ([PCODEC], 0), **found}
+    codecs = {"zstd": (zstd, OFFSET if dtype.startswith("int") and size > 1 else 0)}
+    return codecs if size == 1 else {"pcodec": ([PCODEC], 0), **codecs}
 
 
 def _template(info: dict[str, Any], inner: list[int], codecs: list[dict[str, Any]], offset: int) -> dict[str, Any]:
-    """The whole metadata of a column, as SPEC.md gives it."""
+    """Return the whole metadata of a column, as SPEC.md gives it."""
     sharding = {
         "chunk_shape": inner,
         "codecs": codecs,
@@ -150,7 +152,7 @@ def _template(info: dict[str, Any], inner: list[int], codecs: list[dict[str, Any
 
 
 def _form(shape: Sequence[int], inner: list[int], dtype: str, sizes: dict[str, int], blosc: bool) -> Form:
-    """Hold the declared number of chunks against the lengths of the files."""
+    """Compare the number of chunks with the lengths of the files, and return the form."""
     data = "/".join(["c", *"0" * len(shape)]) if prod(shape) else ""
     if set(sizes) != {"zarr.json", data} - {""}:
         raise ValueError(
@@ -158,5 +160,5 @@ def _form(shape: Sequence[int], inner: list[int], dtype: str, sizes: dict[str, i
         )
     chunks = prod(-(-n // chunk) for n, chunk in zip(shape, inner, strict=True))
     if data and 17 * chunks + 4 > sizes[data]:
-        raise ValueError(f"{prod(shape):,} elements in {chunks:,} chunks cannot lie in {sizes[data]:,} bytes")
+        raise ValueError(f"{prod(shape):,} elements in {chunks:,} chunks do not fit in {sizes[data]:,} bytes")
     return Form(data, chunks, prod(inner) * np.dtype(dtype).itemsize, blosc)

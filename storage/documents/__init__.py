@@ -1,1 +1,1 @@
-"""The JSON documents of a cache: sealed, typed, and parsed with every misfit reported."""
+"""The JSON documents of a cache: we seal them, give them types, and report every misfit when we read them."""

@@ -1,7 +1,7 @@
 """The calibration: what was fitted once for all shards (SPEC.md, section 5).
 
-An entry for a site is read without knowing the kind of signal: its name, and its codes by place. What else the entry has is
-for the code of that kind of signal to read.
+We read the name and the codes of a site's entry without knowing the kind of signal. The code of that kind reads the entry's
+other members.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from .values import Axis, Natural, Number, Range
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlaceCode(Record):
-    """The code of some of a site's tensors, which are stored together."""
+    """The code of the tensors of a site that are stored together."""
 
     axis: Axis
-    """The tokens that its column runs over."""
+    """The token axis of its column."""
     blocks: tuple[str, ...]
-    """The tensors that a decoded row holds, in their order."""
+    """The names of the tensors in a decoded row, in their order."""
     column: str
     """The name of the column of coefficients in every shard."""
     rank: Natural
@@ -36,17 +36,19 @@ class SiteEntry(Record):
     site: str
     """The full name, such as `encoder.self@11`."""
     codes: Mapping[str, PlaceCode]
-    """By place."""
+    """The codes by place."""
     others: Mapping[str, Any] = field(default_factory=dict, metadata=OTHERS)
-    """What else the entry holds, by member; the kind of signal decides what that is."""
+    """The entry's other members by name; the kind of signal decides what they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationRanges(Record):
-    """The training examples that calibration used, for what."""
+    """The training examples that calibration used, by purpose."""
 
     basis: Range
+    """The examples that bases were fitted on."""
     step: Range
+    """The examples that steps were chosen on."""
     report: Range
     """The examples that fidelity was measured on."""
 
@@ -56,9 +58,9 @@ class MeasuredTeacher(Record):
     """How good the teacher is, on the calibration examples."""
 
     cross_entropy: Mean
-    """In nats, over target tokens."""
+    """The cross-entropy in nats, over target tokens."""
     end_cross_entropy: Mean | None = None
-    """The same, over the targets that are EOS."""
+    """The cross-entropy in nats, over the targets that are EOS."""
     unigram_entropy: Number
     """The entropy in nats of the targets' token frequencies."""
     unigram_tokens: Natural

@@ -9,12 +9,12 @@ from .values import Natural, Positive
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extent(Document):
-    """A total of training examples. It is more than the total of the extent before it."""
+    """A total of training examples, larger than the total of the extent before it."""
 
     KIND: ClassVar[str] = "extent"
 
     parent: str
-    """The digest of the plan, or of the extent before."""
+    """The digest of the extent before it; of the plan for the first extent."""
     examples: Natural
     """The number of training examples planned so far."""
     shard_examples: Positive

@@ -38,7 +38,7 @@ class Cursor(Record):
     document: Natural
     """The number of the document."""
     offset: Natural
-    """The number of its tokens that lie before this place."""
+    """The number of its tokens before this place."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What calibration and shards say of how faithful the cache is, in the form in which parts can be added up."""
+"""Measurements of how faithful the cache is, in calibration and shards, in a form in which they can be added up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ class Mean(Record):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spread(Mean):
-    """A mean, in some places with a histogram of what it averages."""
+    """A mean, in some places with a histogram of the values."""
 
     first_bin: Whole | None = None
     """The number of the first bin."""
     bins: Counts | None = None
-    """The number of values in this bin and those after it, divided by blanks."""
+    """The number of values in the first bin and in each one after it, divided by blanks."""
 
 
 Fidelity = Mapping[str, Mapping[str, Spread]]

@@ -43,7 +43,7 @@ class TeacherFacts(Record):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedTeacher(Record):
-    """Which teacher it is, and what a reader must know of it."""
+    """The identity of the teacher, and what a reader must know of it."""
 
     name: str
     revision: str | None
@@ -57,7 +57,7 @@ class PlannedTeacher(Record):
     """The id that the decoder gets first."""
     pad_id: TokenId
     dtype: str
-    """The number format of the teacher's forward."""
+    """The dtype of the teacher's forward pass."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,11 +65,11 @@ class PlannedTokenizer(Record):
     """The ids that a reader must know; the tokenizer's files are raw files of the plan's folder."""
 
     size: Rows
-    """The number of entries; every token id is below."""
+    """The number of entries; every token id is smaller."""
     eos_id: TokenId
     pad_id: TokenId
     sentinel_ids: tuple[TokenId, ...]
-    """The ids that stand for the spans of span corruption, in their order."""
+    """The ids that replace the spans of span corruption, in their order."""
     digest: str | None = None
     """The SHA-256 of tokenizer.json without truncation and padding."""
 
@@ -79,7 +79,7 @@ class CorpusFile(Record):
     """A local file of a corpus."""
 
     name: str
-    """The last part of its path."""
+    """The last part of the file's path."""
     bytes: Natural
     sha256: Digest
 
@@ -115,9 +115,9 @@ class PlannedCorpus(Record):
     """The corpora, and how they become one stream of documents."""
 
     fields: tuple[str, ...]
-    """The fields that hold the text: one, or two for pairs; the same for all corpora."""
+    """The fields that hold the text: one for text, two for pairs; the same for all corpora."""
     shuffle_buffer: Natural
-    """The number of documents that the next one is drawn from; 0 keeps the order."""
+    """The number of documents from which we draw the next one; 0 keeps the order."""
     parts: tuple[CorpusPart, ...]
 
 
@@ -144,9 +144,9 @@ class Task(Record):
     kind: str
     """`span-corruption` or `pairs`."""
     input_length: Positive
-    """The number of input tokens of an example, EOS included; of pairs the largest."""
+    """The number of input tokens of an example, EOS included; for pairs, the largest number."""
     target_length: Positive
-    """The same of target tokens."""
+    """The number of target tokens of an example, EOS included; for pairs, the largest number."""
     corruption: SpanCorruption | None = field(default=None, metadata=only_for("kind", SPAN_CORRUPTION))
 
     @property
@@ -177,49 +177,49 @@ class PlannedLogits(Record):
     entropy_step: Number
     """The quantizer step of the tail's entropy, in nats."""
     temperatures: tuple[PositiveNumber, ...]
-    """The temperatures beside 1; empty but for `top-k`."""
+    """The temperatures in addition to 1; empty unless the kind is `top-k`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedSignals(Record):
-    """What the cache holds of the teacher, and how exactly."""
+    """The signals of the teacher that the cache holds, and how exact they are."""
 
     relations: tuple[str, ...]
     """The full names of attention sites, such as `encoder.self@11`."""
     relation_kl: Number
-    """The KL in nats between the teacher's relations and the cached ones that calibration aims at."""
+    """The target of calibration: the mean KL in nats from the teacher's relations to the cached ones."""
     relation_step: Number | None
-    """A fixed quantizer step; None where calibration chooses it."""
+    """A fixed quantizer step; None if calibration chooses it."""
     relation_rank: Positive | None
     """The largest number of components of a code; None for no limit."""
     relation_temperature: str
     hidden: tuple[str, ...]
     """The full names of the layers whose output is cached, such as `encoder.hidden@6`."""
     hidden_error: Number
-    """The squared error of hidden states, relative to their energy, that calibration aims at."""
+    """The target of calibration: the squared error of hidden states, relative to their energy."""
     calibration_examples: Positive
     logits: PlannedLogits | None
-    """None where the cache holds no next-token distributions."""
+    """How next-token distributions are stored; None for a cache without them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Environment(Record):
-    """Device, processor and libraries under which the bytes can be made again."""
+    """The device, processor and libraries with which the bytes can be made again."""
 
     threads: Positive
-    """The number of CPU threads of the teacher's forward."""
+    """The number of CPU threads of the teacher's forward pass."""
     device: str | None = None
     cpu: str | None = None
     versions: Mapping[str, str] | None = None
-    """Version by library."""
+    """The versions by library."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Derived(Record):
-    """What follows from the options of the first run."""
+    """Values that follow from the options of the first run."""
 
     validation_share: Number
-    """The share of the documents that are held out until there are enough validation examples."""
+    """The share of the documents that we hold out until the validation set is full."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,7 +235,7 @@ class Plan(Document):
     seed: Seed
     validation_examples: Natural
     batch_size: Positive
-    """The number of examples of one forward of the teacher."""
+    """The number of examples in one forward pass of the teacher."""
     shard_examples: Positive
     """The number of examples of a shard."""
     codec: CodecName

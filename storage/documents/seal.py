@@ -1,7 +1,7 @@
-"""The JSON documents of a cache: written in one canonical form, sealed with their own SHA-256, checked when read.
+"""Write the JSON documents of a cache in one canonical form, seal them with their own SHA-256, and check them when read.
 
-One canonical form, so that equal documents have equal digests whoever writes them. The digest is the last member of
-the file: cutting it off gives the bytes that were hashed, and nobody who reads has to form JSON (SPEC.md, "Documents").
+In one canonical form equal documents have equal digests, whoever writes them. The digest is the last member of the file.
+Without it the file is the bytes that were hashed, so that a reader need not form JSON (SPEC.md, section 3).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from ...errors import CacheDamagedError, CacheMismatchError, damaged, shortened
 FORMAT_NAME = "miniend-cache"
 FORMAT_VERSION = 1
 KINDS = ("plan", "extent", "calibration", "marker")
-"""What a published folder can be; its document is the file `<kind>.json`."""
+"""The kinds of published folders; the document of a folder is the file `<kind>.json`."""
 
 RESERVED_KEYS = ("format", "version", "kind", "sha256")
 MAXIMUM_BYTES = 64 * 2**20
@@ -23,10 +23,10 @@ _SEAL = b',\n  "sha256": "'
 
 
 def canonical_json(value: Any) -> bytes:
-    """The one byte string that stands for `value`: keys sorted, two blanks of indent, UTF-8, a newline at the end.
+    """Return the one byte string that represents `value`: sorted keys, indents of two blanks, UTF-8, a newline at the end.
 
-    Keys that are not strings become strings before they are sorted, as they will be sorted after reading. Raises
-    ValueError for NaN, infinities, unpaired surrogates and deep nesting, TypeError for what JSON cannot say.
+    Keys that are not strings become strings before we sort them, because a reader sorts strings. Raises
+    ValueError for NaN, infinities, unpaired surrogates and deep nesting, TypeError for values that JSON does not have.
     """
     try:
         value = json.loads(json.dumps(value, allow_nan=False))
@@ -37,9 +37,9 @@ def canonical_json(value: Any) -> bytes:
 
 
 def seal(kind: str, body: dict[str, Any]) -> bytes:
-    """The bytes of the document of this kind: header and body in canonical form, then their SHA-256 as last member.
+    """Return the bytes of the document of this kind: header and body in canonical form, then their SHA-256 as last member.
 
-    Raises ValueError when the kind is unknown or the body uses one of RESERVED_KEYS.
+    Raises ValueError if the kind is unknown or the body uses one of RESERVED_KEYS.
     """
     if kind not in KINDS:
         raise ValueError(f"the kind of a document is one of {', '.join(KINDS)}, not {kind!r}")
@@ -49,10 +49,10 @@ def seal(kind: str, body: dict[str, Any]) -> bytes:
 
 
 def unseal(data: bytes, kind: str, where: str) -> dict[str, Any]:
-    """The document of these bytes, its "sha256" included; `where` names it in messages.
+    """Return the document of these bytes, its "sha256" included; `where` names it in messages.
 
-    Raises CacheMismatchError for a version that this software does not read (checked before all that a version may
-    change) and for a sound document of another kind; CacheDamagedError for anything else that is not as published.
+    Raises CacheMismatchError for a version that this software does not read and for a sound document of another kind, and
+    CacheDamagedError for anything else that is not as published. We check the version before everything that it may change.
     """
     document = _parse(data, where)
     if document.get("format") != FORMAT_NAME:
@@ -70,25 +70,25 @@ def unseal(data: bytes, kind: str, where: str) -> dict[str, Any]:
 
 
 def document_digest(document: dict[str, Any]) -> str:
-    """The hexadecimal SHA-256 under which others refer to this document."""
+    """Return the hexadecimal SHA-256 by which other documents refer to this document."""
     return str(document["sha256"])
 
 
 def _with_digest(canonical: bytes) -> bytes:
-    """Add the digest of canonical JSON to it as last member; `canonical` is a non-empty object."""
+    """Return canonical JSON with its digest added as last member; `canonical` is a non-empty object."""
     digest = hashlib.sha256(canonical).hexdigest()
     return canonical.removesuffix(b"\n}\n") + _SEAL + f'{digest}"\n}}\n'.encode()
 
 
 def _parse(data: bytes, where: str) -> dict[str, Any]:
-    """The JSON object in `data`, or CacheDamagedError."""
+    """Return the JSON object in `data`. Raise CacheDamagedError if it is not one."""
     if len(data) > MAXIMUM_BYTES:
-        raise _damaged(where, f"it has {len(data):,} bytes where a document has at most {MAXIMUM_BYTES:,}")
+        raise _damaged(where, f"expected a document of at most {MAXIMUM_BYTES:,} bytes, found {len(data):,}")
     try:
         document = _DECODER.decode(data.decode("utf-8"))
         _require_shallow(document)
         if b"\\u" in data:
-            json.dumps(document, ensure_ascii=False).encode()  # which half of a surrogate pair does not survive
+            json.dumps(document, ensure_ascii=False).encode()  # raises for half of a surrogate pair
     except (ValueError, RecursionError) as error:
         raise _damaged(where, f"it is not JSON ({shortened(str(error))})") from error
     if not isinstance(document, dict):
@@ -97,18 +97,18 @@ def _parse(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _check_version(version: Any, where: str) -> None:
-    """Refuse every version but ours: a newer one asks for an upgrade, anything else is damage."""
+    """Raise CacheMismatchError, which advises to upgrade, for another version, CacheDamagedError for what is not a version."""
     if type(version) is not int or version < 1:
         raise _damaged(where, f"its format version should be a positive integer, found {shortened(repr(version))}")
     if version != FORMAT_VERSION:
         raise CacheMismatchError(
-            f"{where} has format version {version}, this software reads version {FORMAT_VERSION}: "
+            f"{where} has format version {version}, but this software reads version {FORMAT_VERSION}: "
             "upgrade miniend or dump the cache again"
         )
 
 
 def _require_shallow(value: Any) -> None:
-    """Raise ValueError where objects and lists are nested more than MAXIMUM_DEPTH deep."""
+    """Raise ValueError if objects and lists are nested more than MAXIMUM_DEPTH deep."""
     level, depth = [value], 0
     while level and depth <= MAXIMUM_DEPTH:
         within = [node.values() if type(node) is dict else node for node in level if type(node) in (dict, list)]
@@ -118,10 +118,10 @@ def _require_shallow(value: Any) -> None:
 
 
 def _finite(text: str) -> float:
-    """A number of a document; raises ValueError for one beyond binary64, and for NaN and Infinity, which JSON lacks."""
+    """Return a number of a document. Raise ValueError for one beyond binary64, and for NaN and Infinity, which JSON lacks."""
     number = float(text)
     if not isfinite(number):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return number
 
 

@@ -1,4 +1,4 @@
-"""The forms that values of a document have, as annotations: a Python type, and what else a value must satisfy."""
+"""The forms of a document's values, as annotations: a Python type, and a constraint that a value must satisfy."""
 
 import re
 from collections.abc import Callable
@@ -17,11 +17,12 @@ _RESERVED = ("row",)
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What a value must satisfy beside its type."""
+    """A constraint that a value must satisfy in addition to its type."""
 
     test: Callable[[Any], bool]
+    """A function that returns whether a value satisfies it."""
     expected: str
-    """What a message says of it, such as "a positive number"."""
+    """The words for it in a message, such as "a positive number"."""
 
 
 def is_axis(name: str) -> bool:
@@ -58,4 +59,4 @@ Split = Annotated[str, _one_of("validation", "train")]
 CodecName = Annotated[str, _one_of("pcodec", "zstd")]
 LogitKind = Annotated[str, _one_of("top-k", "sampled", "hybrid")]
 Range = tuple[Natural, Natural]
-"""The first of some examples, and one past the last."""
+"""The number of the first example, and one past the number of the last."""

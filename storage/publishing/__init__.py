@@ -1,1 +1,1 @@
-"""Publishing a folder whole or not at all, on a disk and in an object store."""
+"""Publish a folder whole or not at all, on a disk and in an object store."""

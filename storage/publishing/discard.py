@@ -1,4 +1,4 @@
-"""Removing folders of a cache that promised nothing, so that nobody ever meets half of one."""
+"""Remove folders of a cache that nothing depends on, so that nobody ever sees half of one."""
 
 import os
 import shutil
@@ -12,7 +12,8 @@ from .publish import staging
 def discard(root: Where, *names: str) -> None:
     """Remove the folders of these names from a cache, in this order, with all that is published in them.
 
-    Locally each goes by one rename; from an object store all documents go before all data, the last document first.
+    Locally we move each folder away by one rename. In an object store we remove a folder's documents, last one first, before
+    its data.
     """
     place = place_of(root)
     if place.bucket is None:

@@ -1,9 +1,9 @@
-"""Publishing: a folder is built beside its target under a name that readers ignore, then renamed, whole or not at all.
+"""Build a folder beside its target under a name that readers ignore, then rename it, whole or not at all.
 
 Renaming a directory onto one that is not empty fails, which makes publishing exclusive without a lock on the target.
-Each writer holds a lock (flock) on a file beside its staging folder while it lives, and the kernel drops it when the
-process dies however it dies: what is left of a killed writer is recognized by a lock that can be taken. The lock file
-lies beside the folder and not in it, because everything in the folder is published.
+Each writer holds a lock (flock) on a file beside its staging folder while it lives. The kernel drops the lock when the process
+dies, however it dies. So if the lock of a staging folder can be taken, its writer is dead. The lock file is beside the folder
+and not in it, because everything in the folder is published.
 """
 
 import errno
@@ -23,9 +23,9 @@ STAGING_PREFIX = ".staging-"
 
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
-    """A new empty locked folder beside `target`, removed at the end unless it was published.
+    """Give the block a new, empty, locked folder beside `target`, and remove it at the end unless it was published.
 
-    Creates the parents of `target`. A full disk inside the block is raised as MiniEndError.
+    Creates the parents of `target`. Raises MiniEndError if the disk is full inside the block.
     """
     with full_disk_named(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,9 +42,9 @@ def staging(target: Path) -> Iterator[Path]:
 
 
 def publish(staged: Path, target: Path) -> bool:
-    """Flush all of `staged` and rename it to `target`; False when another writer's folder stands there already.
+    """Flush all of `staged`, rename it to `target`, and return True; return False if another writer's folder is already there.
 
-    Raises CacheMismatchError when something that is no folder stands there.
+    Raises CacheMismatchError if `target` is something else than a folder.
     """
     for path in sorted(staged.rglob("*")):
         flush(path)
@@ -62,7 +62,7 @@ def publish(staged: Path, target: Path) -> bool:
 
 
 def remove_abandoned(parent: Path) -> list[Path]:
-    """Remove the staging folders in `parent` whose writers are gone, and return them; living writers are left alone."""
+    """Remove the staging folders in `parent` whose writers are dead, and return their paths."""
     if not parent.is_dir():
         return []
     names = {path.name.removesuffix(LOCK_SUFFIX) for path in parent.glob(STAGING_PREFIX + "*")}
@@ -71,9 +71,9 @@ def remove_abandoned(parent: Path) -> list[Path]:
 
 
 def _locked_name(target: Path) -> tuple[Path, int]:
-    """A staging path that nobody else uses and the descriptor that holds its lock.
+    """Return a staging path that nobody else uses, and the descriptor that holds its lock.
 
-    A cleaner may take and remove the lock file between its creation and its locking: then another name is tried.
+    A cleaner may take and remove the lock file after we create it and before we lock it; we then try another name.
     """
     while True:
         folder = target.parent / f"{STAGING_PREFIX}{target.name}-{os.getpid()}-{secrets.token_hex(8)}"
@@ -83,7 +83,7 @@ def _locked_name(target: Path) -> tuple[Path, int]:
 
 
 def _remove_if_abandoned(folder: Path) -> bool:
-    """Remove one staging folder and then its lock file, unless a writer holds the lock."""
+    """Remove one staging folder, then its lock file, and return True; return False if a writer holds the lock."""
     lock = take_lock(_lock_path(folder))
     if lock is None:
         return False

@@ -1,8 +1,8 @@
-"""Publishing into an object store: data objects first, the document last, each put only where nothing stands.
+"""Publish into an object store: data objects first, the document last, each put only if no object has its key.
 
-Whose document lands first has published. Until then nobody reads the folder, so what a dead writer left of it may be
-overwritten or removed. Two living writers of one environment put the same bytes and cannot harm each other; where they
-differ (--mixed-environment), tags tell each of them whether its objects still stand before it puts its document.
+The writer whose document arrives first has published. Until then nobody reads the folder, so a writer may overwrite or remove
+what a dead writer left. Two living writers of one environment put the same bytes and cannot harm each other. If they differ
+(--mixed-environment), tags tell each of them whether its objects are still there before it puts its document.
 """
 
 import os
@@ -18,24 +18,25 @@ from ..stores.place import Place
 
 ATTEMPTS = 3
 REQUESTS = 8
+"""The number of files that are on their way at a time."""
 
 
 def publish_remotely(staged: Path, target: Place, document: str) -> bool:
-    """`upload`, after which the staged folder becomes the mirror's copy, so that nothing is fetched again."""
+    """`upload` a staged folder and return whether it was published; if so, it becomes the mirror's copy of it."""
     if not upload(staged, target, document):
         return False
     shutil.rmtree(target.local, ignore_errors=True)
     with suppress(OSError):  # another process has just filled the mirror
         os.rename(staged, target.local)
-    if document == "plan.json":  # of an earlier cache at this URL
+    if document == "plan.json":  # the mirror may hold folders of an earlier cache at this URL
         target.forget_beside()
     return True
 
 
 def upload(staged: Path, target: Place, document: str) -> bool:
-    """Put every file of `staged` below `target`, `document` last; False when a document stands there already.
+    """Put every file of `staged` below `target`, `document` last, and return True; return False if a document is already there.
 
-    Raises CacheMismatchError when another writer keeps overwriting the same objects with other bytes.
+    Raises CacheMismatchError if another writer keeps overwriting the same objects with other bytes.
     """
     assert target.bucket is not None
     paths = [path for path in sorted(staged.rglob("*")) if path.is_file()]
@@ -43,7 +44,7 @@ def upload(staged: Path, target: Place, document: str) -> bool:
     sealed = files.pop(document).read_bytes()
     folder = _Upload(target.bucket, target, files)
     for _ in range(ATTEMPTS):
-        if document in folder.standing() or not folder.put_data(document):
+        if document in folder.present() or not folder.put_data(document):
             return False
         if folder.settled():
             break
@@ -58,20 +59,23 @@ def upload(staged: Path, target: Place, document: str) -> bool:
 
 
 class _Upload:
-    """The data objects of one folder on their way."""
+    """The upload of one folder's data objects."""
 
     def __init__(self, bucket: Bucket, target: Place, files: dict[str, Path]) -> None:
         self._bucket, self._target, self._files = bucket, target, files
         self._tags: dict[str, str] = {}
 
-    def standing(self) -> dict[str, str]:
-        """The tags of what stands in the folder now, by relative path."""
+    def present(self) -> dict[str, str]:
+        """Return the tags of the objects that are in the folder now, by relative path."""
         return self._bucket.tags(self._target.key)
 
     def put_data(self, document: str) -> bool:
-        """Put all files, first where nothing stands; other content is replaced unless a document turned up meanwhile."""
+        """Put all files and return True; return False, and replace nothing, if a document has arrived meanwhile.
+
+        We first put the files whose keys are free, then replace other content.
+        """
         differing = [name for name, done in self._each(self._create, self._files) if not done]
-        strangers = [name for name in self.standing() if name not in self._files]
+        strangers = [name for name in self.present() if name not in self._files]
         if document in strangers:
             return False
         self._each(self._overwrite, differing)
@@ -79,21 +83,21 @@ class _Upload:
         return True
 
     def settled(self) -> bool:
-        """Whether exactly what was put stands there."""
-        return self.standing() == self._tags
+        """Return whether the folder holds exactly the objects that we put."""
+        return self.present() == self._tags
 
     def restore(self, document: str) -> None:
-        """After the document: put again what a writer that saw no document yet has overwritten."""
-        found = self.standing()
-        found.pop(document, None)
-        self._each(self._overwrite, [name for name, tag in self._tags.items() if found.get(name) != tag])
+        """After putting the document, put again what another writer, which did not see it yet, has overwritten."""
+        tags = self.present()
+        tags.pop(document, None)
+        self._each(self._overwrite, [name for name, tag in self._tags.items() if tags.get(name) != tag])
 
     def _create(self, name: str) -> bool:
-        """Put one file where nothing stands; true as well when the same bytes stand there."""
+        """Put one file if its key is free; return whether the store then has the file's bytes."""
         key, data = self._target.key_of(name), self._files[name].read_bytes()
         tag = self._bucket.create(key, data)
-        if tag is None and (found := self._bucket.get(key)) is not None and found.data == data:
-            tag = found.tag
+        if tag is None and (stored := self._bucket.get(key)) is not None and stored.data == data:
+            tag = stored.tag
         if tag is not None:
             self._tags[name] = tag
         return tag is not None

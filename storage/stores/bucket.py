@@ -1,8 +1,8 @@
 """One bucket of an object store: the few requests that a cache needs, through obstore, and its errors in one line each.
 
-Files are fetched whole and not read by range, and zarr opens the copies: a file's length and SHA-256 must be checked before
-anything of it is decoded, so a store that hands zarr parts of objects would have nothing to offer. Credentials and
-endpoints are what obstore reads from the environment (AWS_*, GOOGLE_*, AZURE_*).
+We fetch files whole and let zarr open the copies. A file's length and SHA-256 must be checked before anything of it is
+decoded, so reading parts of objects would save nothing. obstore reads credentials and endpoints from the environment (AWS_*,
+GOOGLE_*, AZURE_*).
 """
 
 import os
@@ -25,40 +25,40 @@ RETRIES = {"max_retries": 5, "retry_timeout": timedelta(minutes=2)}
 TIMEOUTS = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(minutes=10)}
 NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 NO_CREDENTIALS = ("169.254.169.254", "metadata.google.internal", "must be specified")
-"""What the messages hold when obstore, finding no key, asks the machine itself who it is, or gives up."""
+"""Texts in the messages of obstore if it does not find a key, and then asks the machine itself who it is, or gives up."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object's bytes and the tag that its store gave to this version of it."""
+    """An object's bytes, and the tag that the store gave to this version of it."""
 
     data: bytes
     tag: str
 
 
 class Bucket:
-    """A bucket (Azure: container); keys are `/`-separated. Every method raises ConfigurationError or ObjectStoreError."""
+    """A bucket (Azure: container) with `/`-separated keys. Its methods raise ConfigurationError or ObjectStoreError."""
 
     def __init__(self, scheme: str, name: str) -> None:
-        """No request is sent. Raises ConfigurationError where obstore is missing or the settings cannot work."""
+        """Open a bucket without a request. Raises ConfigurationError if obstore is missing or the settings cannot work."""
         self.scheme, self.name = scheme, name
         self.url = f"{scheme}://{name}"
         with self._plainly():
             self._store = _make_store(scheme, name)
 
     def get(self, key: str) -> StoredObject | None:
-        """A whole object; None where there is none."""
+        """Return a whole object; None if the store does not have it."""
         with self._plainly():
             try:
-                found = self._store.get(key)
+                answer = self._store.get(key)
             except FileNotFoundError as error:
                 if any(code in str(error) for code in NO_BUCKET):
                     raise
                 return None
-            return StoredObject(bytes(found.bytes()), _tag(found.meta["e_tag"]))
+            return StoredObject(bytes(answer.bytes()), _tag(answer.meta["e_tag"]))
 
     def create(self, key: str, data: bytes) -> str | None:
-        """Put an object where there is none and return its tag; None where one stands, which stays (If-None-Match: *)."""
+        """Put an object if its key is free and return its tag; else keep the present one and return None (If-None-Match: *)."""
         from obstore.exceptions import AlreadyExistsError
 
         with self._plainly():
@@ -68,33 +68,33 @@ class Bucket:
                 return None
 
     def put(self, key: str, data: bytes) -> str:
-        """Put an object in the place of whatever stands there and return its tag."""
+        """Put an object, replacing the present one, and return its tag."""
         with self._plainly():
             return _tag(self._store.put(key, data, use_multipart=False)["e_tag"])
 
     def names(self, prefix: str) -> list[str]:
-        """The names right below a prefix, of objects and of further prefixes; one request per thousand."""
+        """Return the names right below a prefix, of objects and of further prefixes; one request per thousand."""
         with self._plainly():
-            found = self._store.list_with_delimiter(prefix or None)
-            paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+            listing = self._store.list_with_delimiter(prefix or None)
+            paths = [*listing["common_prefixes"], *(entry["path"] for entry in listing["objects"])]
             return sorted(path.rpartition("/")[2] for path in paths)
 
     def tags(self, prefix: str) -> dict[str, str]:
-        """The tags of all objects below a prefix, at any depth, by key relative to it; one request per thousand."""
+        """Return the tags of all objects below a prefix, at any depth, by key relative to it; one request per thousand."""
         with self._plainly():
             entries = [entry for chunk in self._store.list(prefix or None, chunk_size=1000) for entry in chunk]
             start = len(prefix) + 1 if prefix else 0
             return {entry["path"][start:]: _tag(entry["e_tag"]) for entry in entries}
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, in this order where there is more than one request; what is not there is passed over."""
+        """Remove the objects that exist, in this order if there is more than one request."""
         with self._plainly():
             if keys:
                 self._store.delete(list(keys))
 
     @contextmanager
     def _plainly(self) -> Iterator[None]:
-        """Everything that obstore raises becomes one line."""
+        """Turn everything that obstore raises into an error of one line."""
         try:
             yield
         except MiniEndError:
@@ -115,7 +115,7 @@ class Bucket:
             return ObjectStoreError(f"{self.url} refuses access ({_code(text)}): check {VARIABLES[self.scheme]}")
         if kind in ("NotSupportedError", "NotImplementedError") or "501 Not Implemented" in text:
             return ObjectStoreError(
-                f"{self.url} refuses conditional puts, without which nothing can be published there"
+                f"{self.url} refuses conditional puts, which a cache needs to publish: use another store"
             )
         if "error sending request" in text:
             return ObjectStoreError(f"{self.url} cannot be reached: check the network, and the endpoint if you set one")
@@ -124,12 +124,12 @@ class Bucket:
 
 @cache
 def open_bucket(scheme: str, name: str) -> Bucket:
-    """The bucket of this process by that name; its connections are shared."""
+    """Return this process's bucket of that name, so that its users share its connections."""
     return Bucket(scheme, name)
 
 
 def _make_store(scheme: str, name: str) -> Any:
-    """obstore's store. An endpoint that was given as http:// is meant; obstore wants to be told so a second time."""
+    """Return obstore's store. For an endpoint that is given as http://, obstore needs a second setting to allow it."""
     try:
         from obstore.store import AzureStore, GCSStore, S3Store
     except ImportError as error:
@@ -141,10 +141,10 @@ def _make_store(scheme: str, name: str) -> Any:
 
 
 def _tag(tag: str | None) -> str:
-    """An ETag as headers and listings both give it: some stores quote it in one of them alone."""
+    """Return an ETag without quotes, because some stores quote it only in headers or only in listings."""
     return (tag or "").strip('"')
 
 
 def _code(text: str) -> str:
-    """The store's own error code, from its XML answer."""
+    """Return the store's own error code from its XML answer."""
     return text.partition("<Code>")[2].partition("</Code>")[0] or "permission denied"

@@ -1,8 +1,8 @@
-"""Places: a folder of a cache, which is a local directory, or a prefix of an object store with a local mirror of what was read.
+"""Places: a folder of a cache is a local directory, or a prefix of an object store with a local mirror of what was read.
 
-A mirror holds copies under the names that they have in the store. It is trusted for nothing: data files are checked against
-the SHA-256 of their document at each use, documents against their own digest and their parents; what does not fit is
-fetched once more before it is called damaged. So a mirror may be removed, in part or whole, at any time.
+A mirror holds copies under the names that they have in the store. We do not trust it. We check data files against the SHA-256
+of their document at each use, and documents against their own digest and their parents. What does not fit, we fetch once more
+before we call it damaged. So a mirror may be removed, in part or whole, at any time.
 """
 
 import errno
@@ -24,12 +24,12 @@ FETCHING_PREFIX = ".fetching-"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder of a cache; made by `place_of`. `place / name` is a folder within it, `str(place)` its path or URL."""
+    """A folder of a cache, made by `place_of`. `place / name` is a folder within it, `str(place)` its path or URL."""
 
     local: Path
-    """The directory itself, or the mirror's."""
+    """The directory itself, or the directory of the mirror."""
     bucket: Bucket | None = None
-    """None for a local directory."""
+    """The bucket of the object store; None for a local directory."""
     key: str = ""
     """The prefix in the bucket, without a slash at either end."""
 
@@ -43,15 +43,15 @@ class Place:
 
     @property
     def name(self) -> str:
-        """The last part."""
+        """The last part of the path."""
         return self.local.name
 
     def key_of(self, name: str) -> str:
-        """The key in the bucket of a file or folder of this folder."""
+        """Return the key in the bucket of a file or folder of this folder."""
         return f"{self.key}/{name}" if self.key else name
 
     def names(self) -> list[str]:
-        """The names of the files and folders in it, sorted; none where there is no such folder."""
+        """Return the sorted names of the files and folders in it; none if it does not exist."""
         if self.bucket is not None:
             return self.bucket.names(self.key)
         try:
@@ -60,55 +60,55 @@ class Place:
             return []
 
     def files(self) -> list[str]:
-        """The relative paths of everything below it; locally with the folders, which end in a slash."""
+        """Return the relative paths of everything below it; for a local directory also the folders, which end in a slash."""
         if self.bucket is not None:
             return sorted(self.bucket.tags(self.key))
-        found = sorted(self.local.rglob("*"))
-        return [path.relative_to(self.local).as_posix() + ("/" if path.is_dir() else "") for path in found]
+        paths = sorted(self.local.rglob("*"))
+        return [path.relative_to(self.local).as_posix() + ("/" if path.is_dir() else "") for path in paths]
 
     def has(self, name: str) -> bool:
-        """Whether a file or folder of this name is there, whatever the mirror holds."""
+        """Return whether it holds a file or folder of this name, whatever the mirror holds."""
         if self.bucket is not None:
             return name in self.names()
         return os.path.lexists(self.local / name)
 
     def forget_beside(self) -> None:
-        """Remove from the mirror what lies beside this folder, but what a live writer may use (dotted names)."""
+        """Remove everything beside this folder from the mirror, except dotted names, which a live writer may use."""
         assert self.bucket is not None
         for path in self.local.parent.iterdir():
             if path != self.local and not path.name.startswith("."):
                 shutil.rmtree(path, ignore_errors=True)
 
     def fetch(self, name: str) -> None:
-        """Copy a file from the store into the mirror, whole or not at all. Raises FileNotFoundError where there is none."""
+        """Copy a file from the store into the mirror, whole or not at all. Raises FileNotFoundError if the store lacks it."""
         if self.bucket is None:
-            raise ValueError(f"{self} is a local directory, nothing of it is fetched")
-        found = self.bucket.get(self.key_of(name))
-        if found is None:
+            raise ValueError(f"{self} is a local directory: expected a folder of an object store to fetch from")
+        stored = self.bucket.get(self.key_of(name))
+        if stored is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self / name))
         path = self.local / name
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.local.parent / f"{FETCHING_PREFIX}{secrets.token_hex(8)}"
         try:
-            unfinished.write_bytes(found.data)
+            unfinished.write_bytes(stored.data)
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
 
 
 Where: TypeAlias = Place | Path | str
-"""What a caller may name a folder by: a place, a local path, or text that is a path or an s3://, gs:// or az:// URL."""
+"""How a caller may name a folder: a place, a local path, or text that is a path or an s3://, gs:// or az:// URL."""
 
 
 def place_of(where: Where) -> Place:
-    """The place of a path or URL. Nothing is read and no request sent.
+    """Return the place of a path or URL, without reading anything or sending a request.
 
-    Raises ConfigurationError for an unknown scheme, a URL without a bucket, and where obstore or its settings are missing.
+    Raises ConfigurationError for an unknown scheme, a URL without a bucket, and if obstore or its settings are missing.
     """
     if isinstance(where, Place):
         return where
     text = str(where)
-    if isinstance(where, Path):  # which has made one slash of two
+    if isinstance(where, Path):  # a Path turns two slashes into one
         text = re.sub(rf"^({'|'.join(SCHEMES)}):/(?=[^/])", r"\1://", text)
     scheme, separator, rest = text.partition("://")
     if not separator:
@@ -125,5 +125,5 @@ def place_of(where: Where) -> Place:
 
 
 def _mirrors() -> Path:
-    """Where the mirrors of all caches lie."""
+    """Return the folder of the mirrors of all caches."""
     return Path(os.environ.get(MIRROR_VARIABLE) or Path.home() / ".cache" / "miniend")

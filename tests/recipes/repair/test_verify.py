@@ -288,8 +288,8 @@ def test_what_others_depend_on_is_damage_when_it_is_missing_or_damaged_and_the_r
         ("segments/train-000000", {"next": 1}, "its member next should be"),
         ("extents/000000", {"shard_examples": 5}, "not those of the plan"),
         ("extents/000000", {"examples": 10**18}, "at most 1,000,000"),
-        ("calibration", {"sites": []}, "its sites should be those of the plan"),
-        ("calibration", {"hidden": []}, "its hidden should be those of the plan"),
+        ("calibration", {"sites": []}, "its sites should be the plan's"),
+        ("calibration", {"hidden": []}, "its hidden should be the plan's"),
     ],
     ids=str,
 )

@@ -48,7 +48,7 @@ def test_an_array_that_its_file_cannot_hold_is_refused_before_it_is_allocated(ca
     metadata["chunk_grid"]["configuration"]["chunk_shape"] = [
         -(-n // m) * m for n, m in zip([40, 10**12], inner, strict=True)
     ]
-    refuse(cache, "cannot lie in", metadata, {"shape": [40, 10**12]})
+    refuse(cache, "do not fit in", metadata, {"shape": [40, 10**12]})
 
 
 @pytest.mark.parametrize("inner", [[40, 20_000], [0, 1], [1], [-1, 5], [True, 5], "x", None, [41, 1], [1, 1.0]])

@@ -111,7 +111,7 @@ def test_hostile_documents_are_damaged_documents(data):
 
 def test_a_newer_version_asks_for_an_upgrade_whatever_else_it_changed():
     """A newer format may seal differently: called damaged, a sound cache would be dumped again."""
-    with pytest.raises(CacheMismatchError, match=r"version 2, this software reads version 1: upgrade"):
+    with pytest.raises(CacheMismatchError, match=r"version 2, but this software reads version 1: upgrade"):
         unseal(b'{"format":"miniend-cache","version":2,"seal":"new"}', "plan", "here")
 
 
