@@ -284,7 +284,7 @@ def test_a_plugin_registers_before_options_are_checked(run, tmp_path, objectives
     plugin.write_text(PLUGIN)
     asked = ["train-student", "--cache", tmp_path / "none", "--output", tmp_path / "out", "--objective", "mine"]
     assert_refused(run(*asked), "--objective 'mine': expected one of scratch")
-    assert_refused(run(*asked, "--plugin", plugin), "none is no MiniEnD cache")
+    assert_refused(run(*asked, "--plugin", plugin), "none is not a MiniEnD cache")
     assert "mine" in objectives
 
 
@@ -293,14 +293,14 @@ def test_a_plugin_can_be_a_module_or_an_entry_point(run, tmp_path, objectives, m
     (tmp_path / "my_installed_terms.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
     asked = ["train-student", "--cache", tmp_path / "none", "--output", tmp_path / "out", "--objective", "mine"]
-    assert_refused(run(*asked, "--plugin", "my_installed_terms"), "none is no MiniEnD cache")
+    assert_refused(run(*asked, "--plugin", "my_installed_terms"), "none is not a MiniEnD cache")
     objectives.pop("mine")
     sys.modules.pop("my_installed_terms")
     found = tmp_path / "my_package-1.0.dist-info"
     found.mkdir()
     (found / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
     (found / "entry_points.txt").write_text("[miniend.plugins]\nterms = my_installed_terms\n")
-    assert_refused(run(*asked), "none is no MiniEnD cache")
+    assert_refused(run(*asked), "none is not a MiniEnD cache")
     sys.modules.pop("my_installed_terms")
 
 
@@ -548,7 +548,7 @@ def test_inspecting_what_is_no_cache_says_so(run, tmp_path, kind):
         path.rmdir()
         path.write_text("notes")
     for options in ([], ["--json"]):
-        assert_refused(run("inspect", path, *options), "thing is no MiniEnD cache")
+        assert_refused(run("inspect", path, *options), "thing is not a MiniEnD cache")
 
 
 def test_an_unfinished_cache_is_said_to_be_unfinished(dump, run, tmp_path):
@@ -586,7 +586,7 @@ def test_the_installed_command_ends_with_the_line_alone(tmp_path):
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"miniend: {tmp_path} is no MiniEnD cache: it has no plan\n"
+    assert done.stderr == f"miniend: {tmp_path} is not a MiniEnD cache: it does not have a plan\n"
 
 
 @contextmanager

@@ -172,5 +172,5 @@ def test_a_wrong_bucket_or_an_empty_one_is_told_in_one_line(bucket):
     """The two commonest mistakes."""
     with pytest.raises(ConfigurationError, match="s3://no-such-bucket does not exist"):
         miniend.open_cache("s3://no-such-bucket/cache")
-    with pytest.raises(CacheMismatchError, match=f"{bucket.url}/x is no MiniEnD cache"):
+    with pytest.raises(CacheMismatchError, match=f"{bucket.url}/x is not a MiniEnD cache"):
         miniend.open_cache(f"{bucket.url}/x")

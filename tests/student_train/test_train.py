@@ -495,7 +495,7 @@ def test_a_cache_that_lacks_a_signal_is_refused_before_anything_is_written(span_
         run(cache, tmp_path / "student", logits=False)
     assert not (tmp_path / "student").exists()
     assert run(cache, tmp_path / "student", objective="minilm", steps=2) == {}
-    with pytest.raises(CacheMismatchError, match="is no MiniEnD cache"):
+    with pytest.raises(CacheMismatchError, match="is not a MiniEnD cache"):
         run(tmp_path / "nowhere", tmp_path / "other")
 
 
