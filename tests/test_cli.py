@@ -395,13 +395,13 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
     [
         ({"corpus": "nowhere.jsonl"}, "no file matches the corpus 'nowhere.jsonl'"),
         ({"corpus": "*.nothing"}, "no file matches the corpus"),
-        ({"corpus": "/"}, "a folder is given as a glob"),
+        ({"corpus": "/"}, "write a folder as a glob"),
         ({"corpus": "hf:name@"}, "expected hf:NAME[:CONFIG][@REVISION]"),
         ({"corpus-weight": 0}, "expected one positive --corpus-weight for each of 1 --corpus"),
         ({"shuffle-buffer": -1}, "--shuffle-buffer must be at least 0, not -1"),
         ({"teacher-revision": "v1"}, "leave --teacher-revision out"),
         ({"field": "body"}, "no field 'body'"),
-        ({"examples": 100_000, "validation-examples": 0}, "too short: it holds"),
+        ({"examples": 100_000, "validation-examples": 0}, "too short: expected 100000 training"),
         ({"validation-examples": 5000}, "held-out documents fill"),
         ({"teacher": "/nowhere"}, "/nowhere"),
         ({"signals": "encoder.cross"}, "unknown site 'encoder.cross'; expected one of encoder.self"),
@@ -508,7 +508,7 @@ def test_a_tokenizer_without_sentinels_is_refused(dump, material, tmp_path):
     """Span corruption would have nothing to mark the holes with; pairs do not need them."""
     tokenizer = build_tiny_tokenizer(material.texts, 200, sentinels=0)
     assert_refused(
-        dump(teacher=build_tiny_t5(tmp_path / "none", tokenizer, layers=(1, 1))), "no sentinels", "<extra_id_0>"
+        dump(teacher=build_tiny_t5(tmp_path / "none", tokenizer, layers=(1, 1))), "the sentinels <extra_id_0>"
     )
 
 

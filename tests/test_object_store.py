@@ -164,7 +164,7 @@ def test_other_settings_are_refused_and_a_plan_that_promised_nothing_is_replaced
     with pytest.raises(CacheMismatchError, match="input_length"):
         dump_to(bucket, home)
     bucket.write("strange/file", b"")
-    with pytest.raises(CacheMismatchError, match="holds no cache but other files"):
+    with pytest.raises(CacheMismatchError, match="does not hold a cache but other files"):
         dump_to(bucket, home, cache=f"{bucket.url}/strange")
 
 
