@@ -1,4 +1,4 @@
-"""Whether a directory holds this run or another one: a comparison of two JSON values, and one wording of what differs."""
+"""Check whether a directory holds this run or another one: compare two JSON values, and say in one way what differs."""
 
 import json
 from collections.abc import Mapping

@@ -106,7 +106,7 @@ class StepSettings:
         section="advanced",
         shown="none",
         marks=(ONE_PASS,),
-        help="Tracker of accelerate, such as wandb or mlflow, to write to beside TensorBoard. Repeatable.",
+        help="Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard. Repeatable.",
     )
 
     def __post_init__(self) -> None:
@@ -158,7 +158,7 @@ class TrainSettings(StepSettings):
         help="scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder self-attention. "
         "implicit: logits and minilm. miniend-d: implicit and relations of cross-attention. miniend-e: implicit and relations "
         "of encoder self-attention. Self-attention terms are the mean of the QQ, KK and VV relation KLs of the last layers "
-        "(MiniLMv2 form), causal in the decoder. Which objectives the paper's table names beside MiniEnD is inferred. "
+        "(MiniLMv2 form), causal in the decoder. We infer from the paper's text which of these its table names beside MiniEnD. "
         "Repeatable, like --size.",
     )
     logits: bool = option(

@@ -140,8 +140,8 @@ def validation_share(validation_examples: int, examples: int, passes: int) -> fl
 def default_threads() -> int:
     """Return the number of threads for a new plan.
 
-    It depends on the machine and not on how the process was started (torchrun exports OMP_NUM_THREADS=1), because sums over
-    another number of threads may differ in their last bits.
+    It depends on the machine and not on how the process was started (torchrun exports OMP_NUM_THREADS=1). Sums over another
+    number of threads may differ in their last bits.
     """
     return min(MOST_THREADS, os.cpu_count() or 1)
 

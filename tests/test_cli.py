@@ -473,8 +473,8 @@ def test_an_empty_corpus_is_one_clear_line(dump, tmp_path):
     """An empty file, one of blank lines, and one of empty texts are all nothing to dump."""
     for content, named in (
         ("", "is empty"),
-        ("\n\n", "no document with text"),
-        ('{"text": " "}\n', "no document with text"),
+        ("\n\n", "does not have a document with text"),
+        ('{"text": " "}\n', "does not have a document with text"),
     ):
         corpus = tmp_path / "empty.jsonl"
         corpus.write_text(content)

@@ -80,7 +80,7 @@ def test_an_interrupted_dump_is_refused_and_completed_by_the_next_from_an_empty_
     bucket.remove("caches/tiny/shards/train-000001/marker.json")
     bucket.write("caches/tiny/shards/train-000001/inputs.ids/c/0", b"of a dead writer")
     bucket.remove("caches/tiny/calibration/calibration.json")
-    with pytest.raises(CacheUnfinishedError, match="no calibration"):
+    with pytest.raises(CacheUnfinishedError, match="does not have a calibration"):
         miniend.open_cache(url)
     bucket.write("caches/tiny/calibration/calibration.json", files_of(home)["caches/tiny/calibration/calibration.json"])
     with pytest.raises(CacheUnfinishedError, match="3 of 4 shards"):

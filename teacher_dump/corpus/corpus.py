@@ -101,7 +101,7 @@ def documents(corpus: Corpus) -> Iterator[Document]:
             yield document
     if empty:
         raise CorpusError(
-            f"the corpus {corpus.name} is without documents that have text in {' and '.join(corpus.fields)}; "
+            f"the corpus {corpus.name} does not have a document with text in {' and '.join(corpus.fields)}; "
             "give another corpus, or other fields with --field"
         )
 
@@ -119,8 +119,8 @@ def _all_documents(corpus: Corpus) -> Iterator[Document]:
 def _python_docs() -> Iterator[Document]:
     """Yield the topics of `help()`, by key. They differ between Python versions, which the fingerprint shows.
 
-    We cut long topics at blank lines into documents of about DOCS_CHARACTERS, because a sixth of the text is one topic and
-    validation examples come from whole documents.
+    We cut long topics at blank lines into documents of about DOCS_CHARACTERS. A sixth of the text is one topic, and validation
+    examples come from whole documents.
     """
     from pydoc_data import topics
 
