@@ -306,9 +306,9 @@ def test_a_sealed_document_that_says_something_wrong_is_named(cache, folder, cha
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"axis": "target"}, "should lie on the axis input"),
+        ({"axis": "target"}, "should be on the axis input"),
         ({"blocks": ["query"]}, "with the blocks hidden"),
-        ({"column": "hidden.decoder.hidden@1"}, "should lie on the axis input"),
+        ({"column": "hidden.decoder.hidden@1"}, "should be on the axis input"),
         ({"rank": 3}, "should have the shape"),
         ({"rank": "3"}, "its member hidden.0.codes.hidden.rank should be"),
     ],
