@@ -165,8 +165,7 @@ def test_logits_show_kept_mass_entries_and_the_angle_of_the_gradient(facts, pane
 )
 def test_what_a_cache_lacks_has_no_panel(tmp_path, options, expected):
     """And the picture of the rest is drawn all the same."""
-    few = {"layers": (1, 1), "examples": 8, "validation_examples": 2, "calibration_examples": 6}
-    path = build_tiny_cache(tmp_path, **few, **options)
+    path = build_tiny_cache(tmp_path, **options)
     assert set(by_title(draw(inspect_cache(path), spectrum(open_cache(path))))) == expected
     assert plot_cache(path, tmp_path / "picture.png").stat().st_size > 10_000
 
