@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from miniend.models.families.t5 import head_scale
-from miniend.signals.sites import Site, tapped
+from miniend.signals.sites import Site
+from miniend.signals.taps import tapped
 from miniend.student_train.distillation import Distillation
 from miniend.student_train.reading.batch import Batch
 from miniend.student_train.reading.teacher_signals import TeacherSignals
@@ -32,23 +32,25 @@ class LiveDecoder:
     @torch.no_grad()
     def decode(self, batch: Batch) -> LiveSignals:
         with tapped(self.teacher.model, self.sites) as captured:
-            logits = self.teacher.forward(batch.input_ids, batch.valid["input"], batch.labels)
-        factors = {site: {kind: tensor.float() for kind, tensor in found.items()} for site, found in captured.items()}
-        return LiveSignals(factors, None, logits[batch.valid["target"]].float().log_softmax(-1))
+            logits = self.teacher.forward(batch.ids, batch.valid)
+        factors = {
+            site: {name: tensor.float() for name, tensor in tensors.items()} for site, tensors in captured.items()
+        }
+        return LiveSignals(factors, {}, logits[batch.valid[batch.label_axis]].float().log_softmax(-1))
 
 
 class LiveDistillation(Distillation):
     """The same losses on whole distributions."""
 
-    def _logit_sums(self, batch: Batch, teacher: LiveSignals, hidden: Tensor) -> dict[str, Tensor]:
-        logits = nn.functional.linear(hidden * head_scale(self.student), self.student.lm_head.weight).float()
-        log_q = logits.log_softmax(-1)
-        labels = batch.labels[batch.valid["target"]]
+    def _head_sums(self, batch: Batch, teacher: LiveSignals, hidden: Tensor) -> dict[str, Tensor]:
+        weight, scale = self.family.head(self.student)
+        positions = batch.valid[batch.label_axis]
+        log_q = nn.functional.linear(hidden[positions] * scale, weight).float().log_softmax(-1)
         sums = {
             "logits": nn.functional.kl_div(log_q, teacher.log_p, reduction="sum", log_target=True),
-            "labels": nn.functional.nll_loss(log_q, labels, reduction="sum"),
+            "labels": nn.functional.nll_loss(log_q, batch.labels[positions], reduction="sum"),
         }
-        return {term: value for term, value in sums.items() if term in self.objective.weights}
+        return {name: sums[name] for name, term in self.each_term() if term.trains_head}
 
 
 def beside(setup: Setup, teacher: Teacher) -> Setup:
@@ -56,6 +58,6 @@ def beside(setup: Setup, teacher: Teacher) -> Setup:
     sides = {}
     for name in ("distillation", "evaluation"):
         own: Distillation = getattr(setup, name)
-        sides[name] = LiveDistillation(own.student, own.objective, own.codecs, own.heads, own._start_id, own._pad_id)
-    sites = [codec.site for codec in setup.distillation.codecs.values()]
-    return replace(setup, **sides, feed=replace(setup.feed, decoder=LiveDecoder(teacher, sites)))
+        sides[name] = LiveDistillation(own.student, dict(own.each_term()), own.weights, own.special)
+    sites = {pair.teacher: None for _, term in setup.distillation.each_term() for pair in term.pairs}
+    return replace(setup, **sides, feed=replace(setup.feed, decoder=LiveDecoder(teacher, list(sites))))

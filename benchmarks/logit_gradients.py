@@ -26,10 +26,9 @@ import torch
 from torch import Tensor
 
 from miniend.cache.logit_columns import logit_columns
-from miniend.models.families.t5 import shift_right
 from miniend.models.optimizers import build_optimizer, learning_rate_at, set_learning_rate
 from miniend.models.size import student_config
-from miniend.models.student import build_student
+from miniend.models.start.fresh import build_student
 from miniend.runtime.progress import progress_bar
 from miniend.signals.logits.code import LogitCode, LogitIntegers, SparseDistributions, join_integers, rank_order
 from miniend.signals.logits.fidelity import sparse_kl
@@ -89,7 +88,7 @@ def main() -> None:
     found: dict[str, list[tuple[float, float]]] = {target.name: [] for target in targets}
     losses = []
     for step, student in train(asked, teacher, source, plan, set(stages)):
-        loss, measured_stage = measure(student, teacher, batches, targets)
+        loss, measured_stage = measure(student, batches, targets)
         losses.append(f"{stages[step]} (step {step}): KL {loss:.3f}")
         for name, pair in measured_stage.items():
             found[name].append(pair)
@@ -177,7 +176,7 @@ def select(stored: LogitIntegers, rows: Tensor) -> LogitIntegers:
 def column_bytes(kind: str, stored: LogitIntegers) -> float:
     """Bytes per position of the columns as they lie on disk."""
     with TemporaryDirectory() as folder:
-        for name, column in logit_columns(kind, stored).items():
+        for name, column in logit_columns(kind, stored, "target").items():
             write_column(Path(folder), name, column, "pcodec")
         total = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     return total / max(1, len(stored.head_sizes))
@@ -254,7 +253,7 @@ def train(
         for step, examples in enumerate(batches, start=1):
             batch = run_teacher(teacher, examples, [])
             log_p = batch.valid_logits()[0].float().log_softmax(-1).clone()
-            log_q = forward(student, batch, teacher).log_softmax(-1)
+            log_q = forward(student, batch).log_softmax(-1)
             rate = learning_rate_at(step, asked.steps, asked.learning_rate, max(1, asked.steps // 20), "linear")
             set_learning_rate(optimizer, rate, step)
             optimizer.zero_grad()
@@ -265,27 +264,27 @@ def train(
                 yield step, student
 
 
-def forward(student: Any, batch: TeacherBatch, teacher: Teacher) -> Tensor:
+def forward(student: Any, batch: TeacherBatch) -> Tensor:
     """Student logits of the valid target positions, float32 [positions, vocabulary]."""
     logits = student(
-        input_ids=batch.input_ids.clone(),
+        input_ids=batch.tokens["input"].clone(),
         attention_mask=batch.valid["input"].long(),
-        decoder_input_ids=shift_right(batch.labels.clone(), teacher.start_id, teacher.pad_id),
+        decoder_input_ids=batch.tokens["target"].clone(),
         use_cache=False,
     ).logits
-    found: Tensor = logits[batch.valid["target"].clone()].float()
+    found: Tensor = logits[batch.labelled.clone()].float()
     return found
 
 
 def measure(
-    student: Any, teacher: Teacher, batches: list[TeacherBatch], targets: list[Target]
+    student: Any, batches: list[TeacherBatch], targets: list[Target]
 ) -> tuple[float, dict[str, tuple[float, float]]]:
     """The student's mean KL, and per target the angle in degrees and the norm ratio of its gradient."""
     parameters = [parameter for parameter in student.parameters() if parameter.requires_grad]
     sums = {name: [torch.zeros_like(p) for p in parameters] for name in ("full", *(t.name for t in targets))}
     first, total = 0, 0.0
     for batch in batches:
-        logits = forward(student, batch, teacher)
+        logits = forward(student, batch)
         rows = torch.arange(first, first + len(logits))
         first += len(logits)
         for name, gradient in logit_gradients(logits.detach(), batch, rows, targets):

@@ -22,7 +22,7 @@ import torch
 from one_student import student_of
 
 from miniend.cache import open_cache
-from miniend.student_train.objective import OBJECTIVES, build_objective, required_codecs
+from miniend.student_train.objective import OBJECTIVES
 from miniend.student_train.reading.batch import Batch
 from miniend.student_train.reading.loader import Prefetcher, steps
 from miniend.student_train.run.processes import Processes
@@ -47,13 +47,12 @@ def main() -> None:
     processes = Processes("auto")
     cache = open_cache(asked.cache)
     print(f"{platform.machine()}, {processes.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    built = [build_objective(name, True, "qk", ()) for name in OBJECTIVES]
-    needs = [(objective, required_codecs(objective, cache)) for objective in built]
     runs = {
         name: StudentRun(student_of(cache, processes, size=asked.size, objective=name), processes)
         for name in OBJECTIVES
     }
-    everything = open_feed(cache, needs, processes.device)
+    terms = [dict(run.setup.distillation.each_term()) for run in runs.values()]
+    everything = open_feed(cache, terms, processes.device)
     ahead = Prefetcher(steps(everything.training, asked.batch_size, 0, 0))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     parts: dict[str, Counter[str]] = {name: Counter() for name in runs}
@@ -87,8 +86,8 @@ def timed_parts(run: StudentRun) -> Iterator[Counter[str]]:
     distillation, decoder = run.setup.distillation, run.setup.feed.decoder
     watched: list[tuple[Any, str, str]] = [
         (decoder, "decode", "decoding"),
-        (distillation, "_relation_sums", "relation KLs"),
-        (distillation, "_logit_sums", "head and loss"),
+        *((term, "sums", "relation KLs") for _, term in distillation.each_term()),
+        (distillation, "_head_sums", "head and loss"),
         (distillation, "forward", "forward, rest"),
         (run, "add", "backward"),
         (run, "update", "optimizer"),

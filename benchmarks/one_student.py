@@ -4,20 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from miniend.cache import Cache
+from miniend.runtime.progress import silent
 from miniend.student_train.config import TrainConfig
-from miniend.student_train.objective import build_objective, required_codecs
+from miniend.student_train.objective import build_objective
 from miniend.student_train.run.processes import Processes
-from miniend.student_train.run.setup import Setup, open_feed, set_up
+from miniend.student_train.run.setup import Setup, build_learner, open_feed, set_up
 
 
 def student_of(cache: Cache, processes: Processes, **settings: Any) -> Setup:
     """A fresh student with a feed of its own, in training mode; `settings` are those of `TrainConfig`."""
     config = TrainConfig(cache=cache.path, output=Path("unused"), **{"steps": 10**6, **settings})
-    objective = build_objective(
-        config.objective, config.logits, config.cross_relation, config.weight, config.temperature
-    )
-    codecs = required_codecs(objective, cache)
-    feed = open_feed(cache, [(objective, codecs)], processes.device)
-    setup = set_up(config, feed, objective, codecs, lambda _line: None)
+    objective = build_objective(config.objective, config.logits, config.weight, config.temperature)
+    learner = build_learner(config, objective, cache, processes.device)
+    setup = set_up(learner, open_feed(cache, [learner.terms], processes.device), silent)
     setup.student.train()
     return setup

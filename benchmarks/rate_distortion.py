@@ -25,9 +25,10 @@ from torch import Tensor
 
 from miniend.signals.codes.site_fit import trim_rank
 from miniend.signals.fidelity import SiteSample
+from miniend.signals.kinds import kind_of
 from miniend.signals.relations.calibration import calibrate_site
 from miniend.signals.relations.relations import default_relation_heads
-from miniend.signals.sites import KINDS, Site
+from miniend.signals.sites import Site
 from miniend.storage.columns.columns import Column, read_column, write_column
 from miniend.teacher_dump.calibration.calibrate import planned_sites
 from miniend.teacher_dump.config import DumpConfig
@@ -98,9 +99,6 @@ def teacher_samples(asked: argparse.Namespace, folder: Path) -> dict[Site, list[
 @contextmanager
 def layer_inputs(model: Any, site: Site) -> Iterator[dict[str, Tensor]]:
     """Collects what q and k are given, `KIND_input` [B, length, d_model], and `KIND_weight` [B, inner, d_model]."""
-    stack = model.encoder if site.name.startswith("encoder") else model.decoder
-    layer = stack.block[site.layer].layer[1 if site.name == "decoder.cross" else 0]
-    attention = layer.EncDecAttention if site.name == "decoder.cross" else layer.SelfAttention
     found: dict[str, Tensor] = {}
 
     def keep(kind: str, linear: Any, states: Tensor) -> None:
@@ -108,8 +106,8 @@ def layer_inputs(model: Any, site: Site) -> Iterator[dict[str, Tensor]]:
         found[f"{kind}_weight"] = linear.weight.float().expand(len(states), -1, -1)
 
     hooks = [
-        getattr(attention, kind[0]).register_forward_hook(lambda m, given, _out, kind=kind: keep(kind, m, given[0]))
-        for kind in KINDS
+        module.register_forward_hook(lambda m, given, _out, name=name: keep(name, m, given[0]))
+        for name, module in kind_of(site).modules(model, site).items()
     ]
     yield found
     for hook in hooks:
@@ -125,7 +123,9 @@ def report(
 ) -> None:
     """Print one site's table."""
     heads = default_relation_heads(fitting[0].tensors["query"].shape[-1])
-    codec = calibrate_site(site, fitting, fitting[:1], heads, asked.relation_temperature, None, 1e-3, None)
+    codec = calibrate_site(
+        site, kind_of(site).places(site), fitting, fitting[:1], heads, asked.relation_temperature, None, 1e-3, None
+    )
     material = Material(codec, fitting, unseen, asked.kl_examples)
     print(
         f"\n{site}: R = {heads}, inverse temperature "

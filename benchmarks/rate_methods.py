@@ -14,8 +14,9 @@ from miniend.signals.codes.code import CodePlace, RelationCode, join_blocks
 from miniend.signals.codes.fit import Moments, fit_code
 from miniend.signals.codes.site_codec import SiteCodec
 from miniend.signals.codes.site_fit import trim_rank
-from miniend.signals.fidelity import MeanOf, SiteSample, head_sample, relation_kl, worst_share
+from miniend.signals.fidelity import MeanOf, SiteSample, head_sample
 from miniend.signals.relations.calibration import measured_kl
+from miniend.signals.relations.fidelity import relation_kl, worst_share
 from miniend.signals.relations.sensitivity import sensitivity
 from miniend.storage.columns.columns import Column, write_column
 
@@ -80,7 +81,7 @@ class Material:
         total: dict[str, MeanOf] = {}
         for sample in self.measured:
             found = relation_kl(
-                self.codec.site, sample, recoded(sample), self.codec.heads, self.codec.inverse_temperature, ROWS
+                self.codec.relations, sample, recoded(sample), self.codec.heads, self.codec.inverse_temperature, ROWS
             )
             for kind, part in found.items():
                 total.setdefault(kind, MeanOf()).add(part.total, part.count)

@@ -8,11 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniend.cache.logit_columns import logit_columns, read_logits
+from miniend.cache.logit_columns import LOGIT_COLUMNS, logit_columns, read_logits
 from miniend.errors import CacheDamagedError
 from miniend.signals.logits.code import LogitCode, LogitIntegers, join_integers
 from miniend.storage.columns.columns import Column
-from miniend.storage.contents import LOGIT_COLUMNS
 from miniend.storage.documents.marker import ShardMarker
 from miniend.storage.documents.measured import Mean
 from miniend.storage.folder import PublishedFolder, publish_folder
@@ -45,7 +44,7 @@ def marker(targets):
 
 
 def published(folder, kind, stored, codec="pcodec"):
-    publish_folder(folder, "marker", marker(len(stored.head_sizes)), logit_columns(kind, stored), codec=codec)
+    publish_folder(folder, "marker", marker(len(stored.head_sizes)), logit_columns(kind, stored, "target"), codec=codec)
     return PublishedFolder(folder, "marker")
 
 
@@ -59,7 +58,7 @@ def same(found, expected):
 def test_what_was_encoded_is_read_back(kind, codec, tmp_path):
     """Layouts, gaps and small types lie between; each of them returns plausible integers when it is wrong."""
     stored = encoded(kind)
-    found = read_logits(published(tmp_path / "shard", kind, stored, codec), kind, IDS)
+    found = read_logits(published(tmp_path / "shard", kind, stored, codec), kind, IDS, 30)
     assert same(found.positions(0, 30), stored)
     parts = [found.positions(start, stop) for start, stop in ((0, 1), (1, 1), (1, 12), (12, 29), (29, 30))]
     assert all(
@@ -73,16 +72,16 @@ def test_levels_at_other_temperatures_are_read_where_they_are_asked_for(tmp_path
     stored = encoded("top-k", temperatures=(2.0, 0.5))
     folder = published(tmp_path / "shard", "top-k", stored)
     assert list(folder.columns["logits.tail_levels"]["shape"]) == [2, 30]
-    found = read_logits(folder, "top-k", IDS, tempered=True)
+    found = read_logits(folder, "top-k", IDS, 30, tempered=True)
     assert same(found.positions(0, 30), stored)
     assert same(join_integers([found.positions(0, 11), found.positions(11, 30)]), stored)
-    assert read_logits(folder, "top-k", IDS).positions(4, 9).tail_levels.shape == (0, 5)
+    assert read_logits(folder, "top-k", IDS, 30).positions(4, 9).tail_levels.shape == (0, 5)
 
 
 @EACH
 def test_a_kind_has_its_columns_and_no_others(kind, tmp_path):
     """A column of zeros would cost bytes and mean nothing."""
-    columns = logit_columns(kind, encoded(kind))
+    columns = logit_columns(kind, encoded(kind), "target")
     assert set(columns) == set(LOGIT_COLUMNS[kind])
     per_position = {"logits.head.sizes", "logits.draw.sizes", "logits.tail_entropies"}
     for name, column in columns.items():
@@ -118,7 +117,9 @@ def test_any_lists_come_back_from_any_slice(tmp_path_factory, lists, data):
         tensor(entropy for _, _, entropy in lists),
         torch.empty((0, len(lists)), dtype=torch.int32),
     )
-    found = read_logits(published(tmp_path_factory.mktemp("any") / "shard", "hybrid", stored), "hybrid", 2000)
+    found = read_logits(
+        published(tmp_path_factory.mktemp("any") / "shard", "hybrid", stored), "hybrid", 2000, len(lists)
+    )
     start = data.draw(st.integers(0, len(lists)))
     stop = data.draw(st.integers(start, len(lists)))
     part = found.positions(start, stop)
@@ -151,8 +152,8 @@ def test_near_entries_share_small_chunks(tmp_path):
 )
 def test_lists_that_no_distribution_can_have_are_refused(column, change, tmp_path):
     """The seal of a wrong writer is right: an id that no embedding has would only be met in the middle of a training."""
-    columns = logit_columns("hybrid", encoded("hybrid"))
+    columns = logit_columns("hybrid", encoded("hybrid"), "target")
     columns[column] = Column(values=change(columns[column].values.astype(np.int64)), axis=columns[column].axis)
     publish_folder(tmp_path / "shard", "marker", marker(30), columns)
     with pytest.raises(CacheDamagedError, match="shard is damaged: in its logits"):
-        read_logits(PublishedFolder(tmp_path / "shard", "marker"), "hybrid", IDS)
+        read_logits(PublishedFolder(tmp_path / "shard", "marker"), "hybrid", IDS, 30)
