@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -18,8 +19,8 @@ LEFTOVERS = "leftovers"
 """What `verify` says of hidden names, such as locks."""
 NOT_COMPARED = {"README.md", "run.json"}
 """Files of a student in English, or in the words of the command line."""
-PREFIXES = ("student/", "optimiser/")
-"""Of the names of a checkpoint's tensors."""
+PREFIX = re.compile(r"^(student/|trained/|optimi[sz]er/)")
+"""The part of a checkpoint's tensor that says what it is for; later builds also write `student.` before a student's parameter."""
 IN_ORDER = ("plan", "segments", "extents", "calibration", "shards")
 """Folders of a cache, each decided by those before it."""
 METRICS = "metrics.jsonl"
@@ -29,9 +30,7 @@ FORMS = {"F64": "<d", "F32": "<f", "I64": "<q", "I32": "<i"}
 
 def plain_name(name: str) -> str:
     """A tensor's name without the prefix that a checkpoint gives it."""
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
+    return re.sub(r"(^|/)student\.", r"\1", PREFIX.sub("", name))
 
 
 def differences(old: Path, new: Path) -> Iterator[str]:

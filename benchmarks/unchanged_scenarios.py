@@ -165,7 +165,12 @@ def decode(cache: str, file: Path) -> None:
 
     opened = build.open_cache(cache, allow_unfinished=True)
     splits = {"train": opened, "validation": opened.validation}
-    parts = [leaves(example, f"{split}.{k}") for split, part in splits.items() for k, example in enumerate(part)]
+    read = ("input_ids", "labels", "relations", "hidden", "logits")
+    parts = [
+        leaves({name: getattr(example, name) for name in read}, f"{split}.{k}")
+        for split, part in splits.items()
+        for k, example in enumerate(part)
+    ]
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: np.ascontiguousarray(value) for part in parts for name, value in part.items()}, file)
 
