@@ -127,7 +127,7 @@ class RelationFacts(SiteFacts):
     """The number of relation heads at which it was measured."""
     inner: int
     """The width of Q, K and V."""
-    alpha: Mapping[str, float]
+    inverse_temperature: Mapping[str, float]
     """The factor inside the softmax."""
     relative_entropy: Mapping[str, float]
     """The entropy of the teacher's relations; 1 is uniform."""
@@ -140,7 +140,7 @@ class RelationFacts(SiteFacts):
             "relation_heads": self.relation_heads,
             "inner": self.inner,
             **SiteFacts.as_json(self),
-            "alpha": self.alpha,
+            "alpha": self.inverse_temperature,
             "relative_entropy": self.relative_entropy,
             "carries_no_information": list(self.carries_no_information),
         }

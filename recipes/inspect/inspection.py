@@ -166,7 +166,7 @@ def _relation(codec: AttentionCodec) -> RelationFacts:
         step=codes.step,
         relation_heads=codec.heads,
         inner=codec.inner,
-        alpha=in_order(codec.inverse_temperature),
+        inverse_temperature=in_order(codec.inverse_temperature),
         relative_entropy=entropies,
         carries_no_information=tuple(kind for kind, value in entropies.items() if carries_no_information(value)),
     )

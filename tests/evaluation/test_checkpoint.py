@@ -1,4 +1,4 @@
-"""The checkpoint that is judged: its tokens, what tells it from others, and what is refused."""
+"""The checkpoint that is evaluated: its tokens, what tells it from others, and what is refused."""
 
 import json
 import shutil
@@ -62,7 +62,7 @@ def test_texts_are_encoded_without_special_tokens(checkpoint, monkeypatch):
     assert checkpoint.encode(texts, 3) == [row[:3] for row in expected]
 
 
-def test_a_checkpoint_is_ready_to_be_judged(tmp_path, model_folder):
+def test_a_checkpoint_is_ready_to_be_evaluated(tmp_path, model_folder):
     """float32 on the CPU, dropout off, padded on the right, whatever its files say."""
     folder = shutil.copytree(model_folder, tmp_path / "model")
     for name, changed in (("config.json", {"dtype": "bfloat16"}), ("tokenizer_config.json", {"padding_side": "left"})):

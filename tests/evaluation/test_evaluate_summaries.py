@@ -1,4 +1,4 @@
-"""A judgement on summaries from end to end: what is learnt, scored, kept, and run again."""
+"""An evaluation on summaries from end to end: what is learnt, scored, kept, and run again."""
 
 import json
 import sys
