@@ -1,7 +1,7 @@
-"""`miniend demo`: the whole story on a small real corpus, on a CPU, in minutes.
+"""`miniend demo`: both stages on a small real corpus, on a CPU, in minutes.
 
-Python's own documentation, a tokenizer and a teacher made from it, one cache, two students distilled from that cache and one
-trained without it; then the table that a newcomer wants to see, and a picture. Nothing is downloaded.
+It makes a tokenizer and a teacher from Python's own documentation, dumps one cache, distills two students from that cache and
+trains one without it. Then it prints a table of sizes, times and losses, and draws a picture. It downloads nothing.
 """
 
 import shutil
@@ -41,14 +41,14 @@ TEACHER_CONFIG: dict[str, Any] = {
     "feed_forward_proj": "relu",
 }
 STUDENTS = (("2L96H", "miniend-e"), ("2L64H", "miniend-e"), ("2L96H", "scratch"))
-"""(size, objective): two sizes from one cache, and the larger one without the teacher."""
+"""(size, objective): two sizes from one cache, and the larger size without the teacher."""
 SUCCESS = 1.0
-"""Nats by which the teacher must beat the unigram entropy of the targets."""
+"""The nats by which the teacher must beat the unigram entropy of the targets."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Paths:
-    """Where the demo writes."""
+    """The paths that the demo writes to."""
 
     root: Path
 
@@ -65,9 +65,9 @@ class _Paths:
 
 
 def run_demo(output: Path, say: Say) -> bool:
-    """Run everything into `output`, print the table; false when the teacher did not learn enough to teach.
+    """Run everything in `output` and print the table; return whether the teacher learned enough to teach.
 
-    What an earlier demo wrote in the same directory is replaced; a directory that holds something else is refused.
+    The files of an earlier demo are replaced. Raises ConfigurationError for a directory that holds something else.
     """
     paths = _fresh(output)
     begun = perf_counter()
@@ -78,18 +78,20 @@ def run_demo(output: Path, say: Say) -> bool:
     dump = dump_teacher(_dump_config(paths), lambda line: say(f"     {line}"))
     say("3/4  miniend train-student: three students, the teacher no longer needed")
     students = [_train(paths, size, objective, say) for size, objective in STUDENTS]
-    say("4/4  what came out")
+    say("4/4  results")
     result = _result(paths, teacher_seconds, dump, students, perf_counter() - begun)
     for line in report_lines(result):
         say(line)
     _draw(result, paths, say)
-    return _teacher_learned(result, say)
+    return _teaches(result, say)
 
 
 def _fresh(output: Path) -> _Paths:
     stamp = output / ".miniend-demo"
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not stamp.exists())):
-        raise ConfigurationError(f"{output} is no directory of an earlier demo; name an empty or new one with --output")
+        raise ConfigurationError(
+            f"{output} is not a directory of an earlier demo; give an empty or new one with --output"
+        )
     output.mkdir(parents=True, exist_ok=True)
     stamp.touch()
     paths = _Paths(output)
@@ -171,9 +173,13 @@ def _draw(result: DemoResult, paths: _Paths, say: Say) -> None:
     say(f"picture: {picture}")
 
 
-def _teacher_learned(result: DemoResult, say: Say) -> bool:
+def _teaches(result: DemoResult, say: Say) -> bool:
+    """Return whether the teacher learned enough to teach; if not, say so."""
     gain = result.unigram - result.teacher_loss
     if gain >= SUCCESS:
         return True
-    say(f"the demo FAILED: its teacher ended {gain:.2f} nats below the unigram entropy, {SUCCESS:g} was expected")
+    say(
+        f"the demo FAILED: its teacher should end at least {SUCCESS:g} nats below the unigram entropy, but ended {gain:.2f} "
+        "nats below it"
+    )
     return False

@@ -1,4 +1,4 @@
-"""The demo's picture: held-out loss over the steps of each student, and bytes raw against bytes cached."""
+"""The demo's picture: each student's held-out loss over the steps, and the raw and cached bytes of each signal."""
 
 from pathlib import Path
 from typing import Any

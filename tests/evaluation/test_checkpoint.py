@@ -22,7 +22,7 @@ def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path, tokenizer):
     """An id beyond the embedding would crash in the middle of a training."""
     folder = build_tiny_t5(tmp_path / "model", tokenizer, layers=(1, 1))
     build_tiny_tokenizer(tiny_texts(30), len(tokenizer) + 50, sentinels=8).save_pretrained(folder)
-    with pytest.raises(CheckpointError, match=r"350 entries and the model 304 rows"):
+    with pytest.raises(CheckpointError, match=r"350 entries, but the model has only 304 rows"):
         load_checkpoint(str(folder))
 
 
@@ -93,5 +93,5 @@ def test_a_tokenizer_without_end_or_padding_is_refused(tmp_path, model_folder, n
     path = folder / "tokenizer_config.json"
     plain = {"tokenizer_class": "PreTrainedTokenizerFast", name: None}  # T5's own does not load without an end
     path.write_text(json.dumps(json.loads(path.read_text()) | plain))
-    with pytest.raises(CheckpointError, match="names no EOS or no padding token"):
+    with pytest.raises(CheckpointError, match="lacks an EOS or a padding token"):
         load_checkpoint(str(folder))

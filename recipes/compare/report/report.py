@@ -49,8 +49,8 @@ SCORES_NOTE = (
 )
 COSTS_NOTE = (
     "GFLOPs follow the paper's convention. Speed was measured when the first student of a row was evaluated. The machine may "
-    "have done other work then, such as other processes of this comparison. Rows of one size have one shape, so on an idle machine "
-    "they would be equally fast. Minutes are for one run, planned from a trial of a few steps."
+    "have done other work then, such as other processes of this comparison. Rows of one size have one shape, so on an idle "
+    "machine they would be equally fast. Minutes are for one run, planned from a trial of a few steps."
 )
 GRADIENTS_NOTE = (
     "For every part: the mean gradient norm; and how much it varies from one logged step to the next, which is the standard "
