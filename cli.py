@@ -28,7 +28,7 @@ EXPECTED_ERRNOS = (
     errno.EIO,
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
 )
-"""The errors of the system that a user can fix: a full or failing disk, a path that cannot be written."""
+"""The system errors that a user can fix: a full or failing disk, or a path that cannot be written."""
 
 
 def _dump_teacher(config: DumpConfig) -> None:
@@ -107,8 +107,8 @@ COMMANDS = (
         DumpConfig,
         _dump_teacher,
         summary="Stage one: run the teacher over a corpus once and cache its signals. Run it again to resume or to grow.",
-        more="Several processes can write one cache at once: the same command many times over, under torchrun, or each with its "
-        "own --shards.",
+        more="Several processes can write one cache at once: run the same command several times, under torchrun, or with "
+        "different --shards.",
         examples=(
             "  miniend dump-teacher --teacher google-t5/t5-small --corpus python-docs \\\n"
             "      --cache docs-t5-small --examples 2000",
@@ -120,8 +120,8 @@ COMMANDS = (
         "estimate",
         EstimateConfig,
         _estimate,
-        summary="Before a dump: say how many GB and hours it would take here, and from how many students on it pays, by a short "
-        "trial.",
+        summary="Before a dump: estimate by a short trial how many GB and hours it takes here, and from how many students on it "
+        "pays.",
         examples=(
             "  miniend estimate --teacher google-t5/t5-small --corpus python-docs \\\n      --examples 2000",
             "  miniend estimate --teacher google-t5/t5-base --corpus hf:allenai/c4:en \\\n"
@@ -153,7 +153,7 @@ COMMANDS = (
         VerifyConfig,
         _verify,
         summary="Check every byte of a cache, and repair it if asked.",
-        more="Exit status 0: sound, as far as it is dumped; 1: damaged; 2: an error, such as no cache.",
+        more="Exit status 0: everything dumped so far is sound; 1: damaged; 2: an error, such as no cache.",
         examples=(
             "  miniend verify c4-t5-base",
             "  miniend verify c4-t5-base --repair --teacher google-t5/t5-base \\\n      --corpus hf:allenai/c4:en",
@@ -163,19 +163,20 @@ COMMANDS = (
         "evaluate",
         EvaluateConfig,
         _evaluate,
-        summary="Judge a model: fine-tune it on GLUE or summarization and score it over several seeds. Run it again to resume.",
+        summary="Evaluate a model: fine-tune it on GLUE or summarization and score it over several seeds. Run it again to "
+        "resume.",
         examples=(
-            "  miniend evaluate --model student --task glue/sst2 --output judged",
+            "  miniend evaluate --model student --task glue/sst2 --output scores",
             "  miniend evaluate --model student --task summarize/pairs \\\n"
-            "      --data articles.jsonl --output judged --optimizer adafactor --seeds 5",
+            "      --data articles.jsonl --output scores --optimizer adafactor --seeds 5",
         ),
     ),
     ConfiguredCommand(
         "compare",
         CompareConfig,
         _compare,
-        summary="Compare objectives and sizes: train every row from one cache with equal steps and seeds, and judge it. Run it "
-        "again to resume.",
+        summary="Compare objectives and sizes: train every row from one cache with equal steps and seeds, and evaluate it. Run "
+        "it again to resume.",
         examples=(
             "  miniend compare comparison.yaml --output compared --plan",
             "  miniend compare comparison.yaml --output compared",
@@ -185,7 +186,7 @@ COMMANDS = (
         "demo",
         DemoConfig,
         _demo,
-        summary="Tell the whole story on Python's own documentation, on a CPU, in minutes: teacher, cache, students, table and "
+        summary="Run both stages on Python's own documentation, on a CPU, in minutes: teacher, cache, students, table and "
         "picture.",
         examples=("  miniend demo", "  miniend demo --output my-demo"),
     ),
@@ -200,7 +201,10 @@ app = program(
 
 
 def exit_status(run: Callable[[], int | None]) -> int:
-    """Return the exit status of a command. An error of ours is one line and 2, an interrupt 130, SIGTERM 143; no traceback."""
+    """Run a command and return its exit status: 2 for an error of ours, 130 for an interrupt, 143 for SIGTERM.
+
+    These print one line and not a traceback.
+    """
     try:
         with stoppable():
             return run() or 0
@@ -208,7 +212,7 @@ def exit_status(run: Callable[[], int | None]) -> int:
         return _failed(in_one_line(error), 2)
     except MiniEndError as error:
         return _failed(str(error), 2)
-    except BrokenPipeError:  # nobody reads on, as behind `| head`
+    except BrokenPipeError:  # the reader has stopped reading, for example `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The checkpoint that is judged: model, tokenizer and a digest of both, checked against each other."""
+"""The checkpoint to evaluate: model, tokenizer and a digest of both, checked against each other."""
 
 import hashlib
 import json
@@ -13,25 +13,25 @@ from ..models.pretrained import load_pretrained, tensor_digest
 from ..models.tokenizer import load_tokenizer
 
 ENCODED_AT_ONCE = 1000
-"""Texts; a tokenizer keeps about 100 bytes for every token until it is done."""
+"""The number of texts per call; a tokenizer keeps about 100 bytes for every token until the call ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A loaded T5-family encoder-decoder with its language-model head, on the CPU in float32; never trained itself."""
+    """A loaded T5-family encoder-decoder with its language-model head, on the CPU in float32. Only copies of it are trained."""
 
     name: str
     model: Any
     tokenizer: Any
 
     def digest(self) -> str:
-        """SHA-256 of the model's tensors by name and of the tokenizer's vocabulary."""
-        found = hashlib.sha256(json.dumps(self.tokenizer.get_vocab(), sort_keys=True).encode())
-        found.update(tensor_digest(self.model.state_dict()).encode())
-        return found.hexdigest()
+        """Return the SHA-256 of the model's tensors by name and of the tokenizer's vocabulary."""
+        digest = hashlib.sha256(json.dumps(self.tokenizer.get_vocab(), sort_keys=True).encode())
+        digest.update(tensor_digest(self.model.state_dict()).encode())
+        return digest.hexdigest()
 
     def encode(self, texts: list[str], longest: int | None = None) -> list[list[int]]:
-        """Token ids without special ones, no more than `longest` of a text; a text that spells out "</s>" ends nothing."""
+        """Return the token ids of texts, at most `longest` each, without special ids, even if a text spells out "</s>"."""
         control = {self.tokenizer.eos_token_id, self.tokenizer.pad_token_id}
         rows: list[list[int]] = []
         for start in range(0, len(texts), ENCODED_AT_ONCE):
@@ -42,7 +42,10 @@ class Checkpoint:
 
 
 def load_checkpoint(name: str) -> Checkpoint:
-    """Load a folder or hub name. Raises CheckpointError for what is no T5, is incomplete, or has no tokenizer that fits."""
+    """Load a folder or hub name.
+
+    Raises CheckpointError if the model is not a T5 or is incomplete, or if the tokenizer is missing or does not fit.
+    """
     model, raw = load_pretrained(name, torch.float32)
     family = family_of(model)
     family.restore_head_scale(model, raw)
@@ -53,9 +56,12 @@ def _tokenizer(name: str, rows: int) -> Any:
     tokenizer = load_tokenizer(name)
     if len(tokenizer) > rows:
         raise CheckpointError(
-            f"the tokenizer of {name} has {len(tokenizer)} entries and the model {rows} rows; put the model's own beside it"
+            f"the tokenizer of {name} has {len(tokenizer)} entries, but the model has only {rows} rows; put the model's own "
+            "tokenizer into its folder"
         )
     if tokenizer.eos_token_id is None or tokenizer.pad_token_id is None:
-        raise CheckpointError(f"the tokenizer of {name} names no EOS or no padding token; T5 needs both")
+        raise CheckpointError(
+            f"the tokenizer of {name} lacks an EOS or a padding token; T5 needs both, so use T5's own tokenizer"
+        )
     tokenizer.padding_side = "right"
     return tokenizer

@@ -1,6 +1,6 @@
 """The settings of an evaluation, checked before anything is loaded; without torch.
 
-How a model is judged (`EvaluateSettings`); which model, on which tasks and where the results are (`EvaluateConfig`).
+`EvaluateSettings` says how a model is evaluated. `EvaluateConfig` adds the model, the tasks and the output directory.
 """
 
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 PROTOCOL_NAMES = ("head", "text")
 ADAFACTOR_RATES = (1e-3, 3e-3, 1e-2)
-"""Relative to each matrix's RMS. The T5 paper fine-tunes with the first."""
+"""Learning rates relative to each matrix's RMS. The T5 paper fine-tunes with the first."""
 BY_TASK = "by task"
-"""The mark of settings of which each task takes its own value; its records say which."""
+"""The mark of settings that each task may set for itself; the task's records hold its value."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateSettings:
-    """How any model is judged on any task."""
+    """How any model is evaluated on any task."""
 
     data: Path | None = option(
         None,
         section="essential",
         shown="from the hub; summarize/pairs needs it",
-        help="Folder with train and dev as .tsv, .csv or .jsonl, itself or in a folder named after the task; or one such file, "
-        "of which a tenth becomes the development set.",
+        help="Folder with train and dev as .tsv, .csv or .jsonl, either directly or in a subfolder named after the task. Or one "
+        "such file; a tenth of it becomes the development set.",
     )
     protocol: str = option(
         "head",
@@ -38,7 +38,7 @@ class EvaluateSettings:
         identity=True,
         marks=(BY_TASK,),
         help="head: a new head on encoder and decoder, which read the same text. text: T5's prompts and label words. Summaries "
-        "are text in either.",
+        "are always text.",
     )
     seeds: int = option(
         3, section="essential", least=1, help="Fine-tunings per task, seeds 0, 1, ...; can be raised later."
@@ -49,7 +49,7 @@ class EvaluateSettings:
         section="training",
         choices=tuple(OPTIMIZERS),
         identity=True,
-        help="adafactor makes steps relative to each matrix's RMS; it is T5's own, and suits small students.",
+        help="adafactor takes steps relative to each matrix's RMS. It is T5's own optimizer and suits small students.",
     )
     learning_rates: tuple[float, ...] = option(
         (),
@@ -58,7 +58,7 @@ class EvaluateSettings:
         identity=True,
         marks=(BY_TASK,),
         shown="adamw: 1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for text and summaries; adafactor: 1e-3, 3e-3, 1e-2",
-        help="Repeatable: the best one on a tenth of train is taken; a single one is not tried first.",
+        help="Repeatable: the one with the best score on a tenth of train is used. A single one is used without a trial.",
     )
     batch_size: int = option(32, section="training", least=1, identity=True, help="Examples per step.")
     max_length: int | None = option(
@@ -68,7 +68,7 @@ class EvaluateSettings:
         identity=True,
         marks=(BY_TASK,),
         shown="128 for GLUE, 512 for texts to summarize",
-        help="Tokens of an input; longer ones are shortened.",
+        help="Tokens of an input; longer inputs are shortened.",
     )
     max_summary_length: int = option(
         128,
@@ -76,7 +76,7 @@ class EvaluateSettings:
         least=8,
         identity=True,
         marks=(BY_TASK,),
-        help="Tokens of a summary; longer ones to learn from are cut, and none longer is generated.",
+        help="Tokens of a summary: longer references are cut in training, and generation stops there.",
     )
     train_examples: int | None = option(
         None, section="speed", least=1, identity=True, shown="all", help="Examples to train on, drawn once."
@@ -108,7 +108,7 @@ class EvaluateSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateConfig(EvaluateSettings):
-    """What `miniend evaluate` is asked for."""
+    """The options of `miniend evaluate`."""
 
     model: str = option(
         section="essential", help="Folder or hub name of any T5-family checkpoint, trained here or not."
@@ -117,12 +117,12 @@ class EvaluateConfig(EvaluateSettings):
         section="essential",
         flag="--task",
         metavar="TASK",
-        help="glue/ with sst2, mrpc, stsb, qqp, mnli (both development sets), qnli, rte, cola or wnli; summarize/ with "
-        "cnn_dailymail, xsum, scitldr, or pairs: any texts with summaries in columns source/target, document/summary, "
-        "article/highlights or text/summary. Repeatable.",
+        help="glue/ followed by sst2, mrpc, stsb, qqp, mnli (both development sets), qnli, rte, cola or wnli; or summarize/ "
+        "followed by cnn_dailymail, xsum, scitldr or pairs. pairs takes any texts with summaries, in columns source/target, "
+        "document/summary, article/highlights or text/summary. Repeatable.",
     )
     output: Path = option(
-        section="essential", help="Directory for the results. Seeds that are already there are not run again."
+        section="essential", help="Directory for the results. Seeds that are already finished are not run again."
     )
     device: str = option("auto", section="speed", help="auto, cpu or cuda.")
 

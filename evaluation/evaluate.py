@@ -1,4 +1,4 @@
-"""Judging a checkpoint: for every task choose a learning rate on a part of train, fine-tune with every seed, score, sum up."""
+"""Evaluate a checkpoint: for every task choose a learning rate on a part of train, fine-tune with every seed, score, sum up."""
 
 from time import perf_counter
 from typing import Any
@@ -41,8 +41,8 @@ SEARCH_SEED = 0
 def evaluate(config: EvaluateConfig, say: Say) -> EvaluationResults:
     """Do what is missing in the output directory, and return what `results.json` then holds.
 
-    Data are read before the model. Raises what loading raises, RunMismatchError where the directory holds another evaluation,
-    TrainingError where no learning rate gives a finite loss.
+    We read the data before the model. Raises what loading raises, RunMismatchError if the directory holds another evaluation, and
+    TrainingError if no learning rate gives a finite loss.
     """
     device = _device(config.device)
     tasks = [find_task(name) for name in dict.fromkeys(config.tasks)]
@@ -64,13 +64,13 @@ def _device(text: str) -> torch.device:
     device = choose_device(text)
     if device.index:
         raise ConfigurationError(
-            f"Trainer takes the first GPU that it sees; set CUDA_VISIBLE_DEVICES={device.index} instead"
+            f"--device {text}: Trainer uses the first GPU that it sees; set CUDA_VISIBLE_DEVICES={device.index} instead"
         )
     return device
 
 
 class _TaskRun:
-    """One task's search and seeds."""
+    """The search and the seeds of one task."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class _TaskRun:
         self._development = {name: draw(part, config.eval_examples) for name, part in data.development.items()}
 
     def finish(self) -> None:
-        """Make every record that is missing."""
+        """Make every missing record."""
         claim(self._folder / SETTINGS, self._settings())
         rate = self._choose_rate()
         for seed in range(self._config.seeds):
@@ -105,28 +105,28 @@ class _TaskRun:
         return settings | self._protocol.settings | {"learning_rates": self._rates, "data": self._digest}
 
     def _choose_rate(self) -> float:
-        """The rate with the best score on the held-out part of train, of equals the smallest; a single one is taken as it is."""
+        """Return the rate with the best score on the held-out part of train, the smallest of equals; do not try a single rate."""
         rates = self._rates
         if len(rates) == 1:
             return rates[0]
-        found = {rate: self._try_rate(rate).score for rate in rates}
-        finite = {rate: value for rate, value in found.items() if value is not None}
+        scores = {rate: self._try_rate(rate).score for rate in rates}
+        finite = {rate: score for rate, score in scores.items() if score is not None}
         if not finite:
             raise TrainingError(
-                f"{self._task.name}: the loss is finite at none of {rates}; give lower ones by --learning-rate"
+                f"{self._task.name}: the loss is finite at none of {rates}; give lower ones with --learning-rate"
             )
         return max(finite, key=lambda rate: finite[rate])
 
     def _try_rate(self, rate: float) -> RateRecord:
-        """Return the record of a rate, and make it where it is missing."""
+        """Return the record of a rate, and make it if it is missing."""
         path = self._folder / f"learning-rate-{rate:g}.json"
         if (record := read_as(path, RateRecord)) is not None:
             return record
         rest, held_out = split_off(self._train, self._task.held_out_most)
         metric = self._task.metrics[0]
         try:
-            found = self._fine_tune(rest, {"held_out": held_out}, rate, SEARCH_SEED)["held_out"]
-            value = self._task.scores(held_out, found.answers)[metric]
+            predictions = self._fine_tune(rest, {"held_out": held_out}, rate, SEARCH_SEED)["held_out"]
+            value = self._task.scores(held_out, predictions.answers)[metric]
         except TrainingError:
             value = None
         shown = "not finite" if value is None else f"{metric} {value:.1f}"
@@ -137,15 +137,15 @@ class _TaskRun:
 
     def _run_seed(self, rate: float, seed: int) -> SeedRecord:
         started = perf_counter()
-        found = self._fine_tune(self._train, self._development, rate, seed)
-        scores = {name: self._task.scores(part, found[name].answers) for name, part in self._development.items()}
+        predictions = self._fine_tune(self._train, self._development, rate, seed)
+        scores = {name: self._task.scores(part, predictions[name].answers) for name, part in self._development.items()}
         return SeedRecord(
             seed=seed,
             learning_rate=rate,
             seconds=perf_counter() - started,
             scores=scores,
-            unreadable={name: one.unreadable for name, one in found.items()},
-            predictions={name: one.answers for name, one in found.items()},
+            unreadable={name: one.unreadable for name, one in predictions.items()},
+            predictions={name: one.answers for name, one in predictions.items()},
         )
 
     def _fine_tune(

@@ -1,8 +1,8 @@
 """What a model costs: parameters, GFLOPs by the paper's convention, measured latency and throughput.
 
-The convention was found from the paper's numbers (25.4 for T5-base, 3.18 for 6L384H): one FLOP per multiply-add, matrices of
-linear layers only (no attention products, norms or embeddings), 128 encoder and 128 decoder positions, and the head at one
-position. Latency and throughput are measured on the same work.
+We inferred the convention from the paper's numbers (25.4 for T5-base, 3.18 for 6L384H). It counts one FLOP per multiply-add, and
+only the matrices of linear layers: no attention products, norms or embeddings. There are 128 encoder and 128 decoder positions,
+and the head runs at one position. Latency and throughput are measured on the same work.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ LATENCY_RUNS, THROUGHPUT_RUNS = 7, 3
 
 
 def gflops(model: Any) -> float:
-    """10^9 multiply-adds of one forward by the convention above; the model may lie on the meta device."""
+    """Return 10^9 multiply-adds of one forward pass by the convention above; the model may be on the meta device."""
     count, (head, _) = 0, family_of(model).head(model)
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -31,7 +31,7 @@ def gflops(model: Any) -> float:
 
 
 def model_facts(model: Any, device: torch.device) -> ModelFacts:
-    """All facts; the model is moved to the device for the measurement and back to the CPU."""
+    """Return all facts. The model is moved to the device for the measurement, and then to the CPU."""
     total, without = parameter_counts(model)
     model.to(device)
     try:
@@ -50,7 +50,7 @@ def model_facts(model: Any, device: torch.device) -> ModelFacts:
 
 
 def _forward(model: Any, batch: int, device: torch.device) -> torch.Tensor:
-    """Encoder and decoder over 128 positions each and the head at the last; logits [batch, 1, vocabulary rows]."""
+    """Run encoder and decoder over 128 positions each and the head at the last; return logits [batch, 1, vocabulary rows]."""
     family, shape = family_of(model), (batch, POSITIONS)
     given = {axis: torch.full(shape, model.config.eos_token_id, device=device) for axis in family.axes}
     valid = {axis: torch.ones(shape, dtype=torch.bool, device=device) for axis in family.axes}
@@ -59,7 +59,7 @@ def _forward(model: Any, batch: int, device: torch.device) -> torch.Tensor:
 
 
 def _seconds(forward: Callable[[], torch.Tensor], device: torch.device, runs: int) -> float:
-    """Median wall time of a forward after one that is not counted."""
+    """Return the median wall time of a forward pass, after one that warms up."""
     times = []
     with torch.inference_mode():
         for _ in range(runs + 1):

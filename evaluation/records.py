@@ -1,13 +1,13 @@
-"""What an evaluation leaves in its output directory, a JSON document a file, each written whole or not at all.
+"""The records of an evaluation in its output directory: one JSON document per file, written whole or not at all.
 
-    OUT/model.json                      which checkpoint and protocol everything here is of
+    OUT/model.json                      the checkpoint and the protocol of everything here
     OUT/facts.json                      its size and speed
     OUT/TASK/settings.json              data and settings of a task
     OUT/TASK/learning-rate-LR.json      score of one learning rate on the part of train that is held out for choosing it
     OUT/TASK/seed-N.json                scores and predictions of one seed on the development sets
-    OUT/results.json                    all of it together: mean and standard deviation, GLUE score
+    OUT/results.json                    everything together: mean and standard deviation, GLUE score
 
-A document that is there is never made again, so an evaluation that was interrupted goes on behind the last of them.
+A finished document is never made again, so an interrupted evaluation goes on after the last one.
 """
 
 import json
@@ -36,13 +36,13 @@ class ModelFacts:
 
     parameters: int
     parameters_without_embeddings: int
-    """The number without the input embedding and, where it is another tensor, without the output head."""
+    """The number without the input embedding and without an output head that does not share its tensor."""
     gflops: float
-    """10^9 multiply-adds of one forward."""
+    """10^9 multiply-adds of one forward pass."""
     latency_ms: float
     """The median for one example."""
     examples_per_second: float
-    """In batches of 32."""
+    """The throughput in batches of 32."""
     device: str
 
 
@@ -53,7 +53,7 @@ class RateRecord:
     learning_rate: float
     metric: str
     score: float | None
-    """None where the loss was not finite."""
+    """None if the loss was not finite."""
     held_out: int
     """The number of examples that were scored."""
 
@@ -67,7 +67,7 @@ class SeedRecord:
     seconds: float
     """The time of fine-tuning and predictions."""
     scores: Mapping[str, Mapping[str, float]]
-    """By development set and metric."""
+    """The scores by development set and metric."""
     unreadable: Mapping[str, int]
     """The number of answers that were not a label, by development set."""
     predictions: Mapping[str, Any]
@@ -85,7 +85,7 @@ class ScoreSpread:
 
 
 Scores = Mapping[str, Mapping[str, ScoreSpread]]
-"""By result (a task, or one of its development sets) and metric."""
+"""Score spreads by result (a task, or one of its development sets) and metric."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,12 +95,12 @@ class TaskSummary:
     learning_rate: float
     seeds: tuple[int, ...]
     unreadable: int
-    """The number of answers over all seeds that were not a label, and counted as wrong."""
+    """The number of answers over all seeds that were not a label and counted as wrong."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationResults:
-    """All of an evaluation together. Model and facts are None where no task could be begun."""
+    """All results of an evaluation. Model and facts are None if no task could start."""
 
     model: str | None = None
     """The checkpoint, as it was named."""
@@ -111,7 +111,7 @@ class EvaluationResults:
     tasks: Mapping[str, TaskSummary]
     results: Scores
     glue_score: float | None
-    """None while one of its results is missing."""
+    """None while one of its eight results is missing."""
 
     def as_json(self) -> Document:
         """Return the JSON object of `results.json`."""
@@ -120,7 +120,7 @@ class EvaluationResults:
 
 
 def read_as(path: Path, kind: type[T]) -> T | None:
-    """Return a record as a dataclass, or None where there is none. Raise RunMismatchError that names every misfit."""
+    """Return a record as a dataclass, or None if the file is missing. Raise RunMismatchError that names every misfit."""
     document = read_record(path)
     if document is None:
         return None
@@ -128,18 +128,18 @@ def read_as(path: Path, kind: type[T]) -> T | None:
         return parse_plain(kind, document)
     except ValueError as error:
         raise RunMismatchError(
-            f"{path} is not as an evaluation writes it: {error}; remove it, and it is made again"
+            f"{path} is not a record of an evaluation: {error}; remove it, and it is made again"
         ) from error
 
 
 def plain(record: "DataclassInstance") -> Document:
     """Return a record as JSON reads it."""
-    found: Document = json.loads(json.dumps(asdict(record), allow_nan=False))
-    return found
+    document: Document = json.loads(json.dumps(asdict(record), allow_nan=False))
+    return document
 
 
 def read_record(path: Path) -> Document | None:
-    """Return a document, or None where there is none. Raise RunMismatchError for a file that is not one of ours."""
+    """Return a document, or None if the file is missing. Raise RunMismatchError if the file is not a JSON object."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -147,7 +147,7 @@ def read_record(path: Path) -> Document | None:
     except ValueError as error:
         raise RunMismatchError(f"{path} cannot be read ({error}); remove it, and it is made again") from error
     if not isinstance(document, dict):
-        raise RunMismatchError(f"{path} holds no JSON object; remove it, and it is made again")
+        raise RunMismatchError(f"{path} is not a JSON object; remove it, and it is made again")
     return document
 
 
@@ -161,7 +161,7 @@ def write_record(path: Path, document: Mapping[str, Any]) -> Document:
 
 
 def claim(path: Path, ours: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> None:
-    """Write what identifies this evaluation, or check that what is there is the same; what stands `beside` it may differ.
+    """Write what identifies this evaluation, or compare it with an earlier record. The members of `beside` are not compared.
 
     Raises RunMismatchError that names what differs.
     """

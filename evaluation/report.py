@@ -1,4 +1,4 @@
-"""An output directory summed up: means and standard deviations over seeds, the GLUE score, and lines for people."""
+"""Sum up an output directory: means and standard deviations over seeds, the GLUE score, and lines for people."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -69,19 +69,19 @@ def describe(found: EvaluationResults) -> list[str]:
         lines.append(f"{'GLUE score':<16} {'mean of 8':<9} {found.glue_score:>6.2f}")
     for name, task in found.tasks.items():
         if task.unreadable:
-            lines.append(f"{name}: {task.unreadable} answers, over all seeds, were no label and counted as wrong")
+            lines.append(f"{name}: {task.unreadable} answers over all seeds were not a label and counted as wrong")
     return lines
 
 
 def _beside(names: Iterable[str]) -> str:
-    """What has another protocol than the one that was asked for."""
+    """Return the words for tasks that do not use the protocol that was asked for."""
     return "; summaries as text" if any(isinstance(TASKS[name], SummaryTask) for name in names) else ""
 
 
 def _seeds(folder: Path) -> list[SeedRecord]:
     """Return the finished seeds of a task, by number."""
-    found = [read_as(path, SeedRecord) for path in folder.glob("seed-*.json")]
-    return sorted((record for record in found if record), key=lambda record: record.seed)
+    records = [read_as(path, SeedRecord) for path in folder.glob("seed-*.json")]
+    return sorted((record for record in records if record), key=lambda record: record.seed)
 
 
 def _spreads(seeds: list[SeedRecord]) -> Scores:

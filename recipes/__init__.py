@@ -1,1 +1,1 @@
-"""What uses several stages, or looks across them."""
+"""Recipes: commands that use several stages."""

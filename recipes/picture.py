@@ -1,6 +1,6 @@
-"""What all pictures share: a figure without a display, colours, and the file it becomes.
+"""The common part of all pictures: a figure without a display, colours, and how it is saved.
 
-The colours are those of Okabe and Ito (2008), which people with any common colour blindness can tell apart.
+The colours are from Okabe and Ito (2008); people with any common colour blindness can tell them apart.
 """
 
 import warnings
@@ -19,19 +19,19 @@ __all__ = ["AMBER", "BLUE", "GREEN", "ORANGE", "PURPLE", "RAW", "SKY", "Figure",
 BLUE, SKY, ORANGE, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#009E73"
 PURPLE, AMBER = "#CC79A7", "#E69F00"
 RAW = "0.72"
-"""Grey of whatever is not cached or teaches nothing."""
+"""Grey, for what is not cached or carries no information."""
 DOTS_PER_INCH = 130
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches; it belongs to no window and needs no closing."""
+    """Return an empty figure of this size in inches. It does not belong to a window and need not be closed."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def save(figure: Figure, path: Path) -> Path:
     """Write the figure in the format of the path's ending and return the path.
 
-    It is drawn in memory first, so that a failure leaves no half of a picture. Letters that the font lacks become boxes.
+    We draw it in memory first, so that a failure does not leave half a picture. Letters that the font lacks become boxes.
     """
     drawn = BytesIO()
     with warnings.catch_warnings():

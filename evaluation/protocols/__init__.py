@@ -1,1 +1,1 @@
-"""Ways to put a task to a model."""
+"""Protocols: ways to present a task to a model."""

@@ -1,4 +1,4 @@
-"""What fine-tuning needs to know of a way to put a task to a model."""
+"""The protocol: what fine-tuning needs to know about a way to present a task to a model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,32 +13,34 @@ Feature = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Predictions(Generic[AnswerT]):
-    """An answer per example, a label or a text, and how many could not be understood and were set to a wrong one."""
+    """The answers of a model to the examples of a task."""
 
     answers: list[AnswerT]
+    """A label or a text per example."""
     unreadable: int
+    """The number of answers that were not a label, and were replaced by a wrong label."""
 
 
 class TaskProtocol(ABC, Generic[ExampleT, AnswerT]):
     """A protocol, bound to a task and a checkpoint."""
 
     learning_rates: ClassVar[tuple[float, ...]]
-    """Those to choose from unless others are asked for."""
+    """The learning rates to choose from by default."""
     settings: dict[str, Any]
-    """Lengths in tokens, EOS included."""
+    """The lengths in tokens, EOS included."""
 
     @abstractmethod
     def fresh_model(self, seed: int, /) -> Any:
-        """A copy of the checkpoint to fine-tune; weights that it lacks are drawn from the seed."""
+        """Return a copy of the checkpoint to fine-tune; weights that it lacks are drawn from the seed."""
 
     @abstractmethod
     def features(self, examples: Sequence[ExampleT], targets: bool) -> list[Feature]:
-        """Token ids per example, with labels where targets are wanted."""
+        """Return the token ids per example, and the labels if targets are wanted."""
 
     @abstractmethod
     def trainer(self, model: Any, arguments: Any, train: list[Feature]) -> Any:
-        """A transformers Trainer of the model."""
+        """Return a transformers Trainer of the model."""
 
     @abstractmethod
     def predict(self, trainer: Any, examples: Sequence[ExampleT]) -> Predictions[AnswerT]:
-        """What the trained model says; the examples' labels serve to set unreadable answers to wrong ones only."""
+        """Return the answers of the trained model. The labels only serve to replace unreadable answers by wrong ones."""

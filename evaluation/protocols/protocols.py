@@ -1,11 +1,11 @@
-"""Two ways to put a task with labels to a model: a fresh head on the whole encoder-decoder, or questions and answers as text.
+"""Two ways to present a task with labels to a model: a fresh head on the whole encoder-decoder, or questions and answers as text.
 
-*head*: transformers' T5ForSequenceClassification and its mT5 and umT5 kin. Encoder and decoder read the same text, `a </s> b
-</s>`, and a two-layer head reads the decoder's state at the last </s>; squared error for similarities. The paper's GFLOPs imply
-a decoder of full depth over all positions, so we take this for its protocol; it is not known.
+*head*: transformers' T5ForSequenceClassification, and the same for mT5 and umT5. Encoder and decoder read the same text,
+`a </s> b </s>`, and a two-layer head reads the decoder's state at the last </s>. Similarities are trained by squared error. The
+paper does not name its protocol. Its GFLOPs imply a decoder of full depth over all positions, so we assume that it used this one.
 
-*text*: the prompts and label words of T5 (Raffel et al., JMLR 2020), answers generated greedily. An answer that is no label of
-the task counts as wrong.
+*text*: the prompts and label words of T5 (Raffel et al., JMLR 2020), with answers generated greedily. An answer that is not a
+label of the task counts as wrong.
 """
 
 import copy
@@ -28,7 +28,7 @@ from .summary_protocol import SummaryProtocol
 
 LABELLED_LENGTH, SUMMARISED_LENGTH = 128, 512
 UNWANTED_OUTPUTS = ["past_key_values", "encoder_last_hidden_state"]
-"""Of the head's forward; Trainer would gather them over the whole development set."""
+"""The outputs of the forward pass that Trainer must not gather over the whole development set."""
 
 
 class HeadProtocol(TaskProtocol[LabelledExample, float]):
@@ -41,7 +41,7 @@ class HeadProtocol(TaskProtocol[LabelledExample, float]):
         self.settings = {"max_length": max_length}
 
     def fresh_model(self, seed: int) -> Any:
-        """The checkpoint's encoder and decoder below a head drawn from the seed."""
+        """Return the checkpoint's encoder and decoder below a head drawn from the seed."""
         import transformers
 
         pretrained = self._checkpoint.model
@@ -49,9 +49,7 @@ class HeadProtocol(TaskProtocol[LabelledExample, float]):
         config.num_labels = len(self._task.labels) or 1
         config.problem_type = "regression" if self._task.is_regression else "single_label_classification"
         config.use_cache = False
-        config.tie_word_embeddings = (
-            True  # of encoder and decoder, there is no other head; else each would learn its own
-        )
+        config.tie_word_embeddings = True  # else encoder and decoder would each learn their own embeddings
         name = family_of(pretrained).architecture.replace("ConditionalGeneration", "SequenceClassification")
         torch.manual_seed(seed)
         model = getattr(transformers, name)(config)
@@ -59,7 +57,10 @@ class HeadProtocol(TaskProtocol[LabelledExample, float]):
         return model
 
     def features(self, examples: Sequence[LabelledExample], targets: bool) -> list[Feature]:
-        """`input_ids`, every text followed by EOS, the longest shortened first; `labels`, a class number or a similarity."""
+        """Return `input_ids`, every text followed by EOS, shortened from the longest text on, and `labels`.
+
+        A label is a class number or a similarity.
+        """
         eos = self._checkpoint.tokenizer.eos_token_id
         columns = [self._checkpoint.encode(list(texts)) for texts in zip(*(e.texts for e in examples), strict=True)]
         features: list[Feature] = []
@@ -71,17 +72,17 @@ class HeadProtocol(TaskProtocol[LabelledExample, float]):
         return features
 
     def trainer(self, model: Any, arguments: Any, train: list[Feature]) -> Any:
-        """A Trainer that pads each batch to its longest example."""
+        """Return a Trainer that pads each batch to its longest example."""
         from transformers import DataCollatorWithPadding, Trainer
 
         collator = DataCollatorWithPadding(self._checkpoint.tokenizer)
         return Trainer(model=model, args=arguments, train_dataset=train, data_collator=collator)
 
     def predict(self, trainer: Any, examples: Sequence[LabelledExample]) -> Predictions[float]:
-        """The largest logit's class, or the similarity as the head says it."""
+        """Return the class of the largest logit, or the similarity that the head gives."""
         features = self.features(examples, targets=False)
-        found = longest_first(features, lambda some: trainer.predict(some, ignore_keys=UNWANTED_OUTPUTS).predictions)
-        logits = np.asarray(found, np.float64)
+        outputs = longest_first(features, lambda some: trainer.predict(some, ignore_keys=UNWANTED_OUTPUTS).predictions)
+        logits = np.asarray(outputs, np.float64)
         chosen = logits[:, 0] if self._task.is_regression else logits.argmax(-1)
         return Predictions([float(value) for value in chosen], 0)
 
@@ -96,7 +97,7 @@ class TextProtocol(GeneratingProtocol[LabelledExample, float]):
         self.settings = {"max_length": max_length}
 
     def features(self, examples: Sequence[LabelledExample], targets: bool) -> list[Feature]:
-        """`input_ids` of the prompt and EOS, cut at the end where it is too long; `labels` of the answer and EOS."""
+        """Return `input_ids` of the prompt and EOS, cut at the end if it is too long, and `labels` of the answer and EOS."""
         eos = self._checkpoint.tokenizer.eos_token_id
         prompts = self._checkpoint.encode([self._task.prompt(example.texts) for example in examples])
         features: list[Feature] = [{"input_ids": [*prompt[: self._max_length - 1], eos]} for prompt in prompts]
@@ -107,13 +108,13 @@ class TextProtocol(GeneratingProtocol[LabelledExample, float]):
         return features
 
     def predict(self, trainer: Any, examples: Sequence[LabelledExample]) -> Predictions[float]:
-        """Greedy answers, no longer than the longest of the task and EOS."""
+        """Return greedy answers, at most as long as the longest answer of the task and EOS."""
         longest = max(map(len, self._checkpoint.encode(self._task.answers()))) + 1
         features = self.features(examples, targets=False)
         return self.understood(self.generate(trainer, features, max_new_tokens=longest, num_beams=1), examples)
 
     def understood(self, texts: Sequence[str], examples: Sequence[LabelledExample]) -> Predictions[float]:
-        """The labels that answers stand for, a wrong one where they stand for none."""
+        """Return the labels that the answers name. An answer that does not name a label becomes a wrong label."""
         read = [self._task.understand(text) for text in texts]
         pairs = zip(read, examples, strict=True)
         labels = [self._task.wrong(example.label) if label is None else label for label, example in pairs]
@@ -126,21 +127,24 @@ PROTOCOLS: dict[str, type[HeadProtocol] | type[TextProtocol]] = dict(
 
 
 def protocol_class(task: Task[Any, Any], name: str) -> type[TaskProtocol[Any, Any]]:
-    """The named protocol's class for a task with labels; a summary is always text."""
+    """Return the class of the named protocol for a task with labels; a summary is always text."""
     return PROTOCOLS[name] if isinstance(task, GlueTask) else SummaryProtocol
 
 
 def protocol_for(
     task: Task[Any, Any], name: str, checkpoint: Checkpoint, max_length: int | None, max_summary_length: int
 ) -> TaskProtocol[Any, Any]:
-    """The named protocol of a task with labels; a summary is always text. Inputs have 128 and 512 tokens unless said."""
+    """Return the named protocol for a task with labels; a summary is always text.
+
+    By default inputs have 128 tokens, and texts to summarize 512.
+    """
     if isinstance(task, GlueTask):
         return PROTOCOLS[name](task, checkpoint, max_length or LABELLED_LENGTH)
     return SummaryProtocol(checkpoint, max_length or SUMMARISED_LENGTH, max_summary_length)
 
 
 def shorten(parts: Sequence[list[int]], room: int) -> list[list[int]]:
-    """The parts with tokens taken off the end of whichever is longest until all together have room."""
+    """Return the parts after removing tokens from the end of the longest part until all together fit the room."""
     fitted = [list(part) for part in parts]
     while sum(map(len, fitted)) > room:
         max(fitted, key=len).pop()

@@ -1,7 +1,7 @@
 """Summarization as the T5 paper does it (Raffel et al., JMLR 2020): a prefix, and a search of four beams.
 
-The prefix is that of the T5 code (`preprocessors.summarize`); beams and length penalty are those of the paper's section 3.7.
-transformers divides by length^0.6, where T5's own code divides by ((5 + length) / 6)^0.6.
+The prefix is from the T5 code (`preprocessors.summarize`); beams and length penalty are from the paper's section 3.7.
+transformers divides by length^0.6, whereas T5's own code divides by ((5 + length) / 6)^0.6.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class SummaryProtocol(GeneratingProtocol[SummaryExample, str]):
         self.settings = {"max_length": max_length, "max_summary_length": max_summary_length}
 
     def features(self, examples: Sequence[SummaryExample], targets: bool) -> list[Feature]:
-        """`input_ids` of prefix, text and EOS; `labels` of the first reference and EOS; both cut at the end where too long."""
+        """Return `input_ids` of prefix, text and EOS, and `labels` of the first reference and EOS, both cut if too long."""
         texts = self._encode([PREFIX + example.text for example in examples], self._max_length)
         features: list[Feature] = [{"input_ids": ids} for ids in texts]
         if targets:
@@ -36,11 +36,11 @@ class SummaryProtocol(GeneratingProtocol[SummaryExample, str]):
         return features
 
     def predict(self, trainer: Any, examples: Sequence[SummaryExample]) -> Predictions[str]:
-        """The best of four beams, no longer than a summary may be."""
+        """Return the best of four beams, at most as long as a summary may be."""
         features = self.features(examples, targets=False)
         return Predictions(self.generate(trainer, features, max_new_tokens=self._max_summary_length, **SEARCH), 0)
 
     def _encode(self, texts: list[str], length: int) -> list[list[int]]:
-        """Ids and EOS. Line breaks are spaces, as in T5's own vocabulary, whatever the tokenizer makes of them."""
+        """Return the ids and EOS. Line breaks become spaces, as in T5's own vocabulary, for every tokenizer."""
         eos = self._checkpoint.tokenizer.eos_token_id
         return [[*ids, eos] for ids in self._checkpoint.encode([" ".join(text.split()) for text in texts], length - 1)]

@@ -1,11 +1,11 @@
-"""ROUGE of summaries by the `rouge-score` package, Google's, with which the T5 and Pegasus papers were scored.
+"""ROUGE of summaries by Google's `rouge-score` package, which the T5 and Pegasus papers used.
 
-F-measures times 100 with Porter's stemmer on, of several references the best for each metric. Words are runs of a-z and 0-9 in
-lower case, so that a text in another script scores 0.
+Scores are F-measures times 100 with Porter's stemmer. Of several references each metric takes the best. Words are runs of a-z and
+0-9 in lower case, so a text in another script scores 0.
 
-rougeLsum compares sentence by sentence. The package finds sentences with nltk's punkt model, which it would download; here a
-sentence ends at a line break, or at ".", "!" or "?" before a space, in references and summaries alike. Abbreviations end
-sentences too then; both sides are cut by the same rule, and ROUGE-1, -2 and -L do not look at sentences.
+rougeLsum compares sentence by sentence. The package would download nltk's punkt model to find sentences. Here a sentence ends at
+a line break, or at ".", "!" or "?" before a space. So abbreviations end sentences too, but the same rule cuts references and
+summaries. ROUGE-1, -2 and -L do not look at sentences.
 """
 
 import re
@@ -20,20 +20,20 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
 def rouge(references: Sequence[Sequence[str]], summaries: Sequence[str]) -> dict[str, float]:
-    """Metric -> mean over the summaries, in per cent; each is held against all of its references.
+    """Return the mean over the summaries by metric, in per cent; each summary is compared with all of its references.
 
-    Raises ConfigurationError where rouge-score is not installed.
+    Raises ConfigurationError if rouge-score is not installed.
     """
     scorer = rouge_scorer()
-    found = [
+    scores = [
         scorer.score_multi([sentence_lines(reference) for reference in row], sentence_lines(summary))
         for row, summary in zip(references, summaries, strict=True)
     ]
-    return {metric: 100.0 * fmean(one[metric].fmeasure for one in found) for metric in ROUGE_METRICS}
+    return {metric: 100.0 * fmean(one[metric].fmeasure for one in scores) for metric in ROUGE_METRICS}
 
 
 def rouge_scorer() -> Any:
-    """The package's scorer. Raises ConfigurationError where it is not installed."""
+    """Return the package's scorer. Raises ConfigurationError if the package is not installed."""
     try:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError as error:
@@ -42,5 +42,5 @@ def rouge_scorer() -> Any:
 
 
 def sentence_lines(text: str) -> str:
-    """The text with a sentence a line."""
+    """Return the text with one sentence per line."""
     return _SENTENCE_END.sub("\n", text)

@@ -1,6 +1,6 @@
 """Scores of predicted labels, in per cent, by scikit-learn and scipy; the spread of any score over seeds.
 
-F1 is that of the positive class, Matthews and the correlations are times 100, as tables of GLUE print them.
+F1 is for the positive class. Matthews and the correlations are times 100, as in tables of GLUE.
 """
 
 import math
@@ -16,14 +16,14 @@ from ..records import ScoreSpread
 
 
 def score(metric: str, labels: Sequence[float], predictions: Sequence[float]) -> float:
-    """One metric of predictions against labels, classes by number or similarities, in per cent.
+    """Return one metric of predictions and labels, which are class numbers or similarities, in per cent.
 
-    Where it is not defined, because all labels or predictions are equal (correlations) or nothing is called positive (F1), it is
-    0, as in the T5 code. Raises ConfigurationError where scikit-learn and scipy are not installed.
+    An undefined metric is 0, as in the T5 code: a correlation if all labels or predictions are equal, F1 if nothing is called
+    positive. Raises ConfigurationError if scikit-learn and scipy are not installed.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about constant input, which is answered below
+            warnings.simplefilter("ignore")  # about constant input, which gives 0 below
             value = METRICS[metric](np.asarray(labels, float), np.asarray(predictions, float))
     except ImportError as error:
         raise ConfigurationError(f"scores need scikit-learn and scipy: pip install 'miniend[eval]' ({error})") from None

@@ -1,4 +1,4 @@
-"""What tasks are trained and judged on: examples of each kind, and how parts of them are drawn."""
+"""The examples that tasks are trained and evaluated on, and how parts of them are drawn."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ class LabelledExample:
 
 @dataclass(frozen=True, slots=True)
 class SummaryExample:
-    """A text and at least one summary of it; the first is learnt, all are scored against."""
+    """A text and at least one summary of it. Training uses the first summary; scores use all."""
 
     text: str
     references: tuple[str, ...]
@@ -34,38 +34,39 @@ class SummaryExample:
 
 @dataclass(frozen=True, slots=True)
 class TaskData(Generic[ExampleT]):
-    """What a task is trained on, and what it is measured on by the name of the result."""
+    """The training examples of a task, and its development sets by the name of their result."""
 
     train: list[ExampleT]
     development: dict[str, list[ExampleT]]
 
     def digest(self) -> str:
-        """SHA-256 of all texts and labels."""
+        """Return the SHA-256 of all texts and labels."""
         parts: dict[str, list[Any]] = {"train": self.train, **self.development}
         content = {name: [astuple(example) for example in part] for name, part in parts.items()}
-        found = hashlib.sha256()
-        for piece in json.JSONEncoder(sort_keys=True).iterencode(content):  # articles are too many for one string
-            found.update(piece.encode())
-        return found.hexdigest()
+        digest = hashlib.sha256()
+        for piece in json.JSONEncoder(sort_keys=True).iterencode(content):  # all articles are too long for one string
+            digest.update(piece.encode())
+        return digest.hexdigest()
 
 
 def split_off(examples: Sequence[ExampleT], most: int = HELD_OUT_MOST) -> tuple[list[ExampleT], list[ExampleT]]:
-    """(rest, held out): a tenth, at most so many, drawn by a permutation that depends on the number of examples alone.
+    """Return (rest, held out). A tenth of the examples is held out, at most `most`.
 
-    Raises CorpusError where fewer than 10 examples leave nothing to hold out.
+    The permutation that draws them depends only on the number of examples. Raises CorpusError for fewer than 10 examples, which
+    leave nothing to hold out.
     """
     count = min(most, int(len(examples) * HELD_OUT_SHARE))
     if not count:
         raise CorpusError(
             f"{len(examples)} training examples are too few to hold some out for choosing a learning rate; "
-            "give at least 10, or a single --learning-rate"
+            "give at least 10 examples, or a single --learning-rate"
         )
     order = np.random.default_rng(0).permutation(len(examples))
     return [examples[i] for i in np.sort(order[count:])], [examples[i] for i in np.sort(order[:count])]
 
 
 def draw(examples: list[ExampleT], count: int | None) -> list[ExampleT]:
-    """`count` of the examples, drawn once by a permutation that depends on their number alone; all where there are fewer."""
+    """Return `count` of the examples, or all if there are fewer. The permutation depends only on the number of examples."""
     if count is None or count >= len(examples):
         return examples
     chosen = np.sort(np.random.default_rng(1).permutation(len(examples))[:count])

@@ -1,7 +1,7 @@
 """The tasks of GLUE (Wang et al., ICLR 2019), their columns and labels, and the GLUE score.
 
-Names of fields and label words are those of the T5 code (google-research/text-to-text-transfer-transformer, `preprocessors.glue`
-and `preprocessors.stsb`), which are those of `datasets` too; other columns are those of GLUE's own tsv files.
+Field names and label words are from the T5 code (google-research/text-to-text-transfer-transformer, `preprocessors.glue` and
+`preprocessors.stsb`); `datasets` uses the same. The other columns are from GLUE's own tsv files.
 """
 
 from statistics import fmean
@@ -124,7 +124,7 @@ GLUE_EIGHT = {
 
 
 def glue_score(results: Scores) -> float | None:
-    """The plain mean of the paper's eight numbers; None while one of them is missing."""
+    """Return the plain mean of the paper's eight numbers; None while one of them is missing."""
     if not set(GLUE_EIGHT) <= set(results):
         return None
     return fmean(results[name][metric].mean for name, metric in GLUE_EIGHT.items())

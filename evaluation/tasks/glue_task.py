@@ -13,9 +13,9 @@ from .tables import Row
 from .task import Task
 
 HIGHEST = 5.0
-"""Similarities of STS-B lie between 0 and this."""
+"""The largest similarity of STS-B; the smallest is 0."""
 UNREADABLE_SIMILARITY = -1.0
-"""What the T5 code takes an answer of STS-B for that is no number."""
+"""The similarity that replaces an answer of STS-B that is not a number, as in the T5 code."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,10 +26,10 @@ class GlueTask(Task[LabelledExample, float]):
     held_out_most: ClassVar[int] = 1000
 
     fields: Mapping[str, tuple[str, ...]]
-    """Field -> the columns that may hold it; in the order in which the head reads them."""
+    """The columns that may hold a field, by field, in the order in which the head reads the fields."""
     label_columns: tuple[str, ...] = ("label",)
     labels: tuple[str, ...]
-    """Label words in the order of their numbers; empty for a regression."""
+    """The label words in the order of their numbers; empty for a regression."""
     metrics: tuple[str, ...] = ("accuracy",)
 
     @property
@@ -38,9 +38,9 @@ class GlueTask(Task[LabelledExample, float]):
         return not self.labels
 
     def examples(self, rows: Sequence[Row], where: str, say: Say) -> list[LabelledExample]:
-        """Labelled examples; CorpusError for no rows, a column that is missing, and a label that the task does not have."""
+        """Return labelled examples. Raises CorpusError for no rows, a missing column, or a label that the task does not have."""
         if not rows:
-            raise CorpusError(f"{where} holds no examples")
+            raise CorpusError(f"{where} holds no examples; add some")
         columns = [_column(self, names, rows[0], where) for names in self.fields.values()]
         label_column = _column(self, self.label_columns, rows[0], where)
         examples = []
@@ -51,30 +51,30 @@ class GlueTask(Task[LabelledExample, float]):
         return examples
 
     def scores(self, examples: Sequence[LabelledExample], answers: Sequence[float]) -> dict[str, float]:
-        """The metrics of `scores.score` on the labels."""
+        """Return the metrics of `scores.score` on the labels."""
         labels = [example.label for example in examples]
         return {metric: score(metric, labels, answers) for metric in self.metrics}
 
     def require_libraries(self) -> None:
-        """scikit-learn and scipy."""
+        """Raise ConfigurationError if scikit-learn and scipy are not installed."""
         for metric in self.metrics:
             score(metric, [0.0, 1.0], [0.0, 1.0])
 
     def prompt(self, texts: Sequence[str]) -> str:
-        """The input of the text-to-text protocol: task, then the fields sorted by name."""
+        """Return the input of the text-to-text protocol: the task, then the fields sorted by name."""
         named = sorted(zip(self.fields, texts, strict=True))
         return " ".join([self.name, *(f"{name}: {text}" for name, text in named)])
 
     def answer(self, label: float) -> str:
-        """The target of the text-to-text protocol; a similarity is rounded to 0.2, as "3.4"."""
+        """Return the target of the text-to-text protocol; a similarity is rounded to a multiple of 0.2, such as "3.4"."""
         return f"{round(label * 5) / 5:.1f}" if self.is_regression else self.labels[int(label)]
 
     def answers(self) -> list[str]:
-        """Every target there is."""
+        """Return every possible target."""
         return [f"{step / 5:.1f}" for step in range(int(HIGHEST * 5) + 1)] if self.is_regression else list(self.labels)
 
     def understand(self, text: str) -> float | None:
-        """The label that a generated answer stands for; None where it is none."""
+        """Return the label that a generated answer names; None if it does not name one."""
         text = text.strip()
         if not self.is_regression:
             return float(self.labels.index(text)) if text in self.labels else None
@@ -85,7 +85,7 @@ class GlueTask(Task[LabelledExample, float]):
         return number if math.isfinite(number) else None
 
     def wrong(self, label: float) -> float:
-        """What an answer that cannot be understood is scored as: another class than the right one, or -1."""
+        """Return the label for an answer that cannot be understood: a class that is not the right one, or -1."""
         return UNREADABLE_SIMILARITY if self.is_regression else float((int(label) + 1) % len(self.labels))
 
 
@@ -94,7 +94,7 @@ def _column(task: GlueTask, names: Sequence[str], row: Row, where: str) -> str:
         if name in row:
             return name
     wanted = " or ".join(names)
-    raise CorpusError(f"{where} has no column {wanted}, which task {task.name} needs; found {', '.join(row)}")
+    raise CorpusError(f"{where}: task {task.name} needs a column {wanted}; found {', '.join(row)}")
 
 
 def _text(row: Row, column: str, place: str) -> str:
@@ -105,7 +105,7 @@ def _text(row: Row, column: str, place: str) -> str:
 
 
 def _label(task: GlueTask, value: Any, place: str) -> float:
-    """A label word, the number of a class, or a similarity."""
+    """Return the label that a label word, a class number or a similarity stands for."""
     if not task.is_regression and value in task.labels:
         return float(task.labels.index(value))
     try:

@@ -11,7 +11,7 @@ TASKS: dict[str, Task[Any, Any]] = {task.name: task for task in (*GLUE_TASKS, *S
 
 
 def find_task(name: str) -> Task[Any, Any]:
-    """The task that `glue/sst2` names. Raises ConfigurationError for any other name, with those that there are."""
+    """Return the task with a name such as `glue/sst2`. Raises ConfigurationError, with the known names, for any other name."""
     known = {task.prefix + task.name: task for task in TASKS.values()}
     if name not in known:
         raise ConfigurationError(f"unknown task {name!r}; expected one of {', '.join(known)}")

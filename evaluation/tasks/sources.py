@@ -1,4 +1,4 @@
-"""Where a task's data comes from: `datasets` by name, a folder of files in a usual layout, or one file."""
+"""Load the data of a task: from `datasets` by name, from a folder of files in a usual layout, or from one file."""
 
 import sys
 from pathlib import Path
@@ -11,18 +11,19 @@ from .task import AnswerT, Task
 
 
 def load_task(task: Task[ExampleT, AnswerT], data: Path | None, say: Say) -> TaskData[ExampleT]:
-    """The training and development examples of a task.
+    """Return the training and development examples of a task.
 
-    Without `data` from the hub, through `datasets`. A folder holds `train` and `dev` or `validation` (MNLI: `dev_matched` and
-    `dev_mismatched`, or `validation_...`; summaries: `val` too) as .tsv, .csv or .jsonl, itself or in a folder named after the
-    task. Of one file, a tenth is held out as development set. Raises CorpusError for what is missing, empty or not of the task.
+    Without `data` they come from the hub, through `datasets`. A folder holds `train` and `dev` or `validation` as .tsv, .csv or
+    .jsonl, directly or in a subfolder named after the task (MNLI: `dev_matched` and `dev_mismatched`, or `validation_...`;
+    summaries: also `val`). Of one file, a tenth is held out as development set. Raises CorpusError for data that is missing,
+    empty or not of the task.
     """
     if data is None:
         return _from_hub(task, say)
     if data.is_file():
         return _from_file(task, data, say)
     if not data.is_dir():
-        raise CorpusError(f"there is no {data}; --data takes a folder or a file with the data of {task.name}")
+        raise CorpusError(f"{data} does not exist; give --data a folder or a file with the data of {task.name}")
     folder = _task_folder(task, data)
     development = {name: _read(task, _find(folder, names), say) for name, names in task.development.items()}
     return TaskData(_read(task, _find(folder, ("train",)), say), development)
@@ -30,14 +31,14 @@ def load_task(task: Task[ExampleT, AnswerT], data: Path | None, say: Say) -> Tas
 
 def _from_file(task: Task[ExampleT, AnswerT], path: Path, say: Say) -> TaskData[ExampleT]:
     if path.suffix not in READERS:
-        raise CorpusError(f"{path}: expected a file of {', '.join(READERS)}")
+        raise CorpusError(f"{path}: expected a file that ends in {', '.join(READERS)}")
     train, held_out = split_off(_read(task, path, say))
-    say(f"{path} is one file: {len(held_out)} of its examples are the development set, {len(train)} are trained on")
+    say(f"{path} is one file: {len(train)} of its examples are for training, {len(held_out)} are the development set")
     return TaskData(train, dict.fromkeys(task.development, held_out))
 
 
 def _task_folder(task: Task[ExampleT, AnswerT], data: Path) -> Path:
-    """`data` itself where it holds a training file, else the folder in it that is named after the task."""
+    """Return `data` if it holds a training file, else its subfolder that is named after the task."""
     if _candidates(data, ("train",)):
         return data
     names = {task.name, task.folder.lower()}
@@ -81,7 +82,7 @@ def _from_hub(task: Task[ExampleT, AnswerT], say: Say) -> TaskData[ExampleT]:
 
     title = ", ".join(task.hub)
     if not task.hub:
-        raise CorpusError(f"{task.prefix}{task.name} stands for no data set of the hub; give --data a file or a folder")
+        raise CorpusError(f"{task.prefix}{task.name} is not a data set of the hub; give --data a file or a folder")
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
@@ -93,7 +94,7 @@ def _from_hub(task: Task[ExampleT, AnswerT], say: Say) -> TaskData[ExampleT]:
 
     def examples(name: str) -> list[ExampleT]:
         if name not in splits:
-            raise CorpusError(f"{title} has no split {name}; found {', '.join(splits)}")
+            raise CorpusError(f"{title}: expected a split {name}, found {', '.join(splits)}")
         return task.examples(list(splits[name]), f"{title}, {name}", say)
 
     return TaskData(examples("train"), {name: examples(names[0]) for name, names in task.development.items()})

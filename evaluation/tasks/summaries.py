@@ -1,4 +1,4 @@
-"""Summarization: the data sets that are known by name, any other pairs of text and summary, and how their rows are read.
+"""Summarization: data sets known by name, any other pairs of text and summary, and how their rows are read.
 
 CNN/DailyMail (Hermann et al., 2015; See et al., 2017), XSum (Narayan et al., 2018), SciTLDR (Cachola et al., 2020).
 """
@@ -15,7 +15,7 @@ from .tables import Row
 from .task import Task
 
 EMPTY_SHARE = 0.01
-"""Data sets from the web have some empty texts; they are passed over and counted. More than this share is no accident."""
+"""The largest share of empty texts. Data sets from the web have some, which we skip and count; more are not an accident."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,16 +26,17 @@ class SummaryTask(Task[SummaryExample, str]):
     held_out_most: ClassVar[int] = 100  # beams are slow
 
     pairs: tuple[tuple[str, str], ...]
-    """The columns of text and summary; the first pair that is there is read."""
+    """The columns of text and summary; the first pair that a table has is read."""
     metrics: tuple[str, ...] = ROUGE_METRICS
 
     def examples(self, rows: Sequence[Row], where: str, say: Say) -> list[SummaryExample]:
-        """Examples whose text and summary are not blank; of a list, sentences are joined, and summaries are all references.
+        """Return the examples whose text and summary are not blank.
 
-        Raises CorpusError for no rows, for columns that are missing or hold no text, and where more than 1 % are blank.
+        A list of sentences is joined to a text; a list of summaries are all references. Raises CorpusError for no rows, for
+        columns that are missing or do not hold text, and if more than 1 % of the examples are blank.
         """
         if not rows:
-            raise CorpusError(f"{where} holds no examples")
+            raise CorpusError(f"{where} holds no examples; add some")
         source, target = self._columns(rows[0], where)
         examples = []
         for number, row in enumerate(rows, start=1):
@@ -48,11 +49,11 @@ class SummaryTask(Task[SummaryExample, str]):
         return examples
 
     def scores(self, examples: Sequence[SummaryExample], answers: Sequence[str]) -> dict[str, float]:
-        """ROUGE against the references."""
+        """Return ROUGE against the references."""
         return rouge([example.references for example in examples], answers)
 
     def require_libraries(self) -> None:
-        """rouge-score."""
+        """Raise ConfigurationError if rouge-score is not installed."""
         rouge_scorer()
 
     def _columns(self, row: Row, where: str) -> tuple[str, str]:
@@ -60,17 +61,17 @@ class SummaryTask(Task[SummaryExample, str]):
             if set(pair) <= set(row):
                 return pair
         wanted = ", or ".join(" and ".join(pair) for pair in self.pairs)
-        raise CorpusError(f"{where} lacks the columns that task {self.name} needs: {wanted}; found {', '.join(row)}")
+        raise CorpusError(f"{where}: task {self.name} needs the columns {wanted}; found {', '.join(row)}")
 
     def _count_blank(self, blank: int, count: int, columns: str, where: str, say: Say) -> None:
         if blank > EMPTY_SHARE * count:
-            raise CorpusError(f"{where}: {blank} of {count} examples have an empty {columns}; remove or mend them")
+            raise CorpusError(f"{where}: {blank} of {count} examples have an empty {columns}; remove or fix them")
         if blank:
-            say(f"{where}: {blank} of {count} examples have an empty {columns} and are passed over")
+            say(f"{where}: {blank} of {count} examples have an empty {columns} and are skipped")
 
 
 def _texts(row: Row, column: str, place: str) -> list[str]:
-    """A text alone, or several of a list."""
+    """Return a single text, or the texts of a list, as a list."""
     value: Any = row.get(column)
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):

@@ -1,4 +1,4 @@
-"""Rows of a table on disk, as task data is handed round: .tsv without quoting, as GLUE's own files, .csv and .jsonl."""
+"""Read the rows of a table on disk: .tsv without quoting, like GLUE's own files, .csv and .jsonl."""
 
 import csv
 import json
@@ -11,17 +11,17 @@ from ...runtime.progress import Say
 
 Row = dict[str, Any]
 MALFORMED_SHARE = 0.01
-"""GLUE's QQP has some lines with too few fields; they are passed over and counted. More than this share is no accident."""
+"""The largest share of malformed rows. GLUE's QQP has some, which we skip and count; more are not an accident."""
 
 LONGEST_FIELD = 2**31 - 1
-"""Characters; csv would refuse a document of more than 131,072."""
+"""The longest field in characters. By default csv would refuse more than 131,072."""
 
 
 def read_table(path: Path, headerless: Sequence[str], say: Say) -> list[Row]:
-    """The rows of a file by column name.
+    """Return the rows of a file by column name.
 
-    `headerless` names the columns of a .tsv whose first line is a row already, which is told by its fields being as many and
-    none of them one of these names. Raises CorpusError for a file that is missing, empty or cannot be read.
+    `headerless` names the columns of a .tsv without a header. The header is missing if the first line has that many fields and
+    none of them is one of these names. Raises CorpusError for a file that is missing, empty or cannot be read.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -30,13 +30,13 @@ def read_table(path: Path, headerless: Sequence[str], say: Say) -> list[Row]:
         raise CorpusError(f"{path} cannot be read: {error}") from error
     if not rows:
         raise CorpusError(
-            f"{path} holds no rows; expected a header line and examples below it, or a JSON object per line"
+            f"{path}: expected a header line and examples below it, or a JSON object per line; found no rows"
         )
     return rows
 
 
 def _read_tsv(path: Path, lines: Iterable[str], headerless: Sequence[str], say: Say) -> list[Row]:
-    """Every line is a row and every tab ends a field, whatever quotes stand in it."""
+    """Read every line as a row. A tab ends a field, even inside quotes."""
     fields = [line.rstrip("\r\n").split("\t") for line in lines]
     fields = [row for row in fields if row != [""]]
     if fields and headerless and len(fields[0]) == len(headerless) and not set(fields[0]) & set(headerless):
@@ -50,7 +50,7 @@ def _read_csv(path: Path, lines: Iterable[str], _headerless: Sequence[str], say:
 
 
 def _named(path: Path, fields: list[list[str]], say: Say) -> list[Row]:
-    """Rows below a header; those with another number of fields are passed over, and refused where they are many."""
+    """Return the rows below a header. Rows with another number of fields are skipped; many of them raise CorpusError."""
     if not fields:
         return []
     header, body = fields[0], fields[1:]
@@ -58,11 +58,11 @@ def _named(path: Path, fields: list[list[str]], say: Say) -> list[Row]:
     malformed = len(body) - len(whole)
     if malformed > MALFORMED_SHARE * len(body):
         raise CorpusError(
-            f"{path}: {malformed} of {len(body)} rows have another number of fields than the header, which has {len(header)}; "
-            "expected one example a line"
+            f"{path}: {malformed} of {len(body)} rows do not have as many fields as the header, which has {len(header)}; "
+            "write one example per line"
         )
     if malformed:
-        say(f"{path}: {malformed} of {len(body)} rows lack fields and are passed over")
+        say(f"{path}: {malformed} of {len(body)} rows have too few or too many fields and are skipped")
     return [dict(zip(header, row, strict=True)) for row in whole]
 
 
@@ -74,7 +74,9 @@ def _read_jsonl(path: Path, lines: Iterable[str], _headerless: Sequence[str], _s
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise CorpusError(f"{path}, line {number} is no JSON ({error}); expected an object per line") from error
+            raise CorpusError(
+                f"{path}, line {number} is not JSON ({error}); expected a JSON object per line"
+            ) from error
         if not isinstance(row, dict):
             raise CorpusError(f"{path}, line {number} holds a {type(row).__name__}; expected a JSON object per line")
         rows.append(row)

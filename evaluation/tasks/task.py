@@ -1,4 +1,4 @@
-"""What every task has, of whatever kind: where its data are found, how rows become examples, and what is scored."""
+"""What all tasks have in common: where their data is, how rows become examples, and what is scored."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from .examples import ExampleT
 from .tables import Row
 
 AnswerT = TypeVar("AnswerT")
-"""What a model says of one example: a label or a text."""
+"""The answer of a model to one example: a label or a text."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,30 +18,30 @@ class Task(ABC, Generic[ExampleT, AnswerT]):
     """One task."""
 
     prefix: ClassVar[str]
-    """What stands before the name on the command line."""
+    """The prefix of the name on the command line."""
     held_out_most: ClassVar[int]
-    """Examples of train that a learning rate is judged by, at most."""
+    """The largest number of training examples to hold out for choosing a learning rate."""
 
     name: str
     metrics: tuple[str, ...]
-    """The first is the score that tables show and learning rates are chosen by."""
+    """The metrics. Tables show the first, and learning rates are chosen by it."""
     development: Mapping[str, tuple[str, ...]]
-    """Name of a result -> the names that the file or split it is measured on may have."""
+    """The possible names of the file or split of each result, by result."""
     folder: str
-    """The folder that its files are handed round in."""
+    """The usual name of the folder with its files."""
     hub: tuple[str, ...]
-    """Name and configuration of the data set on the hub; empty where there is none."""
+    """The name and configuration of the data set on the hub; empty if it is not there."""
     headerless: tuple[str, ...] = field(default=())
-    """Column names of its tsv files where they have no header."""
+    """The column names of tsv files without a header."""
 
     @abstractmethod
     def examples(self, rows: Sequence[Row], where: str, say: Say) -> list[ExampleT]:
-        """The examples of rows that come from `where`, a file or a split. Raises CorpusError for what is none."""
+        """Return the examples in rows that come from `where`, a file or a split. Raises CorpusError for a row that is not one."""
 
     @abstractmethod
     def scores(self, examples: Sequence[ExampleT], answers: Sequence[AnswerT]) -> dict[str, float]:
-        """Metric -> score in per cent. Raises ConfigurationError where the libraries that count it are missing."""
+        """Return the scores in per cent by metric. Raises ConfigurationError if the libraries that compute them are missing."""
 
     @abstractmethod
     def require_libraries(self) -> None:
-        """Raise ConfigurationError where `scores` would, before hours of training."""
+        """Raise ConfigurationError if `scores` would, so that it happens before hours of training."""

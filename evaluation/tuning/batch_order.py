@@ -1,7 +1,7 @@
-"""The order in which examples are visited, such that a batch holds those of like length and little padding.
+"""Order the examples so that a batch holds examples of similar length, with little padding.
 
-Trainer's own grouping sorts 50 batches from long to short and visits them so: on small tasks the last steps then see short
-examples alone. Here the batches of a window come in random order.
+Trainer's own grouping sorts 50 batches and visits them from long to short, so on small tasks the last steps see only short
+examples. Here the batches of a window come in random order.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ import numpy as np
 from ..protocols.protocol import Feature
 
 WINDOW = 16
-"""Batches that are sorted together."""
+"""The number of batches that are sorted together."""
 
 
 def by_length(lengths: Sequence[int], epochs: int, batch_size: int, seed: int) -> list[int]:
-    """Numbers of examples, every one `epochs` times, to be cut into batches as they stand; a function of the seed.
+    """Return the numbers of the examples, each `epochs` times, in an order that is cut into batches; a function of the seed.
 
-    Each epoch is a permutation; windows of it are sorted, cut into batches and these shuffled. What an epoch has beyond whole
-    batches is drawn, not chosen by length, and begins the next one, or ends the last.
+    Each epoch is a permutation. Windows of it are sorted and cut into batches, and these are shuffled. The rest of an epoch that
+    does not fill a batch is random, not chosen by length. It starts the next epoch, or ends the last one.
     """
     generator = np.random.default_rng(seed)
     order: list[int] = []
@@ -36,9 +36,9 @@ def by_length(lengths: Sequence[int], epochs: int, batch_size: int, seed: int) -
 
 
 def longest_first(features: Sequence[Feature], predict: Callable[[list[Feature]], Any]) -> Any:
-    """Rows that `predict` has for features in the order of their length, put back into the features' own order."""
+    """Return the rows of `predict` in the order of the features, although it gets the longest features first."""
     order = sorted(range(len(features)), key=lambda i: -len(features[i]["input_ids"]))
-    found = np.asarray(predict([features[i] for i in order]))
-    rows = np.empty_like(found)
-    rows[order] = found
+    predicted = np.asarray(predict([features[i] for i in order]))
+    rows = np.empty_like(predicted)
+    rows[order] = predicted
     return rows

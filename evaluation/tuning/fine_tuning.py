@@ -1,11 +1,10 @@
-"""Fine-tuning of one model on one task with one seed, by transformers' Trainer.
+"""Fine-tune one model on one task with one seed, by transformers' Trainer.
 
-AdamW, weight decay 0.01, clipping at 5, a tenth of the steps warm-up and then linear decay: the settings of the MiniEnD authors'
-sibling projects (StarK, MiniDisc). The last weights are taken: no epoch is chosen, on the development set least of all.
+The settings are from the MiniEnD authors' sibling projects (StarK, MiniDisc): AdamW, weight decay 0.01, clipping at 5, a warm-up
+over a tenth of the steps, then linear decay. We take the last weights and do not choose an epoch by the development set.
 
-Adafactor, with which T5 itself is fine-tuned, scales steps by each matrix's RMS. T5's
-embeddings begin at RMS 1, so that AdamW at its usual rates hardly moves them in the few steps of a small task, which matters for
-a student that was trained little.
+T5 itself is fine-tuned with Adafactor, which scales steps by each matrix's RMS. T5's embeddings start at RMS 1, so AdamW at its
+usual rates hardly moves them in the few steps of a small task. That matters for a student that was trained little.
 """
 
 import math
@@ -31,7 +30,7 @@ WEIGHT_DECAY, CLIP, WARMUP_SHARE = 0.01, 5.0, 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FineTuning:
-    """What decides a fine-tuning beside model and data."""
+    """The settings of a fine-tuning, without model and data."""
 
     optimizer: str
     learning_rate: float
@@ -42,7 +41,7 @@ class FineTuning:
     device: torch.device
 
     def arguments(self, folder: str, examples: int) -> Any:
-        """Trainer's own settings, for one pass over so many examples in their order; it writes nothing and logs nothing."""
+        """Return Trainer's settings for one pass over this many examples in their order, without any writing or logging."""
         from transformers import Seq2SeqTrainingArguments
 
         on_cpu = self.device.type == "cpu"
@@ -71,13 +70,11 @@ class FineTuning:
             remove_unused_columns=False,
         )
         if arguments.n_gpu > 1:
-            arguments._n_gpu = (
-                1  # else Trainer spreads a batch over all of them, and the batch size grows with their number
-            )
+            arguments._n_gpu = 1  # else the batch size would grow with the number of GPUs
         return arguments
 
     def torch_optimizer(self) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-        """The optimizer's class and its own settings, as Trainer takes them."""
+        """Return the optimizer's class and settings, as Trainer takes them."""
         class_name, options = OPTIMIZERS[self.optimizer]
         return getattr(torch.optim, class_name), {"lr": self.learning_rate, **options}
 
@@ -89,9 +86,9 @@ def fine_tune_and_predict(
     settings: FineTuning,
     title: str,
 ) -> dict[str, Predictions[AnswerT]]:
-    """Fine-tune a fresh model and predict every development set, by name; the model is dropped.
+    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped.
 
-    Raises TrainingError where the loss is not finite.
+    Raises TrainingError if the loss is not finite.
     """
     from transformers import PrinterCallback
 
@@ -101,7 +98,7 @@ def fine_tune_and_predict(
     with tempfile.TemporaryDirectory() as folder, quiet_transformers(), _accelerate_forgets():
         arguments = settings.arguments(folder, len(visits))
         trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
-        trainer.optimizer_cls_and_kwargs = settings.torch_optimizer()  # which Seq2SeqTrainer takes from no argument
+        trainer.optimizer_cls_and_kwargs = settings.torch_optimizer()  # Seq2SeqTrainer does not take it as an argument
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_bar_callback(title))
         loss = trainer.train().training_loss
@@ -114,7 +111,7 @@ def fine_tune_and_predict(
 
 @contextmanager
 def _accelerate_forgets() -> Iterator[None]:
-    """Inside, Trainer may tell accelerate what it likes; afterwards nothing of it is left."""
+    """Inside, Trainer may change accelerate's state; afterwards the state is reset."""
     try:
         yield
     finally:
@@ -122,7 +119,7 @@ def _accelerate_forgets() -> Iterator[None]:
 
 
 def _bar_callback(title: str) -> Any:
-    """A callback that shows steps and predictions as the house's bar, and nothing where there is no terminal."""
+    """Return a callback that shows steps and predictions in MiniEnD's progress bar, or nothing without a terminal."""
     from transformers import TrainerCallback
 
     class Bar(TrainerCallback):  # type: ignore[misc, unused-ignore]

@@ -1,4 +1,4 @@
-"""Text in, text out: what the protocols share whose model generates its answers."""
+"""Text in, text out: the common part of the protocols whose model generates its answers."""
 
 import copy
 from typing import Any
@@ -13,12 +13,12 @@ from .batch_order import longest_first
 
 
 class GeneratingProtocol(TaskProtocol[ExampleT, AnswerT]):
-    """A protocol whose model is the checkpoint as it is."""
+    """A protocol whose model is the unchanged checkpoint."""
 
     _checkpoint: Checkpoint
 
     def fresh_model(self, _seed: int) -> Any:
-        """A copy of the checkpoint; nothing of it is drawn. Its own habits of generating (a least length, ...) are left out."""
+        """Return a copy of the checkpoint; the seed is not used. Its generation settings (a least length, ...) are dropped."""
         from transformers import GenerationConfig
 
         model = copy.deepcopy(self._checkpoint.model)
@@ -31,7 +31,7 @@ class GeneratingProtocol(TaskProtocol[ExampleT, AnswerT]):
         return model
 
     def trainer(self, model: Any, arguments: Any, train: list[Feature]) -> Any:
-        """A Seq2SeqTrainer that generates when it predicts."""
+        """Return a Seq2SeqTrainer that generates when it predicts."""
         from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer
 
         arguments.predict_with_generate = True
@@ -39,12 +39,12 @@ class GeneratingProtocol(TaskProtocol[ExampleT, AnswerT]):
         return Seq2SeqTrainer(model=model, args=arguments, train_dataset=train, data_collator=collator)
 
     def generate(self, trainer: Any, features: list[Feature], **how: Any) -> list[str]:
-        """A text per feature; `how` is what transformers' `generate` takes."""
+        """Return a text per feature; `how` are arguments of transformers' `generate`."""
         from transformers import DataCollatorWithPadding
 
         tokenizer = self._checkpoint.tokenizer
-        trainer.data_collator = DataCollatorWithPadding(tokenizer)  # that of training adds empty labels
-        found = longest_first(features, lambda some: trainer.predict(some, do_sample=False, **how).predictions)
-        ids = np.where(found < 0, tokenizer.pad_token_id, found)
+        trainer.data_collator = DataCollatorWithPadding(tokenizer)  # the collator of training adds empty labels
+        generated = longest_first(features, lambda some: trainer.predict(some, do_sample=False, **how).predictions)
+        ids = np.where(generated < 0, tokenizer.pad_token_id, generated)
         texts: list[str] = tokenizer.batch_decode(ids, skip_special_tokens=True)
         return texts

@@ -1,1 +1,1 @@
-"""`miniend compare`: which objective, which size, how good; every row from one cache, with equal steps and seeds."""
+"""`miniend compare`: train every row of a table from one cache, with equal steps and seeds, and evaluate it."""

@@ -1,7 +1,7 @@
-"""`miniend compare`: caches, students and evaluations of a file, each made once; and the report, after every step of the way.
+"""`miniend compare`: make the caches, students and evaluations of a file, each once, and write the report after every step.
 
-Seed by seed: all students of the first are trained and judged before the second begins, so that an early report is a fair one.
-Any number of processes may be started on one output directory; they share the work.
+It goes seed by seed. All students of the first seed are trained and evaluated before the second seed starts, so an early report
+is a fair one. Any number of processes can be started on one output directory; they share the work.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from ...runtime.durable import write_durably
 from ...runtime.progress import Say
 from ...teacher_dump.dump import dump_teacher
 from ...teacher_dump.worker import Worker
-from .file.paths import Places
+from .file.paths import Paths
 from .file.reading import read_comparison
 from .file.settings import MAIN, Comparison, Student
 from .report.blocks import as_html, as_markdown
@@ -26,45 +26,45 @@ from .report.differences import require_scipy
 from .report.report import report_blocks, summary_lines
 from .report.results import Results, as_document, gather
 from .run.continuation import Continuation
-from .run.evaluation import Candidate, Judging
+from .run.evaluation import Candidate, Evaluator
 from .run.hard_labels import measure_hard_labels
 from .run.plan import plan_lines, planned
 from .run.settings_guard import keep_settings, require_same_settings
-from .run.timing import measured_pace
+from .run.timing import measured_timings
 from .run.training import SEARCH_SEED, Training
 
 
 def compare(file: Path, output: Path, plan_only: bool, say: Say) -> None:
-    """Do what is missing of a comparison in its output directory; with `plan_only` say how long it would take.
+    """Do what is missing of a comparison in its output directory; with `plan_only` only say how long it would take.
 
-    Raises ConfigurationError for the file, under torchrun and where libraries are missing, RunMismatchError where the directory
-    was begun with other settings, and whatever the stages raise.
+    Raises ConfigurationError for a bad file, under torchrun, and if a library is missing. Raises RunMismatchError if the
+    directory was made with other settings, and whatever the stages raise.
     """
     if Worker.from_environment().size > 1:
         raise ConfigurationError(
-            "processes of one comparison share its output directory alone; start each without torchrun or accelerate launch"
+            "processes of one comparison share only its output directory; start each without torchrun or accelerate launch"
         )
     comparison = read_comparison(file)
     require_scipy()
     for task in comparison.tasks:
         find_task(task).require_libraries()
     with Claims(output) as claims:
-        _Run(comparison, Places(output), claims, say).run(plan_only)
+        _Run(comparison, Paths(output), claims, say).run(plan_only)
 
 
 class _Run:
-    """One comparison on its way."""
+    """One comparison in progress."""
 
-    def __init__(self, comparison: Comparison, places: Places, claims: Claims, say: Say) -> None:
-        self._comparison, self._places, self._claims, self._say = comparison, places, claims, say
-        self._training = Training(comparison, places, claims, say)
-        self._continuation = Continuation(comparison, places, self._training, claims, say)
-        self._judging = Judging(comparison, places, self._training, claims, say)
-        self._pace: Document = {}
+    def __init__(self, comparison: Comparison, paths: Paths, claims: Claims, say: Say) -> None:
+        self._comparison, self._paths, self._claims, self._say = comparison, paths, claims, say
+        self._training = Training(comparison, paths, claims, say)
+        self._continuation = Continuation(comparison, paths, self._training, claims, say)
+        self._evaluator = Evaluator(comparison, paths, self._training, claims, say)
+        self._timings: Document = {}
         self._made: set[str] = set()
 
     def run(self, plan_only: bool) -> None:
-        """The plan, and all that it plans."""
+        """Make the plan, and do all of it unless only the plan is wanted."""
         with self._alone("the plan"):
             self._plan(keep=not plan_only)
         if plan_only:
@@ -78,81 +78,82 @@ class _Run:
             if self._comparison.continuation:
                 self._continuation.train(self._there(seed), seed)
             self._report()
-            self._judging.judge([*(self._bounds() if seed == SEARCH_SEED else ()), *self._candidates(seed)])
+            self._evaluator.evaluate([*(self._bounds() if seed == SEARCH_SEED else ()), *self._candidates(seed)])
             results = self._report()
         for line in summary_lines(self._comparison, results):
             self._say(line)
-        self._say(f"report: {self._places.root / 'report.html'}")
+        self._say(f"report: {self._paths.root / 'report.html'}")
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:
-        """Inside, no other process is at the same."""
+        """Inside, no other process does the same."""
         name = what.replace(" ", "-")
-        self._claims.wait(name, lambda: self._say(f"waiting for another process, which is at {what}"))
+        self._claims.wait(name, lambda: self._say(f"waiting for another process, which is working on {what}"))
         try:
             yield
         finally:
             self._claims.release(name)
 
     def _plan(self, keep: bool) -> None:
-        """Say how long everything takes; `keep` settles the settings."""
-        require_same_settings(self._comparison, self._places)
-        self._pace = measured_pace(self._comparison, self._places, self._say)
-        for line in plan_lines(planned(self._comparison, self._places, self._training, self._pace)):
+        """Say how long everything takes; with `keep` write down the settings."""
+        require_same_settings(self._comparison, self._paths)
+        self._timings = measured_timings(self._comparison, self._paths, self._say)
+        for line in plan_lines(planned(self._comparison, self._paths, self._training, self._timings)):
             self._say(line)
         if keep:
-            keep_settings(self._comparison, self._places)
+            keep_settings(self._comparison, self._paths)
 
     def _make_cache(self, name: str) -> None:
-        """Dump a cache, once in a run; one that an assistant teaches, after it is trained from its own."""
+        """Dump a cache, once in a run. If an assistant is its teacher, train the assistant first."""
         if name in self._made:
             return
         teacher, assistant = self._comparison.teacher, self._comparison.caches[name].teacher
         if assistant is not None:
             teacher = str(self._make_assistant(self._comparison.assistants[assistant]))
         with threads_kept():
-            dump_teacher(self._comparison.dump(name, teacher, self._places.cache(name)), self._say)
+            dump_teacher(self._comparison.dump(name, teacher, self._paths.cache(name)), self._say)
         self._made.add(name)
 
     def _make_assistant(self, assistant: Student) -> Path:
+        """Train an assistant, after the cache that it learns from, and return its folder."""
         self._make_cache(assistant.cache)
         self._training.train([assistant], SEARCH_SEED)
         return self._training.output(assistant, SEARCH_SEED)
 
     def _bounds(self) -> list[Candidate]:
-        """What students lie between: the teacher and random weights; and the assistants."""
+        """Return the teacher and random weights, which bound the students' scores, and the assistants."""
         with self._alone("teacher and random weights"):
-            ends = [self._judging.teacher(), *(self._judging.untrained(size) for size in self._comparison.sizes)]
-            dumped = self._comparison.dump(MAIN, self._comparison.teacher, self._places.cache(MAIN))
+            ends = [self._evaluator.teacher(), *(self._evaluator.untrained(size) for size in self._comparison.sizes)]
+            dumped = self._comparison.dump(MAIN, self._comparison.teacher, self._paths.cache(MAIN))
             cache = open_cache(dumped.cache)
             for one in ends:
                 measure_hard_labels(one.model, cache, one.output, dumped.device, dumped.batch_size)
-        assistants = [self._judging.student(one, SEARCH_SEED) for one in self._comparison.assistants.values()]
+        assistants = [self._evaluator.student(one, SEARCH_SEED) for one in self._comparison.assistants.values()]
         return [*ends, *assistants]
 
     def _there(self, seed: int) -> list[Student]:
-        """Students that could be trained with a seed."""
+        """Return the students that could be trained with a seed."""
         return [student for student in self._comparison.students if not self._training.is_lost(student, seed)]
 
     def _candidates(self, seed: int) -> Iterator[Candidate]:
         for student in self._there(seed):
-            yield self._judging.student(student, seed)
+            yield self._evaluator.student(student, seed)
 
     def _report(self) -> Results:
-        """Write comparison.json, report.md, report.html and the pictures, from what is gathered now and returned."""
+        """Write comparison.json, report.md, report.html and the pictures from the results so far, and return these."""
         with self._alone("the report"):
-            results, root = gather(self._comparison, self._places, self._training), self._places.root
-            write_record(self._places.comparison, as_document(results, self._comparison, self._pace))
-            blocks = list(report_blocks(self._comparison, results, self._pace, self._pictures(results)))
+            results, root = gather(self._comparison, self._paths, self._training), self._paths.root
+            write_record(self._paths.comparison, as_document(results, self._comparison, self._timings))
+            blocks = list(report_blocks(self._comparison, results, self._timings, self._pictures(results)))
             write_durably(root / "report.md", as_markdown(blocks).encode())
             write_durably(root / "report.html", as_html(blocks).encode())
         return results
 
     def _pictures(self, results: Results) -> dict[str, Path]:
-        """None, with a line that says so, where matplotlib is missing."""
+        """Draw the pictures; without matplotlib say so and return none."""
         try:
             from .report.figures import draw_all
         except ConfigurationError as error:
             self._say(f"no pictures: {error}")
             return {}
-        return draw_all(results, self._places.root)
+        return draw_all(results, self._paths.root)

@@ -1,1 +1,1 @@
-"""The demo: the whole story on Python's own documentation."""
+"""The demo: both stages on Python's own documentation."""

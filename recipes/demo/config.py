@@ -8,7 +8,7 @@ from ...runtime.options import option
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoConfig:
-    """What `miniend demo` is asked for."""
+    """The options of `miniend demo`."""
 
     output: Path = option(
         Path("demo-output"), section="essential", help="Directory for everything that the demo writes."

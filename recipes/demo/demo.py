@@ -1,7 +1,7 @@
-"""`miniend demo`: the whole story on a small real corpus, on a CPU, in minutes.
+"""`miniend demo`: both stages on a small real corpus, on a CPU, in minutes.
 
-Python's own documentation, a tokenizer and a teacher made from it, one cache, two students distilled from that cache and one
-trained without it; then the table that a newcomer wants to see, and a picture. Nothing is downloaded.
+It makes a tokenizer and a teacher from Python's own documentation, dumps one cache, distills two students from that cache and
+trains one without it. Then it prints a table of sizes, times and losses, and draws a picture. It downloads nothing.
 """
 
 import shutil
@@ -41,14 +41,14 @@ TEACHER_CONFIG: dict[str, Any] = {
     "feed_forward_proj": "relu",
 }
 STUDENTS = (("2L96H", "miniend-e"), ("2L64H", "miniend-e"), ("2L96H", "scratch"))
-"""(size, objective): two sizes from one cache, and the larger one without the teacher."""
+"""(size, objective): two sizes from one cache, and the larger size without the teacher."""
 SUCCESS = 1.0
-"""Nats by which the teacher must beat the unigram entropy of the targets."""
+"""The nats by which the teacher must beat the unigram entropy of the targets."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
-    """Where the demo writes."""
+class _Paths:
+    """The paths that the demo writes to."""
 
     root: Path
 
@@ -65,42 +65,44 @@ class _Places:
 
 
 def run_demo(output: Path, say: Say) -> bool:
-    """Run everything into `output`, print the table; false when the teacher did not learn enough to teach.
+    """Run everything in `output` and print the table; return whether the teacher learned enough to teach.
 
-    What an earlier demo wrote in the same directory is replaced; a directory that holds something else is refused.
+    The files of an earlier demo are replaced. Raises ConfigurationError for a directory that holds something else.
     """
-    places = _fresh(output)
+    paths = _fresh(output)
     begun = perf_counter()
     say(f"1/4  teacher: a tokenizer and a small T5 from {CORPUS} ({TEACHER_STEPS} steps)")
-    teacher_seconds = _make_teacher(places)
+    teacher_seconds = _make_teacher(paths)
     say(f"     {teacher_seconds:.0f} s")
     say("2/4  miniend dump-teacher: the teacher runs once")
-    dump = dump_teacher(_dump_config(places), lambda line: say(f"     {line}"))
+    dump = dump_teacher(_dump_config(paths), lambda line: say(f"     {line}"))
     say("3/4  miniend train-student: three students, the teacher no longer needed")
-    students = [_train(places, size, objective, say) for size, objective in STUDENTS]
-    say("4/4  what came out")
-    result = _result(places, teacher_seconds, dump, students, perf_counter() - begun)
+    students = [_train(paths, size, objective, say) for size, objective in STUDENTS]
+    say("4/4  results")
+    result = _result(paths, teacher_seconds, dump, students, perf_counter() - begun)
     for line in report_lines(result):
         say(line)
-    _draw(result, places, say)
-    return _judge(result, say)
+    _draw(result, paths, say)
+    return _teaches(result, say)
 
 
-def _fresh(output: Path) -> _Places:
+def _fresh(output: Path) -> _Paths:
     stamp = output / ".miniend-demo"
     if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not stamp.exists())):
-        raise ConfigurationError(f"{output} is no directory of an earlier demo; name an empty or new one with --output")
+        raise ConfigurationError(
+            f"{output} is not a directory of an earlier demo; give an empty or new one with --output"
+        )
     output.mkdir(parents=True, exist_ok=True)
     stamp.touch()
-    places = _Places(output)
-    for own in (places.teacher, places.cache, *(places.student(size, objective) for size, objective in STUDENTS)):
+    paths = _Paths(output)
+    for own in (paths.teacher, paths.cache, *(paths.student(size, objective) for size, objective in STUDENTS)):
         shutil.rmtree(own, ignore_errors=True)
-    return places
+    return paths
 
 
-def _make_teacher(places: _Places) -> float:
+def _make_teacher(paths: _Paths) -> float:
     begun = perf_counter()
-    tokenizer = make_tokenizer(places.teacher)
+    tokenizer = make_tokenizer(paths.teacher)
     recipe = TeacherRecipe(
         config=TEACHER_CONFIG,
         input_length=INPUT_LENGTH,
@@ -109,15 +111,15 @@ def _make_teacher(places: _Places) -> float:
         seed=0,
         held_out_share=validation_share(VALIDATION_EXAMPLES, EXAMPLES, PASSES),
     )
-    pretrain(recipe, tokenizer, places.teacher)
+    pretrain(recipe, tokenizer, paths.teacher)
     return perf_counter() - begun
 
 
-def _dump_config(places: _Places) -> DumpConfig:
+def _dump_config(paths: _Paths) -> DumpConfig:
     return DumpConfig(
-        teacher=str(places.teacher),
+        teacher=str(paths.teacher),
         corpus=CORPUS,
-        cache=places.cache,
+        cache=paths.cache,
         examples=EXAMPLES,
         validation_examples=VALIDATION_EXAMPLES,
         corpus_epochs=PASSES,
@@ -128,10 +130,10 @@ def _dump_config(places: _Places) -> DumpConfig:
     )
 
 
-def _train(places: _Places, size: str, objective: str, say: Say) -> StudentResult:
+def _train(paths: _Paths, size: str, objective: str, say: Say) -> StudentResult:
     config = TrainConfig(
-        cache=places.cache,
-        output=places.student(size, objective),
+        cache=paths.cache,
+        output=paths.student(size, objective),
         size=size,
         objective=objective,
         steps=STUDENT_STEPS,
@@ -153,27 +155,31 @@ def _train(places: _Places, size: str, objective: str, say: Say) -> StudentResul
 
 
 def _result(
-    places: _Places, teacher_seconds: float, dump: DumpReport, students: list[StudentResult], seconds: float
+    paths: _Paths, teacher_seconds: float, dump: DumpReport, students: list[StudentResult], seconds: float
 ) -> DemoResult:
-    facts = inspect_cache(places.cache)
+    facts = inspect_cache(paths.cache)
     return DemoResult(
-        facts=facts, teacher_seconds=teacher_seconds, dump=dump, students=students, seconds=seconds, output=places.root
+        facts=facts, teacher_seconds=teacher_seconds, dump=dump, students=students, seconds=seconds, output=paths.root
     )
 
 
-def _draw(result: DemoResult, places: _Places, say: Say) -> None:
+def _draw(result: DemoResult, paths: _Paths, say: Say) -> None:
     try:
         from .picture import draw
     except ConfigurationError as error:
         say(f"no picture: {error}")
         return
-    picture = draw(result, places.root / "demo.png")
+    picture = draw(result, paths.root / "demo.png")
     say(f"picture: {picture}")
 
 
-def _judge(result: DemoResult, say: Say) -> bool:
+def _teaches(result: DemoResult, say: Say) -> bool:
+    """Return whether the teacher learned enough to teach; if not, say so."""
     gain = result.unigram - result.teacher_loss
     if gain >= SUCCESS:
         return True
-    say(f"the demo FAILED: its teacher ended {gain:.2f} nats below the unigram entropy, {SUCCESS:g} was expected")
+    say(
+        f"the demo FAILED: its teacher should end at least {SUCCESS:g} nats below the unigram entropy, but ended {gain:.2f} "
+        "nats below it"
+    )
     return False

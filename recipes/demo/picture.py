@@ -1,4 +1,4 @@
-"""The demo's picture: held-out loss over the steps of each student, and bytes raw against bytes cached."""
+"""The demo's picture: each student's held-out loss over the steps, and the raw and cached bytes of each signal."""
 
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,19 @@ def _draw_losses(axes: Any, result: DemoResult) -> None:
 
 def _draw_sizes(axes: Any, result: DemoResult) -> None:
     found = result.sizes()
-    places = range(len(found))
+    positions = range(len(found))
     raw, cached = ([pair[which] / 1e6 for pair in found.values()] for which in (0, 1))
-    axes.barh([p + 0.2 for p in places], raw, height=0.38, color=RAW, label="raw (bfloat16)")
-    axes.barh([p - 0.2 for p in places], cached, height=0.38, color=COLOURS[0], label="cached")
-    for place, (before, after) in zip(places, found.values(), strict=True):
+    axes.barh([p + 0.2 for p in positions], raw, height=0.38, color=RAW, label="raw (bfloat16)")
+    axes.barh([p - 0.2 for p in positions], cached, height=0.38, color=COLOURS[0], label="cached")
+    for position, (before, after) in zip(positions, found.values(), strict=True):
         axes.text(
-            after / 1e6, place - 0.2, f" {after / 1e6:.2f} MB, {before / after:.0f}x smaller", va="center", fontsize=8
+            after / 1e6,
+            position - 0.2,
+            f" {after / 1e6:.2f} MB, {before / after:.0f}x smaller",
+            va="center",
+            fontsize=8,
         )
-    axes.set_yticks(list(places), list(found))
+    axes.set_yticks(list(positions), list(found))
     axes.invert_yaxis()
     axes.set_xlabel("megabytes")
     axes.set_title("Bytes per signal")

@@ -1,4 +1,4 @@
-"""What the demo prints: sizes, times and losses, and what they show."""
+"""The lines that the demo prints: sizes, times and losses, and what they show."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class StudentResult:
     size: str
     objective: str
     cross_entropy: float
-    """Held-out, in nats per target token."""
+    """The held-out cross-entropy in nats per target token."""
     seconds: float
     output: Path
 
@@ -28,10 +28,10 @@ class StudentResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoResult:
-    """Everything that the demo measured."""
+    """The measurements of the demo."""
 
     facts: CacheFacts
-    """What is in the cache."""
+    """The facts about the cache."""
     teacher_seconds: float
     dump: DumpReport
     students: list[StudentResult]
@@ -40,7 +40,7 @@ class DemoResult:
 
     @property
     def unigram(self) -> float:
-        """Entropy of the targets' token frequencies, in nats."""
+        """The entropy of the targets' token frequencies, in nats."""
         return self.facts.teacher.unigram_entropy
 
     @property
@@ -51,14 +51,14 @@ class DemoResult:
         return loss
 
     def sizes(self) -> dict[str, tuple[int, int]]:
-        """(bytes raw, bytes cached) by signal; raw is Q, K, V and full logits in bfloat16."""
+        """Return (raw bytes, cached bytes) by signal. Raw means Q, K, V and full logits in bfloat16."""
         stored = self.facts.bytes
         cached = {**stored.relations, "logits": stored.logits}
         return {name: (raw, cached[name]) for name, raw in raw_bytes(self.facts).items()}
 
 
 def report_lines(result: DemoResult) -> Iterator[str]:
-    """The demo's table, line by line."""
+    """Yield the lines of the demo's table."""
     yield ""
     yield from _size_lines(result)
     yield ""
@@ -101,7 +101,7 @@ def _loss_lines(result: DemoResult) -> Iterator[str]:
 
 
 def _sentence(result: DemoResult) -> str:
-    """What the losses show, whatever they are."""
+    """Return what the losses show, good or bad."""
     distilled, smaller, scratch = result.students
     gap = scratch.cross_entropy - distilled.cross_entropy
     if gap > 0:
@@ -109,8 +109,8 @@ def _sentence(result: DemoResult) -> str:
     else:
         first = f"At equal steps the distilled {distilled.size} ends {-gap:.3f} nats ABOVE the same student trained from scratch"
     return (
-        f"{first}; the smaller {smaller.size} from the same cache reaches {smaller.cross_entropy:.3f}. One seed, "
-        "a tiny teacher and minutes of training: it shows that the two stages work, not how good they are."
+        f"{first}; the smaller {smaller.size} from the same cache reaches {smaller.cross_entropy:.3f}. With one seed, "
+        "a tiny teacher and minutes of training, the demo shows that the two stages work, not how good they are."
     )
 
 

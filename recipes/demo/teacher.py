@@ -1,6 +1,6 @@
-"""The demo's own teacher: a tokenizer and a small T5, made from Python's documentation in about two minutes.
+"""Make the demo's own teacher in about two minutes: a tokenizer and a small T5, from Python's documentation.
 
-With a checkpoint of your own none of this is needed; the demo makes one because it may not download any.
+With a checkpoint of your own you do not need this. The demo makes one because it must not download any.
 """
 
 import json
@@ -29,12 +29,12 @@ VOCABULARY = 2048
 SENTINELS = 32
 CORPUS = "python-docs"
 _PRETRAINING_STREAM = 2
-"""Random stream of the teacher's own corruptions, apart from those of the dump's two splits."""
+"""The random stream of the teacher's corruptions; the dump's two splits use other streams."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherRecipe:
-    """Shape and training of the demo's teacher."""
+    """The shape and the training of the demo's teacher."""
 
     config: dict[str, Any]
     input_length: int
@@ -45,7 +45,7 @@ class TeacherRecipe:
 
 
 def make_tokenizer(folder: Path) -> TextTokenizer:
-    """A Unigram tokenizer like T5's own, trained on the corpus: pad 0, EOS 1, unk 2, sentinels last, descending."""
+    """Train a Unigram tokenizer like T5's on the corpus: pad 0, EOS 1, unk 2, sentinels last, descending."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import T5Tokenizer
 
@@ -65,9 +65,9 @@ def make_tokenizer(folder: Path) -> TextTokenizer:
 
 
 def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> float:
-    """Train the teacher by span corruption with Adafactor, as T5 was, and save it; returns the seconds that it took.
+    """Train the teacher by span corruption with Adafactor, like T5, and save it; return the seconds that it took.
 
-    Documents that the dump will hold out for validation are left out here too.
+    The documents that the dump will hold out for validation are left out here too.
     """
     begun = perf_counter()
     model = build_student(recipe.config, tied=True, seed=recipe.seed)
@@ -98,7 +98,7 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
 def _corrupted_batches(
     recipe: TeacherRecipe, tokenizer: TextTokenizer, described: PlannedTokenizer
 ) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
-    """Endless batches: each example a segment at random, with a corruption of its own."""
+    """Yield batches without end. Each example is a random segment with its own corruption."""
     spans = lengths(recipe.input_length)
     numbered = enumerate(documents(parse_corpus(CORPUS, ("text",))))
     texts = ((i, d[0]) for i, d in numbered if not held_out(recipe.seed, i, recipe.held_out_share))

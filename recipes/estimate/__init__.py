@@ -1,1 +1,1 @@
-"""What a dump would take, from a small trial."""
+"""Estimate the bytes and hours of a dump from a small trial."""

@@ -8,14 +8,14 @@ from ...teacher_dump.config import TeacherSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EstimateConfig(TeacherSettings):
-    """What `miniend estimate` is asked for: the dump in question, which has no cache yet, and what to say of it."""
+    """The options of `miniend estimate`: the planned dump, which does not have a cache yet, and how to report."""
 
     sample_examples: int | None = option(
         None,
         section="essential",
         least=1,
         shown="one shard",
-        help="Examples that are dumped on trial; never more than the dump has.",
+        help="Examples in the trial dump; never more than --examples.",
     )
     epochs: float = option(
         1.0,

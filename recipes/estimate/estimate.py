@@ -1,7 +1,7 @@
-"""`miniend estimate`: what a dump would take in bytes and hours, by doing a little of it in a temporary directory.
+"""`miniend estimate`: estimate the bytes and hours of a dump by doing a little of it in a temporary directory.
 
-The dump's own code prepares a cache with the same settings and fewer examples, and its own shard loop makes the first shards
-behind those that the codecs are fitted on. What is done once is added once; the rest is extrapolated per example.
+The dump's own code prepares a cache with the same settings and fewer examples. Its own shard loop then makes a few shards of the
+examples that follow the ones the codecs are fitted on. One-off costs are added once; the rest is extrapolated per example.
 """
 
 import tempfile
@@ -23,13 +23,15 @@ from .config import EstimateConfig
 from .trial_dump import Trial, run_trial
 
 LAST = ("logits", "inputs", "segments", "bases", "markers", "plan")
-"""Signals that are named after the sites, in this order: `bases` is all of calibration, `plan` has the tokenizer, `markers` are
-the documents of shards and segments."""
+"""The signals to name after the sites, in this order.
+
+`bases` is the whole calibration, `plan` includes the tokenizer, and `markers` are the documents of shards and segments.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudentsToPay:
-    """From how many students on the dump costs less than the teacher beside each of them, and how that is computed."""
+    """The number of students from which the dump costs less than a live teacher for each student, and how we compute it."""
 
     students: int | None
     """None for a dump without training examples."""
@@ -48,17 +50,17 @@ class StudentsToPay:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """What a dump would take on this machine."""
+    """The estimated bytes and times of a dump on this machine."""
 
     examples: int
     """The number of examples, validation included."""
     shards: int
     sample_examples: int
-    """The number of examples that were dumped on trial."""
+    """The number of examples in the trial."""
     bytes: Mapping[str, int]
     """The bytes by signal, and their `total`."""
     seconds: Mapping[str, float]
-    """The time by part, and the `total`."""
+    """The seconds by part, and their `total`."""
     students_to_pay: StudentsToPay
 
     def as_json(self) -> dict[str, Any]:
@@ -67,7 +69,7 @@ class Estimate:
 
 
 def estimate(config: EstimateConfig) -> Estimate:
-    """Return what the dump would take, from a trial. Raise whatever the dump itself would raise."""
+    """Run a trial and return the estimate of the dump. Raise whatever the dump itself would raise."""
     shards = chosen(config, shard_table(config.validation_examples, [config.examples], config.shard_examples))
     sample = min(config.sample_examples or config.shard_examples, config.examples)
     with tempfile.TemporaryDirectory(prefix="miniend-estimate-") as folder:
@@ -86,14 +88,14 @@ def estimate(config: EstimateConfig) -> Estimate:
 
 
 def _segments(dump: EstimateConfig, trial: Trial) -> tuple[int, int]:
-    """Training and validation segments that the dump will publish; a corpus that ended in the trial has no more."""
+    """Return how many training and validation segments the dump will publish. A corpus may end within the trial."""
     segments = trial.prepared.source.segments
     train = segments.count("train") if segments.exhausted("train") else dump.examples
     return train, dump.validation_examples
 
 
 def _sizes(dump: EstimateConfig, trial: Trial, shards: list[ShardRange]) -> dict[str, int]:
-    """Bytes by signal of the shards, and of everything before them."""
+    """Return the bytes by signal of the shards, and of everything that is published before them."""
     sampled = [PublishedFolder(shard_path(trial.cache, shard.split, shard.number), "marker") for shard in trial.shards]
     found = Counter(folder_sizes(sampled, typical_tokens(trial.prepared)).of(examples_in(shards), len(shards)))
     folders = ceil(trial.segments / SEGMENTS_PER_FOLDER)
@@ -107,29 +109,29 @@ def _sizes(dump: EstimateConfig, trial: Trial, shards: list[ShardRange]) -> dict
 
 
 def _seconds(dump: EstimateConfig, trial: Trial, shards: list[ShardRange]) -> dict[str, float]:
-    """Seconds by part: all segments at the rate of those made, and what is done once."""
+    """Return the seconds by part: segments and shards at the rate of the trial, and the one-off costs."""
     segments = trial.before.segments / trial.segments * sum(_segments(dump, trial))
     loop = trial.loop_per_example * examples_in(shards) + trial.last_write
     return {**asdict(trial.before), "segments": segments, "shards": loop}
 
 
 def _students_to_pay(dump: float, epochs: float, shards: list[ShardRange], forward: float) -> StudentsToPay:
-    """Online, each student pays the bare teacher's forward for every training example and epoch; from the cache, none."""
-    found = StudentsToPay(
+    """Return when the dump pays. Online, each student costs a teacher forward per training example and epoch."""
+    costs = StudentsToPay(
         students=None,
         dump_seconds=dump,
         epochs=epochs,
         examples=examples_in([shard for shard in shards if shard.split == "train"]),
         forward_seconds_per_example=forward,
     )
-    return replace(found, students=ceil(dump / found.online_seconds)) if found.online_seconds else found
+    return replace(costs, students=ceil(dump / costs.online_seconds)) if costs.online_seconds else costs
 
 
 def describe(facts: Estimate) -> Iterator[str]:
     """Return the lines that `miniend estimate` prints."""
     yield (
         f"{facts.examples:,} examples (validation included) in {facts.shards:,} shards; "
-        f"{facts.sample_examples:,} examples were dumped on trial"
+        f"the trial dumped {facts.sample_examples:,} examples"
     )
     yield ""
     yield f"{'signal':<28} {'GB':>10}"
@@ -140,7 +142,7 @@ def describe(facts: Estimate) -> Iterator[str]:
     pay = facts.students_to_pay
     if pay.students is not None:
         yield (
-            f"students to pay: {pay.students}, since {pay.dump_seconds:,.1f} s of dump / ({pay.epochs:g} x "
+            f"students to pay: {pay.students}, because {pay.dump_seconds:,.1f} s of dump / ({pay.epochs:g} x "
             f"{pay.examples:,} examples x {pay.forward_seconds_per_example:.3g} s of bare teacher forward) = "
             f"{pay.dump_seconds / pay.online_seconds:.2f}"
         )

@@ -1,6 +1,6 @@
-"""A trial dump: the first shards of one that has not begun, made by its own code in another place, and timed.
+"""A trial dump: make and time a few shards of a planned dump, with the dump's own code, in another directory.
 
-The sampled examples follow those that the codecs are fitted on, which compress better than all others.
+The sampled examples come after the ones that the codecs are fitted on, because those compress better than all others.
 """
 
 from dataclasses import dataclass
@@ -27,31 +27,31 @@ from ...teacher_dump.teacher import Teacher
 from ...teacher_dump.worker import Worker
 
 FORWARD_BATCHES = 8
-"""Batches of which the bare forward is timed, after one that is not."""
+"""The number of batches to time the bare forward pass on, after one that warms up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a trial left at `cache`, and its seconds."""
+    """A trial at `cache`, with its times in seconds. Times per example are for an example of typical length."""
 
     cache: Path
     prepared: Prepared
     segments: int
-    """Published in the trial."""
+    """The number of published segments."""
     shards: list[ShardRange]
-    """Published in the trial, without the one that warmed up."""
+    """The published shards, without the one that warmed up."""
     before: Seconds
-    """Before the shard loop."""
+    """The time before the shard loop, by part."""
     loop_per_example: float
-    """Of the shard loop, while the shard before is being written; of an example of mean length, as is the forward."""
+    """The time of the shard loop per example, while the previous shard is being written."""
     last_write: float
-    """After the last shard is encoded."""
+    """The time after the last shard is encoded."""
     forward_per_example: float
-    """Of the bare teacher."""
+    """The time of the bare teacher per example."""
 
 
 def run_trial(dump: TeacherSettings, sample: int, cache: Path) -> Trial:
-    """Prepare `cache` as `dump` would, dump one shard to warm up and `sample` more examples."""
+    """Prepare `cache` as `dump` would, then dump one shard to warm up and `sample` more examples."""
     config = _trial_config(dump, sample, cache)
     sources = open_sources(config, Worker())
     prepared = prepare(config, sources)
@@ -65,14 +65,14 @@ def run_trial(dump: TeacherSettings, sample: int, cache: Path) -> Trial:
 
 
 def _trial_config(dump: TeacherSettings, sample: int, cache: Path) -> DumpConfig:
-    """The same dump with as many examples as calibration, sample and one folder of segments need, all of them for training."""
+    """Return the same dump with only the examples that calibration, sample and one folder of segments need, all for training."""
     needed = max(dump.calibration_examples + 2 * sample, SEGMENTS_PER_FOLDER)
     examples = min(dump.examples, needed)
     return completed(DumpConfig, dump, cache=cache, examples=examples, validation_examples=0, shards=None)
 
 
 def _sample_shards(prepared: Prepared, sample: int, size: int) -> list[ShardRange]:
-    """A shard to warm up and those to measure; where the corpus ends, examples begin anew (`ExampleSource.example`)."""
+    """Return a shard to warm up and the shards to measure. When the corpus ends, examples repeat (`ExampleSource.example`)."""
     first = prepared.calibration.parsed(Calibration).examples.report[1]
     warm = min(sample, size)
     starts = [first, *range(first + warm, first + warm + sample, size)]
@@ -85,9 +85,9 @@ def _sample_shards(prepared: Prepared, sample: int, size: int) -> list[ShardRang
 def _run_loop(
     config: DumpConfig, prepared: Prepared, teacher: Teacher, shards: list[ShardRange]
 ) -> tuple[float, float]:
-    """Seconds per example of the dump's shard loop without its first shard, and of the last write.
+    """Return the seconds per example of the dump's shard loop without its first shard, and the seconds of the last write.
 
-    Steady state is a shard that is encoded while the one before is written.
+    In the steady state, a shard is encoded while the previous one is written.
     """
     encoder = ShardEncoder(prepared.plan, prepared.calibration, teacher, prepared.source)
     encoded: list[float] = []
@@ -98,14 +98,14 @@ def _run_loop(
 
 
 def _stretch(prepared: Prepared, shards: list[ShardRange]) -> float:
-    """How much longer than a sampled example a typical one is; 1 but for pairs."""
+    """Return the length of a typical example divided by the length of a sampled one; 1 except for pairs."""
     sampled = [prepared.source.example(shard.split, i) for shard in shards for i in range(shard.start, shard.stop)]
     mean = sum(len(part) for example in sampled for part in example) / len(sampled)
     return sum(typical_tokens(prepared).values()) / mean
 
 
 def _forward_seconds(config: DumpConfig, prepared: Prepared, teacher: Teacher, shard: ShardRange) -> float:
-    """Seconds per example of the teacher alone, as a student that trains online would run it."""
+    """Return the seconds per example of only the teacher, as a student that trains online would run it."""
     batches = list(batches_of(prepared.source, shard.split, shard.start, shard.stop, config.batch_size))
     batches = batches[: FORWARD_BATCHES + 1]
     timed = batches[1:] or batches

@@ -1,1 +1,1 @@
-"""What is in a cache, how large and how faithful, as text and as pictures."""
+"""Show what is in a cache, how large it is and how faithful, as text and as pictures."""

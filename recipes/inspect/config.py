@@ -8,7 +8,7 @@ from ...runtime.options import option
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InspectConfig:
-    """What `miniend inspect` is asked for."""
+    """The options of `miniend inspect`."""
 
     cache: str | Path = option(
         section="essential",
@@ -21,5 +21,5 @@ class InspectConfig:
         None,
         section="essential",
         shown="no picture",
-        help="Draw sizes, spectra and fidelity into this .png, .svg or .pdf as well.",
+        help="Also draw sizes, spectra and fidelity into this .png, .svg or .pdf file.",
     )

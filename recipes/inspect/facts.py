@@ -1,4 +1,4 @@
-"""What `miniend inspect` finds in a cache, as dataclasses; `as_json` returns the object that `--json` prints."""
+"""The facts about a cache that `miniend inspect` reports, as dataclasses; `as_json` returns the object that `--json` prints."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -21,9 +21,9 @@ class CacheBytes:
     bases: int
     """The bytes of the calibration's columns."""
     relations: Mapping[str, int]
-    """By site."""
+    """The bytes of relations by site."""
     hidden: Mapping[str, int]
-    """By site."""
+    """The bytes of hidden states by site."""
     segments: int
 
 
@@ -34,16 +34,16 @@ class BytesPerToken:
     logits: float | None
     """None for a cache without logits."""
     relations: Mapping[str, Mapping[str, float]]
-    """By site and place."""
+    """The bytes of relations by site and code place."""
     hidden: Mapping[str, Mapping[str, float]]
-    """By site and place."""
+    """The bytes of hidden states by site and code place."""
 
     def of_site(self, site: str) -> Mapping[str, float]:
-        """Return those of a site by place."""
+        """Return the bytes of a site by code place."""
         return self.relations[site] if site in self.relations else self.hidden[site]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON object. A site of one place is its number alone."""
+        """Return the JSON object. A site with one code place is only a number."""
         return {
             "logits": self.logits,
             "relations": _one_or_by_place(self.relations),
@@ -53,18 +53,18 @@ class BytesPerToken:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogitFidelity:
-    """How faithful the cached next-token distributions are: means over target positions."""
+    """The fidelity of the cached next-token distributions, as means over target positions."""
 
     kl: float
-    """In nats, from the teacher's head and tail to the decoded ones."""
+    """The KL in nats from the teacher's head and tail to the decoded head and tail."""
     tempered: Mapping[str, float]
-    """The same at other temperatures, by the name that documents give it (`kl at 2`)."""
+    """The KL at other temperatures, by its name in the documents (`kl at 2`)."""
     kept_mass: float
     """The probability that is kept id by id."""
     entries: float
     """The number of entries of heads and draws."""
     gradient_angle: float | None
-    """The angle in degrees between the gradients of the full and the cached distribution; None where none was compared."""
+    """The angle in degrees between the gradients of the full and the cached distribution; None if they were not compared."""
     gradient_norm_ratio: float | None
     """The length of the cached gradient, relative to the full one."""
 
@@ -82,14 +82,14 @@ class LogitFidelity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheFidelity:
-    """What the shards measured while the teacher was at hand."""
+    """The fidelity that the dump measured while it had the teacher."""
 
     relation_kl: Mapping[str, Mapping[str, float]]
     """The mean KL in nats by site and kind."""
     relation_kl_p99: Mapping[str, Mapping[str, float]]
     """The 99th percentile over rows."""
     relation_kl_target: float | None
-    """The mean KL that calibration aimed at; None where the step was given."""
+    """The mean KL that calibration aimed at; None if the step was given."""
     hidden_error: Mapping[str, float]
     """The relative squared error by site."""
     hidden_error_target: float | None
@@ -105,7 +105,7 @@ class CacheFidelity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SiteFacts:
-    """The codes of a site, by place."""
+    """The codes of a site, by code place."""
 
     rank: Mapping[str, int]
     """The number of components."""
@@ -121,18 +121,18 @@ class SiteFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RelationFacts(SiteFacts):
-    """The same of an attention site, and what is known of its relations, by kind."""
+    """The codes of an attention site, and facts about its relations by kind."""
 
     relation_heads: int
-    """The number of relation heads at which it was measured."""
+    """The number of relation heads used for measuring."""
     inner: int
     """The width of Q, K and V."""
-    alpha: Mapping[str, float]
+    inverse_temperature: Mapping[str, float]
     """The factor inside the softmax."""
     relative_entropy: Mapping[str, float]
     """The entropy of the teacher's relations; 1 is uniform."""
     carries_no_information: tuple[str, ...]
-    """The kinds of relation that are all but uniform, or all but one-hot."""
+    """The kinds of relation that are almost uniform or almost one-hot."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object."""
@@ -140,7 +140,7 @@ class RelationFacts(SiteFacts):
             "relation_heads": self.relation_heads,
             "inner": self.inner,
             **SiteFacts.as_json(self),
-            "alpha": self.alpha,
+            "alpha": self.inverse_temperature,
             "relative_entropy": self.relative_entropy,
             "carries_no_information": list(self.carries_no_information),
         }
@@ -155,7 +155,7 @@ class CachedTeacher:
     dtype: str
     facts: TeacherFacts
     cross_entropy: float | None
-    """In nats per target token of the training examples; None where nothing was measured."""
+    """The cross-entropy in nats per target token of the training examples; None if it was not measured."""
     validation_cross_entropy: float | None
     unigram_entropy: float
     """The entropy in nats of the targets' token frequencies."""
@@ -175,7 +175,7 @@ class CachedTeacher:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheFacts:
-    """Everything that `miniend inspect` says about a cache, finished or not."""
+    """The facts that `miniend inspect` reports about a cache, finished or not."""
 
     format_version: int
     digest: str
@@ -190,12 +190,12 @@ class CacheFacts:
     bytes: CacheBytes
     bytes_per_token: BytesPerToken
     raw_bytes_per_token: BytesPerToken
-    """The same of Q, K, V, hidden states and full distributions in bfloat16."""
+    """The bytes of Q, K, V, hidden states and full distributions in bfloat16."""
     fidelity: CacheFidelity
     relations: Mapping[str, RelationFacts]
-    """By site."""
+    """The facts about attention sites, by site."""
     hidden: Mapping[str, SiteFacts]
-    """By site."""
+    """The facts about sites of hidden states, by site."""
     teacher: CachedTeacher
     task: Task
     corpus: PlannedCorpus
@@ -204,7 +204,7 @@ class CacheFacts:
 
     @property
     def sites(self) -> dict[str, SiteFacts]:
-        """What is known of every site, attention first."""
+        """The facts about every site, attention sites first."""
         return {**self.relations, **self.hidden}
 
     @property
@@ -237,5 +237,5 @@ class CacheFacts:
 
 
 def _one_or_by_place(sites: Mapping[str, Mapping[str, T]]) -> dict[str, Any]:
-    """Return the only value of a site, or the values by place where it has several."""
+    """Return the only value of a site, or its values by code place if it has several."""
     return {site: places if len(places) > 1 else next(iter(places.values())) for site, places in sites.items()}

@@ -1,4 +1,4 @@
-"""What is in a cache, how large and how faithful: `miniend inspect`, as one JSON object and as a table."""
+"""`miniend inspect`: show what is in a cache, how large it is and how faithful, as one JSON object or as a table."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
@@ -32,7 +32,7 @@ _ORDER = ("query", "key", "value", "query_key")
 
 
 def inspect_cache(path: Where) -> CacheFacts:
-    """Return what there is to know about a cache, finished or not. Reads documents only."""
+    """Return the facts about a cache, finished or not, from its documents only."""
     cache = open_cache(path, allow_unfinished=True)
     plan = cache.plan
     tokens = {axis: sum(shard.tokens[axis] for shard in cache.shards) for axis in cache.family.axes}
@@ -59,7 +59,7 @@ def inspect_cache(path: Where) -> CacheFacts:
 
 
 def _column_bytes(cache: Cache, start: str, whole: bool = False) -> int:
-    """Bytes of all columns that begin so, or of the one that has this `whole` name."""
+    """Return the bytes of all columns whose names start with `start`; with `whole`, of the column of that name."""
     return sum(
         shard.folder.column_bytes(name)
         for shard in cache.shards
@@ -139,17 +139,17 @@ def _logit_fidelity(means: Mapping[str, float]) -> LogitFidelity | None:
 
 
 def in_order(kinds: Mapping[str, T]) -> dict[str, T]:
-    """The same with the relation kinds in the order of Q, K, V; documents have them by the alphabet."""
+    """Return the mapping with the relation kinds in the order of Q, K, V; documents sort them by the alphabet."""
     return dict(sorted(kinds.items(), key=lambda item: _ORDER.index(item[0]) if item[0] in _ORDER else len(_ORDER)))
 
 
 def counted(count: int, thing: str) -> str:
-    """`1 example`, `2,000 examples`."""
+    """Return a number with its noun: `1 example`, `2,000 examples`."""
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def logit_name(described: PlannedLogits) -> str:
-    """Return kind and size of the cached distributions, for people: `top-64`, `hybrid-20`."""
+    """Return kind and size of the cached distributions, such as `top-64` or `hybrid-20`."""
     return f"top-{described.k}" if described.kind == "top-k" else f"{described.kind}-{described.draws}"
 
 
@@ -166,7 +166,7 @@ def _relation(codec: AttentionCodec) -> RelationFacts:
         step=codes.step,
         relation_heads=codec.heads,
         inner=codec.inner,
-        alpha=in_order(codec.inverse_temperature),
+        inverse_temperature=in_order(codec.inverse_temperature),
         relative_entropy=entropies,
         carries_no_information=tuple(kind for kind, value in entropies.items() if carries_no_information(value)),
     )

@@ -1,4 +1,4 @@
-"""What the picture of a cache shows of its next-token distributions: the mass that is kept, and a gradient made of it."""
+"""The panels of a cache's picture about next-token distributions: the probability that is kept, and the gradient from it."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from .panels import BESIDE, COLOURS, SMALL
 
 
 def draw_mass(axes: Any, facts: CacheFacts) -> None:
-    """The share of the teacher's probability that is kept id by id, and what stands for the rest."""
+    """Draw the share of the teacher's probability that is kept id by id, and how the rest is stored."""
     described, found = facts.logits, facts.fidelity.logits
     assert described is not None
     assert found is not None
@@ -28,13 +28,13 @@ def draw_mass(axes: Any, facts: CacheFacts) -> None:
 
 
 def draw_gradient(axes: Any, facts: CacheFacts) -> None:
-    """The gradient of the full distributions as an arrow of length 1, the cached one at its angle and relative length."""
+    """Draw the gradient of full distributions as an arrow of length 1, and the cached one at its angle and relative length."""
     found, rows = facts.fidelity.logits, facts.teacher.facts.vocab_rows
     assert found is not None
     axes.set_aspect("equal")
     axes.set_anchor("NW")
     axes.axis("off")
-    axes.set_title("Gradient of a position, at a student that knows frequencies alone", loc="left", fontsize=10)
+    axes.set_title("Gradient of a position, at a student that knows only frequencies", loc="left", fontsize=10)
     lines = [f"{found.entries:.1f} of {rows:,} entries per position", f"mean KL {found.kl:.1e} nats by rounding"]
     if found.gradient_angle is not None and found.gradient_norm_ratio is not None:
         _arrows(axes, math.radians(found.gradient_angle), found.gradient_norm_ratio)

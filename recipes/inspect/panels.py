@@ -1,4 +1,4 @@
-"""The panels of the picture of a cache, each from the facts of `inspect_cache` (see `inspection_plot`)."""
+"""The panels of a cache's picture, each from the facts of `inspect_cache` (`plot.py` arranges them)."""
 
 import math
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ PLACES = {"query_key_value": "Q K V", "query": "Q", "key_value": "K V", "hidden"
 KINDS = {"query": "QQ", "key": "KK", "value": "VV", "query_key": "QK"}
 STYLES = {"query_key_value": "-", "query": "--", "key_value": "-", "hidden": ":"}
 LEGEND_ENTRIES = 12
-"""More codes than this share one entry per kind of site."""
+"""The largest number of codes with a legend entry each; more codes share one entry per kind of site."""
 LEAST_KL = 1e-9
-"""Where an axis of logarithms puts what is smaller still."""
+"""The smallest KL on a logarithmic axis; smaller ones are drawn there."""
 SMALL: dict[str, Any] = {"fontsize": 8}
 
 
 @dataclass(frozen=True, slots=True)
 class SizeRow:
-    """Bytes per token of one code, or of the logits."""
+    """The bytes per token of one code, or of the logits."""
 
     label: str
     colour: str
@@ -40,27 +40,27 @@ class SizeRow:
 
 @dataclass(frozen=True, slots=True)
 class FidelityRow:
-    """Mean and 99th percentile of one relation's KL, in nats."""
+    """The mean and the 99th percentile of one relation's KL, in nats."""
 
     label: str
     colour: str
     mean: float
     highest: float
-    """0 where no spread was measured."""
+    """The 99th percentile; 0 if it was not measured."""
 
 
 def short_site(site: str) -> str:
-    """`enc.self@11` for `encoder.self@11`."""
+    """Return the short name of a site: `enc.self@11` for `encoder.self@11`."""
     return site.replace("encoder", "enc").replace("decoder", "dec")
 
 
 def colour_of(site: str) -> str:
-    """One colour per kind of site, in all panels."""
+    """Return the colour of a site: one colour per kind of site, in all panels."""
     return COLOURS.get(site.partition("@")[0], OTHER)
 
 
 def size_rows(facts: CacheFacts) -> list[SizeRow]:
-    """The rows of the panel of sizes: every code of every site, then the logits."""
+    """Return the rows of the panel of sizes: every code of every site, then the logits."""
     rows = []
     per_token, raw = facts.bytes_per_token, facts.raw_bytes_per_token
     for site, codes in facts.sites.items():
@@ -74,7 +74,7 @@ def size_rows(facts: CacheFacts) -> list[SizeRow]:
 
 
 def draw_sizes(axes: Any, facts: CacheFacts) -> None:
-    """Per code a line from the bytes cached to the bytes raw, with their ratio."""
+    """Draw for each code a line from the cached bytes to the raw bytes, with their ratio."""
     rows = size_rows(facts)
     for height, row in enumerate(rows):
         axes.plot([row.cached, row.raw], [height, height], color=row.colour, linewidth=2.5, alpha=0.35, zorder=1)
@@ -101,7 +101,7 @@ BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsi
 
 
 def draw_spectrum(axes: Any, facts: CacheFacts, bits: dict[str, dict[str, list[float]]]) -> None:
-    """Per code the bits per coefficient, falling to nothing where the components are weaker than the step."""
+    """Draw for each code the bits per coefficient. They fall to 0 where the components are weaker than the step."""
     codes = [(site, place, found) for site, places in bits.items() for place, found in places.items()]
     named: set[str] = set()
     widest = max(_width(facts, site, place) for site, place, _ in codes)
@@ -126,19 +126,19 @@ def draw_spectrum(axes: Any, facts: CacheFacts, bits: dict[str, dict[str, list[f
 
 
 def _depth(site: str, sites: list[str]) -> float:
-    """Opacity: of several layers of a kind the last one is drawn strongest."""
+    """Return the opacity of a site: the last of several layers is the most opaque."""
     alike = [other for other in sites if other.partition("@")[0] == site.partition("@")[0]]
     return 0.35 + 0.65 * (alike.index(site) + 1) / len(alike)
 
 
 def _width(facts: CacheFacts, site: str, place: str) -> int:
-    """Most components that a code can have: its blocks are images of one layer input, d_model wide."""
+    """Return the most components that a code can have: its blocks are images of one layer input, which is d_model wide."""
     relation, width = facts.relations.get(site), facts.teacher.facts.d_model
     return min(width, relation.inner * len(PLACES.get(place, place).split())) if relation else width
 
 
 def fidelity_rows(facts: CacheFacts) -> list[FidelityRow]:
-    """The rows of the panel of fidelity: every relation of every site, grey where it carries no information."""
+    """Return the rows of the panel of fidelity: every relation of every site, in grey if it carries no information."""
     measured, rows = facts.fidelity, []
     for site, kinds in measured.relation_kl.items():
         for kind, mean in kinds.items():
@@ -152,7 +152,7 @@ def fidelity_rows(facts: CacheFacts) -> list[FidelityRow]:
 
 
 def draw_fidelity(axes: Any, facts: CacheFacts) -> None:
-    """Per relation a line from the mean KL to the 99th percentile, and the target of the dump."""
+    """Draw for each relation a line from the mean KL to the 99th percentile, and the target of the dump."""
     rows, target = fidelity_rows(facts), facts.fidelity.relation_kl_target
     means, highest = ([max(value, LEAST_KL) for value in found] for found in _means_and_highest(rows))
     heights, colours = range(len(rows)), [row.colour for row in rows]
@@ -185,7 +185,7 @@ def _means_and_highest(rows: list[FidelityRow]) -> tuple[list[float], list[float
 
 
 def _name_rows(axes: Any, labels: list[str]) -> None:
-    """The labels of the rows, the first one at the top."""
+    """Label the rows, the first one at the top."""
     axes.set_yticks(range(len(labels)), labels, **SMALL)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     _plain(axes, "x")

@@ -1,4 +1,4 @@
-"""`miniend inspect --plot`: one picture of a cache, of its sizes, spectra and fidelity."""
+"""`miniend inspect --plot`: draw one picture of a cache, with its sizes, spectra and fidelity."""
 
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,24 @@ from .spectrum import spectrum
 ENDINGS = (".png", ".svg", ".pdf")
 LONGEST_NAME = 48
 WIDTH, ROW, LEAST = 12.5, 0.3, 3.9
-"""Inches: of the figure, of a row of a panel, and of the lowest panel."""
+"""Inches: the width of the figure, the height of a panel's row, and the least height of a panel."""
 
 
 def plot_cache(cache: Where, picture: Path) -> Path:
     """Draw a cache, finished or not, into a .png, .svg or .pdf and return its path.
 
-    Raises ConfigurationError for another ending, CacheUnfinishedError where nothing is published to draw, and what
-    `open_cache` raises.
+    Raises ConfigurationError for another ending, CacheUnfinishedError if no shard is published yet, and what `open_cache` raises.
     """
     if picture.suffix.lower() not in ENDINGS:
         raise ConfigurationError(f"--plot {picture}: expected a file that ends in {', '.join(ENDINGS)}")
     facts = inspect_cache(cache)
     if not any(facts.tokens.values()):
-        raise CacheUnfinishedError(f"{cache} is unfinished: it has no shard to draw yet; run dump-teacher again")
+        raise CacheUnfinishedError(f"{cache} does not hold a finished shard to draw yet; run dump-teacher again")
     return save(draw(facts, spectrum(open_cache(cache, allow_unfinished=True))), picture)
 
 
 def draw(facts: CacheFacts, bits: dict[str, dict[str, list[float]]]) -> Figure:
-    """The figure of the facts of `inspect_cache` and the bits of `spectrum`; axes are labelled by the panels' names."""
+    """Return the figure of the facts of `inspect_cache` and the bits of `spectrum`; axes are labelled by the panels' names."""
     layout, heights = _layout(facts)
     figure = new_figure(WIDTH, sum(heights) + 0.8)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, hspace=0.04, wspace=0.03)  # type: ignore[union-attr, call-arg]
@@ -54,7 +53,7 @@ def draw(facts: CacheFacts, bits: dict[str, dict[str, list[float]]]) -> Figure:
 
 
 def _layout(facts: CacheFacts) -> tuple[list[Any], list[float]]:
-    """Names of the panels in their grid and the heights of its rows, in inches."""
+    """Return the grid of panel names, and the heights of its rows in inches."""
     upper = max(LEAST, ROW * len(size_rows(facts)) + 1.2)
     lower = max(LEAST, 0.8 * ROW * len(fidelity_rows(facts)) + 1.2)
     logits = facts.fidelity.logits is not None

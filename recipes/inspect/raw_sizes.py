@@ -1,18 +1,18 @@
-"""What the cached signals would take uncompressed: Q, K, V, hidden states and full next-token distributions in bfloat16."""
+"""The uncompressed size of the cached signals: Q, K, V, hidden states and full next-token distributions in bfloat16."""
 
 from ...cache import Cache
 from ...signals.codes.site_codec import SiteCodec
 from .facts import BytesPerToken, CacheFacts
 
 BFLOAT16 = 2
-"""Bytes of a number."""
+"""The bytes of a number."""
 
 
 def raw_bytes_per_token(cache: Cache) -> BytesPerToken:
     """Return the bytes per token of the cached signals in bfloat16.
 
-    They are 3 x inner numbers per token of a self-attention, inner per target and 2 x inner per input token of
-    cross-attention, d_model per token of hidden states, and one number per row of the head and target token.
+    A self-attention has 3 x inner numbers per token. Cross-attention has inner numbers per target token and 2 x inner per input
+    token. Hidden states have d_model numbers per token. Logits have one number per row of the head and target token.
     """
     facts = cache.plan.teacher.facts
 
@@ -27,12 +27,12 @@ def raw_bytes_per_token(cache: Cache) -> BytesPerToken:
 
 
 def raw_bytes(facts: CacheFacts) -> dict[str, int]:
-    """Return what all cached tokens take uncompressed, by site and `logits`."""
+    """Return the uncompressed bytes of all cached tokens, by site and `logits`."""
     raw = facts.raw_bytes_per_token
-    found = {
+    sizes = {
         site: sum(int(size) * facts.tokens[codes.axis[place]] for place, size in raw.of_site(site).items())
         for site, codes in facts.sites.items()
     }
     if raw.logits is not None:
-        found["logits"] = int(raw.logits) * facts.label_tokens
-    return found
+        sizes["logits"] = int(raw.logits) * facts.label_tokens
+    return sizes

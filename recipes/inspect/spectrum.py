@@ -1,4 +1,4 @@
-"""How many bits each component of a site's code takes: where reverse water-filling gives up (see `signals.basis`)."""
+"""The bits of each component of a site's code: they show where reverse water-filling drops components (see `signals/codes`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,17 +8,17 @@ import numpy as np
 from ...cache import Cache, Shard
 
 SPECTRUM_TOKENS = 32_768
-"""Tokens per code that are looked at: of a coefficient with 100 different values the entropy is then right to 0.003 bits."""
+"""The number of tokens to read per code. The entropy of a coefficient with 100 different values is then right to 0.003 bits."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[Any, np.dtype[Any]]
 
 
 def spectrum(cache: Cache) -> dict[str, dict[str, list[float]]]:
-    """Bits per coefficient by site, place and component, strongest first, as the entropy of the stored integers.
+    """Return the bits per coefficient by site, code place and component, strongest first: the entropy of the stored integers.
 
-    The sum over the components is what an ideal coder of each component by itself takes per token. Reads the first shards until
-    SPECTRUM_TOKENS tokens are seen. Raises CacheDamagedError when their files are not the published ones.
+    The sum over the components is the bits per token of an ideal coder that codes each component by itself. Reads the first
+    shards, up to SPECTRUM_TOKENS tokens. Raises CacheDamagedError if their files are not the published ones.
     """
     shards = cache.training.shards or cache.shards
     return {
@@ -40,7 +40,7 @@ def _bits(shards: Sequence[Shard], column: str, axis: str) -> list[float]:
 
 
 def entropy_bits(values: Integers) -> float:
-    """Entropy of the empirical distribution of some integers, in bits; 0 of none."""
+    """Return the entropy of the empirical distribution of integers, in bits; 0 for no integers."""
     counts = np.unique(values, return_counts=True)[1].astype(np.float64)
     shares: Floats = counts / max(1.0, counts.sum())
     return float(-(shares * np.log2(shares)).sum()) + 0.0

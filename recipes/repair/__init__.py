@@ -1,1 +1,1 @@
-"""Verifying a cache, and dumping again what is damaged."""
+"""Verify a cache, and dump again what is damaged."""

@@ -8,7 +8,7 @@ from ...runtime.options import option
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RepairConfig:
-    """What a repair is asked for; everything but teacher and corpus comes from the plan."""
+    """The options of a repair; everything except teacher and corpus comes from the plan."""
 
     cache: str | Path = option(
         section="essential",
@@ -26,23 +26,23 @@ class RepairConfig:
         (),
         section="corpus",
         shown="none",
-        help="For --repair: the corpora of the dump in their order. They are checked against the plan. Repeatable.",
+        help="For --repair: the corpora of the dump, in the same order. They are checked against the plan. Repeatable.",
     )
     device: str = option("auto", section="speed", help="For --repair: auto, cpu, cuda or cuda:N.")
     mixed_environment: bool = option(
         False,
         section="advanced",
-        help="For --repair: work in another environment than the plan's, and accept the values that it gives.",
+        help="For --repair: work in an environment that differs from the plan's, and accept its values.",
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyConfig(RepairConfig):
-    """What `miniend verify` is asked for."""
+    """The options of `miniend verify`."""
 
     repair: bool = option(
         False,
         section="essential",
-        help="First dump again what is damaged or missing, and remove unlisted files inside published folders.",
+        help="First dump again what is damaged or missing, and remove unlisted files from published folders.",
     )
     as_json: bool = option(False, section="essential", flag="--json", help="Print one JSON object.")

@@ -1,4 +1,4 @@
-"""Extents that are damaged or lost, made again from what depends on them: a digest proves that they are the old ones."""
+"""Make damaged or lost extents again from what depends on them; a digest proves that they are the old ones."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -21,9 +21,9 @@ MOST_TRIED = 1_000_000
 def repair_extents(root: Path, plan: Plan, numbers: list[int]) -> None:
     """Make these extents again.
 
-    An extent says one thing that no other document says: its total, for which the ends of the training shards are tried, the
-    numbers that can still be read, and all up to the next extent's. It is right when the digest is what the next extent, or
-    the damaged document itself, says it was. Raises CacheDamagedError where nothing proves one.
+    Only the extent itself records its total. We try the ends of the training shards, the numbers that can still be read in the
+    document, and all numbers below the next extent's total. A total is right if the extent's digest is the one that the next
+    extent, or the damaged document itself, gives. Raises CacheDamagedError if no total can be proved.
     """
     for number in sorted(numbers):
         path = extent_path(root, number).local
@@ -35,7 +35,7 @@ def repair_extents(root: Path, plan: Plan, numbers: list[int]) -> None:
         if extent is None:
             raise CacheDamagedError(
                 f"{path} cannot be made again: nothing that is left proves how many examples it planned. Restore it from a copy, "
-                "or remove it and run dump-teacher with the --examples that it had"
+                "or remove it and run dump-teacher with the same --examples as before"
             )
         aside = set_aside(path)
         publish_folder(path, "extent", extent.body())
@@ -56,7 +56,7 @@ def _parent_of(path: Path) -> Iterator[str]:
 
 
 def _below(path: Path) -> Iterable[int]:
-    """Every total that the extent before this one can have; a million of them take a minute."""
+    """Return every total that the extent before this one can have, at most MOST_TRIED. A million totals take a minute."""
     try:
         return range(1, min(PublishedFolder(path, "extent").parsed(Extent).examples, MOST_TRIED))
     except MiniEndError:
@@ -64,7 +64,7 @@ def _below(path: Path) -> Iterable[int]:
 
 
 def _ends(root: Path) -> Iterator[int]:
-    """One past the last example of every training shard whose marker can be read."""
+    """Yield the number after the last example of every training shard whose marker can be read."""
     for name in survey(root).folders:
         if name.startswith("shards/train-"):
             try:

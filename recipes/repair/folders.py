@@ -1,6 +1,7 @@
-"""Folders of a cache made again: segments, then the calibration, then shards, each compared with what is left of the old one.
+"""Make folders of a cache again: segments, then the calibration, then shards.
 
-A damaged folder is set aside by a rename, made again, compared, and put back where anything fails.
+A damaged folder is set aside by a rename, made again and compared with what is left of the old one. If anything fails, the old
+folder is put back.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ from .aside import compared, discard, put_back, set_aside
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the folders were made from, each held against the plan."""
+    """The sources that the folders were made from, each checked against the plan."""
 
     teacher: Teacher
     tokenizer: TextTokenizer
@@ -43,7 +44,7 @@ class Sources:
 def open_sources(
     cache: Path, plan: Plan, teacher_name: str, corpora: Sequence[str], device: str, mixed_environment: bool
 ) -> Sources:
-    """Teacher, tokenizer and corpora in their order. Raises CacheMismatchError where they are not those of the plan."""
+    """Open teacher, tokenizer and corpora. Raises CacheMismatchError if they do not match the plan."""
     mixture = _mixture(corpora, plan)
     revision = pin_revision(teacher_name, plan.teacher.revision)
     tokenizer = TextTokenizer.load(teacher_name, revision)
@@ -61,10 +62,12 @@ def open_sources(
 
 
 def _mixture(names: Sequence[str], plan: Plan) -> Mixture:
-    """The plan's mixture of these corpora; a hub dataset at the commit of the dump, unless its name says another."""
+    """Return the plan's mixture of these corpora. A hub dataset has the commit of the dump, unless its name gives another."""
     planned, corpora = plan.corpus, []
     if len(names) != len(planned.parts):
-        raise ConfigurationError(f"expected {len(planned.parts)} --corpus in the order of the dump, found {len(names)}")
+        raise ConfigurationError(
+            f"expected {len(planned.parts)} --corpus in the order of the dump, found {len(names)}; give the same ones again"
+        )
     for name, part in zip(names, planned.parts, strict=True):
         commit = part.hub.revision if part.hub and name.startswith(HUB_PREFIX) and "@" not in name else None
         full = f"{name}@{commit}" if commit else name
@@ -79,7 +82,7 @@ def _mixture(names: Sequence[str], plan: Plan) -> Mixture:
 
 
 class Redo:
-    """Makes folders again; `done` tells of each how it compares with what was published."""
+    """Make folders again; `done` says how each compares with what was published."""
 
     def __init__(self, cache: Path, plan: Plan, sources: Sources, mixed_environment: bool) -> None:
         self.done: dict[str, str] = {}
@@ -101,7 +104,7 @@ class Redo:
 
     @contextmanager
     def _aside(self, names: list[str]) -> Iterator[None]:
-        """Inside, these folders are out of the way; afterwards each is made again and compared, or stands as it stood."""
+        """Set these folders aside. At the end compare each new folder with the old one; after an error put the old ones back."""
         asides = {name: set_aside(self._root / name) for name in names}
         try:
             yield
@@ -113,18 +116,18 @@ class Redo:
             raise
 
     def _settle(self, name: str, aside: Path) -> None:
-        """Compare what was made with what is left of the old folder, and remove that."""
+        """Compare the new folder with what is left of the old one, and remove the old one."""
         verdict = compared(aside, PublishedFolder(self._root / name, SINGLE.get(name, "marker")))
         if not verdict and not self._mixed:
             raise CacheMismatchError(
-                f"{self._root / name} came out with other values than were published, so it stays as it was: repair it in the "
-                "environment of the dump, or accept the new values with --mixed-environment"
+                f"{self._root / name}: the new values differ from the published ones, so the old folder was put back. Repair it "
+                "in the environment of the dump, or accept the new values with --mixed-environment"
             )
         discard(aside)
         self.done[name] = verdict or "made again in another environment, with other values"
 
     def _segments(self) -> None:
-        """What is missing, cut where the runs that planned the extents cut it; each store finds the first gap."""
+        """Make the missing segments, in the same folders as the runs that planned the extents. Each store fills the first gap."""
         validation, corpus = self._plan.validation_examples, self._sources.corpus
         wanted = [(stop, 0) for stop in _stops([validation])] + [(validation, stop) for stop in _stops(self._totals)]
         before = set(survey(self._root).folders)
@@ -132,10 +135,10 @@ class Redo:
             store = SegmentStore(self._root, self._plan)
             store.ensure(*counts, corpus.documents, self._sources.tokenizer.encode_batch)
         made = [name for name in survey(self._root).folders if name not in before]
-        self.done |= dict.fromkeys(made, "made again; nothing was left to compare it with")
+        self.done |= dict.fromkeys(made, "made again; nothing is left to compare it with")
 
     def _calibrate(self) -> None:
-        """The calibration of the first extent, or of a later one where the shards say so."""
+        """Make the calibration of the first extent, or of a later extent if the shards name that one."""
         source, teacher = ExampleSource(self._root, self._plan), self._sources.teacher
         pinned_by = _parents(self._root)
         for total in self._totals:
@@ -144,8 +147,8 @@ class Redo:
                 return
             discard(calibration_path(self._root).local)
         raise CacheMismatchError(
-            f"{calibration_path(self._root)} came out other than the shards say it was ({', '.join(sorted(pinned_by))}), so it "
-            "stays as it was: restore it from a copy, or repair it in the environment of the dump"
+            f"{calibration_path(self._root)}: the shards name another digest ({', '.join(sorted(pinned_by))}), "
+            "so the old folder was put back. Restore it from a copy, or repair it in the environment of the dump"
         )
 
     def _dump(self, names: list[str]) -> None:
@@ -154,16 +157,16 @@ class Redo:
         plan, calibration = self._plan, PublishedFolder(calibration_path(self._root), "calibration")
         encoder = ShardEncoder(plan, calibration, self._sources.teacher, ExampleSource(self._root, plan))
         table = shard_table(plan.validation_examples, self._totals, plan.shard_examples)
-        places = [place for place in table if f"shards/{place.name}" in names]
-        with progress_bar("repair", len(places), "shard") as bar:
-            for place in places:
-                encoded, path = encoder.encode(place), shard_path(self._root, place.split, place.number)
+        shards = [shard for shard in table if f"shards/{shard.name}" in names]
+        with progress_bar("repair", len(shards), "shard") as bar:
+            for shard in shards:
+                encoded, path = encoder.encode(shard), shard_path(self._root, shard.split, shard.number)
                 publish_folder(path, "marker", encoded.marker.body(), encoded.columns, codec=plan.codec)
                 bar.update()
 
 
 def _stops(totals: list[int]) -> list[int]:
-    """One past the last segment of each folder, as dumps to these totals one after another cut them."""
+    """Return the number after the last segment of each folder, if dumps to these totals ran one after another."""
     stops, count = [], 0
     for total in totals:
         while count < total:
@@ -173,7 +176,7 @@ def _stops(totals: list[int]) -> list[int]:
 
 
 def _parents(root: Path) -> set[str]:
-    """The calibrations that sound shards name as their parent."""
+    """Return the calibrations that sound shards name as their parent."""
     markers = [name for name in survey(root).folders if name.startswith("shards/")]
     return {parent for name in markers for parent in _parent_of(root / name)}
 

@@ -1,6 +1,6 @@
-"""`miniend verify --repair`: what is damaged or missing is dumped again, and the rest is shown to be left alone.
+"""`miniend verify --repair`: dump again what is damaged or missing, and show that the rest did not change.
 
-Everything but the teacher and the corpus comes from the plan, so nobody has to remember how the cache was dumped.
+Everything except the teacher and the corpus comes from the plan, so you need not remember how the cache was dumped.
 """
 
 import hashlib
@@ -28,27 +28,27 @@ from .verify import Report, verify_cache
 
 @dataclass(kw_only=True, slots=True)
 class Repair:
-    """What a repair did; folders by their path relative to the cache."""
+    """The changes of a repair. Folders are named by their path relative to the cache."""
 
     redone: dict[str, str] = field(default_factory=dict)
-    """Folder -> how it compares with what was published."""
+    """How each folder that was made again compares with what was published."""
     removed: list[str] = field(default_factory=list)
-    """Unlisted things inside of published folders."""
+    """The unlisted files and folders that were removed from published folders."""
     untouched: int = 0
-    """Folders whose bytes were shown to be the same before and after."""
+    """The number of folders whose bytes are the same before and after."""
 
 
 def repair_cache(config: RepairConfig, say: Say) -> Repair:
-    """Mend a cache as far as it can be mended; `verify_cache` tells the result.
+    """Repair a cache as far as possible; `verify_cache` tells the result.
 
-    Raises CacheDamagedError for a damaged plan and for extents that nothing proves, ConfigurationError without the teacher or
-    the corpus where they are needed and while a dump is at work there, CacheMismatchError where they are not those of the
+    Raises CacheDamagedError for a damaged plan and for extents that nothing proves. Raises ConfigurationError while a dump is
+    running in the cache, and if teacher or corpus are needed but not given. Raises CacheMismatchError if these do not match the
     plan, or give other values.
     """
     if place_of(config.cache).bucket is not None:
         raise ConfigurationError(
-            f"{config.cache}: repair works on a local directory: copy the cache there, repair it and copy back what it names, or "
-            "remove the damaged folders from the store and run dump-teacher again"
+            f"{config.cache}: repair works only on a local directory. Copy the cache to one, repair it, and copy back the "
+            "folders that the repair lists; or remove the damaged folders from the store and run dump-teacher again"
         )
     cache = Path(config.cache)
     report = verify_cache(cache)
@@ -61,10 +61,10 @@ def repair_cache(config: RepairConfig, say: Say) -> Repair:
 
 @contextmanager
 def _alone(cache: Path) -> Iterator[None]:
-    """Inside, no dump begins in this cache. Raises ConfigurationError while one is at work."""
+    """Inside, no dump starts in this cache. Raises ConfigurationError while one is running."""
     with Claims(cache) as claims:
         if not claims.take(PREPARATION) or claims.of_others():
-            raise ConfigurationError(f"{cache}: a dump is at work there; repair it when that has ended")
+            raise ConfigurationError(f"{cache}: a dump is running there; repair the cache when it has ended")
         yield
 
 
@@ -83,14 +83,14 @@ def _repaired(config: RepairConfig, cache: Path, report: Report) -> Repair:
     after = {name: _fingerprint(cache / name, kind) for name, kind in survey(cache).folders.items()}
     if changed := [name for name, digest in before.items() if after.get(name) != digest]:
         raise CacheDamagedError(
-            f"these folders changed during the repair, by another program or disk: {', '.join(changed)}"
+            f"these folders changed during the repair, because of another program or the disk: {', '.join(changed)}; run verify"
         )
     done.untouched = len(before)
     return done
 
 
 def _redo(config: RepairConfig, cache: Path, plan: Plan, targets: list[str]) -> dict[str, str]:
-    """Make these folders again; how each compares with what was published."""
+    """Make these folders again, and return how each compares with what was published."""
     if config.teacher is None or not config.corpus:
         raise ConfigurationError(f"--repair needs --teacher and --corpus to dump these again: {', '.join(targets)}")
     mixed = config.mixed_environment
@@ -103,20 +103,20 @@ def _redo(config: RepairConfig, cache: Path, plan: Plan, targets: list[str]) -> 
 def _sound_plan(root: Path, report: Report) -> Plan:
     if "plan" in report.damaged or "plan" in report.missing:
         raise CacheDamagedError(
-            f"{plan_path(root)} is damaged or missing and decides everything else, so it cannot be made again: restore that "
+            f"{plan_path(root)} is damaged or missing. It decides everything else, so it cannot be made again: restore that "
             "folder from a copy of the cache, or dump again into a new directory"
         )
     return PublishedFolder(plan_path(root), "plan").parsed(Plan)
 
 
 def _fingerprints(root: Path, report: Report) -> dict[str, str]:
-    """SHA-256 of every folder that is sound."""
+    """Return the SHA-256 of every sound folder."""
     names = [(name, kind) for name, kind in survey(root).folders.items() if name not in report.damaged]
     return {name: _fingerprint(root / name, kind) for name, kind in names if name not in report.unlisted}
 
 
 def _fingerprint(path: Path, kind: str) -> str:
-    """SHA-256 over the names and bytes of a folder's document and of all files that it lists."""
+    """Return the SHA-256 over the names and bytes of a folder's document and of all files that it lists."""
     digest = hashlib.sha256()
     for name in (document_name(kind), *sorted(PublishedFolder(path, kind).document["files"])):
         digest.update(f"{name}\n".encode())
@@ -125,7 +125,7 @@ def _fingerprint(path: Path, kind: str) -> str:
 
 
 def _remove_unlisted(root: Path, report: Report, done: Repair) -> None:
-    """What lies inside a sound published folder; what lies beside them may be somebody's own and is left alone."""
+    """Remove unlisted files from sound published folders. Files beside these folders may be the user's own and are kept."""
     inside = [f"{name}/" for name in survey(root).folders if name not in report.unlisted]
     for name in sorted(report.unlisted, reverse=True):
         if any(name.startswith(folder) for folder in inside):
@@ -138,4 +138,4 @@ def _describe(done: Repair) -> Iterator[str]:
         yield f"repaired {name}: {how}"
     for name in done.removed:
         yield f"removed {name}"
-    yield f"left alone: {done.untouched} folders, the same bytes before and after"
+    yield f"unchanged: {done.untouched} folders, with the same bytes before and after"

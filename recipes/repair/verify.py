@@ -1,7 +1,7 @@
-"""`miniend verify`: read every byte of a cache and hold it against what was published, and the folders against each other.
+"""`miniend verify`: read every byte of a cache, and compare it with what was published and the folders with each other.
 
-Nothing stops at the first damage. What a damaged plan, extent or calibration would have to decide stays unchecked; every
-folder's own seal is checked all the same. Names that begin with a dot are no part of a cache and are only mentioned.
+It reports all damage, not only the first. If the plan, an extent or the calibration is damaged, what depends on it is not
+checked, but every folder's own seal is. Names that start with a dot do not belong to a cache and are only mentioned.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,53 +27,56 @@ from ...storage.stores.place import Place, Where, place_of
 from ...storage.survey import Survey, numbered, survey
 
 NAMED = 1000
-"""Of a wider gap in the numbers, which only a stranger can make, no more are named."""
-ORPHAN = "it has no place in the shard table: an extent is lost (dump-teacher with its --examples gives it back), or a stranger"
+"""The most numbers to name of a gap in the numbers of folders. Only a foreign folder can make a wider gap."""
+ORPHAN = "it is not in the shard table: an extent is lost (dump-teacher with its --examples restores it), or the shard is foreign"
 D = TypeVar("D", bound=Document)
 
 
 @dataclass(kw_only=True, slots=True)
 class Report:
-    """What was found; folders and files by their path relative to the cache."""
+    """The state of a cache. Folders and files are named by their path relative to the cache."""
 
     folders: int = 0
-    """Published folders that were read."""
+    """The number of published folders that were read."""
     bytes: int = 0
-    """Bytes of their files, documents included."""
+    """The bytes of their files, documents included."""
     damaged: dict[str, list[str]] = field(default_factory=dict)
-    """Folder -> a sentence for each thing that is wrong."""
+    """A sentence for each damage, by folder."""
     unlisted: list[str] = field(default_factory=list)
     """Files, links and folders that nobody published."""
     missing: list[str] = field(default_factory=list)
-    """Folders that plan and extents ask for and that are not there: an unfinished dump, or lost."""
+    """Folders that plan and extents require and that do not exist: the dump is unfinished, or they are lost."""
     leftovers: list[str] = field(default_factory=list)
-    """Names that begin with a dot: harmless."""
+    """Names that start with a dot, which are harmless."""
     shards: tuple[int, int] = (0, 0)
-    """Published, and asked for by plan and extents."""
+    """The numbers of published shards, and of shards that plan and extents require."""
 
     @property
     def sound(self) -> bool:
-        """Whether everything that is there is as it was published, and nothing else is there."""
+        """Whether everything in the cache is as it was published, and nothing else is there."""
         return not self.damaged and not self.unlisted
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """Return the object that `--json` prints."""
         members = ("folders", "bytes", "damaged", "unlisted", "missing", "leftovers")
         return {"sound": self.sound, **{name: getattr(self, name) for name in members}, "shards": list(self.shards)}
 
 
 def verify_cache(where: Where) -> Report:
-    """Read all of a cache, from an object store whatever its mirror has. Raises CacheMismatchError where there is none."""
+    """Read all of a cache; from an object store read everything, even what the mirror has.
+
+    Raises CacheMismatchError if there is not a cache.
+    """
     root = place_of(where)
     found = survey(root)
     if not found.folders:
-        raise CacheMismatchError(f"{root} is no MiniEnD cache: it has no plan")
+        raise CacheMismatchError(f"{root} is not a MiniEnD cache: it does not have a plan")
     with progress_bar("verify", len(found.folders), "folder") as bar:
         return _Verifier(root, found, bar).report
 
 
 class _Verifier:
-    """One pass over a cache: plan, extents, calibration, segments, shards, each with what is sound of those before."""
+    """One pass over a cache: plan, extents, calibration, segments, shards. Each is checked with the sound ones before it."""
 
     def __init__(self, root: Place, found: Survey, bar: Any) -> None:
         self.report = Report(unlisted=list(found.strangers), leftovers=list(found.leftovers))
@@ -87,7 +90,7 @@ class _Verifier:
         self._shards()
 
     def _read(self, name: str, read: Callable[[PublishedFolder], D]) -> D | None:
-        """Read one folder whole and return its document; None where there is none or it cannot be relied on."""
+        """Read one whole folder and return its document; None if it is missing or cannot be relied on."""
         if name not in self._found.folders:
             return None
         self._bar.update()
@@ -131,12 +134,12 @@ class _Verifier:
         return [extent.examples for extent in extents], chained
 
     def _extent(self, before: list[Extent] | None, folder: PublishedFolder) -> Extent:
-        """Return an extent, compared with those before it; only its form is checked where these cannot be relied on."""
+        """Return an extent, after comparing it with the earlier ones; if these cannot be relied on, check only its form."""
         if before is None or self._plan is None:
             return folder.parsed(Extent)
         extent = read_extent(folder, before[-1] if before else None, self._plan.digest)
         if extent.shard_examples != self._plan.shard_examples:
-            raise damaged(folder.path, "its shard_examples are not those of the plan")
+            raise damaged(folder.path, "its shard_examples differ from the plan's")
         return extent
 
     def _read_calibration(self) -> Calibration | None:
@@ -170,13 +173,13 @@ class _Verifier:
                 self.report.missing.append(f"segments/{split}-{max(numbers, default=-1) + 1:06d}")
 
     def _wanted(self, split: str) -> int:
-        """Segments that the extents need; 0 where nothing is known."""
+        """Return how many segments the extents need; 0 if that is not known."""
         if self._plan is None or not self._totals:
             return 0
         return self._plan.validation_examples if split == "validation" else self._totals[-1]
 
     def _segments_of(self, number: int, start: int, folder: PublishedFolder) -> SegmentsMarker:
-        """Return the marker of segments; a negative `start` says that nothing is known of the folder before."""
+        """Return the marker of segments; a negative `start` says that the previous folder is not known."""
         own = folder.parsed(SegmentsMarker)
         place = ShardRange(numbered(folder.path.name)[0], number, own.start if start < 0 else start, own.stop)
         check_place(folder, place, own.parent if self._plan is None else self._plan.digest)
@@ -215,7 +218,7 @@ class _Verifier:
         return own
 
     def _check_values(self, folder: PublishedFolder, plan: Plan) -> None:
-        """Offsets and ids, where the files are the published ones: damage to these has been told already."""
+        """Check offsets and ids, unless the folder's files are damaged, which is reported already."""
         if self._name(folder) in self.report.damaged:
             return
         for name in folder.columns:
@@ -239,7 +242,7 @@ class _Verifier:
 
 
 def _counted(numbers: list[int]) -> list[int]:
-    """The numbers with those that are left out between them; of a wide gap the first NAMED alone."""
+    """Return the numbers and the missing ones between them; of a wide gap only the first NAMED."""
     counted: list[int] = []
     for number in sorted(numbers):
         first = counted[-1] + 1 if counted else 0
@@ -248,19 +251,19 @@ def _counted(numbers: list[int]) -> list[int]:
 
 
 def describe(report: Report, root: Where) -> Iterator[str]:
-    """The lines that `miniend verify` prints: one for each damaged folder and unlisted thing, then a summary."""
+    """Yield the lines that `miniend verify` prints: one for each damaged folder and unlisted file, then a summary."""
     for name, sentences in report.damaged.items():
         yield f"{name}: {'; '.join(sentences)}"
     for name in report.unlisted:
         orphan = name.startswith("shards/") and name.count("/") == 1
         yield f"{name}: {ORPHAN if orphan else 'nobody published this; remove it'}"
     for name in report.leftovers:
-        yield f"{name}: left by a dump that runs or was killed; harmless"
+        yield f"{name}: left by a running or killed dump; harmless"
     published, planned = report.shards
     if report.missing:
-        yield f"unfinished: {published} of {planned} shards; not there: {', '.join(report.missing)}"
+        yield f"unfinished: {published} of {planned} shards; missing: {', '.join(report.missing)}"
     read = f"{report.folders} folders, {report.bytes:,} bytes"
     if report.sound:
         yield f"{root} is sound: {read}"
     else:
-        yield f"{root} is damaged: {len(report.damaged)} of {read} damaged, {len(report.unlisted)} things unlisted"
+        yield f"{root} is damaged: {len(report.damaged)} of {read} damaged, {len(report.unlisted)} files or folders unlisted"

@@ -1,4 +1,4 @@
-"""The checkpoint that is judged: its tokens, what tells it from others, and what is refused."""
+"""The checkpoint that is evaluated: its tokens, what tells it from others, and what is refused."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path, tokenizer):
     """An id beyond the embedding would crash in the middle of a training."""
     folder = build_tiny_t5(tmp_path / "model", tokenizer, layers=(1, 1))
     build_tiny_tokenizer(tiny_texts(30), len(tokenizer) + 50, sentinels=8).save_pretrained(folder)
-    with pytest.raises(CheckpointError, match=r"350 entries and the model 304 rows"):
+    with pytest.raises(CheckpointError, match=r"350 entries, but the model has only 304 rows"):
         load_checkpoint(str(folder))
 
 
@@ -62,7 +62,7 @@ def test_texts_are_encoded_without_special_tokens(checkpoint, monkeypatch):
     assert checkpoint.encode(texts, 3) == [row[:3] for row in expected]
 
 
-def test_a_checkpoint_is_ready_to_be_judged(tmp_path, model_folder):
+def test_a_checkpoint_is_ready_to_be_evaluated(tmp_path, model_folder):
     """float32 on the CPU, dropout off, padded on the right, whatever its files say."""
     folder = shutil.copytree(model_folder, tmp_path / "model")
     for name, changed in (("config.json", {"dtype": "bfloat16"}), ("tokenizer_config.json", {"padding_side": "left"})):
@@ -93,5 +93,5 @@ def test_a_tokenizer_without_end_or_padding_is_refused(tmp_path, model_folder, n
     path = folder / "tokenizer_config.json"
     plain = {"tokenizer_class": "PreTrainedTokenizerFast", name: None}  # T5's own does not load without an end
     path.write_text(json.dumps(json.loads(path.read_text()) | plain))
-    with pytest.raises(CheckpointError, match="names no EOS or no padding token"):
+    with pytest.raises(CheckpointError, match="lacks an EOS or a padding token"):
         load_checkpoint(str(folder))

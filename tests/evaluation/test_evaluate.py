@@ -1,4 +1,4 @@
-"""A judgement from end to end: what is learnt, and what the command says."""
+"""An evaluation from end to end: what is learnt, and what the command says."""
 
 import json
 import sys

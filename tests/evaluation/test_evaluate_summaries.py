@@ -1,4 +1,4 @@
-"""A judgement on summaries from end to end: what is learnt, scored, kept, and run again."""
+"""An evaluation on summaries from end to end: what is learnt, scored, kept, and run again."""
 
 import json
 import sys
@@ -138,5 +138,5 @@ def test_a_model_that_is_no_encoder_decoder_is_refused(summarise, tmp_path):
 def test_a_file_of_other_columns_is_refused(summarise, tmp_path):
     """With those that it has, before the model is loaded."""
     (tmp_path / "all.csv").write_text("text,label\na,1\n")
-    with pytest.raises(CorpusError, match="needs: document and summary; found text, label"):
+    with pytest.raises(CorpusError, match="needs the columns document and summary; found text, label"):
         evaluate(summarise(data=tmp_path / "all.csv", model="nowhere"), silent)

@@ -64,7 +64,7 @@ def test_a_score_of_nothing_is_a_score(config, fake):
 def test_rates_that_all_diverge_are_refused(config, fake):
     """With what to do."""
     fake(diverging=(1e-4, 2e-4, 3e-4))
-    with pytest.raises(TrainingError, match="give lower ones by --learning-rate"):
+    with pytest.raises(TrainingError, match="give lower ones with --learning-rate"):
         evaluate(config(), silent)
 
 

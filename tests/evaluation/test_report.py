@@ -67,7 +67,7 @@ def test_the_lines_say_what_was_found(output):
         ["xsum", "rouge1", "20.13", "-", "1"],
         ["xsum", "rouge2", "5.00", "-", "1"],
     ]
-    assert lines[8:] == ["rte: 22 answers, over all seeds, were no label and counted as wrong"]
+    assert lines[8:] == ["rte: 22 answers over all seeds were not a label and counted as wrong"]
 
 
 def test_without_summaries_the_protocol_is_all_there_is_to_say(output):

@@ -1,1 +1,1 @@
-"""The YAML file of a comparison: read, completed by its preset, and checked."""
+"""Read the YAML file of a comparison, complete it from its preset, and check it."""

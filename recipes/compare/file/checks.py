@@ -1,4 +1,4 @@
-"""Whether a comparison can work, checked before the first step, so that a mistake ends the command now, not after hours."""
+"""Check whether a comparison can work before its first step, so that a mistake ends the command now and not after hours."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,15 +8,15 @@ from ....evaluation.tasks.known import find_task
 from ....models.size import parse_size
 from ....student_train.objective import Objective, build_objective
 from ....student_train.terms import trains_head
-from .paths import Places
+from .paths import Paths
 from .settings import Comparison, Student
 
 
 def check(comparison: Comparison) -> None:
     """Raise ConfigurationError for what cannot work, with its place in the file."""
-    for key, there in (("rows", comparison.students), ("tasks", comparison.tasks)):
-        if not there:
-            raise ConfigurationError(f"{key}: there is none left; name at least one")
+    for key, entries in (("rows", comparison.students), ("tasks", comparison.tasks)):
+        if not entries:
+            raise ConfigurationError(f"{key}: expected at least one, found none; name one")
     if comparison.seeds < 1:
         raise ConfigurationError(f"seeds should be at least 1, not {comparison.seeds}")
     _require_folders_of_their_own(comparison.everyone)
@@ -24,7 +24,7 @@ def check(comparison: Comparison) -> None:
         _require_chain_ends(comparison, name)
         if comparison.caches[name].settings.validation_examples < 1:
             raise ConfigurationError(
-                "dump: validation_examples should be at least 1: learning rates are chosen by them"
+                "dump: validation_examples should be at least 1, because learning rates are chosen by them"
             )
     for student in comparison.everyone:
         _check_student(comparison, student)
@@ -33,13 +33,13 @@ def check(comparison: Comparison) -> None:
 
 
 def _require_folders_of_their_own(students: Sequence[Student]) -> None:
-    places = Places(Path())
+    paths = Paths(Path())
     seen: dict[Path, Student] = {}
     for student in students:
-        folder = places.student(student, 1e-3, 0)
+        folder = paths.student(student, 1e-3, 0)
         if folder in seen:
             raise ConfigurationError(
-                f"{seen[folder].label} and {student.label} have the same name, {folder.name}; give one of them another"
+                f"{seen[folder].label} and {student.label} share the folder name {folder.name}; rename one of them"
             )
         seen[folder] = student
 
@@ -47,7 +47,7 @@ def _require_folders_of_their_own(students: Sequence[Student]) -> None:
 def _check_student(comparison: Comparison, student: Student) -> None:
     if student.cache not in comparison.caches:
         known = ", ".join(comparison.caches)
-        raise ConfigurationError(f"{student.name}: there is no cache {student.cache}; expected one of {known}")
+        raise ConfigurationError(f"{student.name}: unknown cache {student.cache}; expected one of {known}")
     try:
         if not Path(student.size).exists():
             parse_size(student.size)
@@ -61,7 +61,8 @@ def _check_student(comparison: Comparison, student: Student) -> None:
         and not trains_head(_objective(comparison.assistants[teacher]))
     ):
         raise ConfigurationError(
-            f"{student.name} learns the logits of {teacher}, whose own objective does not train its head; give it one that does"
+            f"{student.name} learns the logits of {teacher}, but the objective of {teacher} does not train its head; "
+            f"give {teacher} an objective that does"
         )
 
 
@@ -71,16 +72,18 @@ def _objective(student: Student) -> Objective:
 
 
 def _require_chain_ends(comparison: Comparison, name: str) -> None:
-    """From a cache over its assistant to that one's cache and so on, the chain should end at the teacher."""
+    """Follow a cache to its assistant, to that assistant's cache and so on; the chain must end at the teacher."""
     seen = [name]
     while (teacher := comparison.caches[seen[-1]].teacher) is not None:
         if teacher not in comparison.assistants:
             known = ", ".join(comparison.assistants) or "none"
-            raise ConfigurationError(f"caches, {seen[-1]}: no assistant is named {teacher}; there are {known}")
+            raise ConfigurationError(f"caches, {seen[-1]}: unknown assistant {teacher}; expected one of {known}")
         following = comparison.assistants[teacher].cache
         if following not in comparison.caches:
             known = ", ".join(comparison.caches)
-            raise ConfigurationError(f"assistants, {teacher}: there is no cache {following}; expected one of {known}")
+            raise ConfigurationError(f"assistants, {teacher}: unknown cache {following}; expected one of {known}")
         if following in seen:
-            raise ConfigurationError(f"caches, {name}: its teachers never come to an end: {' <- '.join(seen)}")
+            raise ConfigurationError(
+                f"caches, {name}: its teachers form a circle: {' <- '.join(seen)}; let one of these learn from the teacher"
+            )
         seen.append(following)

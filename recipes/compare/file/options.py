@@ -1,4 +1,4 @@
-"""Options of a command in a YAML file, checked against the dataclass that declares them."""
+"""Read options of a command from a YAML file, and check them against the dataclass that declares them."""
 
 import types
 from collections.abc import Collection, Mapping
@@ -10,15 +10,15 @@ from ....errors import ConfigurationError
 from ....runtime.options import ConfigT, Option, options_of
 
 
-def read_options(kind: type, found: Mapping[str, Any], where: str, known: Collection[str]) -> dict[str, Any]:
+def read_options(kind: type, given: Mapping[str, Any], where: str, known: Collection[str]) -> dict[str, Any]:
     """Return the options of `kind`, a configuration dataclass, with values of the types and choices that it declares.
 
-    `known` names the fields that the file can set. A list becomes a tuple, and so does a single value where several can be
-    given; 1e-3, which YAML takes for a word, becomes a number. Raises ConfigurationError for other names, types and choices.
+    `known` names the fields that the file can set. A list becomes a tuple, and so does a single value of an option that takes
+    several. YAML reads 1e-3 as a word; it becomes a number. Raises ConfigurationError for other names, types and choices.
     """
     hints, declared = get_type_hints(kind), options_of(kind)
     options = {}
-    for name, value in found.items():
+    for name, value in given.items():
         if name not in known:
             raise ConfigurationError(f"{where}: unknown option {name!r}; expected one of {', '.join(known)}")
         try:
@@ -40,7 +40,7 @@ def _require_choice(declared: Option | None, value: Any, what: str) -> None:
 
 
 def configured(kind: type[ConfigT], options: Mapping[str, Any], where: str) -> ConfigT:
-    """Return a configuration with these options. Raises ConfigurationError, with the place in the file, where it cannot work."""
+    """Return a configuration with these options. Raises ConfigurationError, with the place in the file, if it cannot work."""
     missing = [one.name for one in fields(kind) if one.default is MISSING and one.name not in options]  # type: ignore[arg-type]
     if missing:
         raise ConfigurationError(f"{where}: expected {' and '.join(missing)}, found none; add that")
@@ -51,7 +51,7 @@ def configured(kind: type[ConfigT], options: Mapping[str, Any], where: str) -> C
 
 
 def read_value(value: Any, hint: Any, where: str) -> Any:
-    """One value of a declared type. Raises ConfigurationError for another."""
+    """Return a value as the declared type. Raises ConfigurationError if it is another type."""
     try:
         return _fitted(value, hint)
     except ValueError:
@@ -59,7 +59,7 @@ def read_value(value: Any, hint: Any, where: str) -> Any:
 
 
 def _fitted(value: Any, hint: Any) -> Any:
-    """`value` as the hint has it. Raises ValueError where it is something else."""
+    """Return the value as the type of the hint. Raises ValueError if it does not fit."""
     if isinstance(hint, types.UnionType):
         return _first_fitting(value, get_args(hint))
     if get_origin(hint) is tuple:

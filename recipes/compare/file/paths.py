@@ -1,15 +1,15 @@
-"""Where everything of a comparison lies.
+"""The paths of everything in a comparison.
 
 OUT/caches/NAME                                caches
-OUT/students/SIZE-ROW-lr-RATE-seed-N           students, Hugging Face directories; beside one whose loss was not finite, in
-                                               its place, SIZE-ROW-lr-RATE-seed-N.failed, which says so
+OUT/students/SIZE-ROW-lr-RATE-seed-N           students, Hugging Face directories; if the loss was not finite, there is
+                                               SIZE-ROW-lr-RATE-seed-N.failed instead, which says so
 OUT/students/SIZE-untrained                    random weights of that size
 OUT/continued/NAME                             the same students after further steps on hard labels
-OUT/judged/teacher, .../NAME                   evaluations, each named as its student is; with the held-out cross-entropy of
-                                               the teacher and of random weights
-OUT/pace.json                                  what was timed for the plan of hours
-OUT/settings.json                              what students and evaluations were made with
-OUT/comparison.json, report.md, report.html    what came out, with its pictures
+OUT/judged/teacher, .../NAME                   evaluations, named like their students; for the teacher and random weights
+                                               also the held-out cross-entropy
+OUT/pace.json                                  the timings behind the plan of hours
+OUT/settings.json                              the settings of students and evaluations
+OUT/comparison.json, report.md, report.html    the results, with pictures
 """
 
 from dataclasses import dataclass
@@ -22,52 +22,52 @@ UNTRAINED = "untrained"
 
 
 def failure(student: Path) -> Path:
-    """Why there is no student at this place."""
+    """Return the file that says why this student could not be trained."""
     return student.with_name(f"{student.name}.failed")
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Paths:
     """Paths below the output directory."""
 
     root: Path
 
     def cache(self, name: str) -> Path:
-        """A cache."""
+        """Return the path of a cache."""
         return self.root / "caches" / name
 
     def student(self, student: Student, rate: float, seed: int) -> Path:
-        """A trained student."""
+        """Return the path of a trained student."""
         return self.root / "students" / f"{size_name(student.size)}-{student.name}-lr-{rate:g}-seed-{seed}"
 
     def continued(self, student: Path) -> Path:
-        """A trained student after further steps on hard labels, by where it lies."""
+        """Return the path of a trained student after further steps on hard labels."""
         return self.root / "continued" / student.name
 
     def untrained(self, size: str) -> Path:
-        """A student that has learned nothing."""
+        """Return the path of random weights of a size."""
         return self.root / "students" / f"{size_name(size)}-{UNTRAINED}"
 
     @property
-    def teacher_judged(self) -> Path:
-        """The teacher's evaluation."""
+    def teacher_evaluation(self) -> Path:
+        """The path of the teacher's evaluation."""
         return self.root / "judged" / "teacher"
 
-    def judged(self, model: Path) -> Path:
-        """The evaluation of a student or of random weights, by where that lies."""
+    def evaluation(self, model: Path) -> Path:
+        """Return the path of the evaluation of a student or of random weights."""
         return self.root / "judged" / model.name
 
     @property
-    def pace(self) -> Path:
-        """Measurements of the plan."""
+    def timings(self) -> Path:
+        """The path of the timings behind the plan."""
         return self.root / "pace.json"
 
     @property
     def settings(self) -> Path:
-        """What has to stay the same."""
+        """The path of the settings that must not change."""
         return self.root / "settings.json"
 
     @property
     def comparison(self) -> Path:
-        """All results."""
+        """The path of all results."""
         return self.root / "comparison.json"

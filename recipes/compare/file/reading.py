@@ -1,31 +1,31 @@
-"""The YAML file of `miniend compare`: teacher and corpus, students and seeds, tasks; read, completed by its preset, and checked.
+"""Read the YAML file of `miniend compare`: teacher, corpus, students, seeds and tasks. Complete it from its preset and check it.
 
-preset: small                       # presets/small.yaml, to which everything below is added, or which it changes
+preset: small                       # presets/small.yaml; everything below adds to it or changes it
 teacher: path-or-hub-name
 device: auto                        # or cpu, cuda
 plugins: [my_terms.py]              # Python files or modules to import first, as --plugin does
 dump: {corpus: "texts/*.jsonl.gz", examples: 8192}                # options of dump-teacher
 train: {steps: 1000, batch_size: 32}                              # options of train-student for all rows
 sizes: [2L128H, 4L128H]
-rows:                               # each is trained in every size; the name of an objective, alone or with -no-logits,
-                                    # says what it is, and any other row names its objective
+rows:                               # each is trained in every size; the name of an objective, with or without -no-logits,
+                                    # says what the row is; any other row must name its objective
   scratch:
   miniend-d: {cross_relation: qq_kk_vv}
   miniend-e-calibrated: {objective: miniend-e, cache: calibrated}
-  minilm: false                     # leaves a row of the preset out; so for caches, assistants and tasks
-caches:                             # beside the one of the teacher: what is different about them; examples are the same in all
+  minilm: false                     # leaves a row of the preset out; the same for caches, assistants and tasks
+caches:                             # in addition to the teacher's: their differences from it; all hold the same examples
   calibrated: {relation_temperature: calibrated}
   of-assistant: {teacher: assistant}
 assistants:                         # students that teach
   assistant: {size: 4L192H, objective: miniend-e}
-pairs: [[miniend-e, scratch]]       # rows whose difference is reported; unless given, each against the first
+pairs: [[miniend-e, scratch]]       # rows whose difference is reported; default: each against the first
 seeds: 3                            # of distillation; fine-tuning has its own, below
-learning_rates:                     # of distillation, tried with the first seed; a list, or lists by row or assistant
+learning_rates:                     # of distillation, tried with the first seed: a list, or lists by row or assistant
   others: [3e-4, 1e-3, 3e-3]
   scratch: [1e-4, 3e-4, 1e-3]
 continuation: {steps: 100, learning_rate: 1e-3}                   # on hard labels, from every student; options of train-student
 evaluate: {data: tasks, seeds: 2}                                 # options of evaluate for all tasks
-tasks:                                                            # and for one
+tasks:                                                            # and for single tasks
   glue/sst2: {train_examples: 3000}
 """
 
@@ -50,42 +50,42 @@ KEYS = (
     *("pairs", "seeds", "learning_rates", "continuation", "evaluate", "tasks"),
 )
 OTHERS = "others"
-"""In place of a row's name, the learning rates of all that are not named."""
+"""The key for the learning rates of all rows that are not named."""
 OWN_OF_A_CACHE = tuple(name for name in names_of(DumpSettings) if name not in names_of(ExampleSettings))
-"""The options in which caches can differ: all caches of a comparison hold the same examples."""
+"""The options in which caches can differ. All caches of a comparison hold the same examples."""
 OF_A_ROW = tuple(name for name in names_of(TrainSettings) if name not in marked(TrainSettings, VARIED))
 """The options in which rows can differ; the comparison itself chooses size, learning rate and seed."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def read_comparison(path: Path) -> Comparison:
-    """Read and check a file. Raises ConfigurationError that says where something is not as it should be."""
-    found = read_with_preset(path)
-    if unknown := [key for key in found if key not in KEYS]:
+    """Read and check a file. Raises ConfigurationError, with the place in the file, for the first mistake."""
+    content = read_with_preset(path)
+    if unknown := [key for key in content if key not in KEYS]:
         raise ConfigurationError(f"{path}: unknown key {unknown[0]!r}; expected preset or one of {', '.join(KEYS)}")
-    if missing := [key for key in ("teacher", "dump", "sizes", "rows", "tasks") if not found.get(key)]:
-        raise ConfigurationError(f"{path} does not say {' and '.join(missing)}, and neither does a preset; add that")
-    load_plugins(read_value(found.get("plugins", []), tuple[str, ...], "plugins"))
-    _require_known_rates(found)
+    if missing := [key for key in ("teacher", "dump", "sizes", "rows", "tasks") if not content.get(key)]:
+        raise ConfigurationError(f"{path} and its preset do not say {' and '.join(missing)}; add that")
+    load_plugins(read_value(content.get("plugins", []), tuple[str, ...], "plugins"))
+    _require_known_rates(content)
     comparison = Comparison(
-        teacher=read_value(found["teacher"], str, "teacher"),
-        device=read_value(found.get("device", "auto"), str, "device"),
-        caches=_caches(found),
-        students=tuple(_students(found)),
-        assistants=dict(_assistants(found)),
-        pairs=tuple(_pairs(found)),
-        seeds=read_value(found.get("seeds", 3), int, "seeds"),
-        tasks=_tasks(found),
-        continuation=_continuation(found),
+        teacher=read_value(content["teacher"], str, "teacher"),
+        device=read_value(content.get("device", "auto"), str, "device"),
+        caches=_caches(content),
+        students=tuple(_students(content)),
+        assistants=dict(_assistants(content)),
+        pairs=tuple(_pairs(content)),
+        seeds=read_value(content.get("seeds", 3), int, "seeds"),
+        tasks=_tasks(content),
+        continuation=_continuation(content),
     )
     check(comparison)
     return comparison
 
 
-def _caches(found: Options) -> dict[str, CacheRecipe]:
-    common = read_options(DumpSettings, _mapping(found, "dump"), "dump", names_of(DumpSettings))
+def _caches(content: Options) -> dict[str, CacheRecipe]:
+    common = read_options(DumpSettings, _mapping(content, "dump"), "dump", names_of(DumpSettings))
     recipes = {MAIN: CacheRecipe(None, configured(DumpSettings, common, "dump"))}
-    for name, changes in _named(found, "caches"):
+    for name, changes in _named(content, "caches"):
         where = f"caches, {name}"
         teacher = changes.pop("teacher", None)
         own = read_options(DumpSettings, changes, where, OWN_OF_A_CACHE)
@@ -94,106 +94,108 @@ def _caches(found: Options) -> dict[str, CacheRecipe]:
     return recipes
 
 
-def _students(found: Options) -> Iterator[Student]:
-    for size in read_value(found["sizes"], tuple[str, ...], "sizes"):
-        for name, own in _named(found, "rows"):
-            yield _student(found, name, size, own, f"rows, {name}")
+def _students(content: Options) -> Iterator[Student]:
+    for size in read_value(content["sizes"], tuple[str, ...], "sizes"):
+        for name, own in _named(content, "rows"):
+            yield _student(content, name, size, own, f"rows, {name}")
 
 
-def _assistants(found: Options) -> Iterator[tuple[str, Student]]:
-    for name, own in _named(found, "assistants"):
+def _assistants(content: Options) -> Iterator[tuple[str, Student]]:
+    for name, own in _named(content, "assistants"):
         size = read_value(own.pop("size", None), str, f"assistants, {name}, size")
-        yield name, _student(found, name, size, own, f"assistants, {name}")
+        yield name, _student(content, name, size, own, f"assistants, {name}")
 
 
-def _student(found: Options, name: str, size: str, own: dict[str, Any], where: str) -> Student:
+def _student(content: Options, name: str, size: str, own: dict[str, Any], where: str) -> Student:
     cache = read_value(own.pop("cache", MAIN), str, f"{where}, cache")
     rows = known_rows()
-    options = {**_train(found), **rows.get(name, {}), **read_options(TrainSettings, own, where, OF_A_ROW)}
+    options = {**_train(content), **rows.get(name, {}), **read_options(TrainSettings, own, where, OF_A_ROW)}
     if "objective" not in options:
-        raise ConfigurationError(f"{where} needs an objective; only these names bring one: {', '.join(rows)}")
+        raise ConfigurationError(
+            f"{where} needs an objective; add one, or use a name that implies one: {', '.join(rows)}"
+        )
     settings = configured(TrainSettings, {**options, "size": size}, where)
-    return Student(name, cache, settings, _learning_rates(found, name))
+    return Student(name, cache, settings, _learning_rates(content, name))
 
 
-def _learning_rates(found: Options, name: str) -> tuple[float, ...]:
-    """Of a row or assistant."""
-    value, where = found.get("learning_rates", [3e-4]), "learning_rates"
+def _learning_rates(content: Options, name: str) -> tuple[float, ...]:
+    """Return the learning rates of a row or assistant."""
+    value, where = content.get("learning_rates", [3e-4]), "learning_rates"
     if isinstance(value, dict):
         key = name if name in value else OTHERS
         if key not in value:
-            raise ConfigurationError(f"learning_rates: there are none for {name}; add {name} or {OTHERS}")
+            raise ConfigurationError(f"learning_rates: found none for {name}; add {name} or {OTHERS}")
         value, where = value[key], f"learning_rates, {key}"
     rates: tuple[float, ...] = read_value(value, tuple[float, ...], where)
     if not rates:
-        raise ConfigurationError(f"{where}: there is none left; name at least one")
+        raise ConfigurationError(f"{where}: expected at least one, found none; name one")
     if not all(0 < rate < 1 for rate in rates) or len({f"{rate:g}" for rate in rates}) < len(rates):
-        raise ConfigurationError(f"{where} should lie between 0 and 1, none twice; found {rates}")
+        raise ConfigurationError(f"{where} should be between 0 and 1, each given once; found {rates}")
     return rates
 
 
-def _require_known_rates(found: Options) -> None:
-    """Names of rows that a file leaves out may stay there, as a preset has them."""
-    value = found.get("learning_rates")
-    known = [*_mapping(found, "rows"), *_mapping(found, "assistants")]
+def _require_known_rates(content: Options) -> None:
+    """Raise ConfigurationError for rates of an unknown row. A row of the preset that the file leaves out is known."""
+    value = content.get("learning_rates")
+    known = [*_mapping(content, "rows"), *_mapping(content, "assistants")]
     for name in value if isinstance(value, dict) else ():
         if name not in (*known, OTHERS):
             raise ConfigurationError(
-                f"learning_rates: there is no row or assistant {name!r}; expected {OTHERS} or one of {', '.join(known)}"
+                f"learning_rates: unknown row or assistant {name!r}; expected {OTHERS} or one of {', '.join(known)}"
             )
 
 
-def _train(found: Options) -> Options:
-    return read_options(TrainSettings, _mapping(found, "train"), "train", OF_A_ROW)
+def _train(content: Options) -> Options:
+    return read_options(TrainSettings, _mapping(content, "train"), "train", OF_A_ROW)
 
 
-def _continuation(found: Options) -> StepSettings | None:
-    own = read_options(StepSettings, _mapping(found, "continuation"), "continuation", names_of(StepSettings))
+def _continuation(content: Options) -> StepSettings | None:
+    own = read_options(StepSettings, _mapping(content, "continuation"), "continuation", names_of(StepSettings))
     if not own:
         return None
-    common = {name: value for name, value in _train(found).items() if name in names_of(StepSettings)}
+    common = {name: value for name, value in _train(content).items() if name in names_of(StepSettings)}
     return configured(StepSettings, {**common, **own}, "continuation")
 
 
-def _tasks(found: Options) -> dict[str, EvaluateSettings]:
+def _tasks(content: Options) -> dict[str, EvaluateSettings]:
     known = names_of(EvaluateSettings)
-    common = read_options(EvaluateSettings, _mapping(found, "evaluate"), "evaluate", known)
+    common = read_options(EvaluateSettings, _mapping(content, "evaluate"), "evaluate", known)
     tasks: dict[str, EvaluateSettings] = {}
-    for name, own in _entries(found, "tasks"):
+    for name, own in _entries(content, "tasks"):
         where = f"tasks, {name}"
         options = {**common, **read_options(EvaluateSettings, own, where, known)}
         tasks[name] = configured(EvaluateSettings, options, where)
     return tasks
 
 
-def _pairs(found: Options) -> Iterator[tuple[str, str]]:
-    known, rows = list(_mapping(found, "rows")), [name for name, _ in _named(found, "rows")]
-    for pair in found.get("pairs") or [[name, rows[0]] for name in rows[1:]]:
+def _pairs(content: Options) -> Iterator[tuple[str, str]]:
+    known, rows = list(_mapping(content, "rows")), [name for name, _ in _named(content, "rows")]
+    for pair in content.get("pairs") or [[name, rows[0]] for name in rows[1:]]:
         if not isinstance(pair, list) or len(pair) != 2:
             raise ConfigurationError(f"pairs: {pair!r} should be a list of two rows")
         if unknown := [name for name in pair if name not in known]:
-            raise ConfigurationError(f"pairs: there is no row {unknown[0]!r}; expected two of {', '.join(rows)}")
-        if all(name in rows for name in pair):  # the others are those of a row that is left out
+            raise ConfigurationError(f"pairs: unknown row {unknown[0]!r}; expected two of {', '.join(rows)}")
+        if all(name in rows for name in pair):  # drops the pairs of a row that the file leaves out
             yield pair[0], pair[1]
 
 
-def _mapping(found: Options, key: str) -> dict[str, Any]:
-    value = found.get(key) or {}
+def _mapping(content: Options, key: str) -> dict[str, Any]:
+    value = content.get(key) or {}
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{key} should hold options, each with its value, found {value!r}")
+        raise ConfigurationError(f"{key} should be a mapping from options to values, found {value!r}")
     return value
 
 
-def _entries(found: Options, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What stands below a key by its name, a copy of its options; `false` leaves it out."""
-    for name, value in _mapping(found, key).items():
+def _entries(content: Options, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the entries below a key: the name, and a copy of its options. `false` leaves an entry out."""
+    for name, value in _mapping(content, key).items():
         if value is not False:
             yield str(name), dict(_mapping({name: value}, name))
 
 
-def _named(found: Options, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Entries whose names become folders."""
-    for name, value in _entries(found, key):
+def _named(content: Options, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the entries below a key whose names become folders. Raises ConfigurationError for an unfit name."""
+    for name, value in _entries(content, key):
         if not _NAME.fullmatch(name):
             raise ConfigurationError(f"{key}: {name!r} should be a name of letters, digits, '-', '_' and '.'")
         yield name, value

@@ -1,4 +1,4 @@
-"""What a comparison is made of: students, caches and tasks, and the settings under which each stage runs."""
+"""The parts of a comparison: students, caches and tasks, and the settings of each stage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,15 @@ from ....teacher_dump.config import DumpConfig, DumpSettings
 Options = Mapping[str, Any]
 
 MAIN = "main"
-"""The cache of the teacher itself."""
+"""The name of the teacher's own cache."""
 
 
 def known_rows() -> dict[str, Options]:
-    """Return the rows that their name describes, with their options of train-student: every objective, those of plugins
-    included. Among them are the rows of the MiniEnD paper's table, as far as it is known."""
+    """Return the rows that need only a name, with their options of train-student.
+
+    They are all objectives, also the objectives of plugins. Among them are the rows of the MiniEnD paper's table, as far as it
+    is known.
+    """
     return {
         **{name: {"objective": name} for name in OBJECTIVES},
         **{f"{name}-no-logits": {"objective": name, "logits": False} for name in OPTIONAL_LOGITS},
@@ -33,13 +36,13 @@ class Student:
     name: str
     cache: str
     settings: TrainSettings
-    """How it is trained, but for learning rate and seed."""
+    """The settings of training, without learning rate and seed."""
     learning_rates: tuple[float, ...]
-    """Tried with the first seed of distillation."""
+    """The rates to try with the first seed of distillation."""
 
     @property
     def size(self) -> str:
-        """The size, which every student of a comparison has."""
+        """The size; the default if none is given."""
         return self.settings.size or DEFAULT_SIZE
 
     @property
@@ -50,69 +53,69 @@ class Student:
 
 @dataclass(frozen=True, slots=True)
 class CacheRecipe:
-    """A cache: who teaches, and how it is dumped."""
+    """How a cache is made."""
 
     teacher: str | None
-    """Name of an assistant; the comparison's teacher where it is None."""
+    """The name of an assistant; None for the comparison's teacher."""
     settings: DumpSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Everything that a file says."""
+    """The content of a file."""
 
     teacher: str
     device: str
     caches: Mapping[str, CacheRecipe]
     students: tuple[Student, ...]
-    """Rows times sizes, a size after the other."""
+    """All rows in all sizes, size by size."""
     assistants: Mapping[str, Student]
     pairs: tuple[tuple[str, str], ...]
-    """Names of rows: the difference is that of the first less the second."""
+    """Pairs of row names; the difference is the first minus the second."""
     seeds: int
     tasks: Mapping[str, EvaluateSettings]
     continuation: StepSettings | None
-    """The steps on hard labels that every student goes on with; None where there are none."""
+    """The further steps on hard labels of every student; None for no such steps."""
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        """Of the rows."""
+        """The sizes of the rows."""
         return tuple(dict.fromkeys(student.size for student in self.students))
 
     @property
     def everyone(self) -> tuple[Student, ...]:
-        """Rows and assistants."""
+        """All rows and assistants."""
         return (*self.students, *self.assistants.values())
 
     @property
     def learning_rates(self) -> tuple[float, ...]:
-        """All that somebody tries, from the smallest on."""
+        """All rates that a row or an assistant tries, the smallest first."""
         return tuple(sorted({rate for student in self.everyone for rate in student.learning_rates}))
 
     @property
     def all_sizes(self) -> tuple[str, ...]:
-        """Of rows and assistants."""
+        """The sizes of rows and assistants."""
         return tuple(dict.fromkeys(student.size for student in self.everyone))
 
     def dump(self, name: str, teacher: str, cache: Path) -> DumpConfig:
-        """How a cache is dumped."""
+        """Return the configuration of a cache's dump."""
         return completed(DumpConfig, self.caches[name].settings, teacher=teacher, cache=cache, device=self.device)
 
     def train(self, student: Student, cache: Path, output: Path, rate: float, seed: int) -> TrainConfig:
-        """How a student is trained."""
-        places: dict[str, Any] = {"cache": cache, "output": output, "device": self.device}
-        return completed(TrainConfig, student.settings, **places, learning_rate=rate, seed=seed)
+        """Return the configuration of a student's training."""
+        run_options: dict[str, Any] = {"cache": cache, "output": output, "device": self.device}
+        return completed(TrainConfig, student.settings, **run_options, learning_rate=rate, seed=seed)
 
     def continued(
         self, cache: Path, output: Path, seed: int, init: str | None = None, size: str | None = None
     ) -> TrainConfig:
-        """How a student goes on with hard labels, or one of random weights of a size, which takes as long."""
-        places: dict[str, Any] = {"cache": cache, "output": output, "device": self.device, "seed": seed}
+        """Return the configuration of further steps on hard labels, from `init` or from random weights of a size."""
+        run_options: dict[str, Any] = {"cache": cache, "output": output, "device": self.device, "seed": seed}
         steps = self.continuation or StepSettings()
-        return completed(TrainConfig, steps, **places, objective="scratch", init=init, size=size)
+        return completed(TrainConfig, steps, **run_options, objective="scratch", init=init, size=size)
 
     def evaluate(self, task: str, model: str, output: Path) -> EvaluateConfig:
-        """How a model is judged on a task."""
+        """Return the configuration of a model's evaluation on a task."""
         return completed(
             EvaluateConfig, self.tasks[task], model=model, tasks=(task,), output=output, device=self.device
         )

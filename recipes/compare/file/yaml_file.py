@@ -1,4 +1,4 @@
-"""Reading a YAML file with the preset that it names."""
+"""Read a YAML file together with the preset that it names."""
 
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,23 @@ PRESETS = Path(__file__).parent / "presets"
 
 
 class _OnceOnly(yaml.SafeLoader):  # type: ignore[misc, unused-ignore]
-    """YAML forbids a key that stands twice in one mapping; PyYAML takes the last."""
+    """A loader that refuses a key given twice in one mapping, as YAML requires; PyYAML takes the last."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        """The mapping as it is written. Raises yaml.YAMLError for a key that stands twice."""
+        """Return the mapping as it is written. Raises yaml.YAMLError for a key given twice."""
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
             if (key.tag, str(key.value)) in seen:
-                raise yaml.composer.ComposerError(None, None, f"{key.value!r} stands there twice", key.start_mark)
+                raise yaml.composer.ComposerError(None, None, f"{key.value!r} is given twice", key.start_mark)
             seen.add((key.tag, str(key.value)))
         return node
 
 
 def read_with_preset(path: Path) -> dict[str, Any]:
-    """The mapping in a file; mappings inside of it are added to those of its preset, other values replace them.
+    """Return the mapping in a file, merged with its preset: inner mappings are joined, other values replace the preset's.
 
-    Raises ConfigurationError for a file or preset that is not there or holds something else.
+    Raises ConfigurationError if the file or preset does not exist or is not a mapping.
     """
     own = _read(path)
     name = own.pop("preset", None)
@@ -35,20 +35,20 @@ def read_with_preset(path: Path) -> dict[str, Any]:
         return own
     known = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
     if name not in known:
-        raise ConfigurationError(f"{path}: there is no preset {name!r}; expected {' or '.join(known)}")
+        raise ConfigurationError(f"{path}: unknown preset {name!r}; expected {' or '.join(known)}")
     return _merged(_read(PRESETS / f"{name}.yaml"), own)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), _OnceOnly)
+        content = yaml.load(path.read_text(encoding="utf-8"), _OnceOnly)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path} is no YAML: {in_one_line(error)}") from None
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise ConfigurationError(f"{path} should hold keys, each with its value; found {type(found).__name__}")
-    return found
+        raise ConfigurationError(f"{path} is not valid YAML: {in_one_line(error)}") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigurationError(f"{path} should be a mapping from keys to values, found {type(content).__name__}")
+    return content
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What a comparison found, as Markdown and HTML."""
+"""Report the results of a comparison as Markdown and HTML."""

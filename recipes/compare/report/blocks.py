@@ -1,4 +1,4 @@
-"""A report as headings, paragraphs, tables and pictures, written as Markdown or as one HTML file that needs no other."""
+"""Write a report of headings, paragraphs, tables and pictures as Markdown or as one self-contained HTML file."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ img { max-width: 100%; }
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A title; level 1 is the report's own."""
+    """A title; the report's own has level 1."""
 
     text: str
     level: int = 2
@@ -33,7 +33,7 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A header and rows of plain text; all rows have the header's length."""
+    """A header and rows of plain text. All rows are as long as the header."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -51,7 +51,7 @@ Block = Heading | Paragraph | Table | Picture
 
 
 def as_markdown(blocks: Sequence[Block]) -> str:
-    """Markdown whose pictures are files beside it."""
+    """Return Markdown; its pictures are files in the same folder."""
     return "\n\n".join(_markdown(block) for block in blocks) + "\n"
 
 
@@ -69,7 +69,7 @@ def _markdown(block: Block) -> str:
 
 
 def as_html(blocks: Sequence[Block]) -> str:
-    """One HTML file with its pictures inside."""
+    """Return one HTML file with the pictures inside."""
     title = next((block.text for block in blocks if isinstance(block, Heading)), "")
     head = f'<meta charset="utf-8">\n<title>{escape(title)}</title>\n<style>{STYLE}</style>'
     body = "\n".join(line for block in blocks for line in _html(block))

@@ -1,4 +1,4 @@
-"""Paired differences between rows, with what can be said of them from so few seeds."""
+"""Paired differences between rows, with intervals that say what so few seeds can show."""
 
 import math
 from collections.abc import Sequence
@@ -13,24 +13,24 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The mean of a - b over seeds of distillation that both rows have."""
+    """The difference a - b of two rows, over the seeds of distillation that both have."""
 
     mean: float
     margin: float | None
-    """Half the width of the 95 % interval; None from fewer than two seeds."""
+    """Half the width of the 95 % interval; None for fewer than two seeds."""
     seeds: int
 
     @property
     def is_shown(self) -> bool:
-        """Whether 0 lies outside of the interval."""
+        """Whether 0 is outside the interval."""
         return self.margin is not None and abs(self.mean) > self.margin
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Of two rows whose i-th values come from the same seed; Student's t interval of the mean of the differences.
+    """Return the mean difference of two rows whose i-th values come from the same seed, with Student's t interval.
 
-    Seeds of fine-tuning are averaged before: they share a student, so they are no further draws of the distillation.
-    Raises ValueError for rows of different lengths or without any value.
+    Average over seeds of fine-tuning first: they share a student, so they are not further draws of the distillation.
+    Raises ValueError for rows of different lengths or without values.
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"{len(a)} values cannot be paired with {len(b)}")
@@ -42,7 +42,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
 
 
 def require_scipy() -> Any:
-    """scipy.stats. Raises ConfigurationError where it is not installed, before hours of training."""
+    """Return scipy.stats. Raises ConfigurationError if it is not installed; ask before hours of training."""
     try:
         from scipy import stats
     except ImportError as error:

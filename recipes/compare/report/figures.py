@@ -1,4 +1,4 @@
-"""Pictures of a comparison: scores with error bars, held-out losses over the steps, and gradient norms by part."""
+"""Draw a comparison: scores with error bars, held-out losses over the steps, and gradient norms by part."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ STYLES = ("-", "--", ":", "-.")
 
 
 def draw_all(results: Results, folder: Path) -> dict[str, Path]:
-    """Caption -> picture of all that there is something to draw of."""
+    """Draw every picture that has data, and return the files by caption."""
     drawn = {}
     if any(outcome.column(SCORE) for outcome in results.students):
         drawn["Score by row; error bars are one standard deviation over seeds of distillation"] = draw_scores(
@@ -37,14 +37,14 @@ GRADIENTS = (
 
 
 def draw_scores(results: Results, path: Path) -> Path:
-    """A bar per row in every size; teacher and untrained weights as lines."""
+    """Draw a bar for each row in each size, and lines for the teacher and random weights."""
     shown = [outcome for outcome in results.students if outcome.column(SCORE)]
     figure = new_figure(9.0, 1.6 + 0.32 * len(shown))
     axes = figure.subplots()
-    for place, outcome in enumerate(shown):
+    for position, outcome in enumerate(shown):
         mean, deviation = mean_and_spread(outcome.column(SCORE)) or (math.nan, None)
-        axes.barh(place, mean, color=look(results, outcome)["color"], height=0.7, xerr=deviation, capsize=3)
-        axes.text(mean + (deviation or 0.0), place, f"  {mean:.1f}", va="center", fontsize=8)
+        axes.barh(position, mean, color=look(results, outcome)["color"], height=0.7, xerr=deviation, capsize=3)
+        axes.text(mean + (deviation or 0.0), position, f"  {mean:.1f}", va="center", fontsize=8)
     values = [value for outcome in shown for value in outcome.column(SCORE).values()]
     for name, value in _lines(results):
         axes.axvline(value, color="0.2", linestyle="--" if name == "teacher" else ":", linewidth=1, label=name)
@@ -53,20 +53,20 @@ def draw_scores(results: Results, path: Path) -> Path:
     axes.set_xlim(min(values) - 0.25 * room, max(values) + 0.2 * room)
     axes.set_yticks(range(len(shown)), [outcome.student.label for outcome in shown])
     axes.invert_yaxis()
-    axes.set_xlabel("score: mean over tasks (the axis does not begin at 0)")
+    axes.set_xlabel("score: mean over tasks (the axis does not start at 0)")
     if results.teacher or results.untrained:
         figure.legend(frameon=False, fontsize=8, loc="outside upper right", ncols=3)
     return save(figure, path)
 
 
 def _lines(results: Results) -> Iterator[tuple[str, float]]:
-    for judged in (results.teacher, *results.untrained.values()):
-        if judged and SCORE in judged.values:
-            yield judged.name, judged.values[SCORE]
+    for evaluated in (results.teacher, *results.untrained.values()):
+        if evaluated and SCORE in evaluated.values:
+            yield evaluated.name, evaluated.values[SCORE]
 
 
 def draw_losses(results: Results, path: Path) -> Path:
-    """Hard-label cross-entropy, and each objective's own loss relative to its first evaluation."""
+    """Draw the hard-label cross-entropy, and each objective's own loss relative to its first evaluation."""
     figure = new_figure(11.5, 4.8)
     entropies, losses = figure.subplots(1, 2)
     for outcome in results.students:
@@ -92,7 +92,7 @@ def draw_losses(results: Results, path: Path) -> Path:
 
 
 def draw_gradients(outcomes: Sequence[Outcome], rate: float, path: Path) -> Path:
-    """A panel of norms over steps for each part, and their unsteadiness beside, of the runs at one learning rate."""
+    """Draw for the runs at one learning rate the norms over steps, a panel for each part, and their unsteadiness."""
     figure = new_figure(13.0, 5.6)
     panels = figure.subplot_mosaic(
         [["encoder", "decoder_self", "variation"], ["decoder_cross", "decoder_feed_forward", "variation"]]
@@ -103,9 +103,9 @@ def draw_gradients(outcomes: Sequence[Outcome], rate: float, path: Path) -> Path
         colour = (ORANGE, BLUE, GREEN, PURPLE, AMBER, SKY)[number % 6]
         for part in PARTS:
             panels[part].plot(*norms(run, part), color=colour, linewidth=0.8, alpha=0.8)
-        places = [place + (number - (len(outcomes) - 1) / 2) * width for place in range(len(PARTS))]
+        positions = [position + (number - (len(outcomes) - 1) / 2) * width for position in range(len(PARTS))]
         found = [unsteadiness(run, part) for part in PARTS]
-        panels["variation"].bar(places, found, width=0.92 * width, color=colour, label=outcome.student.label)
+        panels["variation"].bar(positions, found, width=0.92 * width, color=colour, label=outcome.student.label)
     for part, title in PARTS.items():
         panels[part].set_yscale("log")
         panels[part].set_title(f"{title}: gradient norm", fontsize=9)
@@ -119,9 +119,9 @@ def draw_gradients(outcomes: Sequence[Outcome], rate: float, path: Path) -> Path
 
 
 def look(results: Results, outcome: Outcome) -> dict[str, str]:
-    """Colour by row, and line style by size, or by the round of colours where there are more rows than those."""
+    """Return the colour of a row and the line style of its size. When the colours run out, the line style changes too."""
     names = list(dict.fromkeys(one.student.name for one in results.students))
     sizes = list(dict.fromkeys(one.student.size for one in results.students))
-    number, place = names.index(outcome.student.name), sizes.index(outcome.student.size)
-    style = STYLES[(number // len(COLOURS) + place) % len(STYLES)]
+    number, position = names.index(outcome.student.name), sizes.index(outcome.student.size)
+    style = STYLES[(number // len(COLOURS) + position) % len(STYLES)]
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": style}

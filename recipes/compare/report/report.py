@@ -1,4 +1,4 @@
-"""The report of a comparison: tables and pictures of what came out so far, in words that claim no more than the seeds show."""
+"""The report of a comparison: tables and pictures of the results so far, in words that claim no more than the seeds show."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from .blocks import Block, Heading, Paragraph, Picture, Table
 from .differences import Difference
 from .gradients import PARTS, gradient_rows, pilot_outcomes
 from .introduction import what_is_compared
-from .results import CONTINUED, GLUE, HELD_OUT, SCORE, Judged, Outcome, Results, mean_and_spread
+from .results import CONTINUED, GLUE, HELD_OUT, SCORE, Evaluated, Outcome, Results, mean_and_spread
 
 Documents = Mapping[str, Any]
 
 
 def report_blocks(
-    comparison: Comparison, results: Results, pace: Documents, pictures: Mapping[str, Path]
+    comparison: Comparison, results: Results, timings: Documents, pictures: Mapping[str, Path]
 ) -> Iterator[Block]:
-    """The whole report; `pictures` by their captions."""
+    """Yield the whole report; `pictures` are files by caption."""
     yield Heading("Comparison of students", 1)
     yield Paragraph(what_is_compared(comparison))
     yield Heading("Scores")
@@ -28,7 +28,7 @@ def report_blocks(
     yield Heading("Paired differences")
     yield from _differences(comparison, results)
     yield Heading("Sizes and times")
-    yield _costs(results, pace)
+    yield _costs(results, timings)
     yield Paragraph(COSTS_NOTE)
     yield Heading("Learning rates of distillation")
     yield _rates(comparison, results)
@@ -40,37 +40,37 @@ def report_blocks(
 
 
 SCORES_NOTE = (
-    "Mean and standard deviation over seeds of distillation, each the mean over its seeds of fine-tuning; of teacher, untrained "
-    f"weights and assistants over seeds of fine-tuning. {SCORE} is the plain mean of the tasks' columns, {GLUE} that of the "
-    f"paper's eight numbers. {HELD_OUT} is the hard-label cross-entropy in nats per target token (lower is better), where the "
-    "objective trains the head, on examples that no student was trained on, though learning rates were chosen by them; of the "
-    f"teacher and of untrained weights as they are. {CONTINUED}: the same of every student after further steps on hard labels, "
-    "as many for all."
+    "Mean and standard deviation over seeds of distillation; each seed counts as the mean over its seeds of fine-tuning. For the "
+    "teacher, untrained weights and assistants, both are over seeds of fine-tuning. "
+    f"{SCORE} is the plain mean of the tasks' columns, {GLUE} the plain mean of the paper's eight numbers. "
+    f"{HELD_OUT} is the hard-label cross-entropy in nats per target token (lower is better). It is shown if the objective trains "
+    "the head. No student was trained on its examples, but learning rates were chosen by them. The teacher and untrained weights "
+    f"are measured as they are. {CONTINUED} is the same for every student after further steps on hard labels, as many for all."
 )
 COSTS_NOTE = (
-    "GFLOPs by the paper's convention. Speed as measured when the first student of a row was judged, beside whatever else the "
-    "machine did, other processes of this comparison included: rows of one size have one shape and would be equally fast. "
-    "Minutes are those of one run, as planned from a trial of a few steps."
+    "GFLOPs follow the paper's convention. Speed was measured when the first student of a row was evaluated. The machine may "
+    "have done other work then, such as other processes of this comparison. Rows of one size have one shape, so on an idle "
+    "machine they would be equally fast. Minutes are for one run, planned from a trial of a few steps."
 )
 GRADIENTS_NOTE = (
-    "Of every part the mean gradient norm, and how much it varies from one logged step to the next: the standard deviation of "
-    "the difference of their logarithms, over the root of 2. First seed, without the first tenth of the steps. Variation grows "
-    "with the learning rate, so rows are to be compared at one."
+    "For every part: the mean gradient norm; and how much it varies from one logged step to the next, which is the standard "
+    "deviation of the difference of their logarithms, over the root of 2. First seed, without the first tenth of the steps. "
+    "Variation grows with the learning rate, so compare rows at the same rate."
 )
 DIFFERENCES_NOTE = (
     "Mean of the differences between students of one seed, with its 95 % interval by Student's t over seeds of distillation. "
-    "Where the interval contains 0 there is no difference that these seeds show. The intervals are not corrected for their "
-    "number: one in twenty misses its true value."
+    "If the interval contains 0, these seeds do not show a difference. The intervals are not corrected for their number: one in "
+    "twenty misses its true value."
 )
 
 
 def _scores(comparison: Comparison, results: Results) -> Table:
     columns = (*results.columns, SCORE, *_losses(comparison))
-    rows = [_judged_row(columns, results.teacher)] if results.teacher else []
+    rows = [_evaluated_row(columns, results.teacher)] if results.teacher else []
     rows += [_assistant_row(columns, outcome) for outcome in results.assistants]
     for size in comparison.sizes:
         rows += [_outcome_row(columns, outcome) for outcome in results.students if outcome.student.size == size]
-        rows += [_judged_row(columns, results.untrained[size])] if size in results.untrained else []
+        rows += [_evaluated_row(columns, results.untrained[size])] if size in results.untrained else []
     return Table(["model", *columns], rows)
 
 
@@ -78,15 +78,15 @@ def _losses(comparison: Comparison) -> tuple[str, ...]:
     return (HELD_OUT, CONTINUED) if comparison.continuation else (HELD_OUT,)
 
 
-def _judged_row(columns: Sequence[str], judged: Judged) -> list[str]:
-    values = {**judged.values, HELD_OUT: judged.held_out}
-    return [judged.name, *(_spread(values.get(one), judged.spreads.get(one), one) for one in columns)]
+def _evaluated_row(columns: Sequence[str], evaluated: Evaluated) -> list[str]:
+    values = {**evaluated.values, HELD_OUT: evaluated.held_out}
+    return [evaluated.name, *(_spread(values.get(one), evaluated.spreads.get(one), one) for one in columns)]
 
 
 def _assistant_row(columns: Sequence[str], outcome: Outcome) -> list[str]:
-    """Of its one seed of distillation, with the spread over seeds of fine-tuning."""
-    for judged in outcome.judged.values():
-        found = {one: _spread(value, judged.spreads.get(one), one) for one, value in judged.values.items()}
+    """Return the row of an assistant: its one seed of distillation, with the spread over seeds of fine-tuning."""
+    for evaluated in outcome.evaluated.values():
+        found = {one: _spread(value, evaluated.spreads.get(one), one) for one, value in evaluated.values.items()}
         return [outcome.student.label, *(found.get(one) or _found(outcome, one) for one in columns)]
     return _outcome_row(columns, outcome)
 
@@ -130,14 +130,14 @@ def _difference(found: Difference | None, column: str) -> str:
     return shown if found.is_shown else f"no difference ({shown})"
 
 
-def _costs(results: Results, pace: Documents) -> Table:
-    seconds = pace.get("train", {})
+def _costs(results: Results, timings: Documents) -> Table:
+    seconds = timings.get("train", {})
     teacher = results.teacher
     rows = [_cost_row(teacher.name, teacher.facts, None)] if teacher and teacher.facts else []
     for outcome in (*results.assistants, *results.students):
-        judged = next(iter(outcome.judged.values()), None)
-        if judged and judged.facts:
-            rows.append(_cost_row(outcome.student.label, judged.facts, seconds.get(outcome.student.label)))
+        evaluated = next(iter(outcome.evaluated.values()), None)
+        if evaluated and evaluated.facts:
+            rows.append(_cost_row(outcome.student.label, evaluated.facts, seconds.get(outcome.student.label)))
     header = [
         "model",
         "parameters (M)",
@@ -163,7 +163,7 @@ def _cost_row(name: str, facts: ModelFacts, seconds: float | None) -> list[str]:
 
 
 def _rates(comparison: Comparison, results: Results) -> Table:
-    """Held-out loss of each student's own objective by learning rate; the chosen one is marked."""
+    """Return each student's held-out loss of its own objective by learning rate; the chosen rate is marked."""
     rows = []
     for outcome in (*results.assistants, *results.students):
         cells = []
@@ -179,18 +179,20 @@ def _rates(comparison: Comparison, results: Results) -> Table:
 
 
 def _edges(comparison: Comparison, results: Results) -> Iterator[Paragraph]:
-    """Which rates were the smallest or largest of three or more."""
+    """Name the models whose best rate was the smallest or largest of three or more."""
     taken = [outcome for outcome in (*results.assistants, *results.students) if outcome.at_edge]
     if taken:
         names = ", ".join(outcome.student.label for outcome in taken)
-        yield Paragraph(f"At the edge of what was tried, so that a rate beyond it might be better: {names}.")
+        yield Paragraph(
+            f"The best rate was at the edge of the tried ones, so a rate beyond it might be better: {names}."
+        )
     for name in comparison.tasks:
         task = find_task(name)
         tried = list(comparison.tasks[name].rates(task))
-        at_edge = [one.name for one in results.first_judged() if one.rates.get(task.name) in (tried[0], tried[-1])]
+        at_edge = [one.name for one in results.first_evaluated() if one.rates.get(task.name) in (tried[0], tried[-1])]
         if len(tried) > 2 and at_edge:
             yield Paragraph(
-                f"At the edge of the rates tried in fine-tuning on {name} ({', '.join(f'{rate:g}' for rate in tried)}): "
+                f"In fine-tuning on {name}, the best rate was at the edge of {', '.join(f'{rate:g}' for rate in tried)}: "
                 f"{', '.join(at_edge)}."
             )
 
@@ -199,11 +201,15 @@ def _lost(results: Results) -> Iterator[Paragraph]:
     lost = [f"{outcome.student.label}, seed {seed}" for outcome in results.students for seed in outcome.lost]
     if lost:
         yield Paragraph(
-            f"Left out, since the loss was not finite at the rate that the first seed chose: {'; '.join(lost)}."
+            f"Left out, because the loss was not finite at the rate that the first seed chose: {'; '.join(lost)}."
         )
-    failed = [f"{judged.name} of {', '.join(judged.failed)}" for judged in results.all_judged() if judged.failed]
+    failed = [
+        f"{evaluated.name} of {', '.join(evaluated.failed)}"
+        for evaluated in results.all_evaluated()
+        if evaluated.failed
+    ]
     if failed:
-        yield Paragraph(f"Left out, since the loss of a fine-tuning was not finite: {'; '.join(failed)}.")
+        yield Paragraph(f"Left out, because the loss of a fine-tuning was not finite: {'; '.join(failed)}.")
 
 
 def _gradients(results: Results) -> Iterator[Block]:
@@ -216,11 +222,13 @@ def _gradients(results: Results) -> Iterator[Block]:
         yield Paragraph(GRADIENTS_NOTE)
     else:
         names = ", ".join(outcome.student.label for outcome in outcomes)
-        yield Paragraph(f"No learning rate was tried by all of {names}, and they can be compared at one alone.")
+        yield Paragraph(
+            f"These rows did not all try the same learning rate, so their gradients cannot be compared: {names}."
+        )
 
 
 def summary_lines(comparison: Comparison, results: Results) -> Iterator[str]:
-    """The table of scores for a terminal."""
+    """Yield the lines of the table of scores, for a terminal."""
     table = _scores(comparison, results)
     lines = [table.header, *table.rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]

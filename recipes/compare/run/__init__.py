@@ -1,1 +1,1 @@
-"""Running a comparison: plan, training, evaluation, shared by several processes."""
+"""Run a comparison in one or several processes: plan, training, evaluation."""

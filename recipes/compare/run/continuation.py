@@ -1,7 +1,7 @@
-"""Hard labels for every student alike: a few steps of plain pre-training from where its own objective left it.
+"""Train every student for a few further steps on hard labels, from where its own objective left it.
 
-An objective without the logit term leaves the head untrained, so that its cross-entropy says nothing; after the same steps with
-the same examples, rate and seed, those of all rows can be compared.
+An objective without the logit term leaves the head untrained, so the student's cross-entropy says nothing. After the same steps
+with the same examples, rate and seed, the cross-entropies of all rows can be compared.
 """
 
 from collections.abc import Sequence
@@ -12,21 +12,21 @@ from ....runtime.progress import Say
 from ....student_train.config import TrainConfig
 from ....student_train.run.directory import is_finished
 from ....student_train.run.metrics import last_held_out
-from ..file.paths import Places
+from ..file.paths import Paths
 from ..file.settings import MAIN, Comparison, Student
 from .sharing import share
 from .training import Training, is_settled, train_finite
 
 
 class Continuation:
-    """Continues what is missing."""
+    """Continue the students that are not continued yet."""
 
-    def __init__(self, comparison: Comparison, places: Places, training: Training, claims: Claims, say: Say) -> None:
-        self._comparison, self._places, self._training = comparison, places, training
+    def __init__(self, comparison: Comparison, paths: Paths, training: Training, claims: Claims, say: Say) -> None:
+        self._comparison, self._paths, self._training = comparison, paths, training
         self._claims, self._say = claims, say
 
     def train(self, students: Sequence[Student], seed: int) -> None:
-        """All students of a seed, in one pass over the teacher's cache."""
+        """Continue all students of a seed in one pass over the teacher's cache."""
         configs = [self._config(student, seed) for student in students]
         share(
             self._claims,
@@ -38,10 +38,10 @@ class Continuation:
 
     def _config(self, student: Student, seed: int) -> TrainConfig:
         trained = self._training.output(student, seed)
-        cache, output = self._places.cache(MAIN), self._places.continued(trained)
+        cache, output = self._paths.cache(MAIN), self._paths.continued(trained)
         return self._comparison.continued(cache, output, seed, init=str(trained))
 
 
 def continued_loss(output: Path) -> float | None:
-    """The hard-label cross-entropy of a continued student; None where there is none."""
+    """Return the hard-label cross-entropy of a continued student; None while it is not finished."""
     return last_held_out(output)["cross_entropy"] if is_finished(output) else None

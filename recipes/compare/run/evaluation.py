@@ -1,6 +1,6 @@
-"""Judging the models of a comparison: the same tasks, settings and seeds for teacher, students and random weights.
+"""Evaluate the models of a comparison: the same tasks, settings and seeds for teacher, students and random weights.
 
-A student's learning rate of fine-tuning is searched with the first seed of its distillation, and taken over by the others.
+The first seed of a student's distillation chooses the learning rate of fine-tuning; the other seeds use it too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,64 +20,66 @@ from ....runtime.claims import Claims
 from ....runtime.progress import Say
 from ....student_train.run.directory import is_finished
 from ....student_train.run.setup import start_request
-from ..file.paths import Places
+from ..file.paths import Paths
 from ..file.settings import MAIN, Comparison, Student
 from .sharing import share
 from .training import SEARCH_SEED, Training
 
 FAILED = "failed.json"
-"""In a task's folder: why the model is left out of that task."""
+"""The file in a task's folder that says why the model is left out of that task."""
 UNTRAINED_CARD = "Random weights in the shape of a student: what an evaluation gives without any pre-training.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model to judge."""
+    """A model to evaluate."""
 
     model: str
-    """Folder or hub name."""
+    """A folder or hub name."""
     output: Path
     first: Path | None = None
-    """The evaluation whose learning rates are taken; they are searched where it is None."""
+    """The evaluation whose learning rates this one uses; None to search for them."""
 
 
-class Judging:
-    """Judges what is missing."""
+class Evaluator:
+    """Evaluate the models that are not evaluated yet."""
 
-    def __init__(self, comparison: Comparison, places: Places, training: Training, claims: Claims, say: Say) -> None:
-        self._comparison, self._places, self._training = comparison, places, training
+    def __init__(self, comparison: Comparison, paths: Paths, training: Training, claims: Claims, say: Say) -> None:
+        self._comparison, self._paths, self._training = comparison, paths, training
         self._claims, self._say = claims, say
 
     def teacher(self) -> Candidate:
-        """The teacher itself."""
-        return Candidate(self._comparison.teacher, self._places.teacher_judged)
+        """Return the teacher."""
+        return Candidate(self._comparison.teacher, self._paths.teacher_evaluation)
 
     def untrained(self, size: str) -> Candidate:
-        """Random weights of a size, which are written where they are missing."""
-        model = self._places.untrained(size)
-        write_untrained(open_cache(self._places.cache(MAIN)), size, model)
-        return Candidate(str(model), self._places.judged(model))
+        """Return random weights of a size; write them if they are missing."""
+        model = self._paths.untrained(size)
+        write_untrained(open_cache(self._paths.cache(MAIN)), size, model)
+        return Candidate(str(model), self._paths.evaluation(model))
 
     def student(self, student: Student, seed: int) -> Candidate:
-        """A trained student."""
+        """Return a trained student."""
         model, first = (self._training.output(student, number) for number in (seed, SEARCH_SEED))
-        searched = None if seed == SEARCH_SEED else self._places.judged(first)
-        return Candidate(str(model), self._places.judged(model), searched)
+        searched = None if seed == SEARCH_SEED else self._paths.evaluation(first)
+        return Candidate(str(model), self._paths.evaluation(model), searched)
 
-    def judge(self, candidates: Sequence[Candidate]) -> None:
-        """All of them on all tasks. A model is left out of a task on which the loss of one of its fine-tunings is not finite,
-        with a line and a file that say so."""
+    def evaluate(self, candidates: Sequence[Candidate]) -> None:
+        """Evaluate all of them on all tasks.
+
+        If the loss of a fine-tuning is not finite, leave the model out of that task, and say so in a line and in a file.
+        """
         batches = [[candidate] for candidate in candidates]
         share(
             self._claims,
             batches,
             lambda one: f"judged-{one.output.name}",
-            self._is_judged,
-            lambda found: self._judge(*found),
+            self._is_evaluated,
+            lambda batch: self._evaluate(*batch),
         )
 
-    def _is_judged(self, candidate: Candidate) -> bool:
-        """Whether every record is there and all seeds are in the results, lest a kill between the two leaves a hole."""
+    def _is_evaluated(self, candidate: Candidate) -> bool:
+        """Whether every record exists and the results hold all seeds. A killed process may have left records without results."""
         return not any(
             self._missing(candidate, task) or self._unsummed(candidate, task) for task in self._comparison.tasks
         )
@@ -88,30 +90,30 @@ class Judging:
     def _unsummed(self, candidate: Candidate, task: str) -> bool:
         if has_failed(self._comparison, candidate.output, task):
             return False
-        found = fine_tuned_tasks(candidate.output).get(find_task(task).name)
+        summary = fine_tuned_tasks(candidate.output).get(find_task(task).name)
         wanted = range(self._comparison.tasks[task].seeds)
-        return not set(wanted) <= set(found.seeds if found else ())
+        return not set(wanted) <= set(summary.seeds if summary else ())
 
-    def _judge(self, candidate: Candidate) -> None:
-        self._say(f"judging {candidate.output.name}")
+    def _evaluate(self, candidate: Candidate) -> None:
+        self._say(f"evaluating {candidate.output.name}")
         for task in self._comparison.tasks:
             if self._missing(candidate, task):
-                self._judge_on(candidate, task)
+                self._evaluate_on(candidate, task)
         write_results(candidate.output)
 
-    def _judge_on(self, candidate: Candidate, task: str) -> None:
+    def _evaluate_on(self, candidate: Candidate, task: str) -> None:
         try:
             evaluate(self._config(candidate, task), self._say)
         except TrainingError as error:
             self._say(f"{candidate.output.name} is left out of {task}: {error}")
-            write_results(candidate.output)  # first, so that what is there has its rate in the results
-            record = {"error": str(error), "again": "remove this folder, and all of it is tried again"}
+            write_results(candidate.output)  # before the file, so that the results hold the rate of what is finished
+            record = {"error": str(error), "again": "remove this folder to try the task again"}
             write_record(candidate.output / find_task(task).name / FAILED, record)
 
     def _config(self, candidate: Candidate, task: str) -> EvaluateConfig:
-        """With the rate that the first seed of distillation chose, where several were tried by it.
+        """Return the configuration, with the rate that the first seed of distillation chose if it tried several.
 
-        Raises TrainingError where none of them was finite.
+        Raises TrainingError if the loss was finite at none of them.
         """
         config = self._comparison.evaluate(task, candidate.model, candidate.output)
         if candidate.first is None or len(config.rates(find_task(task))) == 1:
@@ -123,14 +125,16 @@ class Judging:
 
 
 def has_failed(comparison: Comparison, output: Path, task: str) -> bool:
-    """Whether the model of this evaluation is left out of a task: a fine-tuning failed, and not all that are wanted are there."""
+    """Whether the model is left out of a task, because a fine-tuning failed and not all seeds have a record."""
     folder, seeds = output / find_task(task).name, comparison.tasks[task].seeds
     return (folder / FAILED).exists() and not all((folder / f"seed-{seed}.json").exists() for seed in range(seeds))
 
 
 def missing_fine_tunings(comparison: Comparison, task: str, output: Path | None, search: bool) -> int:
-    """How many fine-tunings of a model on a task have left no record in `output`, all where that is None, none where one failed;
-    `search` says whether learning rates are tried first."""
+    """Return how many fine-tunings of a model on a task do not have a record in `output`; None stands for no records at all.
+
+    A task that failed has none missing. `search` says whether learning rates are tried first.
+    """
     if output and has_failed(comparison, output, task):
         return 0
     settings = comparison.tasks[task]
@@ -142,13 +146,13 @@ def missing_fine_tunings(comparison: Comparison, task: str, output: Path | None,
 
 
 def fine_tuned_tasks(output: Path) -> Mapping[str, TaskSummary]:
-    """Return what an evaluation's results say of its tasks, by the names of their folders."""
-    found = read_as(output / RESULTS, EvaluationResults)
-    return found.tasks if found else {}
+    """Return the task summaries of an evaluation, by the names of the tasks' folders."""
+    results = read_as(output / RESULTS, EvaluationResults)
+    return results.tasks if results else {}
 
 
 def write_untrained(cache: Cache, size: str, output: Path) -> None:
-    """A folder with a student of random weights, as training would begin with by seed 0; kept where it is there."""
+    """Write a student of random weights, the one that training starts from with seed 0, unless the folder exists."""
     if is_finished(output):
         return
     model = start_student(None, start_request(cache, size, seed=0))

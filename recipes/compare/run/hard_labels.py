@@ -1,6 +1,6 @@
-"""Hard-label cross-entropy of what students lie between, the teacher and random weights, on the examples held out from training.
+"""Measure the hard-label cross-entropy of the teacher and of random weights on the cache's validation examples.
 
-By transformers' own forward, and not by that of the trainings, of which it is a check.
+These two bound the students. We use transformers' own forward pass, which checks the one that training uses.
 """
 
 from pathlib import Path
@@ -18,24 +18,26 @@ from ....student_train.reading.loader import BatchSource, Columns, in_order
 RECORD = "held-out.json"
 
 
-def measure_hard_labels(model: str, cache: Cache, judged: Path, device: str, batch_size: int) -> None:
-    """Leave the cross-entropy of a folder or hub name, nats per target token in float32, beside its evaluation; one of the same
-    examples is kept. Raises CheckpointError for a model that cannot be loaded."""
-    examples, found = cache.plan.digest, read_record(judged / RECORD)
-    if found is None or found["cache"] != examples:
+def measure_hard_labels(model: str, cache: Cache, evaluation: Path, device: str, batch_size: int) -> None:
+    """Write a model's cross-entropy, in nats per target token in float32, into the folder of its evaluation.
+
+    A record of the same examples is kept. Raises CheckpointError if the model, a folder or hub name, cannot be loaded.
+    """
+    examples, record = cache.plan.digest, read_record(evaluation / RECORD)
+    if record is None or record["cache"] != examples:
         entropy = hard_label_loss(load_checkpoint(model).model, cache, choose_device(device), batch_size)
-        write_record(judged / RECORD, {"cross_entropy": entropy, "cache": examples})
+        write_record(evaluation / RECORD, {"cross_entropy": entropy, "cache": examples})
 
 
-def measured_hard_labels(judged: Path) -> float | None:
-    """What was left there."""
-    found = read_record(judged / RECORD)
-    return found["cross_entropy"] if found else None
+def measured_hard_labels(evaluation: Path) -> float | None:
+    """Return the cross-entropy in the folder of an evaluation; None if it was not measured."""
+    record = read_record(evaluation / RECORD)
+    return record["cross_entropy"] if record else None
 
 
 @torch.no_grad()
 def hard_label_loss(model: torch.nn.Module, cache: Cache, device: torch.device, batch_size: int) -> float:
-    """Mean over the target tokens of a cache's validation examples."""
+    """Return the mean cross-entropy over the target tokens of a cache's validation examples."""
     family, model = family_of(model), model.to(device).eval()
     total, count = 0.0, 0
     for batch in in_order(BatchSource(cache.validation, Columns(family), cache.special_ids.pad), batch_size):

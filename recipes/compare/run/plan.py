@@ -1,4 +1,4 @@
-"""The hours that a comparison has before it: how much is missing of each stage, times what it takes here."""
+"""Plan the hours of a comparison: what is missing of each stage, times how long it takes on this machine."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ....cache import open_cache
 from ....errors import CacheMismatchError, CacheUnfinishedError
 from ....evaluation.records import Document
 from ....runtime.progress import duration
-from ..file.paths import Places
+from ..file.paths import Paths
 from ..file.settings import Comparison, Student
 from .evaluation import missing_fine_tunings
 from .timing import CONTINUATION, TEACHER
@@ -18,83 +18,84 @@ from .training import SEARCH_SEED, Training, is_settled
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One stage's share."""
+    """The work that is left in one stage."""
 
     what: str
     seconds: float
 
 
-def planned(comparison: Comparison, places: Places, training: Training, pace: Document) -> list[Planned]:
-    """What is missing, stage by stage."""
-    stages = [_dumps(comparison, places, pace), _trainings(comparison, training, pace)]
+def planned(comparison: Comparison, paths: Paths, training: Training, timings: Document) -> list[Planned]:
+    """Return what is missing, stage by stage."""
+    stages = [_dumps(comparison, paths, timings), _trainings(comparison, training, timings)]
     if comparison.continuation:
-        stages.append(_continuations(comparison, places, training, pace))
-    return [*stages, _evaluations(comparison, places, training, pace)]
+        stages.append(_continuations(comparison, paths, training, timings))
+    return [*stages, _evaluations(comparison, paths, training, timings)]
 
 
 def plan_lines(stages: list[Planned]) -> Iterator[str]:
-    """For people, with the sum."""
+    """Yield a line for each stage, and the sum."""
     for stage in stages:
         yield f"{duration(stage.seconds):>10}  {stage.what}"
-    yield f"{duration(sum(stage.seconds for stage in stages)):>10}  in all by one process, by what was timed here"
+    yield f"{duration(sum(stage.seconds for stage in stages)):>10}  in total for one process, from timings on this machine"
 
 
-def _dumps(comparison: Comparison, places: Places, pace: Document) -> Planned:
-    known = [seconds for seconds in pace["dump"].values() if seconds is not None]
+def _dumps(comparison: Comparison, paths: Paths, timings: Document) -> Planned:
+    known = [seconds for seconds in timings["dump"].values() if seconds is not None]
     missing, seconds = 0, 0.0
     for name in comparison.caches:
-        config = comparison.dump(name, comparison.teacher, places.cache(name))
-        left = config.examples + config.validation_examples - _published(places.cache(name))
+        config = comparison.dump(name, comparison.teacher, paths.cache(name))
+        left = config.examples + config.validation_examples - _published(paths.cache(name))
         missing += left
-        seconds += left * (pace["dump"].get(name) or max(known, default=0.0))
+        seconds += left * (timings["dump"].get(name) or max(known, default=0.0))
     return Planned(f"dump: {missing:,} examples into {len(comparison.caches)} caches", seconds)
 
 
 def _published(cache: Path) -> int:
+    """Return how many examples of a cache are published."""
     try:
-        found = open_cache(cache, allow_unfinished=True)
-    except (CacheMismatchError, CacheUnfinishedError):  # none there, or none begun
+        opened = open_cache(cache, allow_unfinished=True)
+    except (CacheMismatchError, CacheUnfinishedError):  # it does not exist, or has not started its shards
         return 0
-    return len(found.training) + len(found.validation)
+    return len(opened.training) + len(opened.validation)
 
 
-def _trainings(comparison: Comparison, training: Training, pace: Document) -> Planned:
+def _trainings(comparison: Comparison, training: Training, timings: Document) -> Planned:
     runs = [
         (student, training.missing(student, seed))
         for student in comparison.students
         for seed in range(comparison.seeds)
     ]
     runs += [(student, training.missing(student, SEARCH_SEED)) for student in comparison.assistants.values()]
-    seconds = sum(missing * pace["train"][student.label] for student, missing in runs)
+    seconds = sum(missing * timings["train"][student.label] for student, missing in runs)
     return Planned(f"training: {sum(missing for _, missing in runs)} runs, one after the other", seconds)
 
 
-def _continuations(comparison: Comparison, places: Places, training: Training, pace: Document) -> Planned:
+def _continuations(comparison: Comparison, paths: Paths, training: Training, timings: Document) -> Planned:
     missing = []
     for student, seed in product(comparison.students, range(comparison.seeds)):
         rate = training.rate(student)
-        done = rate is not None and is_settled(places.continued(places.student(student, rate, seed)))
+        done = rate is not None and is_settled(paths.continued(paths.student(student, rate, seed)))
         if not done and not training.is_lost(student, seed):
-            missing.append(pace["train"][f"{student.size} {CONTINUATION}"])
+            missing.append(timings["train"][f"{student.size} {CONTINUATION}"])
     return Planned(f"steps on hard labels: {len(missing)} runs", sum(missing))
 
 
-def _evaluations(comparison: Comparison, places: Places, training: Training, pace: Document) -> Planned:
+def _evaluations(comparison: Comparison, paths: Paths, training: Training, timings: Document) -> Planned:
 
-    def judged(student: Student, seed: int) -> Path | None:
+    def evaluation(student: Student, seed: int) -> Path | None:
         rate = training.rate(student)
-        return None if rate is None else places.judged(places.student(student, rate, seed))
+        return None if rate is None else paths.evaluation(paths.student(student, rate, seed))
 
-    models: list[tuple[str, Path | None, bool]] = [(TEACHER, places.teacher_judged, True)]
-    models += [(size, places.judged(places.untrained(size)), True) for size in comparison.sizes]
-    models += [(one.size, judged(one, SEARCH_SEED), True) for one in comparison.assistants.values()]
+    models: list[tuple[str, Path | None, bool]] = [(TEACHER, paths.teacher_evaluation, True)]
+    models += [(size, paths.evaluation(paths.untrained(size)), True) for size in comparison.sizes]
+    models += [(one.size, evaluation(one, SEARCH_SEED), True) for one in comparison.assistants.values()]
     for student in comparison.students:
         seeds = [seed for seed in range(comparison.seeds) if not training.is_lost(student, seed)]
-        models += [(student.size, judged(student, seed), seed == SEARCH_SEED) for seed in seeds]
+        models += [(student.size, evaluation(student, seed), seed == SEARCH_SEED) for seed in seeds]
     count, seconds = 0, 0.0
     for model, output, search in models:
         for task in comparison.tasks:
             missing = missing_fine_tunings(comparison, task, output, search)
             count += missing
-            seconds += missing * pace["evaluate"][f"{model} {task}"]
-    return Planned(f"judging: {count} fine-tunings of {len(models)} models", seconds)
+            seconds += missing * timings["evaluate"][f"{model} {task}"]
+    return Planned(f"evaluation: {count} fine-tunings of {len(models)} models", seconds)

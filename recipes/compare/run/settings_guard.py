@@ -1,7 +1,7 @@
-"""What may not change in an output directory: settings of students that are trained there and of tasks that they are judged on.
+"""Guard the settings of an output directory: how its students are trained, and the tasks that they are evaluated on.
 
-Students and evaluations that are finished are left alone, so that a setting that changed in between would put unlike ones
-side by side. More rows, sizes, tasks, seeds and learning rates change nothing that is there.
+Finished students and evaluations are kept. If a setting changed in between, the report would compare unlike ones. A file may add
+rows, sizes, tasks, seeds and learning rates, which change nothing that exists.
 """
 
 import json
@@ -11,21 +11,21 @@ from ....evaluation.records import Document, read_record, write_record
 from ....runtime.identity import ANOTHER_OUTPUT, require_same
 from ....runtime.options import completed, identity_of, marked
 from ....student_train.config import VARIED, TrainSettings
-from ..file.paths import Places
+from ..file.paths import Paths
 from ..file.settings import Comparison, Student
 
 
-def require_same_settings(comparison: Comparison, places: Places) -> None:
-    """Raise RunMismatchError that names what is not as it was when students were trained here."""
-    there = read_record(places.settings) or {}
+def require_same_settings(comparison: Comparison, paths: Paths) -> None:
+    """Raise RunMismatchError, naming the settings that differ, if students were trained here with other settings."""
+    there = read_record(paths.settings) or {}
     for name, ours in _settings(comparison).items():
         remedy = f"{ANOTHER_OUTPUT}, or give the row another name"
-        require_same(f"{places.root} holds another {name}", there.get(name) or ours, ours, remedy)
+        require_same(f"{paths.root} holds another {name}", there.get(name) or ours, ours, remedy)
 
 
-def keep_settings(comparison: Comparison, places: Places) -> None:
-    """Write them down, beside those of rows and tasks that the file no longer has."""
-    write_record(places.settings, (read_record(places.settings) or {}) | _settings(comparison))
+def keep_settings(comparison: Comparison, paths: Paths) -> None:
+    """Write down the settings, and keep the settings of rows and tasks that the file no longer has."""
+    write_record(paths.settings, (read_record(paths.settings) or {}) | _settings(comparison))
 
 
 def _settings(comparison: Comparison) -> Document:

@@ -1,6 +1,6 @@
-"""Sharing the work of one comparison among processes that were started on the same output directory, one for each GPU, say.
+"""Share the work of a comparison among processes started on the same output directory, for example one for each GPU.
 
-They meet in claims alone (storage/claims.py), which the kernel drops when their holder dies.
+They agree only through claims (runtime/claims.py), which the kernel drops when their holder dies.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,9 +19,9 @@ def share(
     is_done: Callable[[PieceT], bool],
     make: Callable[[list[PieceT]], None],
 ) -> None:
-    """Return once every piece is done or was tried here: batch by batch, `make` gets what nobody else is at.
+    """Return once every piece is done or was tried here. Batch by batch, `make` gets the pieces that nobody else is making.
 
-    What others hold is looked at again until they are done with it, or dead: then it is made here.
+    Pieces that others hold are checked again until they are done. If their holder dies, this process makes them.
     """
     left = [list(batch) for batch in batches]
     while left:
@@ -30,7 +30,7 @@ def share(
             pieces = [piece for piece in batch if not is_done(piece)]
             mine = [piece for piece in pieces if claims.take(name(piece))]
             try:
-                if missing := [piece for piece in mine if not is_done(piece)]:  # some may be, since the first look
+                if missing := [piece for piece in mine if not is_done(piece)]:  # others may have made some since
                     make(missing)
             finally:
                 for piece in mine:

@@ -1,6 +1,6 @@
-"""How fast things go here, timed on a little of each: shards of the dump, steps of every student, fine-tuning on every task.
+"""Time a little of everything on this machine: shards of the dump, steps of every student, fine-tuning on every task.
 
-What is timed of the dump stays: they are its first shards. Each is measured once for an output directory and kept there.
+The timed shards stay: they are the first shards of the dump. Each timing is made once per output directory and kept there.
 """
 
 import json
@@ -23,66 +23,69 @@ from ....runtime.progress import Say, silent
 from ....student_train.dry_run.dry_run import TIMED
 from ....student_train.train import dry_run_students
 from ....teacher_dump.dump import dump_teacher
-from ..file.paths import Places
+from ..file.paths import Paths
 from ..file.settings import MAIN, Comparison, Student
 from .evaluation import write_untrained
 
 TRAINED_BATCHES, MORE_TRAINED_BATCHES = 2, 8
 PREDICTED_BATCHES, MORE_PREDICTED_BATCHES = 1, 4
-"""Of three short fine-tunings, after one that is not counted; their differences are the cost of a step and of a batch of
-predictions."""
+"""The batches of three short fine-tunings, which follow one that warms up.
+
+Their differences in time give the cost of a step and of a batch of predictions.
+"""
 TEACHER, CONTINUATION = "teacher", "continuation"
 COUNTS = ("examples", "validation_examples")
-"""Options of a dump that say how much of it there is, and not how fast it goes."""
-
+"""The options that decide how large a dump is, and not how fast it goes."""
 
 Measurement = tuple[str, str, str, Callable[[], float | None]]
-"""Stage, name, the settings it is of, and how it is done."""
+"""The stage, the name, the settings that are measured, and the function that measures."""
 
 
-def measured_pace(comparison: Comparison, places: Places, say: Say) -> Document:
-    """`dump`: cache -> seconds per example; `train`: student, or `SIZE continuation`, -> seconds of a whole run; `evaluate`:
-    `MODEL TASK`, the model being a size or the teacher, -> seconds of one fine-tuning with its predictions. An assistant that
-    teaches is taken to cost what the teacher does, which is too much. `settings` says what each was measured under: what is new
-    or has changed in the file is measured then."""
-    pace: Document = {"dump": {}, "train": {}, "evaluate": {}, "settings": {}} | (read_record(places.pace) or {})
+def measured_timings(comparison: Comparison, paths: Paths, say: Say) -> Document:
+    """Return the seconds of everything, and measure what is new or has changed in the file.
+
+    `dump` holds the seconds per example by cache; `train` the seconds of a whole run by student and by `SIZE continuation`;
+    `evaluate` the seconds of one fine-tuning with its predictions by `MODEL TASK`, where the model is a size or the teacher;
+    `settings` the settings of each measurement. An assistant is assumed to cost as much as the teacher, which is too high.
+    """
+    timings: Document = {"dump": {}, "train": {}, "evaluate": {}, "settings": {}} | (read_record(paths.timings) or {})
     missing = [
-        one for one in _measurements(comparison, places, say) if pace["settings"].get(f"{one[0]} {one[1]}") != one[2]
+        one for one in _measurements(comparison, paths, say) if timings["settings"].get(f"{one[0]} {one[1]}") != one[2]
     ]
     if missing:
-        say("timing a little of everything, for the plan of hours")
+        say("timing a little of everything to plan the hours")
     for stage, name, settings, measure in missing:
-        pace[stage][name] = measure()
-        pace["settings"][f"{stage} {name}"] = settings
-        write_record(places.pace, pace)
-    return pace
+        timings[stage][name] = measure()
+        timings["settings"][f"{stage} {name}"] = settings
+        write_record(paths.timings, timings)
+    return timings
 
 
-def _measurements(comparison: Comparison, places: Places, say: Say) -> Iterator[Measurement]:
+def _measurements(comparison: Comparison, paths: Paths, say: Say) -> Iterator[Measurement]:
     for name, recipe in comparison.caches.items():
         if recipe.teacher is None:
-            pace_of = {option: value for option, value in asdict(recipe.settings).items() if option not in COUNTS}
-            yield "dump", name, _text(pace_of), partial(_begin_cache, comparison, name, places, say)
+            timed_options = {option: value for option, value in asdict(recipe.settings).items() if option not in COUNTS}
+            yield "dump", name, _text(timed_options), partial(_begin_cache, comparison, name, paths, say)
     for student in (*comparison.students, *comparison.assistants.values()):
         settings = _text([student.cache, asdict(student.settings)])
-        yield "train", student.label, settings, partial(_run_seconds, comparison, student, places)
+        yield "train", student.label, settings, partial(_run_seconds, comparison, student, paths)
     if comparison.continuation:
         for size in comparison.sizes:
             name, settings = f"{size} {CONTINUATION}", _text(asdict(comparison.continuation))
-            yield "train", name, settings, partial(_continuation_seconds, comparison, size, places)
+            yield "train", name, settings, partial(_continuation_seconds, comparison, size, paths)
     for model in (TEACHER, *comparison.all_sizes):
-        for task, judged in comparison.tasks.items():
-            measure = partial(_evaluation_seconds, comparison, places, model, task)
-            yield "evaluate", f"{model} {task}", _text(asdict(judged)), measure
+        for task, settings_of_task in comparison.tasks.items():
+            measure = partial(_evaluation_seconds, comparison, paths, model, task)
+            yield "evaluate", f"{model} {task}", _text(asdict(settings_of_task)), measure
 
 
 def _text(settings: object) -> str:
     return json.dumps(settings, default=str, sort_keys=True)
 
 
-def _begin_cache(comparison: Comparison, name: str, places: Places, say: Say) -> float | None:
-    """Dump the validation shards and what a dry run reads; seconds per example, None where all that was there already."""
-    config = comparison.dump(name, comparison.teacher, places.cache(name))
+def _begin_cache(comparison: Comparison, name: str, paths: Paths, say: Say) -> float | None:
+    """Dump the validation shards and what a dry run reads. Return the seconds per example; None if all that existed already."""
+    config = comparison.dump(name, comparison.teacher, paths.cache(name))
     first = ceil(config.validation_examples / config.shard_examples)
     batch = max(one.settings.batch_size for one in comparison.students)
     last = min(
@@ -93,16 +96,16 @@ def _begin_cache(comparison: Comparison, name: str, places: Places, say: Say) ->
     return report.seconds / report.own_examples if report.own_examples else None
 
 
-def _continuation_seconds(comparison: Comparison, size: str, places: Places) -> float:
-    config = comparison.continued(places.cache(MAIN), places.root / "timed", 0, size=size)
+def _continuation_seconds(comparison: Comparison, size: str, paths: Paths) -> float:
+    config = comparison.continued(paths.cache(MAIN), paths.root / "timed", 0, size=size)
     (found,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
     return found.total_seconds
 
 
-def _run_seconds(comparison: Comparison, student: Student, places: Places) -> float:
-    """A student's whole run, from a few of its steps; those that take an assistant's cache are timed on the teacher's."""
+def _run_seconds(comparison: Comparison, student: Student, paths: Paths) -> float:
+    """Return the seconds of a student's whole run, from a few steps. An assistant's student is timed on the teacher's cache."""
     name = student.cache if comparison.caches[student.cache].teacher is None else MAIN
-    config = comparison.train(student, places.cache(name), places.root / "timed", student.learning_rates[0], 0)
+    config = comparison.train(student, paths.cache(name), paths.root / "timed", student.learning_rates[0], 0)
     try:
         (found,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
     except ConfigurationError as error:
@@ -110,25 +113,27 @@ def _run_seconds(comparison: Comparison, student: Student, places: Places) -> fl
     return found.total_seconds
 
 
-def _evaluation_seconds(comparison: Comparison, places: Places, model: str, task: str) -> float:
+def _evaluation_seconds(comparison: Comparison, paths: Paths, model: str, task: str) -> float:
     name = comparison.teacher
     if model != TEACHER:
-        name = str(places.untrained(model))
-        write_untrained(open_cache(places.cache(MAIN), allow_unfinished=True), model, places.untrained(model))
+        name = str(paths.untrained(model))
+        write_untrained(open_cache(paths.cache(MAIN), allow_unfinished=True), model, paths.untrained(model))
     with tempfile.TemporaryDirectory(prefix="miniend-compare-") as folder:
         return fine_tuning_seconds(comparison.evaluate(task, name, Path(folder)))
 
 
 def fine_tuning_seconds(config: EvaluateConfig) -> float:
-    """Seconds of one fine-tuning on the one task of a configuration, with predictions on its development sets; below its output,
-    which should be a temporary one."""
+    """Return the seconds of one fine-tuning on a configuration's only task, with predictions on its development sets.
+
+    It writes into the configuration's output directory, which should be temporary.
+    """
     (task,) = config.tasks
     data, size = load_task(find_task(task), config.data, silent), config.batch_size
     train = min(len(data.train), config.train_examples or len(data.train))
     sets = [min(len(part), config.eval_examples or len(part)) for part in data.development.values()]
 
     def more(examples: int, least: int, most: int) -> int:
-        """Batches that `most` of them have beyond `least`, where there are so many examples; at least 1."""
+        """Return how many more batches `most` are than `least`, as far as there are examples for them; at least 1."""
         return max(1, ceil(min(examples, most * size) / size) - ceil(min(examples, least * size) / size))
 
     _timed(replace(config, output=config.output / "warm-up"), TRAINED_BATCHES * size, PREDICTED_BATCHES * size)
@@ -143,7 +148,7 @@ def fine_tuning_seconds(config: EvaluateConfig) -> float:
 
 
 def _timed(config: EvaluateConfig, train: int, predicted: int) -> float:
-    """Seconds of a fine-tuning for one epoch on so many examples."""
+    """Return the seconds of a fine-tuning for one epoch on this many examples."""
     (task,) = config.tasks
     output = config.output / f"{task.replace('/', '-')}-{train}-{predicted}"
     short = replace(config, output=output, train_examples=train, eval_examples=predicted, epochs=1, seeds=1)

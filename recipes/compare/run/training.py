@@ -1,6 +1,6 @@
-"""Training the students of a comparison: with the first seed at every learning rate, with the others at the best of them.
+"""Train the students of a comparison: with the first seed at every learning rate, with the other seeds at the best rate.
 
-Students that take the same cache, rate and seed train in one pass over it. A student that is finished is left alone.
+Students with the same cache, rate and seed train in one pass over the cache. A finished student is not touched.
 """
 
 import math
@@ -17,19 +17,21 @@ from ....student_train.config import ONE_PASS, TrainConfig
 from ....student_train.run.directory import is_finished
 from ....student_train.run.metrics import last_held_out
 from ....student_train.train import train_students
-from ..file.paths import Places, failure
+from ..file.paths import Paths, failure
 from ..file.settings import Comparison, Student
 from .sharing import share
 
 SEARCH_SEED = 0
-"""The distillation seed with which learning rates are tried."""
+"""The distillation seed that tries the learning rates."""
 Run = tuple[Student, float, int]
-"""Student, learning rate and seed."""
+"""A student, a learning rate and a seed."""
 
 
 def train_finite(configs: Sequence[TrainConfig], say: Say) -> None:
-    """Train together; where one fails, each goes on by itself, so that the others come to their end. One whose loss is not
-    finite leaves a file that says so."""
+    """Train students together. If one fails, each goes on by itself, so that the others finish.
+
+    A student whose loss is not finite leaves a file that says so.
+    """
     try:
         train_students(configs, say)
     except TrainingError:
@@ -45,44 +47,49 @@ def _train_alone(config: TrainConfig, say: Say) -> None:
 
 
 def is_settled(output: Path) -> bool:
-    """Whether a student is there, or a file that says why there is none."""
+    """Whether a student is finished, or a file says why it could not be trained."""
     return is_finished(output) or failure(output).exists()
 
 
 class Training:
-    """Trains what is missing, and knows what is there."""
+    """Train the students that are missing, and find the finished ones."""
 
-    def __init__(self, comparison: Comparison, places: Places, claims: Claims, say: Say) -> None:
-        self._comparison, self._places, self._claims, self._say = comparison, places, claims, say
+    def __init__(self, comparison: Comparison, paths: Paths, claims: Claims, say: Say) -> None:
+        self._comparison, self._paths, self._claims, self._say = comparison, paths, claims, say
 
     def train(self, students: Sequence[Student], seed: int) -> None:
-        """All `students` with one seed. Raises TrainingError where the loss of one is finite at no learning rate; with a later
-        seed it is lost, and the others go on."""
+        """Train all `students` with one seed.
+
+        Raises TrainingError if the first seed's loss is finite at no learning rate. With a later seed the student is left out,
+        and the others go on.
+        """
         runs = sorted((run for student in students for run in self.runs(student, seed)), key=self._pass)
         passes = [list(passed) for _, passed in groupby(runs, key=self._pass)]
-        share(self._claims, passes, lambda run: self._places.student(*run).name, self._is_done, self._train_pass)
+        share(self._claims, passes, lambda run: self._paths.student(*run).name, self._is_done, self._train_pass)
         for student in students:
             if self.is_lost(student, seed):
                 self._say(
-                    f"{student.label}, seed {seed}: the loss is not finite at {self.rate(student):g}, the best rate of the first "
-                    "seed; it is left out"
+                    f"{student.label}, seed {seed} is left out: its loss is not finite at {self.rate(student):g}, the best rate "
+                    "of the first seed"
                 )
             else:
                 self.output(student, seed)
 
     def runs(self, student: Student, seed: int) -> list[Run]:
-        """The runs of a student with one seed: at every rate with the search seed, else at the best one, once it is known."""
+        """Return a student's runs with one seed: at every rate for the search seed, else at the best rate if it is known."""
         best = None if seed == SEARCH_SEED else self.rate(student)
         return [(student, rate, seed) for rate in (student.learning_rates if best is None else [best])]
 
     def missing(self, student: Student, seed: int) -> int:
-        """How many runs of a student with one seed are still to be made."""
+        """Return how many runs of a student with one seed are missing."""
         left = sum(not self._is_done(run) for run in self.runs(student, seed))
         return left if seed == SEARCH_SEED else min(1, left)
 
     def rate(self, student: Student) -> float | None:
-        """The learning rate with the lowest held-out loss of the student's own objective, of equals the smallest; None before
-        all have been tried, or where the loss is finite at none."""
+        """Return the learning rate with the lowest held-out loss of the student's own objective, the smallest of equals.
+
+        None before all rates are tried, or if the loss is finite at none.
+        """
         rates = sorted(student.learning_rates)
         if len(rates) == 1:
             return rates[0]
@@ -93,29 +100,29 @@ class Training:
         return min(known, key=lambda rate: known[rate])
 
     def losses(self, student: Student) -> dict[float, float | None]:
-        """Held-out loss by learning rate, infinite where it was not finite, None where there is none yet."""
+        """Return the held-out loss by learning rate: infinity if it was not finite, None if it is not known yet."""
         return {rate: self._loss((student, rate, SEARCH_SEED)) for rate in student.learning_rates}
 
     def output(self, student: Student, seed: int) -> Path:
-        """Where a trained student lies. Raises TrainingError where it could not be trained."""
+        """Return the folder of a trained student. Raises TrainingError if it could not be trained."""
         rate = self.rate(student)
-        if rate is None or not is_finished(self._places.student(student, rate, seed)):
+        if rate is None or not is_finished(self._paths.student(student, rate, seed)):
             rates = ", ".join(f"{run[1]:g}" for run in self.runs(student, seed))
             raise TrainingError(
                 f"{student.label}, seed {seed}: the loss is finite at none of {rates}; try lower learning_rates"
             )
-        return self._places.student(student, rate, seed)
+        return self._paths.student(student, rate, seed)
 
     def is_lost(self, student: Student, seed: int) -> bool:
-        """Whether the rate that the first seed chose gave no finite loss with a later one."""
+        """Whether the loss of a later seed was not finite at the rate that the first seed chose."""
         rate = self.rate(student)
-        return seed != SEARCH_SEED and rate is not None and failure(self._places.student(student, rate, seed)).exists()
+        return seed != SEARCH_SEED and rate is not None and failure(self._paths.student(student, rate, seed)).exists()
 
     def _is_done(self, run: Run) -> bool:
-        return is_settled(self._places.student(*run))
+        return is_settled(self._paths.student(*run))
 
     def _loss(self, run: Run) -> float | None:
-        output = self._places.student(*run)
+        output = self._paths.student(*run)
         if failure(output).exists():
             return math.inf
         if not is_finished(output):
@@ -128,11 +135,9 @@ class Training:
 
     def _config(self, run: Run) -> TrainConfig:
         student, rate, seed = run
-        return self._comparison.train(
-            student, self._places.cache(student.cache), self._places.student(*run), rate, seed
-        )
+        return self._comparison.train(student, self._paths.cache(student.cache), self._paths.student(*run), rate, seed)
 
     def _pass(self, run: Run) -> tuple[str, float, str]:
-        """What students that train together have in common: the rate, so that passes stay short, and all that one needs."""
+        """Return what students of one pass share: the cache, the rate (so that passes stay short) and what a pass requires."""
         config = self._config(run)
         return run[0].cache, run[1], repr([getattr(config, name) for name in marked(TrainConfig, ONE_PASS)])

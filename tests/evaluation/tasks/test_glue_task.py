@@ -44,8 +44,8 @@ def test_rows_of_glue_and_of_datasets_are_read(task, row, example):
 @pytest.mark.parametrize(
     ("task", "row", "message"),
     [
-        ("sst2", {"text": "a", "label": 1}, "no column sentence, which task sst2 needs; found text, label"),
-        ("mrpc", {"sentence1": "a", "sentence2": "b"}, "no column label or Quality"),
+        ("sst2", {"text": "a", "label": 1}, "task sst2 needs a column sentence; found text, label"),
+        ("mrpc", {"sentence1": "a", "sentence2": "b"}, "needs a column label or Quality"),
         ("sst2", {"sentence": "a", "label": 2}, r"should be one of 0 \(negative\), 1 \(positive\), found 2"),
         ("sst2", {"sentence": "a", "label": "0.5"}, "found '0.5'"),
         ("sst2", {"sentence": "a", "label": None}, "found None"),

@@ -34,7 +34,7 @@ def test_xsum_as_one_csv_is_divided(tmp_path, articles, write_rows):
     rows = [row | {"id": n} for n, row in enumerate(articles(30))]
     data, said = load("xsum", write_rows(tmp_path / "sample.csv", rows))
     assert (len(data.train), len(data.development["xsum"])) == (27, 3)
-    assert "3 of its examples are the development set" in said[0]
+    assert "27 of its examples are for training, 3 are the development set" in said[0]
 
 
 def test_scitldr_as_json_lines_is_read(tmp_path, write_rows):
@@ -83,13 +83,13 @@ def test_the_hub_is_asked_by_name(monkeypatch):
 
 def test_pairs_are_on_no_hub():
     """Which would be meant?"""
-    with pytest.raises(CorpusError, match=r"summarize/pairs stands for no data set .* give --data"):
+    with pytest.raises(CorpusError, match=r"summarize/pairs is not a data set .* give --data"):
         load("pairs", None)
 
 
 def test_columns_that_are_missing_are_named():
     """With those that were found."""
-    with pytest.raises(CorpusError, match="task xsum needs: document and summary; found document, text"):
+    with pytest.raises(CorpusError, match="task xsum needs the columns document and summary; found document, text"):
         read("xsum", {"document": "a", "text": "b"})
     with pytest.raises(CorpusError, match=r"source and target, or document and summary, or .*; found a"):
         read("pairs", {"a": "b"})
@@ -100,7 +100,7 @@ def test_a_few_empty_pairs_are_passed_over_and_counted():
     whole = {"source": "a", "target": ["b", " "]}
     examples, said = read("scitldr", *[whole] * 198, {"source": [], "target": "b"}, {"source": "a", "target": ["\n"]})
     assert examples == [SummaryExample("a", ("b",))] * 198
-    assert said == ["train.csv: 2 of 200 examples have an empty source or target and are passed over"]
+    assert said == ["train.csv: 2 of 200 examples have an empty source or target and are skipped"]
     with pytest.raises(CorpusError, match=r"train\.csv: 2 of 199 examples have an empty source or target"):
         read("scitldr", *[whole] * 197, *[{"source": "\n", "target": "b"}] * 2)
 

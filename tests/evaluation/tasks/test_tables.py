@@ -73,13 +73,13 @@ def test_a_few_broken_lines_are_passed_over_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.tsv", "", "holds no rows"),
-        ("a.tsv", "sentence\tlabel\n", "holds no rows"),
+        ("a.tsv", "", "found no rows"),
+        ("a.tsv", "sentence\tlabel\n", "found no rows"),
         ("a.tsv", "sentence\tlabel\nbroken\nwhole\t1\n", "1 of 2 rows"),
-        ("a.jsonl", "\n", "holds no rows"),
-        ("a.jsonl", '{"a": 1}\n{"a"\n', "line 2 is no JSON"),
+        ("a.jsonl", "\n", "found no rows"),
+        ("a.jsonl", '{"a": 1}\n{"a"\n', "line 2 is not JSON"),
         ("a.jsonl", "[1]\n", "line 1 holds a list"),
-        ("a.csv", "", "holds no rows"),
+        ("a.csv", "", "found no rows"),
     ],
 )
 def test_files_that_hold_no_table_are_refused(tmp_path, name, content, message):

@@ -14,7 +14,7 @@ import yaml
 from miniend import cli
 from miniend.errors import ConfigurationError, RunMismatchError
 from miniend.recipes.compare.compare import _Run, compare
-from miniend.recipes.compare.file.paths import Places
+from miniend.recipes.compare.file.paths import Paths
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.runtime.claims import Claims
 
@@ -46,7 +46,7 @@ def document(output):
     return json.loads((output / "comparison.json").read_text())
 
 
-def test_every_row_seed_and_bound_is_trained_and_judged(finished):
+def test_every_row_seed_and_bound_is_trained_and_evaluated(finished):
     found = document(finished[1])
     assert [student["name"] for student in found["students"]] == list(CHAIN["rows"])
     for student in found["students"]:
@@ -86,8 +86,8 @@ def test_the_assistants_cache_is_dumped_from_the_assistant(finished):
 
 def test_the_hours_are_said_before_anything_else_is_done(finished):
     lines = finished[2]
-    total = next(i for i, line in enumerate(lines) if "in all by one process, by what was timed here" in line)
-    assert not any("judging" in line and "fine-tunings" not in line for line in lines[:total])
+    total = next(i for i, line in enumerate(lines) if "in total for one process, from timings on this machine" in line)
+    assert not any("evaluating" in line and "fine-tunings" not in line for line in lines[:total])
 
 
 def test_the_report_holds_every_row_and_its_pictures(finished):
@@ -110,10 +110,10 @@ def test_what_is_finished_is_not_done_again(finished, monkeypatch):
     lines = []
     compare(file, output, False, lines.append)
     assert before == {path: path.stat().st_mtime_ns for path in before}
-    assert not any(line.startswith("judging ") for line in lines)
+    assert not any(line.startswith("evaluating ") for line in lines)
     assert sum("is complete" in line for line in lines) == 2  # of two caches, each looked at once
     assert any("training: 0 runs" in line for line in lines)
-    assert any("judging: 0 fine-tunings" in line for line in lines)
+    assert any("evaluation: 0 fine-tunings" in line for line in lines)
 
 
 def test_a_kill_before_the_results_were_summed_up_leaves_no_hole(finished, tmp_path):
@@ -125,7 +125,7 @@ def test_a_kill_before_the_results_were_summed_up_leaves_no_hole(finished, tmp_p
     assert document(copy)["students"][0]["seeds"]["0"] == wanted
 
 
-def test_a_row_and_a_learning_rate_that_are_added_later_are_made_and_judged(finished, settings, tmp_path):
+def test_a_row_and_a_learning_rate_that_are_added_later_are_made_and_evaluated(finished, settings, tmp_path):
     copy, file = shutil.copytree(finished[1], tmp_path / "copy"), tmp_path / "more.yaml"
     more = {"rows": {"scratch": None, "miniend-e": None, "logits": None}, "learning_rates": [1e-3, 3e-3, 1e-2]}
     file.write_text(yaml.safe_dump(settings(**more), sort_keys=False))
@@ -133,8 +133,8 @@ def test_a_row_and_a_learning_rate_that_are_added_later_are_made_and_judged(fini
     for student in document(copy)["students"]:
         assert len(student["losses"]) == 3
         for one in student["seeds"].values():
-            judged = json.loads((copy / "judged" / one["output"] / "model.json").read_text())
-            assert judged["model"].endswith(one["output"])  # that of the rate which is the best now
+            model = json.loads((copy / "judged" / one["output"] / "model.json").read_text())
+            assert model["model"].endswith(one["output"])  # that of the rate which is the best now
             assert one["judged"]["results"]["score"] >= 0
 
 
@@ -194,11 +194,11 @@ def test_two_processes_on_one_output_share_the_work_and_do_none_of_it_twice(star
     printed = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], printed
     assert all("report: " in out for out in printed)
-    for what, count in (("judging ", 6), ("wrote ", 4)):  # teacher, random weights, four students; two rows, two seeds
+    for what, count in (("evaluating ", 6), ("wrote ", 4)):  # teacher, random weights, four students; two rows, two seeds
         lines = [[line for line in out.splitlines() if line.startswith(what)] for out in printed]
         assert len(set(lines[0] + lines[1])) == len(lines[0] + lines[1]) == count, printed
-    judged = [[line for line in out.splitlines() if line.startswith("judging ")] for out in printed]
-    assert all(judged), f"one of them judged nothing: {printed}"
+    evaluated = [[line for line in out.splitlines() if line.startswith("evaluating ")] for out in printed]
+    assert all(evaluated), f"one of them evaluated nothing: {printed}"
     require_whole(tmp_path / "out")
 
 
@@ -206,7 +206,7 @@ def test_two_processes_on_one_output_share_the_work_and_do_none_of_it_twice(star
 def test_what_a_killed_process_was_at_is_done_by_the_other(started, tmp_path):
     first = started()
     for line in first.stdout:
-        if line.startswith("judging "):
+        if line.startswith("evaluating "):
             break
     second = started()
     sleep(1.0)
@@ -224,9 +224,9 @@ def test_the_threads_that_a_dump_sets_are_not_those_of_what_follows(written, tmp
         raise OSError("the disk is full")
 
     monkeypatch.setattr("miniend.recipes.compare.compare.dump_teacher", dump)
-    comparison, places = read_comparison(written()), Places(tmp_path / "out")
+    comparison, paths = read_comparison(written()), Paths(tmp_path / "out")
     with pytest.raises(OSError, match="full"):
-        _Run(comparison, places, Claims(places.root), print)._make_cache("main")
+        _Run(comparison, paths, Claims(paths.root), print)._make_cache("main")
     assert torch.get_num_threads() == before
 
 

@@ -150,7 +150,7 @@ def test_a_shard_that_took_the_place_of_another_is_replaced(original, cache, men
         document = document_of(cache, "shards/train-000000")
         reseal(cache, "shards/train-000000", {**document, "parent": "0" * 64})
     assert not verify_cache(cache).sound
-    assert all("taken its place" in verdict for verdict in mend().redone.values())
+    assert all("in its place" in verdict for verdict in mend().redone.values())
     assert files_of(cache) == files_of(original)
 
 
@@ -251,7 +251,7 @@ def test_a_repair_beside_a_dump_that_is_at_work_is_refused(cache, mend, held):
     before = files_of(cache)
     with Claims(cache) as dump:
         dump.take(held)
-        with pytest.raises(ConfigurationError, match="a dump is at work there"):
+        with pytest.raises(ConfigurationError, match="a dump is running there"):
             mend()
     assert files_of(cache) == before
     mend()

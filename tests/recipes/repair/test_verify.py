@@ -252,7 +252,7 @@ def test_an_unfinished_cache_is_sound_as_far_as_it_goes(cache):
     report = verify_cache(cache)
     assert report.sound
     assert (report.missing, report.shards) == ([SHARDS[0]], (2, 3))
-    assert f"unfinished: 2 of 3 shards; not there: {SHARDS[0]}" in list(describe(report, cache))
+    assert f"unfinished: 2 of 3 shards; missing: {SHARDS[0]}" in list(describe(report, cache))
     shutil.rmtree(cache / "segments" / "train-000000")
     assert verify_cache(cache).missing == ["segments/train-000000", SHARDS[0]]
     shutil.rmtree(cache / "shards")
@@ -286,7 +286,7 @@ def test_what_others_depend_on_is_damage_when_it_is_missing_or_damaged_and_the_r
         (SHARDS[0], {"fidelity": None}, "its member fidelity should be"),
         ("segments/train-000000", {"start": 1}, "belongs elsewhere"),
         ("segments/train-000000", {"next": 1}, "its member next should be"),
-        ("extents/000000", {"shard_examples": 5}, "not those of the plan"),
+        ("extents/000000", {"shard_examples": 5}, "its shard_examples differ from the plan"),
         ("extents/000000", {"examples": 10**18}, "at most 1,000,000"),
         ("calibration", {"sites": []}, "its sites should be the plan's"),
         ("calibration", {"hidden": []}, "its hidden should be the plan's"),
@@ -376,7 +376,7 @@ def test_the_command_says_it_with_its_exit_status_and_as_json(cache, tmp_path, c
     assert run(capsys, monkeypatch, cache)[0] == 0
     status, shown = run(capsys, monkeypatch, tmp_path / "nowhere")
     assert (status, shown.out) == (2, "")
-    assert "is no MiniEnD cache" in shown.err
+    assert "is not a MiniEnD cache" in shown.err
     flip(cache / "plan" / "plan.json", 100, 0)
     flip(cache / SHARDS[0] / "inputs.ids" / "c" / "0", 3, 0)
     status, shown = run(capsys, monkeypatch, cache)

@@ -123,7 +123,7 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
     ("changed", "message"),
     [
         ({"teachers": "x"}, "unknown key 'teachers'"),
-        ({"teacher": None}, "does not say teacher"),
+        ({"teacher": None}, "do not say teacher"),
         ({"rows": {"scratched": None}}, "scratched needs an objective"),
         ({"rows": {"a/b": {"objective": "scratch"}}}, "should be a name"),
         (
@@ -133,34 +133,34 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"rows": {"mine": {"learning_rate": 1}}}, "unknown option 'learning_rate'"),
         (
             {"rows": {"mine": {"objective": "scratch", "cache": "other"}}},
-            "there is no cache other; expected one of main",
+            "unknown cache other; expected one of main",
         ),
-        ({"rows": ["scratch"]}, "rows should hold options"),
+        ({"rows": ["scratch"]}, "rows should be a mapping from options"),
         ({"train": {"steps": 0}}, "--steps must be at least 1"),
         ({"seeds": 0}, "seeds should be at least 1"),
         ({"seeds": "three"}, "seeds should be a whole number"),
-        ({"learning_rates": [1e-3, 1e-3]}, "none twice"),
+        ({"learning_rates": [1e-3, 1e-3]}, "each given once"),
         ({"learning_rates": [2]}, "between 0 and 1"),
         ({"learning_rates": "fast"}, "^learning_rates should be"),
-        ({"learning_rates": {"others": [1e-3], "scratch": [2]}}, "^learning_rates, scratch should lie between 0 and 1"),
+        ({"learning_rates": {"others": [1e-3], "scratch": [2]}}, "^learning_rates, scratch should be between 0 and 1"),
         ({"learning_rates": {"others": 1e-3, "scratch": "fast"}}, "^learning_rates, scratch should be"),
-        ({"learning_rates": {"others": []}}, "^learning_rates, others: there is none left"),
+        ({"learning_rates": {"others": []}}, "^learning_rates, others: expected at least one"),
         ({"learning_rates": {"scratch": 1e-3}}, "none for miniend-e; add miniend-e or others"),
         (
             {"learning_rates": {"others": 1e-3, "scartch": 1e-3}},
-            "no row or assistant 'scartch'; expected others or one of",
+            "unknown row or assistant 'scartch'; expected others or one of",
         ),
         ({"tasks": {"glue/sst3": None}}, "unknown task 'glue/sst3'"),
         ({"evaluate": {"model": "x"}}, "unknown option 'model'"),
         ({"pairs": [["scratch"]]}, "should be a list of two rows"),
-        ({"caches": {"c": {"teacher": "nobody"}}}, "no assistant is named nobody; there are none"),
-        ({"sizes": []}, "does not say sizes"),
+        ({"caches": {"c": {"teacher": "nobody"}}}, "unknown assistant nobody; expected one of none"),
+        ({"sizes": []}, "do not say sizes"),
         ({"sizes": ["1L32H", "1L33H"]}, "scratch: size 1L33H: d_model 33 is not a multiple"),
-        ({"sizes": ["1L32H", "1L32H"]}, "have the same name"),
-        ({"learning_rates": []}, "learning_rates: there is none left"),
-        ({"rows": {"scratch": False}}, "rows: there is none left"),
-        ({"tasks": {"glue/sst2": False}}, "tasks: there is none left"),
-        ({"pairs": [["scratch", "scartch"]]}, "there is no row 'scartch'; expected two of scratch, miniend-e"),
+        ({"sizes": ["1L32H", "1L32H"]}, "share the folder name"),
+        ({"learning_rates": []}, "learning_rates: expected at least one"),
+        ({"rows": {"scratch": False}}, "rows: expected at least one"),
+        ({"tasks": {"glue/sst2": False}}, "tasks: expected at least one"),
+        ({"pairs": [["scratch", "scartch"]]}, "unknown row 'scartch'; expected two of scratch, miniend-e"),
         (
             {"rows": {"mine": {"objective": "scratch", "init": "there"}}},
             "rows, mine: --init there is a student with its own size: leave --size 1L32H out",
@@ -211,7 +211,7 @@ def test_logits_of_an_assistant_whose_head_is_not_trained_are_refused(written):
         "assistants": {"it": {"size": "2L32H", "objective": "minilm"}},
     }
     with pytest.raises(
-        ConfigurationError, match="assisted learns the logits of it, whose own objective does not train"
+        ConfigurationError, match="assisted learns the logits of it, but the objective of it does not train"
     ):
         read_comparison(written(**changed))
     changed["rows"]["assisted"]["logits"] = False
@@ -222,7 +222,7 @@ def test_two_sizes_whose_folders_have_one_name_are_refused(written, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder / "tiny").mkdir(parents=True)
         (tmp_path / folder / "tiny" / "config.json").write_text("{}")
-    with pytest.raises(ConfigurationError, match="have the same name, tiny-scratch"):
+    with pytest.raises(ConfigurationError, match="share the folder name tiny-scratch"):
         read_comparison(written(sizes=[str(tmp_path / folder / "tiny" / "config.json") for folder in ("a", "b")]))
 
 
@@ -231,23 +231,23 @@ def test_assistants_that_teach_each_other_are_refused(written):
         name: {"size": "1L32H", "objective": "minilm", "cache": f"of-{other}"}
         for name, other in (("a", "b"), ("b", "a"))
     }
-    with pytest.raises(ConfigurationError, match="never come to an end"):
+    with pytest.raises(ConfigurationError, match="its teachers form a circle"):
         read_comparison(written(assistants=assistants, caches={"of-a": {"teacher": "a"}, "of-b": {"teacher": "b"}}))
 
 
 def test_an_assistant_may_not_have_the_name_of_a_row_of_its_size(written):
-    with pytest.raises(ConfigurationError, match="have the same name"):
+    with pytest.raises(ConfigurationError, match="share the folder name"):
         read_comparison(written(assistants={"scratch": {"size": "1L32H", "objective": "scratch"}}))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1, 2]", "should hold keys"),
-        ("a: [", "is no YAML"),
-        ("seeds: 1\nseeds: 2", "is no YAML: 'seeds' stands there twice in .* line 2"),
-        ("rows:\n  scratch: {steps: 3}\n  scratch:", "'scratch' stands there twice"),
-        ("preset: tiny", "there is no preset 'tiny'; expected paper or small"),
+        ("[1, 2]", "should be a mapping from keys"),
+        ("a: [", "is not valid YAML"),
+        ("seeds: 1\nseeds: 2", "is not valid YAML: 'seeds' is given twice in .* line 2"),
+        ("rows:\n  scratch: {steps: 3}\n  scratch:", "'scratch' is given twice"),
+        ("preset: tiny", "unknown preset 'tiny'; expected paper or small"),
     ],
 )
 def test_a_file_that_holds_something_else_is_refused(tmp_path, text, message):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from miniend.recipes.compare.file.paths import Places, failure
+from miniend.recipes.compare.file.paths import Paths, failure
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.report.report import report_blocks, summary_lines
 from miniend.recipes.compare.report.results import GLUE, HELD_OUT, SCORE, as_document, gather
@@ -24,9 +24,9 @@ FACTS = {
 @pytest.fixture
 def world(written, tmp_path):
     """world(scores, **changed): what is gathered where row and seed have these accuracies; rate 1e-3 alone is tried."""
-    places = Places(tmp_path / "out")
+    paths = Paths(tmp_path / "out")
 
-    def judge(folder, scores):
+    def write_evaluation(folder, scores):
         folder.mkdir(parents=True, exist_ok=True)
         spreads = {result: {"mean": score, "std": 0.5, "values": []} for result, score in scores.items()}
         results = {result: dict.fromkeys(("accuracy", "f1", "spearman"), spread) for result, spread in spreads.items()}
@@ -35,11 +35,11 @@ def world(written, tmp_path):
         document |= {"model": "m", "protocol": "head", "digest": "d"}
         (folder / "results.json").write_text(json.dumps(document))
 
-    def build(scores, entropies=None, teacher=None, judged=None, failed=(), **changed):
+    def build(scores, entropies=None, teacher=None, evaluated=None, failed=(), **changed):
         comparison = read_comparison(written(**{"learning_rates": 1e-3, **changed}))
         for student in comparison.students:
             for seed, accuracy in enumerate(scores.get(student.name, [])):
-                output = places.student(student, 1e-3, seed)
+                output = paths.student(student, 1e-3, seed)
                 output.mkdir(parents=True)
                 line = {"step": 1, "held_out.loss": 5.0 + seed}
                 if entropies:
@@ -47,12 +47,12 @@ def world(written, tmp_path):
                 (output / "metrics.jsonl").write_text(json.dumps(line) + "\n")
                 (output / "model.safetensors").touch()
                 if accuracy is not None:
-                    judge(places.judged(output), judged or {"sst2": accuracy})
+                    write_evaluation(paths.evaluation(output), evaluated or {"sst2": accuracy})
             for seed in [seed for name, seed in failed if name == student.name]:
-                failure(places.student(student, 1e-3, seed)).write_text("not finite\n")
+                failure(paths.student(student, 1e-3, seed)).write_text("not finite\n")
         if teacher is not None:
-            judge(places.teacher_judged, {"sst2": teacher})
-        return comparison, gather(comparison, places, Training(comparison, places, Claims(places.root), print))
+            write_evaluation(paths.teacher_evaluation, {"sst2": teacher})
+        return comparison, gather(comparison, paths, Training(comparison, paths, Claims(paths.root), print))
 
     return build
 
@@ -95,7 +95,7 @@ def test_a_model_that_failed_on_a_task_has_no_result_of_it_and_no_score_and_is_n
     failed.write_text("{}")
     tasks = {"glue/sst2": None, "glue/rte": None}
     scores = {"sst2": 70.0, "rte": 50.0}
-    comparison, results = world({"scratch": [1.0], "miniend-e": [1.0]}, judged=scores, tasks=tasks)
+    comparison, results = world({"scratch": [1.0], "miniend-e": [1.0]}, evaluated=scores, tasks=tasks)
     assert table(comparison, results, "Scores").rows == [
         ["1L32H scratch", "70.0", "50.0", "60.0", "-"],
         ["1L32H miniend-e", "70.0", "-", "-", "-"],
@@ -131,7 +131,7 @@ def test_held_out_cross_entropy_has_three_digits_and_its_own_differences(world):
     assert table(comparison, results, "Paired differences").rows[0][2] == "-0.250 ± 0.000"
 
 
-def test_no_score_is_given_before_all_tasks_are_judged(world):
+def test_no_score_is_given_before_all_tasks_are_evaluated(world):
     comparison, results = world({"scratch": [70.0]}, tasks={"glue/sst2": None, "glue/rte": None})
     assert table(comparison, results, "Scores").rows == [
         ["1L32H scratch", "70.0", "-", "-"],
@@ -140,7 +140,7 @@ def test_no_score_is_given_before_all_tasks_are_judged(world):
 
 
 def test_a_task_that_was_taken_out_of_the_file_counts_for_nobody(world):
-    comparison, results = world({"scratch": [70.0]}, judged={"sst2": 70.0, "rte": 50.0})
+    comparison, results = world({"scratch": [70.0]}, evaluated={"sst2": 70.0, "rte": 50.0})
     assert table(comparison, results, "Scores").header == ["model", "sst2 accuracy", "score", "held-out"]
     assert results.students[0].value(SCORE, 0) == 70.0
 
@@ -148,7 +148,7 @@ def test_a_task_that_was_taken_out_of_the_file_counts_for_nobody(world):
 def test_the_glue_score_stands_beside_the_mean_over_all_tasks(world):
     tasks = {f"glue/{name}": None for name in ("sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")}
     eight = ("sst2", "mrpc", "stsb", "qqp", "mnli_matched", "mnli_mismatched", "qnli", "rte")
-    _, results = world({"scratch": [70.0]}, judged=dict.fromkeys(eight, 80.0) | {"wnli": 53.0}, tasks=tasks)
+    _, results = world({"scratch": [70.0]}, evaluated=dict.fromkeys(eight, 80.0) | {"wnli": 53.0}, tasks=tasks)
     assert results.students[0].value(GLUE, 0) == pytest.approx(80.0)
     assert results.students[0].value(SCORE, 0) == pytest.approx(77.0)
     assert results.columns[-1] == GLUE
@@ -183,9 +183,11 @@ def test_a_rate_at_the_edge_of_what_was_tried_is_told(world, settings, rates, to
     tried = settings()["evaluate"] | {"learning_rates": rates}
     comparison, results = world({"scratch": [70.0]}, teacher=90.0, evaluate=tried)
     texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
-    found = [text for text in texts if text.startswith("At the edge of the rates tried in fine-tuning on glue/sst2 ")]
+    found = [
+        text for text in texts if text.startswith("In fine-tuning on glue/sst2, the best rate was at the edge of ")
+    ]
     assert bool(found) == told
-    assert not told or found[0].endswith("(0.0001, 0.0003, 0.001): teacher, 1L32H scratch, seed 0.")
+    assert not told or found[0].endswith("0.0001, 0.0003, 0.001: teacher, 1L32H scratch, seed 0.")
 
 
 def test_rows_with_rates_of_their_own_share_a_table_and_an_edge_is_that_of_their_own(world, tmp_path):
@@ -204,7 +206,9 @@ def test_rows_with_rates_of_their_own_share_a_table_and_an_edge_is_that_of_their
         ["1L32H miniend-e", "not finite", "5.0000 (taken)", "not finite", ""],
     ]
     texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
-    assert "At the edge of what was tried, so that a rate beyond it might be better: 1L32H scratch." in texts
+    assert (
+        "The best rate was at the edge of the tried ones, so a rate beyond it might be better: 1L32H scratch." in texts
+    )
 
 
 def test_where_no_rate_was_tried_by_all_objectives_of_the_pilot_study_the_report_says_so(world, tmp_path):
@@ -217,5 +221,7 @@ def test_where_no_rate_was_tried_by_all_objectives_of_the_pilot_study_the_report
     comparison, results = world({"implicit": [70.0]}, rows=rows, learning_rates=rates)
     texts = [getattr(block, "text", "") for block in report_blocks(comparison, results, {"train": {}}, {})]
     assert any(
-        text.startswith("No learning rate was tried by all of 1L32H implicit, 1L32H miniend-e,") for text in texts
+        text.startswith("These rows did not all try the same learning rate")
+        and "1L32H implicit, 1L32H miniend-e" in text
+        for text in texts
     )

@@ -1,4 +1,4 @@
-"""Which models are judged on what, and what becomes of a fine-tuning whose loss is not finite."""
+"""Which models are evaluated on what, and what becomes of a fine-tuning whose loss is not finite."""
 
 import shutil
 
@@ -7,10 +7,10 @@ import pytest
 from miniend.errors import TrainingError
 from miniend.evaluation.records import ModelFacts, SeedRecord, plain, write_record
 from miniend.evaluation.report import write_results
-from miniend.recipes.compare.file.paths import Places
+from miniend.recipes.compare.file.paths import Paths
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.run import evaluation as module
-from miniend.recipes.compare.run.evaluation import Candidate, Judging
+from miniend.recipes.compare.run.evaluation import Candidate, Evaluator
 from miniend.recipes.compare.run.training import Training
 from miniend.runtime.claims import Claims
 
@@ -28,12 +28,12 @@ FACTS = ModelFacts(
 
 
 @pytest.fixture
-def judge(monkeypatch, written, tmp_path, settings):
-    """judge(candidates, diverging, refusing, stopping): what was evaluated and said. Tasks in `diverging` end in TrainingError
-    behind their first seed, those in `refusing` before it, and before `stopping` is summed up the process ends."""
+def evaluate_all(monkeypatch, written, tmp_path, settings):
+    """evaluate_all(candidates, diverging, refusing, stopping): what was evaluated and said. tasks in `diverging` fail
+    after their first seed, tasks in `refusing` before it, and before `stopping` is summed up the process ends."""
     evaluation = settings()["evaluate"] | {"learning_rates": list(RATES), "seeds": 2}
     comparison = read_comparison(written(tasks=TASKS, evaluate=evaluation))
-    places = Places(tmp_path / "out")
+    paths = Paths(tmp_path / "out")
 
     def run(candidates, diverging=(), refusing=(), stopping=None):
         evaluated, said = [], []
@@ -67,9 +67,9 @@ def judge(monkeypatch, written, tmp_path, settings):
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(module, "evaluate", evaluate)
-        with Claims(places.root) as claims:
-            training = Training(comparison, places, claims, said.append)
-            Judging(comparison, places, training, claims, said.append).judge(candidates)
+        with Claims(paths.root) as claims:
+            training = Training(comparison, paths, claims, said.append)
+            Evaluator(comparison, paths, training, claims, said.append).evaluate(candidates)
         return evaluated, said
 
     return run
@@ -86,52 +86,52 @@ def candidate(tmp_path):
     return named
 
 
-def test_a_model_is_judged_once_on_every_task(judge, candidate):
+def test_a_model_is_evaluated_once_on_every_task(evaluate_all, candidate):
     both = [candidate("one"), candidate("other")]
-    evaluated, _ = judge(both)
+    evaluated, _ = evaluate_all(both)
     assert evaluated == [(model, task, RATES) for model in ("one", "other") for task in ("sst2", "cola")]
-    assert judge(both) == ([], [])
+    assert evaluate_all(both) == ([], [])
 
 
-def test_a_task_whose_fine_tuning_diverges_is_left_out_and_not_tried_again(judge, candidate):
-    evaluated, said = judge([candidate("one"), candidate("other")], diverging=["sst2"])
+def test_a_task_whose_fine_tuning_diverges_is_left_out_and_not_tried_again(evaluate_all, candidate):
+    evaluated, said = evaluate_all([candidate("one"), candidate("other")], diverging=["sst2"])
     assert len(evaluated) == 4
     assert "one is left out of glue/sst2: the loss is not finite" in said
     one = candidate("one").output
     assert (one / "sst2" / "failed.json").exists()
     assert not (one / "cola" / "failed.json").exists()
-    assert judge([candidate("one"), candidate("other")]) == ([], [])
+    assert evaluate_all([candidate("one"), candidate("other")]) == ([], [])
 
 
-def test_what_is_removed_is_made_again(judge, candidate):
+def test_what_is_removed_is_made_again(evaluate_all, candidate):
     """A record that cannot be read, and a task that failed."""
-    judge([candidate("one")], diverging=["cola"])
+    evaluate_all([candidate("one")], diverging=["cola"])
     output = candidate("one").output
     (output / "sst2" / "seed-0.json").unlink()
     shutil.rmtree(output / "cola")
-    assert {task for _, task, _ in judge([candidate("one")])[0]} == {"sst2", "cola"}
+    assert {task for _, task, _ in evaluate_all([candidate("one")])[0]} == {"sst2", "cola"}
     assert module.fine_tuned_tasks(output).keys() == {"sst2", "cola"}
 
 
-def test_a_later_seed_is_left_out_where_the_first_has_no_finite_rate(judge, candidate):
-    judge([candidate("one")], refusing=["sst2"])
-    evaluated, said = judge([candidate("later", first="one")])
+def test_a_later_seed_is_left_out_where_the_first_has_no_finite_rate(evaluate_all, candidate):
+    evaluate_all([candidate("one")], refusing=["sst2"])
+    evaluated, said = evaluate_all([candidate("later", first="one")])
     assert [task for _, task, _ in evaluated] == ["cola"]
     assert any(line.startswith("later is left out of glue/sst2: no learning rate gave the first seed") for line in said)
-    assert judge([candidate("later", first="one")]) == ([], [])
+    assert evaluate_all([candidate("later", first="one")]) == ([], [])
 
 
-def test_a_later_seed_takes_the_rate_of_the_first(judge, candidate):
-    judge([candidate("one")])
-    evaluated, _ = judge([candidate("later", first="one")])
+def test_a_later_seed_takes_the_rate_of_the_first(evaluate_all, candidate):
+    evaluate_all([candidate("one")])
+    evaluated, _ = evaluate_all([candidate("later", first="one")])
     assert evaluated == [("later", "sst2", RATES[-1:]), ("later", "cola", RATES[-1:])]
 
 
-def test_a_kill_behind_the_last_seed_leaves_no_hole_in_the_results(judge, candidate):
+def test_a_kill_behind_the_last_seed_leaves_no_hole_in_the_results(evaluate_all, candidate):
     """Though there are results, of the task before."""
     with pytest.raises(KeyboardInterrupt):
-        judge([candidate("one")], stopping="cola")
+        evaluate_all([candidate("one")], stopping="cola")
     output = candidate("one").output
     assert module.fine_tuned_tasks(output).keys() == {"sst2"}
-    assert judge([candidate("one")])[0] == []
+    assert evaluate_all([candidate("one")])[0] == []
     assert module.fine_tuned_tasks(output).keys() == {"sst2", "cola"}

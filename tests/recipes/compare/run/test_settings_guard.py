@@ -3,7 +3,7 @@
 import pytest
 
 from miniend.errors import RunMismatchError
-from miniend.recipes.compare.file.paths import Places
+from miniend.recipes.compare.file.paths import Paths
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.run.settings_guard import keep_settings, require_same_settings
 
@@ -11,9 +11,9 @@ from miniend.recipes.compare.run.settings_guard import keep_settings, require_sa
 @pytest.fixture
 def begun(written, tmp_path):
     """begun(**changed) raises RunMismatchError where the changed file may not go on from the unchanged one."""
-    places = Places(tmp_path / "out")
-    keep_settings(read_comparison(written()), places)
-    return lambda **changed: require_same_settings(read_comparison(written(**changed)), places)
+    paths = Paths(tmp_path / "out")
+    keep_settings(read_comparison(written()), paths)
+    return lambda **changed: require_same_settings(read_comparison(written(**changed)), paths)
 
 
 def test_more_of_everything_may_be_added_and_rows_left_out(begun, settings):
@@ -37,8 +37,8 @@ def test_settings_of_what_is_finished_may_not_change(begun, settings, section, c
 
 
 def test_a_row_that_is_left_out_for_a_while_is_not_forgotten(written, tmp_path):
-    places = Places(tmp_path / "out")
-    keep_settings(read_comparison(written()), places)
-    keep_settings(read_comparison(written(rows={"logits": None})), places)
+    paths = Paths(tmp_path / "out")
+    keep_settings(read_comparison(written()), paths)
+    keep_settings(read_comparison(written(rows={"logits": None})), paths)
     with pytest.raises(RunMismatchError, match="1L32H scratch: max_grad_norm"):
-        require_same_settings(read_comparison(written(rows={"scratch": {"max_grad_norm": 5}})), places)
+        require_same_settings(read_comparison(written(rows={"scratch": {"max_grad_norm": 5}})), paths)

@@ -2,28 +2,28 @@
 
 import pytest
 
-from miniend.recipes.compare.file.paths import Places
+from miniend.recipes.compare.file.paths import Paths
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.run import timing as module
-from miniend.recipes.compare.run.timing import measured_pace
+from miniend.recipes.compare.run.timing import measured_timings
 
 
 @pytest.fixture
 def timed(monkeypatch, written, tmp_path):
-    """timed(**changed): the pace of a file, and what was measured for it this time."""
+    """timed(**changed): the timings of a file, and what was measured for it this time."""
     measured = []
 
     def note(name):
         measured.append(name)
         return 2.0
 
-    monkeypatch.setattr(module, "_begin_cache", lambda _comparison, name, _places, _say: note(name))
-    monkeypatch.setattr(module, "_run_seconds", lambda _comparison, student, _places: note(student.label))
-    monkeypatch.setattr(module, "_evaluation_seconds", lambda _comparison, _places, *which: note(" ".join(which)))
+    monkeypatch.setattr(module, "_begin_cache", lambda _comparison, name, _paths, _say: note(name))
+    monkeypatch.setattr(module, "_run_seconds", lambda _comparison, student, _paths: note(student.label))
+    monkeypatch.setattr(module, "_evaluation_seconds", lambda _comparison, _paths, *which: note(" ".join(which)))
 
     def run(**changed):
         measured.clear()
-        found = measured_pace(read_comparison(written(**changed)), Places(tmp_path / "out"), lambda _line: None)
+        found = measured_timings(read_comparison(written(**changed)), Paths(tmp_path / "out"), lambda _line: None)
         return found, list(measured)
 
     return run
@@ -48,7 +48,7 @@ def test_rows_sizes_and_tasks_that_are_added_later_are_timed_then(timed):
 
 
 def test_steps_on_hard_labels_are_timed_once_for_each_size(timed, monkeypatch):
-    monkeypatch.setattr(module, "_continuation_seconds", lambda _comparison, size, _places: float(size[0]))
+    monkeypatch.setattr(module, "_continuation_seconds", lambda _comparison, size, _paths: float(size[0]))
     found, _ = timed(continuation={"steps": 2}, sizes=["1L32H", "2L32H"])
     assert found["train"]["1L32H continuation"] == 1.0
     assert found["train"]["2L32H continuation"] == 2.0

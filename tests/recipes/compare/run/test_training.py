@@ -6,7 +6,7 @@ import math
 import pytest
 
 from miniend.errors import NotFiniteError, TrainingError
-from miniend.recipes.compare.file.paths import Places
+from miniend.recipes.compare.file.paths import Paths
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.run import training as module
 from miniend.recipes.compare.run.training import Training
@@ -41,7 +41,7 @@ def trained(monkeypatch, written, tmp_path):
         monkeypatch.setattr(module, "train_students", fake)
         comparison = read_comparison(written(**changed))
         claims = Claims(tmp_path / "out").__enter__()
-        return Training(comparison, Places(tmp_path / "out"), claims, lambda _line: None), comparison, fake
+        return Training(comparison, Paths(tmp_path / "out"), claims, lambda _line: None), comparison, fake
 
     return build
 
