@@ -1,13 +1,13 @@
-"""Everything that MiniEnD raises on purpose. The command line prints the message alone and exits with 2.
+"""The errors that MiniEnD raises on purpose. The command line prints only the message and exits with 2.
 
     MiniEndError
      ├─ ConfigurationError   (ValueError)         a setting that cannot work, or settings that contradict each other
      ├─ CorpusError          (ValueError)         the corpus is missing, empty, too short or lacks a field
-     ├─ CheckpointError      (ValueError)         a checkpoint is no T5, incomplete or cannot be read
+     ├─ CheckpointError      (ValueError)         a checkpoint is not a T5, is incomplete or cannot be read
      ├─ TeacherError         (ValueError)         the teacher's tokenizer or its answers cannot be used
      ├─ CacheMismatchError   (ValueError)         the cache holds something else than what was asked for
      ├─ CacheDamagedError    (OSError)            bytes on disk are not the bytes that were published
-     ├─ ObjectStoreError     (OSError)            the object store cannot be reached, or refuses
+     ├─ ObjectStoreError     (OSError)            the object store cannot be reached, or refuses a request
      ├─ CacheUnfinishedError (RuntimeError)       the dump has not published everything that it planned
      ├─ RunMismatchError     (ValueError)         the output directory holds another training run
      └─ TrainingError        (RuntimeError)       the training cannot go on (a loss that is not finite, ...)
@@ -16,11 +16,11 @@ Every message says what was expected, what was found and what to do.
 """
 
 LONGEST_VALUE = 60
-"""Characters of a value that a message shows at most."""
+"""The largest number of characters of a value in a message."""
 
 
 class MiniEndError(Exception):
-    """Base of all errors that a user can cause or mend."""
+    """The base of all errors that a user can cause or fix."""
 
 
 class ConfigurationError(MiniEndError, ValueError):
@@ -32,7 +32,7 @@ class CorpusError(MiniEndError, ValueError):
 
 
 class CheckpointError(MiniEndError, ValueError):
-    """A checkpoint is no T5, incomplete or cannot be read."""
+    """A checkpoint is not a T5, is incomplete or cannot be read."""
 
 
 class TeacherError(MiniEndError, ValueError):
@@ -48,7 +48,7 @@ class CacheDamagedError(MiniEndError, OSError):
 
 
 class ObjectStoreError(MiniEndError, OSError):
-    """The object store cannot be reached, or refuses what was asked of it."""
+    """The object store cannot be reached, or refuses a request."""
 
 
 class CacheUnfinishedError(MiniEndError, RuntimeError):
@@ -73,10 +73,10 @@ def damaged(thing: object, what: str, advice: str = "Restore the folder, or dump
 
 
 def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
-    """Return a value's text for a message, cut where it is too long for a line."""
+    """Return a value's text for a message, cut if it is too long for a line."""
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def in_one_line(error: BaseException, longest: int = 300) -> str:
-    """Return what a library's error says, in one line of at most so many characters; its type where it says nothing."""
+    """Return the text of a library's error in one line of at most `longest` characters, or its type if the text is empty."""
     return shortened(" ".join(str(error).split()) or type(error).__name__, longest)

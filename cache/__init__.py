@@ -1,4 +1,4 @@
-"""An opened cache: its examples, decoded, and the checks that join storage with signals."""
+"""Open a cache, decode its examples, and check that what is stored fits the signals."""
 
 from .cache import TOKENIZER_FOLDER, Cache, Part, Split, open_cache
 from .codecs import read_codecs, read_logit_code, read_mean_probability

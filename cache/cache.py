@@ -1,7 +1,7 @@
-"""An opened cache: a reader of published folders joined with the decoders, as examples.
+"""An opened cache reads published folders and decodes them to examples.
 
-`open_cache` and the training loader both stand on this. Opening reads the documents alone (plan, extents, calibration,
-markers) and checks that they belong together; a column's bytes are checked against its marker when it is first read.
+`open_cache` and the training loader both use it. Opening reads only the documents (plan, extents, calibration, markers) and
+checks that they belong together. A column's bytes are checked against its marker when the column is first read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,26 +39,26 @@ TOKENIZER_FOLDER = "tokenizer/"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What of a cache was opened. Published folders never change, so opening this part again gives the same examples."""
+    """The part of a cache that was opened. Published folders never change, so opening it again gives the same examples."""
 
     extents: int
-    """How many of the extents."""
+    """The number of its extents."""
     shards: str
-    """Positions in the shard table, as `storage/positions.py` writes them."""
+    """The positions of its shards in the shard table, as `storage/positions.py` writes them."""
 
 
 class Cache(Sequence[Example]):
-    """A finished cache (or, where allowed, what is published of one): the training examples; `validation` holds the rest."""
+    """The training examples of a finished cache, or of its published part if allowed; `validation` has the others."""
 
     def __init__(self, path: Place, allow_unfinished: bool = False, part: Part | None = None) -> None:
         self.path = path
-        self.plan_folder = _open(plan_path(path), "plan", f"{path} is no MiniEnD cache: it has no plan")
+        self.plan_folder = _open(plan_path(path), "plan", f"{path} is not a MiniEnD cache: it does not have a plan")
         self.plan = self.plan_folder.parsed(Plan)
         require_known_kinds(self.plan, path)
         self.extents = read_extents(path, self.plan.digest)[: part.extents if part else None]
         if any(extent.shard_examples != self.plan.shard_examples for extent in self.extents):
             raise damaged(path, "its extents cut other shards than its plan", "Restore both")
-        missing = f"{path} is unfinished: it has no calibration yet; run dump-teacher again"
+        missing = f"{path} is unfinished: it does not have a calibration yet; run dump-teacher again"
         self.calibration_folder = _open(calibration_path(path), "calibration", missing, unfinished=True)
         _require_parent(self.calibration_folder, self.plan.digest)
         self.calibration = read_calibration(self.calibration_folder, self.plan)
@@ -98,12 +98,12 @@ class Cache(Sequence[Example]):
 
     @property
     def family(self) -> Family:
-        """The family of the teacher, and so of its students."""
+        """The family of the teacher and its students."""
         return self.decoders.family
 
     @property
     def special_ids(self) -> SpecialIds:
-        """The ids with which teacher and students are fed."""
+        """The special ids that teacher and students get."""
         return self.decoders.special_ids
 
     @property
@@ -113,7 +113,7 @@ class Cache(Sequence[Example]):
 
     @property
     def logit_code(self) -> LogitCode | None:
-        """The code of the next-token distributions; None in a cache without them."""
+        """The code of the next-token distributions; None for a cache without them."""
         return self.decoders.logit_code
 
     def codecs_of(self, member: str) -> dict[str, SiteCodec]:
@@ -121,12 +121,15 @@ class Cache(Sequence[Example]):
         return self.decoders.codecs_of(member)
 
     def tokenizer_files(self) -> dict[str, bytes]:
-        """The teacher's tokenizer, as the files that `save_pretrained` writes."""
+        """Return the files of the teacher's tokenizer, by name, as `save_pretrained` writes them."""
         names = [name for name in self.plan_folder.document["files"] if name.startswith(TOKENIZER_FOLDER)]
         return {name.removeprefix(TOKENIZER_FOLDER): self.plan_folder.file(name) for name in names}
 
     def fidelity(self) -> dict[str, dict[str, SpreadOf]]:
-        """Per site (and `logits`) and kind, what the markers hold, added up over all shards; logits have no bins."""
+        """Return the measurements of the markers, added up over all shards, by site (or `logits`) and kind.
+
+        Those for logits are without bins.
+        """
         total: dict[str, dict[str, SpreadOf]] = {}
         for shard in self.shards:
             for site, kinds in shard.marker().fidelity.items():
@@ -135,7 +138,7 @@ class Cache(Sequence[Example]):
         return total
 
     def teacher_cross_entropy(self, split: str) -> float | None:
-        """The teacher's own hard-label loss in nats per target token over a split; None where nothing was measured."""
+        """Return the teacher's own hard-label loss in nats per target token over a split; None if nothing was measured."""
         mean = MeanOf()
         for shard in self.shards:
             if shard.place.split == split:
@@ -144,14 +147,14 @@ class Cache(Sequence[Example]):
         return mean.mean if mean.count else None
 
     def loaded(self, shard: Shard) -> "LoadedShard":
-        """A shard whose columns stay in memory; the latest one is kept for its next example."""
+        """Return a shard whose columns stay in memory; we keep the latest one for its next example."""
         latest = self._latest
         if latest is None or latest.shard is not shard:
             self._latest = latest = LoadedShard(shard, self.logit_code)
         return latest
 
     def _open_shards(self, wanted: Sequence[int]) -> dict[int, Shard]:
-        """Those of the wanted positions that are published."""
+        """Open the published shards among the wanted positions, by position."""
         positions = {self.table[position]: position for position in wanted}
         ids, shards = self.plan.tokenizer.size, {}
         for place, folder in open_published(shards_path(self.path), list(positions), self.calibration.digest):
@@ -205,14 +208,14 @@ def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = 
     `path` is a local directory, or an s3://, gs:// or az:// URL.
 
     Raises ConfigurationError for a URL that cannot be used, ObjectStoreError for a store that does not answer,
-    CacheMismatchError where there is no cache or its format is newer, CacheDamagedError where a document was changed,
-    CacheUnfinishedError where shards are missing (unless `allow_unfinished`, which takes what is published).
+    CacheMismatchError if `path` is not a cache or its format is newer, CacheDamagedError if a document was changed,
+    CacheUnfinishedError if shards are missing (unless `allow_unfinished`, which takes what is published).
     """
     return Cache(place_of(path), allow_unfinished, part)
 
 
 def _positions(part: Part | None, count: int) -> list[int]:
-    """Those of a table of `count` shards that belong to the part."""
+    """Return the positions of the part's shards in a table of `count` shards."""
     ranges = parse_ranges(part.shards) if part else [range(count)]
     return [position for position in range(count) if any(position in within for within in ranges)]
 
@@ -226,5 +229,6 @@ def _open(path: Place, kind: str, missing: str, unfinished: bool = False) -> Pub
 def _require_parent(folder: PublishedFolder, digest: str) -> None:
     if folder.document.get("parent") != digest:
         raise CacheMismatchError(
-            f"{folder.path} belongs to another plan: put the right folder back, or dump into a new directory"
+            f"{folder.path} belongs to another plan: expected parent {digest}, found {folder.document.get('parent')}. "
+            "Put the right folder back, or dump into a new directory"
         )

@@ -1,4 +1,4 @@
-"""The codecs that a published calibration describes."""
+"""Read the codecs that a published calibration describes."""
 
 import numpy as np
 import torch
@@ -32,11 +32,14 @@ def read_logit_code(calibration: PublishedFolder, plan: Plan) -> LogitCode | Non
         return None
     order = torch.from_numpy(calibration.column("logits.order").astype(np.int64))
     if not torch.equal(order.sort().values, torch.arange(len(order))):
-        raise damaged(calibration.path, f"logits.order is no order of {len(order):,} ids")
+        raise damaged(calibration.path, f"logits.order should hold each id from 0 to {len(order) - 1:,} once")
     return logit_code_from(plan.signals.logits.body(), plan.teacher.facts.vocab_rows, order)
 
 
 def read_mean_probability(calibration: PublishedFolder) -> torch.Tensor | None:
-    """The teacher's mean next-token distribution over the calibration examples, float32 [vocab_rows]; None without logits."""
+    """Return the teacher's mean next-token distribution over the calibration examples; None for a cache without logits.
+
+    It is float32 [vocab_rows].
+    """
     name = "logits.mean_probability"
     return torch.from_numpy(calibration.column(name)) if name in calibration.columns else None

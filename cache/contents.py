@@ -1,7 +1,7 @@
-"""Whether a cache's documents fit the kinds of its signals and the family of its teacher: where storage meets signals.
+"""Check that a cache's documents fit the kinds of its signals and the family of its teacher.
 
-`read_calibration` and `read_shard` return a folder's document once storage's own checks and these have passed. They read
-documents only, whenever a cache is opened.
+`read_calibration` and `read_shard` return a folder's document after storage's own checks and the checks here. They read only
+documents, each time a cache is opened.
 """
 
 from ..errors import CacheMismatchError, damaged
@@ -17,7 +17,7 @@ from .logit_columns import expected_logit_columns
 
 
 def require_known_kinds(plan: Plan, where: object) -> None:
-    """Raise CacheMismatchError where a plan names a site whose kind is not registered here."""
+    """Raise CacheMismatchError if a plan names a site whose kind is not registered here."""
     for name in (*plan.signals.relations, *plan.signals.hidden):
         if is_site(name) and site_from(name).kind not in KINDS:
             raise CacheMismatchError(
@@ -27,7 +27,7 @@ def require_known_kinds(plan: Plan, where: object) -> None:
 
 
 def read_calibration(folder: PublishedFolder, plan: Plan) -> Calibration:
-    """Return the calibration. Raise CacheDamagedError unless its codes are those that the kinds of its sites have."""
+    """Return the calibration. Raise CacheDamagedError unless the kinds of its sites have these codes."""
     calibration = contents.read_calibration(folder, plan)
     for member, entries in (("relations", calibration.sites), ("hidden", calibration.hidden)):
         for entry in entries:
@@ -60,7 +60,7 @@ def read_segments(folder: PublishedFolder, plan: Plan) -> SegmentsMarker:
 
 
 def segment_names(plan: Plan) -> tuple[str, ...]:
-    """Return what the raw segments of a plan's task are called: one column of ids for each side of a pair."""
+    """Return the names of the raw segments of a plan's task: one, or for pairs one for each side."""
     axes = family_named(plan.teacher.facts.model_type).axes
     return tuple(f"{axis}s" for axis in axes) if plan.task.pairs else ("segments",)
 
@@ -78,7 +78,7 @@ def _check_site(folder: PublishedFolder, entry: SiteEntry, member: str, facts: T
     for name, place in places.items():
         code = entry.codes[name]
         if (code.axis, code.blocks, code.column) != (place.axis, place.blocks, place.column):
-            wanted = f"lie on the axis {place.axis} with the blocks {', '.join(place.blocks)}"
+            wanted = f"be on the axis {place.axis} with the blocks {', '.join(place.blocks)}"
             raise damaged(folder.path, f"its code {entry.site}.{name} should {wanted}, in the column {place.column}")
         shape = [kind.width(facts) * len(place.blocks)]
         contents.check_columns(folder, {f"{entry.site}.{name}.mean": ("basis", shape)}, contents.FLOATS)

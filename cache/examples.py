@@ -1,4 +1,4 @@
-"""One example of a cache as a student sees it, decoded when it is asked for."""
+"""One example of a cache as a student sees it; we decode its sites on demand."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,25 +31,25 @@ class Factors:
 
 @dataclass(frozen=True, slots=True)
 class SparseLogits:
-    """Next-token distributions of one example: per target position a head of exact ids and draws from the tail.
+    """The next-token distributions of one example: per target position, a head of exact ids and draws from the tail.
 
-    Lists lie end to end; those of position i are at starts[i] to starts[i + 1].
+    Lists are end to end; the list of position i is at starts[i] to starts[i + 1].
     """
 
     head_starts: Integers
-    """int64 [targets + 1]"""
+    """Where each head begins, int64 [targets + 1]."""
     head_ids: Integers
-    """int32 [head entries], by falling probability within a position"""
+    """The ids of the heads, by falling probability within a position, int32 [head entries]."""
     head_log_probabilities: Floats
-    """float32 [head entries], natural logarithms under the full-vocabulary normalizer"""
+    """The natural logarithms of their probabilities, normalized over the full vocabulary, float32 [head entries]."""
     tail_mass: Floats
-    """float32 [targets], probability of everything that is not in the head"""
+    """The probability of everything that is not in the head, float32 [targets]."""
     draw_starts: Integers
-    """int64 [targets + 1]"""
+    """Where each position's draws begin, int64 [targets + 1]."""
     draw_ids: Integers
-    """int32 [draws], a repeat counts twice; none for `top-k`, whose tail is one outcome"""
+    """The drawn ids, in which a repeat counts twice, int32 [draws]; empty for `top-k`, whose tail is one outcome."""
     draw_weights: Floats
-    """float32 [draws], the probability that each draw stands for"""
+    """The probability that each draw represents, float32 [draws]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +57,35 @@ class Example:
     """One example as a student sees it."""
 
     ids: Mapping[str, Integers]
-    """By token axis: int32 [length], EOS included"""
+    """Token ids by token axis, int32 [length], EOS included."""
     label_axis: str
-    """The token axis of what a student is to predict."""
+    """The token axis of the ids that a student must predict."""
     relations: Mapping[str, Factors]
-    """By full (`encoder.self@11`) or short (`encoder.self`) site name, decoded when asked for."""
+    """Q, K and V by full (`encoder.self@11`) or short (`encoder.self`) site name, decoded on demand."""
     hidden: Mapping[str, Floats]
-    """The same of hidden states (`encoder.hidden@6`): the output of a layer, float32 [length, d_model]."""
+    """The outputs of layers, float32 [length, d_model], by site name (`encoder.hidden@6`), decoded on demand."""
     logits: SparseLogits | None
+    """The next-token distributions; None for a cache without them."""
 
     @property
     def input_ids(self) -> Integers:
-        """What the first stack reads: int32 [n], EOS included."""
+        """The ids that the first stack reads, int32 [n], EOS included."""
         return next(iter(self.ids.values()))
 
     @property
     def labels(self) -> Integers:
-        """What a student is to predict: int32 [m], EOS included."""
+        """The ids that a student must predict, int32 [m], EOS included."""
         return self.ids[self.label_axis]
 
 
 @dataclass(frozen=True, slots=True)
 class Decoders:
-    """What turns the integers of a cache into examples."""
+    """The decoders of a cache: everything that turns its integers into examples."""
 
     family: Family
     special_ids: SpecialIds
     codecs: Mapping[str, SiteCodec]
-    """By full site name."""
+    """The codecs by full site name."""
     logit_code: LogitCode | None
 
     def codecs_of(self, member: str) -> dict[str, SiteCodec]:
@@ -94,14 +95,16 @@ class Decoders:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """Where one example lies in a shard, and what encoder and decoder were given there, by axis."""
+    """One example in a shard."""
 
     shard: LoadedShard
     spans: dict[str, slice]
+    """Where its tokens are on each axis."""
     tokens: dict[str, torch.Tensor]
+    """The ids that the stacks were given, by axis."""
 
     def decode(self, codec: SiteCodec) -> dict[str, Floats]:
-        """The tensors of a site by kind."""
+        """Return the tensors of a site by kind."""
         coefficients = {}
         for column, place in codec.columns.items():
             stored = self.shard.column(column)[:, self.spans[place.axis]].T
@@ -110,7 +113,7 @@ class _Stored:
 
 
 class _Decoded(Mapping[str, T]):
-    """Decodes the sites of one example on demand, in the form that `form` gives to their tensors."""
+    """The sites of one example, decoded on demand; `form` turns the tensors of a site into its value."""
 
     def __init__(
         self, codecs: Mapping[str, SiteCodec], stored: _Stored, form: Callable[[dict[str, Floats]], T]
@@ -128,6 +131,7 @@ class _Decoded(Mapping[str, T]):
 
 
 def decoded_example(decoders: Decoders, shard: LoadedShard, index: int) -> Example:
+    """Return example `index` of a shard."""
     family, ids, spans = decoders.family, {}, {}
     for axis in family.axes:
         offsets = shard.column(f"{axis}s.offsets")
@@ -149,13 +153,13 @@ def _logits(code: LogitCode | None, shard: LoadedShard, span: slice) -> SparseLo
     if code is None:
         return None
     stored = shard.logits
-    found = code.decode(stored.positions(span.start, span.stop))
+    decoded = code.decode(stored.positions(span.start, span.stop))
     return SparseLogits(
         head_starts=stored.head_starts[span.start : span.stop + 1] - stored.head_starts[span.start],
-        head_ids=found.head_ids.numpy().astype(np.int32),
-        head_log_probabilities=found.head_log_p.numpy(),
-        tail_mass=found.tail_mass.numpy(),
+        head_ids=decoded.head_ids.numpy().astype(np.int32),
+        head_log_probabilities=decoded.head_log_p.numpy(),
+        tail_mass=decoded.tail_mass.numpy(),
         draw_starts=stored.draw_starts[span.start : span.stop + 1] - stored.draw_starts[span.start],
-        draw_ids=found.draw_ids.numpy().astype(np.int32),
-        draw_weights=found.draw_weight.numpy(),
+        draw_ids=decoded.draw_ids.numpy().astype(np.int32),
+        draw_weights=decoded.draw_weight.numpy(),
     )

@@ -1,6 +1,6 @@
-"""The logits of a shard as columns and back: what `signals` encodes, in the layouts that `storage` packs best.
+"""Turn the logits of a shard into columns and back: the integers of `signals`, in the layouts that `storage` packs best.
 
-Both directions stand here, because the dump, an opened cache and the training loader must agree on them.
+Both directions are here, because the dump, an opened cache and the training loader must agree on them.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ POSITION, ENTRY = "position", "entry"
 _HEADS = {"logits.head.sizes": POSITION, "logits.head.codes": ENTRY, "logits.head.levels": ENTRY}
 _DRAWS = {"logits.draw.sizes": POSITION, "logits.draw.gaps": ENTRY, "logits.tail_entropies": POSITION}
 LOGIT_COLUMNS = {"top-k": _HEADS, "sampled": _DRAWS, "hybrid": _HEADS | _DRAWS}
-"""Columns of the next-token distributions by kind: a value per label position, or per entry of a list."""
+"""The columns of the next-token distributions by kind, each with a value per label position or per entry of a list."""
 TAIL_LEVELS = "logits.tail_levels"
-"""The column of those that have other temperatures, [temperatures, positions]."""
+"""The column [temperatures, positions] of distributions that have temperatures other than 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLogits:
-    """The integers of a shard's target positions in memory; fields as in `LogitIntegers`, lists end to end."""
+    """The integers of a shard's target positions in memory, with the fields of `LogitIntegers` and lists end to end."""
 
     head_sizes: Integers
     head_codes: Integers
@@ -41,15 +41,16 @@ class StoredLogits:
     tail_entropies: Integers
     tail_levels: Integers
     head_starts: Integers
-    """int64 [positions + 1]: where each head begins"""
+    """Where each head begins, int64 [positions + 1]."""
     draw_starts: Integers
+    """Where each position's draws begin, int64 [positions + 1]."""
 
     def positions(self, start: int, stop: int) -> LogitIntegers:
-        """Target positions start to stop of the shard, int32 on the CPU."""
+        """Return target positions start to stop of the shard, int32 on the CPU."""
         return LogitIntegers(*(torch.from_numpy(part.astype(np.int32)) for part in self.integers(start, stop)))
 
     def integers(self, start: int, stop: int) -> tuple[Integers, ...]:
-        """The same as stored, in the order of the fields of `LogitIntegers`."""
+        """Return target positions start to stop in their stored types, in the order of the fields of `LogitIntegers`."""
         head = slice(int(self.head_starts[start]), int(self.head_starts[stop]))
         draw = slice(int(self.draw_starts[start]), int(self.draw_starts[stop]))
         return (
@@ -64,26 +65,29 @@ class StoredLogits:
 
 
 def logit_columns(kind: str, stored: LogitIntegers, label_axis: str) -> dict[str, Column]:
-    """The columns of a shard's positions by name."""
-    found = {field.name: getattr(stored, field.name).cpu().numpy() for field in fields(stored)}
-    heads, draws = found["head_sizes"], found["draw_sizes"]
+    """Return the columns of a shard's positions by name."""
+    integers = {field.name: getattr(stored, field.name).cpu().numpy() for field in fields(stored)}
+    heads, draws = integers["head_sizes"], integers["draw_sizes"]
     make: dict[str, Callable[[], Integers]] = {
         "logits.head.sizes": lambda: heads,
-        "logits.head.codes": lambda: by_place(found["head_codes"], heads),
-        "logits.head.levels": lambda: by_place(found["head_levels"], heads),
+        "logits.head.codes": lambda: by_place(integers["head_codes"], heads),
+        "logits.head.levels": lambda: by_place(integers["head_levels"], heads),
         "logits.draw.sizes": lambda: draws,
-        "logits.draw.gaps": lambda: set_gaps(found["draw_ranks"], draws),
-        "logits.tail_entropies": lambda: found["tail_entropies"],
+        "logits.draw.gaps": lambda: set_gaps(integers["draw_ranks"], draws),
+        "logits.tail_entropies": lambda: integers["tail_entropies"],
     }
     columns = {name: Column(values=make[name](), axis=axis) for name, axis in _axes(kind, label_axis).items()}
-    tempered = {TAIL_LEVELS: Column(values=found["tail_levels"], axis=label_axis)}
-    return columns | (tempered if len(found["tail_levels"]) else {})
+    tempered = {TAIL_LEVELS: Column(values=integers["tail_levels"], axis=label_axis)}
+    return columns | (tempered if len(integers["tail_levels"]) else {})
 
 
 def expected_logit_columns(
     folder: PublishedFolder, signal: PlannedLogits, label_axis: str, tokens: Mapping[str, int]
 ) -> Expected:
-    """Axis and shape of the columns that a shard must have; how many entries they have is for their sizes to say."""
+    """Return axis and shape of the columns that a shard must have.
+
+    We take the number of entries from the columns themselves; `read_logits` compares it with the sizes of the lists.
+    """
     expected = Expected()
     for name, axis in _axes(signal.kind, label_axis).items():
         entries = list(folder.columns.get(name, {"shape": [0]})["shape"])[:1]
@@ -98,10 +102,10 @@ def _axes(kind: str, label_axis: str) -> dict[str, str]:
 
 
 def read_logits(folder: PublishedFolder, kind: str, ids: int, positions: int, tempered: bool = False) -> StoredLogits:
-    """The logits of a published shard whose ranks are below `ids`; `tempered` if other temperatures than 1 are wanted.
+    """Return the logits of a published shard whose ranks are below `ids`; with `tempered`, for all temperatures.
 
-    `positions` is how many label positions the shard has. Raises CacheDamagedError when its files are not the published ones,
-    or hold lists that no distribution can have.
+    `positions` is the number of label positions of the shard. Raises CacheDamagedError if its files are not the published
+    ones, or hold lists that no distribution can have.
     """
     column = {name: folder.column(name) for name in LOGIT_COLUMNS[kind]}
     nothing = np.zeros(positions, np.int32)
@@ -129,9 +133,9 @@ def read_logits(folder: PublishedFolder, kind: str, ids: int, positions: int, te
 
 
 def _head_ranks(stored: StoredLogits) -> Integers:
-    """The ranks of all heads' entries, end to end, int64; of damaged integers they may lie anywhere.
+    """Return the ranks of all heads' entries, end to end, int64; for damaged integers they may be any numbers.
 
-    In numpy, for loaders call this in threads: torch would start a team of OpenMP threads in each.
+    We use numpy, because loaders call this in threads, and torch would start a team of OpenMP threads in each.
     """
     codes = stored.head_codes.astype(np.int64)
     first = stored.head_levels != 0
@@ -145,12 +149,15 @@ def _head_ranks(stored: StoredLogits) -> Integers:
 def _check_sizes(folder: PublishedFolder, sizes: Integers, *entries: int) -> None:
     total = int(sizes.sum(dtype=np.int64))
     if (sizes.size and int(sizes.min()) < 0) or any(total != count for count in entries):
-        _damaged(folder, f"the sizes of its lists should be those of {entries[0]:,} entries, they add up to {total:,}")
+        _damaged(folder, f"the sizes of its lists should add up to its {entries[0]:,} entries, found {total:,}")
 
 
 def _check_ranks(folder: PublishedFolder, ranks: Integers, ids: int) -> None:
     if ranks.size and not (int(ranks.min()) >= 0 and int(ranks.max()) < ids):
-        _damaged(folder, f"the ranks of its ids should lie between 0 and {ids - 1:,}")
+        _damaged(
+            folder,
+            f"the ranks of its ids should be between 0 and {ids - 1:,}, found {ranks.min():,} to {ranks.max():,}",
+        )
 
 
 def _damaged(folder: PublishedFolder, what: str) -> NoReturn:

@@ -26,26 +26,26 @@ class Shard:
     labels: int
     """The number of label positions."""
     ids: int
-    """Every token id is below."""
+    """The number of ids; every token id is smaller."""
 
     @property
     def examples(self) -> int:
-        """Number of examples."""
+        """The number of examples."""
         return self.place.stop - self.place.start
 
     def marker(self) -> ShardMarker:
-        """Return the shard's marker, which is not kept in memory: a cache may have ten thousand."""
+        """Return the shard's marker. We do not keep it in memory, because a cache may have ten thousand."""
         return self.folder.parsed(ShardMarker)
 
     def column(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
-        """A whole column, [n] or [rows, n]. Raises CacheDamagedError for offsets or ids that no example can have."""
+        """Return a whole column, [n] or [rows, n]. Raises CacheDamagedError for offsets or ids that no example can have."""
         values = self.folder.column(name)
         check_values(self.folder, name, values, self.ids)
         return values
 
 
 class LoadedShard:
-    """A shard's columns in memory, each read when it is first asked for."""
+    """A shard's columns in memory; we read each one when it is first used."""
 
     def __init__(self, shard: Shard, logit_code: LogitCode | None) -> None:
         self.shard = shard
@@ -53,13 +53,13 @@ class LoadedShard:
         self._columns: dict[str, np.ndarray[Any, np.dtype[Any]]] = {}
 
     def column(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
-        """As of the shard."""
+        """Return `Shard.column`, read once."""
         if name not in self._columns:
             self._columns[name] = self.shard.column(name)
         return self._columns[name]
 
     @cached_property
     def logits(self) -> StoredLogits:
-        """The integers of its next-token distributions."""
+        """The integers of the shard's next-token distributions."""
         assert self._logit_code is not None
         return read_logits(self.shard.folder, self._logit_code.kind, len(self._logit_code.order), self.shard.labels)

@@ -1,4 +1,4 @@
-"""An optimizer over a student's parameters, its learning rates, and its state as named tensors.
+"""Build the optimizer of a student's parameters, set its learning rates, and save and load its state as named tensors.
 
 Weight decay applies to matrices, not to norms. The state goes to disk as flat tensors called KEY/PARAMETER, because torch's
 own state_dict needs pickle and counts parameters by position.
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from ..errors import ConfigurationError, RunMismatchError
 from .optimizer_settings import OPTIMIZERS, SCHEDULES
 
-_REMEDY = "go on with the settings that the run began with, or use another output folder"
+_REMEDY = "continue with the settings with which the run began, or use another output folder"
 
 
 def build_optimizer(
@@ -23,15 +23,16 @@ def build_optimizer(
     learning_rate: float,
     weight_decay: float,
 ) -> Optimizer:
-    """An optimizer over the parameters that require gradients, in one group with weight decay and one without.
+    """Return an optimizer of the parameters that require gradients, in one group with weight decay and one without.
 
-    Raises ConfigurationError for an unknown name, negative settings, or nothing to train.
+    Raises ConfigurationError for an unknown name, a learning rate that is not positive, negative weight decay, or nothing to
+    train.
     """
     if name not in OPTIMIZERS:
         raise ConfigurationError(f"unknown optimizer {name!r}; expected one of {', '.join(OPTIMIZERS)}")
     if not (learning_rate > 0 and weight_decay >= 0):
         raise ConfigurationError(
-            f"learning rate must be above 0 and weight decay at least 0; got {learning_rate} and {weight_decay}"
+            f"expected a learning rate above 0 and weight decay of at least 0, found {learning_rate} and {weight_decay}"
         )
     trained = [(key, parameter) for key, parameter in named_parameters if parameter.requires_grad]
     if not trained:
@@ -47,18 +48,19 @@ def build_optimizer(
 
 
 def learning_rate_at(step: int, total_steps: int, base: float, warmup_steps: int, schedule: str) -> float:
-    """The learning rate of update number `step`, counted from 1 to `total_steps`.
+    """Return the learning rate of update number `step`, counted from 1 to `total_steps`.
 
-    Linear warm-up reaches `base` at update `warmup_steps`; then `linear` and `cosine` fall towards 0, which would come at
-    update total_steps + 1, `inverse-sqrt` is base * sqrt(warmup / step) (the T5 paper's, arXiv 1910.10683, with a warm-up),
-    and `constant` stays.
+    Linear warm-up reaches `base` at update `warmup_steps`. Then `linear` and `cosine` fall towards 0, which they would reach at
+    update total_steps + 1. `inverse-sqrt` is base * sqrt(max(warmup_steps, 1) / step), the T5 paper's (arXiv 1910.10683) with a
+    warm-up. `constant` stays at `base`. Raises ConfigurationError for an unknown schedule or a warm-up that does not fit, and
+    ValueError for a step that does not.
     """
     if schedule not in SCHEDULES:
         raise ConfigurationError(f"unknown schedule {schedule!r}; expected one of {', '.join(SCHEDULES)}")
     if not 0 <= warmup_steps <= total_steps:
-        raise ConfigurationError(f"warm-up must last from 0 to {total_steps} steps (all of them); got {warmup_steps}")
+        raise ConfigurationError(f"expected a warm-up of 0 to {total_steps} steps (all of them), found {warmup_steps}")
     if not 1 <= step <= total_steps:
-        raise ValueError(f"updates are counted from 1 to {total_steps}; got {step}")
+        raise ValueError(f"expected an update from 1 to {total_steps}, found {step}")
     if step <= warmup_steps:
         return base * step / warmup_steps
     progress = (step - 1 - warmup_steps) / (total_steps - warmup_steps)
@@ -70,7 +72,7 @@ def learning_rate_at(step: int, total_steps: int, base: float, warmup_steps: int
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float, step: int) -> float:
-    """Use `rate` for update number `step`, in every group; returns the rate that is really applied.
+    """Use `rate` for update number `step` in every group, and return the rate that is really applied.
 
     torch's Adafactor never goes above 1 / sqrt(step), the paper's relative step size.
     """
@@ -81,9 +83,9 @@ def set_learning_rate(optimizer: Optimizer, rate: float, step: int) -> float:
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """A copy, on the CPU, of the state of an optimizer made by `build_optimizer`: `exp_avg/student.encoder...` -> tensor.
+    """Return a copy, on the CPU, of the state of a built optimizer: `exp_avg/student.encoder...` -> tensor.
 
-    A parameter that was never updated has no state and does not appear.
+    A parameter that was never updated does not have a state and does not appear.
     """
     return {
         f"{key}/{name}": value.detach().to("cpu", copy=True).contiguous()
@@ -94,9 +96,9 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` returned; updates then go on bit for bit, given the same learning rates.
+    """Put back what `optimizer_tensors` returned; updates then continue bit for bit, given the same learning rates.
 
-    Raises RunMismatchError, leaving the optimizer as it was, where names, shapes or kinds of state do not fit.
+    Raises RunMismatchError, and leaves the optimizer as it was, if names, shapes or kinds of state do not fit.
     """
     parameters = dict(_named(optimizer))
     state: dict[str, dict[str, Tensor]] = {}
@@ -104,15 +106,15 @@ def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) 
         key, _, name = entry.partition("/")
         if name not in parameters:
             raise RunMismatchError(
-                f"the checkpoint holds optimizer state {entry!r}, but this student trains no such parameter; {_REMEDY}"
+                f"the checkpoint holds optimizer state {entry!r}, but this student does not train that parameter; {_REMEDY}"
             )
         state.setdefault(name, {})[key] = tensor.detach().clone()
     for name, entries in state.items():
         expected = _state_shapes(optimizer, tuple(parameters[name].shape))
-        found = {key: tuple(tensor.shape) for key, tensor in entries.items()}
-        if found != expected:
+        shapes = {key: tuple(tensor.shape) for key, tensor in entries.items()}
+        if shapes != expected:
             raise RunMismatchError(
-                f"optimizer state of {name}: the checkpoint has {found}, expected {expected}; {_REMEDY}"
+                f"optimizer state of {name}: expected the shapes {expected}, found {shapes} in the checkpoint; {_REMEDY}"
             )
     packed = optimizer.state_dict()
     packed["state"] = {place: state[name] for place, name in enumerate(parameters) if name in state}
@@ -120,13 +122,13 @@ def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) 
 
 
 def _named(optimizer: Optimizer) -> Iterator[tuple[str, nn.Parameter]]:
-    """(name, parameter) in the order in which torch numbers them."""
+    """Yield (name, parameter) in the order in which torch numbers them."""
     for group in optimizer.param_groups:
         yield from zip(group["param_names"], group["params"], strict=True)
 
 
 def _state_shapes(optimizer: Optimizer, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """The state that one update leaves for a parameter of this shape."""
+    """Return the shapes of the state of a parameter of this shape after an update, by key."""
     if "betas" in optimizer.param_groups[0]:
         return {"step": (), "exp_avg": shape, "exp_avg_sq": shape}
     if len(shape) > 1:

@@ -26,7 +26,7 @@ def pin_revision(name: str, revision: str | None) -> str | None:
     if Path(name).exists():
         if revision is not None:
             raise ConfigurationError(
-                f"a local folder has no revisions: {name} was asked for at {revision!r}; leave --teacher-revision out"
+                f"a local folder does not have revisions: {name} was asked for at {revision!r}; leave --teacher-revision out"
             )
         return None
     with contextlib.suppress(Exception):

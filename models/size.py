@@ -65,7 +65,7 @@ def parse_size(text: str) -> Size:
     if size.d_model % HEAD_WIDTH:
         down = size.d_model // HEAD_WIDTH * HEAD_WIDTH
         raise ConfigurationError(
-            f"size {text}: d_model {size.d_model} is no multiple of {HEAD_WIDTH}, the width of a student's heads; "
+            f"size {text}: d_model {size.d_model} is not a multiple of {HEAD_WIDTH}, the width of a student's heads; "
             f"try {down or HEAD_WIDTH} or {down + HEAD_WIDTH}"
         )
     return size

@@ -25,7 +25,7 @@ _TYPES = {int: click.INT, float: click.FLOAT, Path: click.Path(path_type=Path), 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OfEveryCommand:
-    """The options that every command takes beside its own."""
+    """The options that every command takes in addition to its own."""
 
     plugin: tuple[str, ...] = option(
         (),
@@ -149,10 +149,10 @@ class ConfiguredCommand(click.Command):
         for text in filter(None, (self.help, self.more)):
             formatter.write("\n".join(_wrapped(text, INDENT)) + "\n\n")
         for section in SECTIONS:
-            found = [entry for entry in self.entries.values() if entry.declared.section == section]
-            if found:
-                found.sort(key=lambda entry: not entry.required)
-                formatter.write(f"{section.capitalize()}:\n" + "".join(entry.help() for entry in found) + "\n")
+            entries = [entry for entry in self.entries.values() if entry.declared.section == section]
+            if entries:
+                entries.sort(key=lambda entry: not entry.required)
+                formatter.write(f"{section.capitalize()}:\n" + "".join(entry.help() for entry in entries) + "\n")
         formatter.write("Examples:\n" + "\n".join(self.examples) + "\n")
 
 

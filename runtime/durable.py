@@ -36,6 +36,6 @@ def full_disk_named(target: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise MiniEndError(
-            f"the disk is full: {target} could not be written and nothing of it was published. "
+            f"the disk is full: {target} could not be written, and nothing of it was published. "
             "Make room and run the same command again; it goes on where it stopped"
         ) from error

@@ -1,4 +1,4 @@
-"""Whether a directory holds this run or another one: a comparison of two JSON values, and one wording of what differs."""
+"""Check whether a directory holds this run or another one: compare two JSON values, and say in one way what differs."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import MiniEndError, RunMismatchError
 
 ANOTHER_OUTPUT = "Use the same settings, or another --output"
-"""What to do where an output directory holds another run."""
+"""What to do if an output directory holds another run."""
 MOST_NAMED, LONGEST = 6, 60
 """The number of differences that a message names, and the number of characters of a value in it."""
 
@@ -19,17 +19,17 @@ def require_same(
     remedy: str,
     error: type[MiniEndError] = RunMismatchError,
 ) -> None:
-    """Raise `error` that names what differs between the settings in a directory and those of this run.
+    """Raise `error` that names what differs between the settings in a directory and the settings of this run.
 
     `subject` says which directory holds what, for example `out holds another run`; `remedy` says what to do. Members that only
-    the directory has do not count: another version may have written them.
+    the directory has do not count, because another version may have written them.
     """
     if different := different_members(theirs, ours):
         raise error(f"{subject}: {'; '.join(different[:MOST_NAMED])}. {remedy}")
 
 
 def different_members(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """Return what differs of the members that this run has, each as `path: there X, now Y`."""
+    """Return the differences in the members that this run has, each as `path: there X, now Y`."""
     plain = json.loads(json.dumps(ours))
     return [text for key in plain for text in _differences(theirs.get(key), plain[key], key)]
 

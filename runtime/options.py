@@ -95,8 +95,8 @@ def option(
 
 def option_of(declared: "Field[Any]") -> Option | None:
     """Return what a field declares, or None for a field that is not an option."""
-    found: Option | None = declared.metadata.get(_KEY)
-    return found
+    declaration: Option | None = declared.metadata.get(_KEY)
+    return declaration
 
 
 def options_of(kind: Any) -> dict[str, Option]:
@@ -124,8 +124,8 @@ def names_of(kind: Any) -> tuple[str, ...]:
 
 def changed_from_defaults(config: Any) -> dict[str, Any]:
     """Return the values that are not the defaults, by field."""
-    found = {one.name: getattr(config, one.name) for one in fields(config)}
-    return {one.name: found[one.name] for one in fields(config) if found[one.name] != one.default}
+    values = {one.name: getattr(config, one.name) for one in fields(config)}
+    return {one.name: values[one.name] for one in fields(config) if values[one.name] != one.default}
 
 
 def identity_of(config: Any, without: Collection[str] = ()) -> dict[str, Any]:
@@ -186,18 +186,18 @@ def shapes_of(kind: type) -> dict[str, Shape]:
 def _shape(hint: Any, several: bool) -> Shape:
     """Return the shape of a type; of `str | Path` and the like, the first one counts."""
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    found = [_shape(get_args(one)[0], True) if get_origin(one) is tuple else Shape(one, several) for one in parts]
-    kinds = [one for one in found if one.type is not types.NoneType]
+    shapes = [_shape(get_args(one)[0], True) if get_origin(one) is tuple else Shape(one, several) for one in parts]
+    kinds = [one for one in shapes if one.type is not types.NoneType]
     return Shape(kinds[0].type, any(one.repeatable for one in kinds))
 
 
 def default_text(declared: "Field[Any]") -> str:
     """Return the default of an option in words, without which it must be given."""
-    found, default = option_of(declared), declared.default
+    declaration, default = option_of(declared), declared.default
     if default is MISSING:
         return REQUIRED
-    if found is not None and found.shown is not None:
-        return f"default: {found.shown}"
+    if declaration is not None and declaration.shown is not None:
+        return f"default: {declaration.shown}"
     if isinstance(default, bool):
         return "default: " + ("on" if default else "off")
     return "default: " + (f"{default:g}" if isinstance(default, float) else str(default))

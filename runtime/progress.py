@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
 
 
 def size_text(count: float) -> str:
-    """Bytes for people, with three digits: `3.14 MB`, `1,234 TB`."""
+    """Return bytes for people, with three digits: `3.14 MB`, `1,234 TB`."""
     unit, name = next((pair for pair in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")) if count >= pair[0]), (1e3, "kB"))
     return f"{count / unit:.3g} {name}" if count < 1000 * unit else f"{count / unit:,.0f} {name}"
 

@@ -1,7 +1,7 @@
 """Published folders: columns and raw files under one sealed document that lists each file with length and SHA-256.
 
-`publish_folder` writes one, whole or not at all; `PublishedFolder` (reading.py) reads it. We read back what we wrote and
-compare it before anybody can see it, because a codec that returns wrong values does not raise an error.
+`publish_folder` writes one, whole or not at all; `PublishedFolder` (reading.py) reads it. We read back and compare what we
+wrote before anybody can see it. A codec that returns wrong values would not raise an error.
 """
 
 import hashlib

@@ -223,7 +223,10 @@ class PublishedFolder:
             raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
 
     def _read_document(self, fresh: bool) -> dict[str, Any]:
-        """Return the document of the directory or the store; a marker's copy in the mirror is enough, as its parent names its cache."""
+        """Return the document of the directory or the store.
+
+        For a marker the mirror's copy is enough, because its parent names its cache.
+        """
         if self.path.bucket is None:
             return self._local_document()
         if self.kind == "marker" and not fresh:

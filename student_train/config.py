@@ -1,7 +1,7 @@
-"""The settings of a training run, checked before anything is loaded; without torch.
+"""The settings of a training run; we check them before we load anything, and without torch.
 
-How the steps are made (`StepSettings`), what is learned from which start (`TrainSettings`), and where cache and student are
-(`TrainConfig`). Field names are the option names.
+`StepSettings` says how the steps are made, `TrainSettings` what the student learns and where it starts, and `TrainConfig` where
+cache and student are. Field names are the option names.
 """
 
 import re
@@ -17,24 +17,25 @@ DEFAULT_SIZE = "6L384H"
 """The student of the MiniEnD paper."""
 
 DEFAULT_LEARNING_RATE = {"adamw": 3e-4, "adafactor": 1e-2}
-"""AdamW: MiniMoE's and MiniMA's (same author); Adafactor: relative to each matrix's RMS, T5's own pre-training."""
+"""The learning rate by optimizer. AdamW's is MiniMoE's and MiniMA's (same author). Adafactor's, which is relative to each
+matrix's RMS, is from T5's own pre-training."""
 
 _NAMED_START = re.compile("[a-z][a-z0-9-]*:")
-"""How `--init START:SOURCE` begins; `models/start` knows the names."""
+"""The beginning of `--init START:SOURCE`; `models/start` knows the names."""
 ONE_PASS = "one pass"
-"""The mark of settings that students in one pass have in common."""
+"""The mark of settings that students in one pass share."""
 VARIED = "varied"
-"""The mark of settings that a comparison chooses itself, student by student."""
+"""The mark of settings that a comparison chooses itself for each student."""
 
 
 def objectives() -> tuple[str, ...]:
-    """Return the names of the objectives, the plugins' included."""
+    """Return the names of the objectives, including those that plugins add."""
     return tuple(OBJECTIVES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepSettings:
-    """How the steps of a training are made, whatever it learns."""
+    """How the steps of a training run are made, whatever it learns."""
 
     steps: int = option(10_000, section="essential", least=1, identity=True, marks=(ONE_PASS,), help="Optimizer steps.")
     batch_size: int = option(
@@ -105,7 +106,7 @@ class StepSettings:
         section="advanced",
         shown="none",
         marks=(ONE_PASS,),
-        help="Tracker of accelerate, such as wandb or mlflow, to write to beside TensorBoard. Repeatable.",
+        help="Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard. Repeatable.",
     )
 
     def __post_init__(self) -> None:
@@ -136,7 +137,7 @@ class StepSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSettings(StepSettings):
-    """What a student learns, of which size and from which start: everything that decides its weights, but for the cache."""
+    """Everything that decides a student's weights except the cache: what it learns, its size and its start."""
 
     size: str | None = option(
         None,
@@ -157,7 +158,7 @@ class TrainSettings(StepSettings):
         help="scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder self-attention. "
         "implicit: logits and minilm. miniend-d: implicit and relations of cross-attention. miniend-e: implicit and relations "
         "of encoder self-attention. Self-attention terms are the mean of the QQ, KK and VV relation KLs of the last layers "
-        "(MiniLMv2 form), causal in the decoder. Which objectives the paper's table names beside MiniEnD is inferred. "
+        "(MiniLMv2 form), causal in the decoder. We infer from the paper's text which of these its table names beside MiniEnD. "
         "Repeatable, like --size.",
     )
     logits: bool = option(
@@ -225,13 +226,13 @@ class TrainSettings(StepSettings):
 
     @property
     def starts_from_checkpoint(self) -> bool:
-        """Whether the student is a checkpoint, which has its own size; else `--init` names a way to start, before a colon."""
+        """Whether the student starts as a checkpoint, which has its own size. Else `--init` names a start before a colon."""
         return self.init is not None and not (_NAMED_START.match(self.init) and not Path(self.init).exists())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig(TrainSettings):
-    """What `miniend train-student` is asked for, for one student."""
+    """The options of `miniend train-student` for one student."""
 
     cache: str | Path = option(
         section="essential",
@@ -254,7 +255,7 @@ class TrainConfig(TrainSettings):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainRequest(TrainConfig):
-    """The options of the command line: those of a student, and what to do with them."""
+    """The options of the command line: the options of a student, and what to do with them."""
 
     dry_run: bool = option(
         False,
@@ -267,7 +268,7 @@ def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: S
     """Return one configuration per size and objective; several get a folder each, OUTPUT/SIZE-OBJECTIVE
     (OUTPUT/OBJECTIVE of students that start from one checkpoint).
 
-    Raises ConfigurationError where one is named twice.
+    Raises ConfigurationError if two of them have the same name.
     """
     pairs = [(size, objective) for size in sizes or [None] for objective in objectives]
     if len(pairs) == 1:
@@ -285,6 +286,6 @@ def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: S
 
 
 def size_name(size: str) -> str:
-    """Return what a folder is named after: the size itself, or the name of the folder that holds a config.json."""
+    """Return the size itself, or for a config.json the name of its folder, to name a student's folder after."""
     path = Path(size)
     return path.absolute().parent.name if path.suffix == ".json" else path.name

@@ -1,7 +1,7 @@
-"""The settings of a dump, checked before anything is loaded; without torch.
+"""The settings of a dump; we check them before we load anything, and without torch.
 
-Which examples there are (`ExampleSettings`), what is kept of the teacher's signals and how fast (`DumpSettings`), which teacher
-and which part (`TeacherSettings`), and where the cache is (`DumpConfig`). Field names are the option names.
+`ExampleSettings` says which examples there are, `DumpSettings` which signals we keep and how fast, `TeacherSettings` which
+teacher and which part, and `DumpConfig` where the cache is. Field names are the option names.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from ..signals.choices import LOGIT_KINDS, RELATION_TEMPERATURES
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
 DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target")}
-"""Way to make examples -> the fields of the corpus that it reads unless told otherwise."""
+"""The default fields of the corpus, by task."""
 TEACHER_DTYPES = ("float32", "bfloat16")
 CODECS = ("pcodec", "zstd")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExampleSettings:
-    """Which examples there are and in what order they come."""
+    """The settings that decide the examples and their order."""
 
     corpus: str | tuple[str, ...] = option(
         section="essential",
@@ -102,13 +102,13 @@ class ExampleSettings:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields of every corpus that are read."""
+        """The fields that we read of every corpus."""
         return self.field or DEFAULT_FIELDS[self.task]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DumpSettings(ExampleSettings):
-    """How a dump is made, whoever teaches and wherever the cache is."""
+    """The settings of a dump that do not depend on the teacher or on where the cache is."""
 
     signals: str = option(
         "encoder.self,decoder.self,decoder.cross",
@@ -156,7 +156,7 @@ class DumpSettings(ExampleSettings):
         (),
         section="fidelity",
         shown="none",
-        help="top-k: a temperature beside 1 at which students can ask for the distributions. Repeatable.",
+        help="top-k: a temperature other than 1 at which students can ask for the distributions. Repeatable.",
     )
     draws: int = option(
         20,
@@ -205,22 +205,22 @@ class DumpSettings(ExampleSettings):
         require(1e-5 <= self.logit_step <= 1, f"--logit-step must be between 1e-5 and 1 nats, not {self.logit_step:g}")
         require(
             self.logits == "top-k" or not self.temperatures,
-            f"--temperatures needs --logits top-k: what {self.logits} draws at temperature 1 does not serve another",
+            f"--temperatures needs --logits top-k: the draws of {self.logits} are made at temperature 1 and fit only that",
         )
         for value in self.temperatures:
             require(
                 0.1 <= value <= 100 and value != 1,
-                f"--temperatures must be between 0.1 and 100 and not 1, which is always there; found {value:g}",
+                f"--temperatures must be between 0.1 and 100 and not 1, which every cache has; found {value:g}",
             )
         require(
             len(set(self.temperatures)) == len(self.temperatures),
-            "--temperatures: expected different ones, found one twice",
+            "--temperatures: expected different numbers, found one twice",
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherSettings(DumpSettings):
-    """How a dump is made, by which teacher, on which device, and which part of it."""
+    """The settings of a dump with its teacher, its device, and the part that is dumped."""
 
     teacher: str = option(
         section="essential", help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint."
@@ -246,11 +246,11 @@ class TeacherSettings(DumpSettings):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DumpConfig(TeacherSettings):
-    """What `miniend dump-teacher` is asked for."""
+    """The options of `miniend dump-teacher`."""
 
     cache: str | Path = option(
         section="essential",
         metavar="PATH",
         help="Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is continued.",
     )
-    force: bool = option(False, section="advanced", help="Write shards even where the disk seems too small for them.")
+    force: bool = option(False, section="advanced", help="Write shards even if the disk seems too small for them.")

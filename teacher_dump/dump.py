@@ -1,7 +1,7 @@
-"""`miniend dump-teacher`: plan, segments, extent, calibration, shards, each published once and skipped when it is there.
+"""`miniend dump-teacher`: publish plan, segments, extent, calibration and shards, each once, and skip what is published.
 
-Any number of processes may do this to one cache: whoever comes first prepares it while the others wait, then all share the
-shards (storage/claims.py).
+Any number of processes may dump to one cache. The first one prepares it while the others wait; then all share the shards
+(runtime/claims.py).
 """
 
 from dataclasses import dataclass
@@ -25,30 +25,30 @@ from .shards.space import require_space
 from .worker import Worker
 
 PREPARATION = "preparation"
-"""Name of the claim on everything before the shards."""
+"""The name of the claim on everything before the shards."""
 
 
 @dataclass(frozen=True, slots=True)
 class DumpReport:
-    """What a run of the dump did."""
+    """A report of what one run of the dump did."""
 
     cache: str | Path
     new_examples: int
-    """Published since it began, by itself or another worker."""
+    """The number of examples published since it began, by itself or another worker."""
     own_examples: int
-    """Those that it encoded itself."""
+    """The number of examples that it encoded itself."""
     seconds: float
-    """Of the shard loop alone."""
+    """The time spent in the shard loop."""
     timings: Timings
     before: Seconds
-    """What came before the shard loop."""
+    """The times spent before the shard loop."""
 
 
 def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
-    """Stage one, from a corpus and a teacher to a finished cache; continues whatever is already published.
+    """Run stage one: make a cache from a corpus and a teacher, or continue one, and return a report.
 
-    Under torchrun, one of several ranks, of which only the first says anything. Returns when all shards that were asked for
-    are there, whoever made them. Raises MiniEndError before the first shard where the disk is too small for them all.
+    Under torchrun each rank calls this, and only the first prints lines. Returns when all requested shards are published,
+    whoever made them. Raises MiniEndError before the first shard if the disk is too small for all of them.
     """
     worker = Worker.from_environment()
     say = say if worker.leads else silent
@@ -90,15 +90,13 @@ def _dump_shards(
 
 
 def _summary(report: DumpReport, config: DumpConfig, prepared: Prepared) -> str:
-    """What was done, what for, and what the cache still misses."""
+    """Return a line for people: the examples that were dumped, the times, and the shards that are still missing."""
     table = prepared.table
     there = published(shards_path(report.cache), table)
     left = [place for place, shard in enumerate(table) if shard not in there]
     total = examples_in(chosen(config, table))
     asked = f"shards {config.shards} of {report.cache} are" if config.shards else f"{report.cache} is"
-    misses = (
-        f"; the cache still misses {len(left)} of {len(table)} shards: --shards {positions_text(left)}" if left else ""
-    )
+    misses = f"; {len(left)} of {len(table)} shards are still missing: --shards {positions_text(left)}" if left else ""
     if config.shards and not left:
         misses = "; the cache is complete"
     if not report.new_examples:

@@ -1,4 +1,4 @@
-"""How many training examples a dump plans: a total that only grows, stated by one published folder after the other."""
+"""Extents: the total of training examples that a dump plans, which only grows; each new total is a published folder."""
 
 from ..errors import CacheMismatchError
 from ..storage.documents.extent import Extent
@@ -9,18 +9,19 @@ from .config import DumpConfig
 
 
 def planned_totals(config: DumpConfig, plan: Plan) -> list[int]:
-    """The totals planned so far, with this run's appended when it is larger. Raises CacheMismatchError when it is smaller."""
+    """Return the totals planned so far, with this run's total if it is larger. Raises CacheMismatchError if it is smaller."""
     totals = [extent.examples for extent in read_extents(config.cache, plan.digest)]
     planned = totals[-1] if totals else 0
     if config.examples < planned:
         raise CacheMismatchError(
-            f"{config.cache} already plans {planned} examples; --examples {config.examples} would shrink it, it can only grow"
+            f"{config.cache} already plans {planned} examples, and a cache can only grow; "
+            f"expected --examples of at least {planned}, found {config.examples}"
         )
     return totals if config.examples == planned else [*totals, config.examples]
 
 
 def ensure_extent(config: DumpConfig, plan: Plan) -> list[int]:
-    """The totals with this run's, published; another worker's extent that came first is counted in."""
+    """Publish this run's total and return all totals; another worker's extent that was first counts too."""
     while True:
         extents, totals = read_extents(config.cache, plan.digest), planned_totals(config, plan)
         if len(extents) == len(totals):

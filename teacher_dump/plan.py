@@ -1,4 +1,4 @@
-"""The plan: everything that decides the bytes of a cache, published once by whoever comes first and compared ever after."""
+"""The plan: everything that decides the bytes of a cache. The first run publishes it; later runs compare theirs with it."""
 
 import os
 import platform
@@ -40,13 +40,13 @@ from .teacher import Teacher
 
 NOT_COMPARED = ("environment", "derived")
 NAMES_OF_THE_TEACHER = ("name", "revision")
-"""Members that do not count: the digest of its tensors decides."""
+"""The members of a teacher that we do not compare, because the digest of its tensors decides."""
 MOST_THREADS = 8
-"""Default threads of a dump at most, since several workers may share a machine."""
+"""The largest default number of a dump's threads, because several workers may share a machine."""
 
 
 def plan_of(config: DumpConfig, teacher: Teacher, corpus: PlannedCorpus, tokenizer: PlannedTokenizer) -> Plan:
-    """Return the plan of a dump, resolved: what two runs must agree on to write one cache."""
+    """Return the plan of a dump: the values that two runs must agree on to write one cache."""
     return Plan(
         teacher=planned_teacher(teacher, config.dtype),
         tokenizer=tokenizer,
@@ -66,7 +66,7 @@ def plan_of(config: DumpConfig, teacher: Teacher, corpus: PlannedCorpus, tokeniz
 
 
 def planned_teacher(teacher: Teacher, dtype: str) -> PlannedTeacher:
-    """Return which teacher it is, and what a reader of the cache must know of it."""
+    """Return the identity of the teacher, and what a reader of the cache must know of it."""
     return PlannedTeacher(
         name=teacher.name,
         revision=teacher.revision,
@@ -99,7 +99,7 @@ def planned_task(config: DumpConfig, sentinels: int) -> Task:
 def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedSignals:
     sites = parse_sites(config.signals, teacher.family.depths(teacher.facts))
     if not sites and config.logits == "none":
-        raise ConfigurationError("nothing to cache: --signals names no site and --logits is none")
+        raise ConfigurationError("nothing to cache: expected sites in --signals or a kind of --logits, found neither")
     return PlannedSignals(
         relations=_listed(sites, "relations"),
         relation_kl=config.relation_kl,
@@ -119,7 +119,7 @@ def _listed(sites: Sequence[Site], member: str) -> tuple[str, ...]:
 
 
 def _planned_logits(config: DumpConfig, tokenizer_size: int) -> PlannedLogits:
-    """Return the description of the logit code; what a kind does not use is neutral."""
+    """Return the description of the logit code, with neutral values for settings that its kind does not use."""
     longest = {"top-k": config.top_k, "sampled": 0, "hybrid": config.draws}[config.logits]
     return PlannedLogits(
         kind=config.logits,
@@ -133,18 +133,21 @@ def _planned_logits(config: DumpConfig, tokenizer_size: int) -> PlannedLogits:
 
 
 def validation_share(validation_examples: int, examples: int, passes: int) -> float:
-    """Share of documents held out until the validation set is full: its part of all segments and half as much again."""
+    """Return the share of documents to hold out until the validation set is full: 1.5 times its part of all segments."""
     return round(min(0.5, 1.5 * validation_examples / (validation_examples + examples / passes)), 6)
 
 
 def default_threads() -> int:
-    """Threads of a new plan: of the machine, not of how the process was started (torchrun exports OMP_NUM_THREADS=1), since
-    sums over another number of threads may differ in their last bits."""
+    """Return the number of threads for a new plan.
+
+    It depends on the machine and not on how the process was started (torchrun exports OMP_NUM_THREADS=1). Sums over another
+    number of threads may differ in their last bits.
+    """
     return min(MOST_THREADS, os.cpu_count() or 1)
 
 
 def numeric_environment(device: torch.device, threads: int) -> Environment:
-    """Return what besides the rest of the plan may change a shard's bytes: device, processor, threads and library versions."""
+    """Return device, processor, threads and library versions, which may change a shard's bytes like the rest of the plan."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     packages = ("torch", "transformers", "tokenizers", "numpy", "zarr", "numcodecs", "pcodec")
     return Environment(
@@ -156,10 +159,10 @@ def numeric_environment(device: torch.device, threads: int) -> Environment:
 
 
 def ensure_plan(config: DumpConfig, ours: Plan, tokenizer_files: Mapping[str, bytes]) -> Plan:
-    """Publish the plan, or check that the one already there is the same; set the thread count that it asks for.
+    """Publish the plan, or check that the published one is the same; set its number of threads, and return it.
 
-    A plan whose corpus turned out too short has promised nothing and is replaced by one that differs.
-    Raises CacheMismatchError that names every setting that differs. `examples` is no part of the plan and may grow.
+    If the corpus of the published plan was too short, nothing depends on that plan, and one that differs replaces it.
+    Raises CacheMismatchError, which names the settings that differ. `examples` is not part of the plan and may grow.
     """
     root, path = config.cache, plan_path(config.cache)
     files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()}
@@ -175,7 +178,7 @@ def ensure_plan(config: DumpConfig, ours: Plan, tokenizer_files: Mapping[str, by
 
 
 def _discard_other_plan(root: Where, ours: Plan, threads: int | None) -> None:
-    """Remove a plan that differs from this run's and cannot be fulfilled, or has no segments yet; segments first."""
+    """Remove a plan that differs from this run's, with its segments, if it has none yet or its corpus is too short."""
     folder = PublishedFolder(plan_path(root), "plan")
     plan = folder.parsed(Plan)
     segments = SegmentStore(root, plan)
@@ -193,7 +196,7 @@ def _with_threads(plan: Plan, threads: int) -> Plan:
 
 
 def compare_plans(root: Where, theirs: Mapping[str, Any], ours: Plan, mixed: bool) -> None:
-    """Raise CacheMismatchError unless the plan on disk and this run's agree (the environment too, unless `mixed`).
+    """Raise CacheMismatchError unless the plan on disk agrees with this run's, including the environment unless `mixed`.
 
     `theirs` is the document itself, so that a member that this version does not know counts as a difference.
     """
@@ -204,24 +207,24 @@ def compare_plans(root: Where, theirs: Mapping[str, Any], ours: Plan, mixed: boo
     if not mixed:
         remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"
         there, here = ({"environment": one["environment"]} for one in (theirs, body))  # each member of it counts
-        require_same(f"{root} was begun in another environment", there, here, remedy, CacheMismatchError)
+        require_same(f"{root} was started in another environment", there, here, remedy, CacheMismatchError)
 
 
 def _compared(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a plan that must agree; of the teacher the digest of its tensors counts, not its names."""
+    """Return the members of a plan that must agree. The digest of the teacher's tensors is one of them, its names are not."""
     members = {key: value for key, value in body.items() if key not in NOT_COMPARED}
     teacher = {key: value for key, value in body["teacher"].items() if key not in NAMES_OF_THE_TEACHER}
     return members | {"teacher": teacher}
 
 
 def require_free(root: Where) -> None:
-    """Raise CacheMismatchError for a directory that holds something else, which is not written into."""
+    """Raise CacheMismatchError for a directory that holds something else than a cache, because we do not write into it."""
     place = place_of(root)
     if place.bucket is None and place.local.exists() and not place.local.is_dir():
         raise CacheMismatchError(f"{root} is a file; expected a directory for the cache")
-    begun = set() if place.bucket is None else {"plan"}  # of a writer that died before it put the document
+    begun = set() if place.bucket is None else {"plan"}  # a writer may have died before it put the document
     strangers = [name for name in place.names() if not name.startswith(".") and name not in begun]
-    if strangers and not folder_exists(plan_path(root), "plan"):  # which another worker may just have published
+    if strangers and not folder_exists(plan_path(root), "plan"):  # another worker may just have published the plan
         raise CacheMismatchError(
-            f"{root} holds no cache but other files ({', '.join(sorted(strangers)[:3])}); name an empty directory"
+            f"{root} does not hold a cache but other files ({', '.join(sorted(strangers)[:3])}); name an empty directory"
         )

@@ -1,4 +1,4 @@
-"""Everything of a dump that comes before its shards: what it reads from, then plan, segments, extent and calibration."""
+"""Prepare a dump: open its sources, then make plan, segments, extent and calibration. The shards come after that."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,16 +25,16 @@ from .worker import Worker
 
 @dataclass(slots=True)
 class Seconds:
-    """What came before the shards, each 0 where it was there already."""
+    """The times spent before the shards, each 0 for a part that was published already."""
 
     start: float = 0.0
-    """Reading teacher, tokenizer and the digests of the corpora."""
+    """The time spent reading teacher, tokenizer and the corpora for their digests."""
     segments: float = 0.0
     calibration: float = 0.0
 
     @contextmanager
     def counting(self, name: str) -> Iterator[None]:
-        """Add the time inside to one of them."""
+        """Add the time spent in the block to the field `name`."""
         begun = perf_counter()
         yield
         setattr(self, name, getattr(self, name) + perf_counter() - begun)
@@ -42,7 +42,7 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a dump reads from, and the plan that follows."""
+    """The sources that a dump reads from, and the plan that follows from them."""
 
     teacher: Teacher
     tokenizer: TextTokenizer
@@ -54,7 +54,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A cache to which only shards are missing."""
+    """A cache that has everything except shards."""
 
     plan: Plan
     calibration: PublishedFolder
@@ -63,7 +63,7 @@ class Prepared:
 
 
 def open_sources(config: DumpConfig, worker: Worker) -> Sources:
-    """Load and check teacher, tokenizer and corpora. Raises what a user may have got wrong before anything is written."""
+    """Load and check teacher, tokenizer and corpora. Raises MiniEndError for a user's mistakes before anything is written."""
     seconds = Seconds()
     with seconds.counting("start"):
         mixture = parse_mixture(config).pinned()
@@ -77,12 +77,12 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         plan = plan_of(config, teacher, prints, described)
         if not folder_exists(plan_path(config.cache), "plan"):
             require_free(config.cache)
-            mixture.require_documents()  # a wrong field or an empty corpus is refused before a plan holds it
+            mixture.require_documents()  # refuse a wrong field or an empty corpus before a plan holds it
     return Sources(teacher, tokenizer, mixture, plan, seconds)
 
 
 def prepare(config: DumpConfig, sources: Sources) -> Prepared:
-    """Plan, segments, extent and calibration, where they are not published yet."""
+    """Publish plan, segments, extent and calibration if they are not published yet, and return them."""
     plan, source = prepare_examples(config, sources)
     table = _table(plan, ensure_extent(config, plan))
     path = calibration_path(config.cache)
@@ -93,11 +93,11 @@ def prepare(config: DumpConfig, sources: Sources) -> Prepared:
 
 
 def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[Plan, ExampleSource]:
-    """The plan and the examples alone: plan and segments, where they are not published yet."""
+    """Publish only plan and segments if they are not published yet, and return the plan and the source of examples."""
     plan = ensure_plan(config, sources.plan, sources.tokenizer.files())
     for parent in parents(config.cache):
         remove_abandoned(parent)
-    chosen(config, _table(plan, planned_totals(config, plan)))  # refused before the corpus is read
+    chosen(config, _table(plan, planned_totals(config, plan)))  # refuse wrong --shards before we read the corpus
     source = ExampleSource(config.cache, plan)
     with sources.seconds.counting("segments"):
         _ensure_segments(config, source, sources)
@@ -105,7 +105,7 @@ def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[Plan, Exampl
 
 
 def chosen(config: TeacherSettings, table: list[ShardRange]) -> list[ShardRange]:
-    """The shards that `--shards` names, or all. Raises ConfigurationError where it names none of the table."""
+    """Return the shards that `--shards` names, or all. Raises ConfigurationError if it names one outside the table."""
     return table if config.shards is None else [table[place] for place in positions_in(config.shards, len(table))]
 
 
@@ -121,7 +121,8 @@ def _ensure_segments(config: DumpConfig, source: ExampleSource, sources: Sources
     available = segments.count("train") * config.corpus_epochs
     if available < config.examples:
         raise CorpusError(
-            f"the corpus is too short: it holds {segments.count('train')} training examples of this length"
+            f"the corpus is too short: expected {config.examples} training examples of this length, "
+            f"found {segments.count('train')}"
             + (f" ({available} in {config.corpus_epochs} passes)" if config.corpus_epochs > 1 else "")
-            + f", {config.examples} were asked for; lower --examples or raise --corpus-epochs"
+            + "; lower --examples or raise --corpus-epochs"
         )

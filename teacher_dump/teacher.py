@@ -1,7 +1,7 @@
-"""Loading a teacher: any checkpoint that transformers loads as T5, mT5 or umT5, in one file or sharded, with the head it meant.
+"""Load a teacher: any checkpoint that transformers loads as T5, mT5 or umT5, in one file or sharded.
 
-The model comes back in evaluation mode on its device, its head scale restored (see `signals/t5.py`), and with the digest
-of its tensors, by which a cache knows it: a name or a path says nothing.
+The model is in evaluation mode on its device, with the head scale that its checkpoint was trained with (models/families). A
+cache knows it by the digest of its tensors, because a name or a path does not identify it.
 """
 
 from collections.abc import Mapping
@@ -22,49 +22,50 @@ DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in TEACHER
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Teacher:
-    """A loaded teacher and what a plan says of it."""
+    """A loaded teacher, and the facts that a plan holds about it."""
 
     name: str
-    """Hub name, or the last part of a local path."""
+    """The hub name, or the last part of a local path."""
     revision: str | None
-    """Commit of a hub checkpoint; None for a local folder."""
+    """The commit of a hub checkpoint; None for a local folder."""
     model: Any
     raw_config: dict[str, Any]
     facts: ModelFacts
     digest: str
-    """SHA-256 over the names, dtypes, shapes and bytes of its tensors as loaded."""
+    """The SHA-256 over the names, dtypes, shapes and bytes of its tensors as loaded."""
     start_id: int
     pad_id: int
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """The device of the model."""
         device: torch.device = next(self.model.parameters()).device
         return device
 
     @property
     def family(self) -> Family:
-        """Its family."""
+        """The family of the model."""
         return family_of(self.model)
 
     @property
     def special_ids(self) -> SpecialIds:
-        """The ids with which it is fed."""
+        """The special ids that the model gets."""
         return SpecialIds(start=self.start_id, pad=self.pad_id)
 
     def given(self, ids: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What its stacks are given for the ids of examples, both [B, length] by axis."""
+        """Return the ids that its stacks get for the ids of examples, both [B, length] by axis."""
         return self.family.given(ids, self.special_ids)
 
     def forward(self, ids: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, labels, vocabulary] for ids and boolean masks [B, length] by axis; -100 pads the labels."""
+        """Return logits [B, labels, vocabulary] for ids and boolean masks [B, length] by axis; -100 pads the labels."""
         return self.family.logits(self.model, self.given(ids), valid)
 
 
 def load_teacher(name: str, dtype: str, device: torch.device, revision: str | None = None) -> Teacher:
-    """Load, check and place a teacher; `revision` as `pin_revision` gave it.
+    """Load and check a teacher, and put it on a device; `revision` comes from `pin_revision`.
 
-    Raises CheckpointError for anything that is not of the family, cannot be read, or lacks weights that the model needs.
+    Raises CheckpointError for a checkpoint that is not a T5, cannot be read, or lacks weights that the model needs, and
+    ConfigurationError for an unknown dtype.
     """
     if dtype not in DTYPES:
         raise ConfigurationError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
@@ -89,5 +90,5 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
 
 
 def display_name(name: str) -> str:
-    """The last part of a local path, or a hub name as it is: what a cache may be shared with."""
+    """Return the last part of a local path, or a hub name as it is, so that a shared cache does not show a path."""
     return Path(name).resolve().name if Path(name).exists() else name

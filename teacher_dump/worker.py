@@ -1,6 +1,7 @@
-"""Which of several processes this one is, as torchrun says it in the environment; alone without torchrun.
+"""The rank of this process among several, from torchrun's environment; without torchrun it is the only one.
 
-Ranks exchange nothing: they meet in the cache directory alone, where claims and exclusive publishing keep them apart.
+Ranks do not send each other anything. They meet only in the cache directory, where claims and exclusive publishing keep them
+apart.
 """
 
 import os
@@ -22,36 +23,38 @@ class Worker:
     rank: int = 0
     size: int = 1
     local_rank: int | None = None
-    """Rank on this machine, by which a CUDA device is chosen; None without torchrun."""
+    """The rank on this machine, which chooses the CUDA device; None without torchrun."""
 
     @classmethod
     def from_environment(cls) -> Self:
-        """From RANK, WORLD_SIZE and LOCAL_RANK. Raises ConfigurationError where they contradict each other."""
-        found = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+        """Return the worker of RANK, WORLD_SIZE and LOCAL_RANK. Raises ConfigurationError if they cannot be right."""
+        variables = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
         try:
-            numbers = {name: int(text) for name, text in found.items() if text is not None}
+            numbers = {name: int(text) for name, text in variables.items() if text is not None}
             worker = cls(numbers.get("RANK", 0), numbers.get("WORLD_SIZE", 1), numbers.get("LOCAL_RANK"))
         except ValueError:
-            raise ConfigurationError(f"expected whole numbers in the environment, as torchrun sets: {found}") from None
+            raise ConfigurationError(
+                f"expected whole numbers in the environment, as torchrun sets them, found {variables}"
+            ) from None
         if not 0 <= worker.rank < worker.size:
-            raise ConfigurationError(f"expected RANK below WORLD_SIZE in the environment, found {found}")
+            raise ConfigurationError(f"expected RANK below WORLD_SIZE in the environment, found {variables}")
         return worker
 
     @property
     def leads(self) -> bool:
-        """Whether this is the rank that speaks."""
+        """Whether this is the rank that prints lines."""
         return self.rank == 0
 
     def device(self, text: str) -> torch.device:
-        """The device of this rank: `auto` and `cuda` are cuda:LOCAL_RANK under torchrun; anything else is taken as it is."""
+        """Return the device of this rank: under torchrun `auto` and `cuda` are cuda:LOCAL_RANK; other names stay as they are."""
         device = choose_device(text)
         if device.type != "cuda" or self.local_rank is None or ":" in text:
             return device
         own = choose_device(f"cuda:{self.local_rank}")
-        torch.cuda.set_device(own)  # lest a context be opened on the first device by every rank
+        torch.cuda.set_device(own)  # else every rank would open a context on the first device
         return own
 
     def in_order(self, shards: Sequence[ShardRange]) -> list[ShardRange]:
-        """All of `shards`, from this rank's own part on and round to the part of the rank before it."""
+        """Return all of `shards`, from this rank's own part on and round to the part of the rank before it."""
         first = self.rank * len(shards) // self.size
         return [*shards[first:], *shards[:first]]

@@ -284,7 +284,7 @@ def test_a_plugin_registers_before_options_are_checked(run, tmp_path, objectives
     plugin.write_text(PLUGIN)
     asked = ["train-student", "--cache", tmp_path / "none", "--output", tmp_path / "out", "--objective", "mine"]
     assert_refused(run(*asked), "--objective 'mine': expected one of scratch")
-    assert_refused(run(*asked, "--plugin", plugin), "none is no MiniEnD cache")
+    assert_refused(run(*asked, "--plugin", plugin), "none is not a MiniEnD cache")
     assert "mine" in objectives
 
 
@@ -293,14 +293,14 @@ def test_a_plugin_can_be_a_module_or_an_entry_point(run, tmp_path, objectives, m
     (tmp_path / "my_installed_terms.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
     asked = ["train-student", "--cache", tmp_path / "none", "--output", tmp_path / "out", "--objective", "mine"]
-    assert_refused(run(*asked, "--plugin", "my_installed_terms"), "none is no MiniEnD cache")
+    assert_refused(run(*asked, "--plugin", "my_installed_terms"), "none is not a MiniEnD cache")
     objectives.pop("mine")
     sys.modules.pop("my_installed_terms")
     found = tmp_path / "my_package-1.0.dist-info"
     found.mkdir()
     (found / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
     (found / "entry_points.txt").write_text("[miniend.plugins]\nterms = my_installed_terms\n")
-    assert_refused(run(*asked), "none is no MiniEnD cache")
+    assert_refused(run(*asked), "none is not a MiniEnD cache")
     sys.modules.pop("my_installed_terms")
 
 
@@ -395,13 +395,13 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
     [
         ({"corpus": "nowhere.jsonl"}, "no file matches the corpus 'nowhere.jsonl'"),
         ({"corpus": "*.nothing"}, "no file matches the corpus"),
-        ({"corpus": "/"}, "a folder is given as a glob"),
+        ({"corpus": "/"}, "write a folder as a glob"),
         ({"corpus": "hf:name@"}, "expected hf:NAME[:CONFIG][@REVISION]"),
         ({"corpus-weight": 0}, "expected one positive --corpus-weight for each of 1 --corpus"),
         ({"shuffle-buffer": -1}, "--shuffle-buffer must be at least 0, not -1"),
         ({"teacher-revision": "v1"}, "leave --teacher-revision out"),
         ({"field": "body"}, "no field 'body'"),
-        ({"examples": 100_000, "validation-examples": 0}, "too short: it holds"),
+        ({"examples": 100_000, "validation-examples": 0}, "too short: expected 100000 training"),
         ({"validation-examples": 5000}, "held-out documents fill"),
         ({"teacher": "/nowhere"}, "/nowhere"),
         ({"signals": "encoder.cross"}, "unknown site 'encoder.cross'; expected one of encoder.self"),
@@ -473,8 +473,8 @@ def test_an_empty_corpus_is_one_clear_line(dump, tmp_path):
     """An empty file, one of blank lines, and one of empty texts are all nothing to dump."""
     for content, named in (
         ("", "is empty"),
-        ("\n\n", "no document with text"),
-        ('{"text": " "}\n', "no document with text"),
+        ("\n\n", "does not have a document with text"),
+        ('{"text": " "}\n', "does not have a document with text"),
     ):
         corpus = tmp_path / "empty.jsonl"
         corpus.write_text(content)
@@ -508,7 +508,7 @@ def test_a_tokenizer_without_sentinels_is_refused(dump, material, tmp_path):
     """Span corruption would have nothing to mark the holes with; pairs do not need them."""
     tokenizer = build_tiny_tokenizer(material.texts, 200, sentinels=0)
     assert_refused(
-        dump(teacher=build_tiny_t5(tmp_path / "none", tokenizer, layers=(1, 1))), "no sentinels", "<extra_id_0>"
+        dump(teacher=build_tiny_t5(tmp_path / "none", tokenizer, layers=(1, 1))), "the sentinels <extra_id_0>"
     )
 
 
@@ -548,7 +548,7 @@ def test_inspecting_what_is_no_cache_says_so(run, tmp_path, kind):
         path.rmdir()
         path.write_text("notes")
     for options in ([], ["--json"]):
-        assert_refused(run("inspect", path, *options), "thing is no MiniEnD cache")
+        assert_refused(run("inspect", path, *options), "thing is not a MiniEnD cache")
 
 
 def test_an_unfinished_cache_is_said_to_be_unfinished(dump, run, tmp_path):
@@ -586,7 +586,7 @@ def test_the_installed_command_ends_with_the_line_alone(tmp_path):
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"miniend: {tmp_path} is no MiniEnD cache: it has no plan\n"
+    assert done.stderr == f"miniend: {tmp_path} is not a MiniEnD cache: it does not have a plan\n"
 
 
 @contextmanager

@@ -166,7 +166,7 @@ CONFIGURATIONS = [
 ]
 
 
-@pytest.mark.parametrize("module", ["miniend.cli", "miniend.student_train.objective", *CONFIGURATIONS])
+@pytest.mark.parametrize("module", ["miniend.cli", "miniend.student_train.objective", *sorted(CONFIGURATIONS)])
 def test_options_import_nothing_heavy(module):
     """The command line and the YAML file of a comparison read them before anything else is needed."""
     heavy = ("torch", "transformers", "datasets", "numpy", "zarr", "pyarrow", "accelerate")

@@ -80,7 +80,7 @@ def test_an_interrupted_dump_is_refused_and_completed_by_the_next_from_an_empty_
     bucket.remove("caches/tiny/shards/train-000001/marker.json")
     bucket.write("caches/tiny/shards/train-000001/inputs.ids/c/0", b"of a dead writer")
     bucket.remove("caches/tiny/calibration/calibration.json")
-    with pytest.raises(CacheUnfinishedError, match="no calibration"):
+    with pytest.raises(CacheUnfinishedError, match="does not have a calibration"):
         miniend.open_cache(url)
     bucket.write("caches/tiny/calibration/calibration.json", files_of(home)["caches/tiny/calibration/calibration.json"])
     with pytest.raises(CacheUnfinishedError, match="3 of 4 shards"):
@@ -164,7 +164,7 @@ def test_other_settings_are_refused_and_a_plan_that_promised_nothing_is_replaced
     with pytest.raises(CacheMismatchError, match="input_length"):
         dump_to(bucket, home)
     bucket.write("strange/file", b"")
-    with pytest.raises(CacheMismatchError, match="holds no cache but other files"):
+    with pytest.raises(CacheMismatchError, match="does not hold a cache but other files"):
         dump_to(bucket, home, cache=f"{bucket.url}/strange")
 
 
@@ -172,5 +172,5 @@ def test_a_wrong_bucket_or_an_empty_one_is_told_in_one_line(bucket):
     """The two commonest mistakes."""
     with pytest.raises(ConfigurationError, match="s3://no-such-bucket does not exist"):
         miniend.open_cache("s3://no-such-bucket/cache")
-    with pytest.raises(CacheMismatchError, match=f"{bucket.url}/x is no MiniEnD cache"):
+    with pytest.raises(CacheMismatchError, match=f"{bucket.url}/x is not a MiniEnD cache"):
         miniend.open_cache(f"{bucket.url}/x")

@@ -8,16 +8,12 @@ import pytest
 from support.idioms import IDIOMS, main, matches, offences, offences_of_file
 
 CLEAN: tuple[str, ...] = (
-    "signals",
-    "runtime",
-    *("models/families", "models/start", "models/gradient_checkpointing.py", "models/layer_maps.py"),
-    *("models/padding.py", "models/save.py"),
-    *("student_train/dry_run", "student_train/reading", "student_train/terms"),
-    *("student_train/distillation.py", "student_train/train.py"),
-    *("student_train/run/card_facts.py", "student_train/run/checkpoint.py", "student_train/run/gradient_norms.py"),
-    *("student_train/run/metrics.py", "student_train/run/model_card.py", "student_train/run/processes.py"),
-    *("student_train/run/setup.py", "student_train/run/state.py", "student_train/run/student_run.py"),
-    *("student_train/run/unreached.py", "student_train/run/validation.py"),
+    *("cache", "errors.py", "models", "runtime", "signals", "student_train", "teacher_dump"),
+    *("storage/columns", "storage/publishing", "storage/stores", "storage/SPEC.md"),
+    *(f"storage/{name}.py" for name in ("contents", "folder", "inventory", "layout", "markers", "positions")),
+    *(f"storage/{name}.py" for name in ("reading", "survey")),
+    *(f"storage/documents/{name}.py" for name in ("calibration", "extent", "marker", "measured", "plan")),
+    *(f"storage/documents/{name}.py" for name in ("seal", "values")),
 )
 """Files and folders, relative to the root, that are rewritten."""
 

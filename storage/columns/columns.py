@@ -4,8 +4,8 @@ Zarr's own defaults are not enough here. pcodec flattens a chunk in memory order
 wrong without an error. It refuses 8-bit integers. Every creation or opening warns. A missing file reads as zeros. This file
 handles all four, and no other file creates or opens arrays.
 
-An inner chunk is one row of up to 65,536 elements, because pcodec models a chunk with one histogram, and the rows of a column
-differ: most are nearly zero. Rows share a chunk if one of them would make a chunk below LEAST_CHUNK.
+An inner chunk is one row of up to 65,536 elements. pcodec models a chunk with one histogram, and the rows of a column differ:
+most are nearly zero. Rows share a chunk if one of them would make a chunk below LEAST_CHUNK.
 """
 
 import threading

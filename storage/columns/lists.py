@@ -5,9 +5,9 @@ A column of lists comes with their sizes [n]. In memory the lists are end to end
 - *by place*: the first entry of every list, then the second of every list that has two, and so on, because entries of
   one place resemble each other.
 - *sets*: each list ascends and is stored as gaps (the first one from 0). Gaps are grouped by the number of entries still to
-  come in their list, the largest number first, because a gap is small if many entries follow. Within a group the gaps are
-  sorted (stably) by the entry before the gap, because gaps grow with it. A reader already knows these entries when it reaches
-  the group, so the order costs nothing.
+  come in their list, the largest number first. A gap is small if many entries follow. Within a group the gaps are sorted
+  (stably) by the entry before the gap, because gaps grow with it. A reader already knows these entries when it reaches the
+  group, so the order costs nothing.
 """
 
 from collections.abc import Iterator

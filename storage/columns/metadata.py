@@ -1,8 +1,7 @@
 """Check `zarr.json` and the shard index of a column (SPEC.md, section 4) before zarr acts on them.
 
 zarr instantiates any registered codec and allocates whatever a shape says. A wrong writer can seal a document correctly, so we
-trust neither. The metadata must be one of the forms in this file, and the length of the data file must be enough for
-the number of elements.
+trust neither. The metadata must be one of the forms in this file. The data file must be long enough for the number of elements.
 """
 
 import json

@@ -31,10 +31,10 @@ class PlaceCode(Record):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SiteEntry(Record):
-    """What was fitted for one site."""
+    """The entry of one site: everything that calibration fitted for it."""
 
     site: str
-    """The full name, such as `encoder.self@11`."""
+    """The full name of the site, such as `encoder.self@11`."""
     codes: Mapping[str, PlaceCode]
     """The codes by place."""
     others: Mapping[str, Any] = field(default_factory=dict, metadata=OTHERS)
@@ -55,7 +55,7 @@ class CalibrationRanges(Record):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuredTeacher(Record):
-    """How good the teacher is, on the calibration examples."""
+    """The quality of the teacher on the calibration examples."""
 
     cross_entropy: Mean
     """The cross-entropy in nats, over target tokens."""

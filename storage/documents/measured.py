@@ -26,4 +26,4 @@ class Spread(Mean):
 
 
 Fidelity = Mapping[str, Mapping[str, Spread]]
-"""By site (or `logits`) and kind."""
+"""The measurements by site (or `logits`) and kind."""

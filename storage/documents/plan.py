@@ -100,7 +100,7 @@ class CorpusPart(Record):
     """One of the corpora that are mixed."""
 
     kind: str
-    """`files`, `hf` or `python-docs`."""
+    """The kind of the corpus: `files`, `hf` or `python-docs`."""
     weight: Number
     """The share of the documents, relative to the other corpora's weights."""
     hub: HubDataset | None = field(default=None, metadata=only_for("kind", "hf"))
@@ -142,7 +142,7 @@ class Task(Record):
     """How examples are made."""
 
     kind: str
-    """`span-corruption` or `pairs`."""
+    """The kind of the task: `span-corruption` or `pairs`."""
     input_length: Positive
     """The number of input tokens of an example, EOS included; for pairs, the largest number."""
     target_length: Positive

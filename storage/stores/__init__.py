@@ -1,1 +1,1 @@
-"""Where a cache is: a local directory, or an object store with its mirror."""
+"""The places of a cache: a local directory, or an object store with its mirror."""

@@ -1,7 +1,7 @@
-"""A run directory: which run it holds, whether it is finished, and from where it goes on.
+"""A run directory: which run it holds, whether the run is finished, and which part of the cache it takes.
 
-`run.json` states everything that decides the weights, the part of the cache that was there when the run began included: a
-resumed run takes that part again, though the dump has gone on. A directory that holds another run, or something else, is refused.
+`run.json` holds everything that decides the weights, including the part of the cache that existed when the run began. A resumed
+run takes that part again, even if the dump has added shards. We refuse a directory that holds another run or something else.
 """
 
 import json
@@ -33,9 +33,9 @@ SHAPE = (
 
 
 def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> None:
-    """Write run.json into a fresh output directory, or check that the one there describes this very run.
+    """Write run.json into a fresh output directory, or check that the run.json there describes this run.
 
-    Raises RunMismatchError that names what differs.
+    Raises RunMismatchError, which names what differs, for another run or a directory that holds other files.
     """
     path = config.output / RUN_FILE
     ours = _identity(config, cache, student_config)
@@ -44,25 +44,27 @@ def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str,
         require_same(f"{config.output} holds another run", theirs, ours, ANOTHER_OUTPUT)
         return
     if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
-        raise RunMismatchError(f"{config.output} exists and holds no run of MiniEnD; name an empty or new directory")
+        raise RunMismatchError(
+            f"{config.output} exists and does not hold a run of MiniEnD; name an empty or new directory"
+        )
     config.output.mkdir(parents=True, exist_ok=True)
     write_durably(path, (json.dumps(ours, indent=1, sort_keys=True) + "\n").encode())
 
 
 def part_taken(output: Path) -> Part | None:
-    """The part of the cache with which the run in this directory began; None where there is no run yet."""
+    """Return the part of the cache with which the run in this directory began; None for a directory without a run."""
     if not (output / RUN_FILE).exists():
         return None
-    found = _read(output / RUN_FILE).get("cache_part")
-    if not isinstance(found, dict) or set(found) != {"extents", "shards"}:
+    part = _read(output / RUN_FILE).get("cache_part")
+    if not isinstance(part, dict) or set(part) != {"extents", "shards"}:
         raise RunMismatchError(
-            f"{output / RUN_FILE} names no part of a cache; remove the directory or use another --output"
+            f"{output / RUN_FILE} does not name a part of a cache; remove the directory or use another --output"
         )
-    return Part(int(found["extents"]), str(found["shards"]))
+    return Part(int(part["extents"]), str(part["shards"]))
 
 
 def is_finished(output: Path) -> bool:
-    """Whether the run has written its model, which it does last."""
+    """Return whether the run has written its model, which it does last."""
     return (output / "model.safetensors").exists()
 
 
@@ -78,7 +80,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(document, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         return document
     except ValueError as error:
         raise RunMismatchError(

@@ -1,4 +1,4 @@
-"""The students of one pass over a cache: what they must have in common, how they are put together, whose their outputs are."""
+"""Set up the students of one pass over a cache: check what they must share, build them, and claim their outputs."""
 
 from collections.abc import Sequence
 
@@ -14,15 +14,17 @@ from .setup import Setup, build_learner, open_feed, set_up
 
 
 def require_one_pass(configs: Sequence[TrainConfig], world: int) -> None:
-    """Raise ConfigurationError where settings differ that one pass has in common, two students have one output, or a batch does
-    not divide among the processes."""
+    """Raise ConfigurationError if the students of one pass cannot train together.
+
+    They must agree in the settings that one pass shares and have different outputs, and a batch must divide among the processes.
+    """
     for name in marked(TrainConfig, ONE_PASS):
         if len({getattr(config, name) for config in configs}) > 1:
             raise ConfigurationError(
                 f"students in one pass need the same {flag_of(TrainConfig, name)}; train them one by one"
             )
     if len({config.output for config in configs}) < len(configs):
-        raise ConfigurationError("students in one pass need an output of their own each; name none of them twice")
+        raise ConfigurationError("each student in one pass needs its own output; do not name one twice")
     size, passes = configs[0].batch_size, configs[0].gradient_accumulation_steps
     if size % (passes * world):
         raise ConfigurationError(
@@ -54,14 +56,14 @@ def _open(configs: Sequence[TrainConfig]) -> Cache:
     parts = [part for config in configs if (part := part_taken(config.output))]
     cache = open_cache(configs[0].cache, configs[0].allow_unfinished, parts[0] if parts else None)
     if not len(cache.training):
-        raise ConfigurationError(f"{cache.path} has no training examples published yet; run dump-teacher again")
+        raise ConfigurationError(f"{cache.path} does not have published training examples yet; run dump-teacher again")
     return cache
 
 
 def claim_outputs(setups: Sequence[Setup], processes: Processes) -> None:
-    """The main process claims the output directories; the others find what it wrote, or fail with it.
+    """Let the main process claim the output directories; the others check what it wrote, or fail with it.
 
-    Raises RunMismatchError for a directory of another run, ConfigurationError where a process does not see it.
+    Raises RunMismatchError for a directory of another run, ConfigurationError if a process does not see the directory.
     """
     refused = _refusal(setups) if processes.main else None
     if processes.sum([float(refused is not None)])[0]:
@@ -75,7 +77,7 @@ def claim_outputs(setups: Sequence[Setup], processes: Processes) -> None:
 
 def _unseen(output: object) -> ConfigurationError:
     return ConfigurationError(
-        f"{output} is not what the main process wrote; all processes need one file system in common for --output"
+        f"{output} is not what the main process wrote; all processes need a shared file system for --output"
     )
 
 
@@ -89,9 +91,9 @@ def _refusal(setups: Sequence[Setup]) -> MiniEndError | None:
 
 
 def require_same_steps(steps: Sequence[int], processes: Processes) -> None:
-    """Raise ConfigurationError, everywhere, where processes have found checkpoints of different steps."""
-    found = processes.gather([tuple(steps)])
-    if len(set(found)) > 1:
+    """Raise ConfigurationError in every process if they have found checkpoints of different steps."""
+    gathered = processes.gather([tuple(steps)])
+    if len(set(gathered)) > 1:
         raise ConfigurationError(
-            f"processes found checkpoints of different steps, {found}; they need one file system in common for --output"
+            f"processes found checkpoints of different steps, {gathered}; they need a shared file system for --output"
         )

@@ -1,1 +1,1 @@
-"""Fitting the codes once per cache, and what that says about the teacher."""
+"""Fit the codes once per cache, and report what that shows about the teacher."""

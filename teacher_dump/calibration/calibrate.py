@@ -1,6 +1,6 @@
-"""Calibration: once per cache, from the first training examples, fit every site's codec and measure the teacher itself.
+"""Calibration: once per cache, fit every site's codec on the first training examples and measure the teacher itself.
 
-Published as the folder `calibration`, which all shards name as their parent.
+We publish it as the folder `calibration`, which all shards name as their parent.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ UNIGRAM_EXAMPLES = 2048
 
 
 def planned_sites(plan: Plan) -> tuple[Site, ...]:
-    """The sites that a plan names, those of attention first."""
+    """Return the sites that a plan names, attention sites first."""
     facts = plan.teacher.facts
     names = ",".join([*plan.signals.relations, *plan.signals.hidden])
     return parse_sites(names, family_named(facts.model_type).depths(facts))
@@ -41,7 +41,7 @@ def planned_sites(plan: Plan) -> tuple[Site, ...]:
 def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, examples: int) -> None:
     """Run the teacher over the calibration examples and publish bases, steps, temperatures and the teacher's own loss.
 
-    `examples` is what there is to choose from; at least 3 (basis, step, report).
+    `examples` is the number of training examples to choose from, at least 3 (basis, step, report).
     """
     parts = _split(min(plan.signals.calibration_examples, examples))
     samples, average = _run(plan, teacher, source, parts)
@@ -75,7 +75,7 @@ def _entry(codec: SiteCodec) -> SiteEntry:
 
 
 class _Average:
-    """The teacher's loss, on all targets and on the EOS that ends them, and its mean next-token distribution over batches."""
+    """The teacher's loss on all targets and on the targets that are EOS, and its mean next-token distribution over batches."""
 
     def __init__(self, vocab_rows: int, eos_id: int) -> None:
         self.loss, self.ends, self._eos_id = MeanOf(), MeanOf(), eos_id
@@ -88,7 +88,7 @@ class _Average:
         self._total += logits.float().softmax(-1).sum(0, dtype=torch.float64).cpu()
 
     def probability(self) -> torch.Tensor:
-        """float32 [vocab_rows]."""
+        """Return the mean next-token distribution, float32 [vocab_rows]."""
         return (self._total / self.loss.count).float()
 
 
@@ -101,7 +101,7 @@ def _probability_columns(mean: torch.Tensor, allowed: int) -> dict[str, Column]:
 
 
 def _split(count: int) -> dict[str, tuple[int, int]]:
-    """A for the basis (six tenths at least), B for the step, C for the report; disjoint, in order."""
+    """Return the ranges of examples for basis, step and report, disjoint and in order; step and report get a fifth each."""
     each = max(1, count // 5)
     return {"basis": (0, count - 2 * each), "step": (count - 2 * each, count - each), "report": (count - each, count)}
 
@@ -142,7 +142,7 @@ def _measured(codec: SiteCodec, samples: list[SiteSample]) -> dict[str, Spread]:
 
 
 def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:
-    """Sum in nats of the hard-label cross-entropy over positions, and their number."""
+    """Return the sum in nats of the hard-label cross-entropy over positions, and their number."""
     loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
     return float(loss), len(labels)
 

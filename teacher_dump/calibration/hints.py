@@ -1,4 +1,4 @@
-"""What a dump says of its teacher: how good it is, how much its relations tell, how much lies outside the top k."""
+"""The lines of a dump about its teacher: how good it is, how informative its relations are, how much is outside the top k."""
 
 import math
 from collections.abc import Iterator
@@ -10,34 +10,34 @@ from ...storage.documents.measured import Mean
 from ...storage.documents.plan import Plan
 
 CLEARLY_BETTER = 0.5
-"""Nats by which a teacher should beat the unigram entropy; less suggests a wrong tokenizer, head scale or checkpoint."""
+"""The nats by which a teacher should beat the unigram entropy; less suggests a wrong tokenizer, head scale or checkpoint."""
 
 LARGE_TAIL = 0.1
-"""Mean mass outside the top k above which the dump says so."""
+"""The mean mass outside the top k above which the dump prints a hint."""
 
 
 def tail_lines(fidelity: dict[str, dict[str, SpreadOf]], plan: Plan) -> Iterator[str]:
-    """A tail is one outcome, within which a student is taught nothing: say so when much of the teacher lies there."""
+    """Yield a hint if much of the teacher is in the tail of `top-k`, which is one outcome and does not teach a student more."""
     described = plan.signals.logits
     if not described or described.kind != "top-k":
         return
     mass = fidelity["logits"]["tail_mass"].mean
     if mass > LARGE_TAIL:
         yield (
-            f"hint: {mass:.0%} of the teacher's probability lies outside the top {described.k}, where a student learns "
-            "the total alone; --logits hybrid, in a new cache, teaches it all"
+            f"hint: {mass:.0%} of the teacher's probability is outside the top {described.k}, where a student learns only "
+            "the total; --logits hybrid, in a new cache, teaches all of it"
         )
 
 
 def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
-    """The teacher's own loss beside the unigram entropy, and the entropies of its relations, with warnings."""
+    """Yield the teacher's own loss with the unigram entropy, and the entropies of its relations, with warnings."""
     loss, entropy = calibration.teacher.cross_entropy, calibration.teacher.unigram_entropy
     cross_entropy = loss.total / loss.count
     yield f"teacher: hard-label cross-entropy {cross_entropy:.3f} nats per target token; unigram entropy {entropy:.3f}"
     if cross_entropy > entropy - CLEARLY_BETTER:
         yield (
-            "warning: the teacher is not clearly better than the unigram frequencies: check that checkpoint, tokenizer and "
-            "corpus belong together before you distil from it"
+            "warning: the teacher is not clearly better than the unigram frequencies; check that checkpoint, tokenizer and "
+            "corpus belong together before you distill it"
         )
     if plan.signals.logits:
         yield from _end_lines(loss, calibration.teacher.end_cross_entropy, plan.task.pairs)
@@ -45,23 +45,29 @@ def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
         yield _entropy_line(site)
     entropies = [e for site in calibration.sites for e in site.others["relative_entropy"].values()]
     if any(map(carries_no_information, entropies)) and plan.signals.relation_temperature == "published":
-        yield "relations that carry no information teach nothing; --relation-temperature calibrated would sharpen them"
+        yield (
+            "hint: students learn nothing from relations that carry no information; --relation-temperature calibrated, in a "
+            "new cache, sharpens them"
+        )
 
 
 def _end_lines(loss: Mean, ends: Mean | None, pairs: bool) -> Iterator[str]:
-    """A teacher of span corruption knows where targets end from their length in its own training, where all had the same."""
+    """Yield a warning if the teacher predicts EOS worse than its frequency would.
+
+    A teacher of span corruption that saw only one target length predicts EOS by position.
+    """
     if not ends or not ends.count:
         return
-    found, by_frequency = ends.total / ends.count, math.log(loss.count / ends.count)
-    if found > by_frequency:
+    by_teacher, by_frequency = ends.total / ends.count, math.log(loss.count / ends.count)
+    if by_teacher > by_frequency:
         cause = (
-            "are many cut at --target-length?"
+            "Are many targets cut at --target-length?"
             if pairs
-            else "was it trained with another --input-length, --noise-density or --mean-noise-span-length?"
+            else "Was it trained with another --input-length, --noise-density or --mean-noise-span-length?"
         )
         yield (
-            f"warning: the teacher does not expect the targets to end where they do (EOS: {found:.2f} nats; its frequency alone "
-            f"gives {by_frequency:.2f}), and students of its logits will learn that: {cause}"
+            f"warning: the teacher predicts EOS worse than its frequency would ({by_teacher:.2f} nats against "
+            f"{by_frequency:.2f}). {cause} Students will copy this."
         )
 
 

@@ -1,12 +1,12 @@
-"""A corpus: one name on the command line, and behind it documents in a fixed order.
+"""A corpus: one name on the command line gives documents in a fixed order.
 
-    python-docs                     the language reference that every Python carries in pydoc_data.topics
+    python-docs                     the language reference that every Python has in pydoc_data.topics
     PATH or glob                    .txt, .jsonl, .jsonl.gz, .parquet; a glob is sorted by name
     hf:NAME[:CONFIG][@REVISION]     a dataset of the Hugging Face hub, or a local folder, through `datasets` streaming
 
-A document is a tuple of texts, one per field: ("text",) for denoising, (input field, target field) for pairs. Documents with
-an empty text are dropped before anybody counts them. `fingerprint` says which corpus it was, and is part of a cache's plan.
-`mixture.py` makes one stream of several.
+A document is a tuple of texts, one per field: one text for denoising, input and target for pairs. We drop documents with an
+empty text before we count them. `fingerprint` identifies a corpus and is part of a cache's plan. `mixture.py` makes one stream
+of several corpora.
 """
 
 import glob
@@ -28,21 +28,21 @@ HUB_PREFIX = "hf:"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Corpus:
-    """Where documents come from; made by `parse_corpus`, which has looked that the files are there."""
+    """A source of documents, made by `parse_corpus`, which checks that local files exist."""
 
     name: str
-    """As it was given; for messages only."""
+    """The name as it was given, only for messages."""
     kind: Literal["python-docs", "files", "hf"]
     fields: tuple[str, ...]
     """One field for text, two for pairs: input and target."""
     files: tuple[Path, ...] = ()
-    """For `files`: in reading order."""
+    """The files in reading order, for `files`."""
     hub: HubName | None = None
-    """For `hf`."""
+    """The dataset, for `hf`."""
 
 
 def parse_corpus(name: str, fields: tuple[str, ...], split: str = "train") -> Corpus:
-    """The corpus behind a name. Raises CorpusError where there is none; `split` matters to `hf:` names only."""
+    """Return the corpus of a name. Raises CorpusError if it is missing or empty; `split` matters only to `hf:` names."""
     if len(fields) not in (1, 2) or not all(fields):
         raise ConfigurationError(f"expected one field (text) or two (input, target), found {list(fields)}")
     if name == PYTHON_DOCS:
@@ -56,17 +56,15 @@ def parse_corpus(name: str, fields: tuple[str, ...], split: str = "train") -> Co
 
 def _require_text(name: str, fields: tuple[str, ...]) -> None:
     if len(fields) != 1:
-        raise CorpusError(
-            f"{name} is plain text and has no input and target fields; pairs need .jsonl, .parquet or hf:"
-        )
+        raise CorpusError(f"{name} is plain text without input and target fields; pairs need .jsonl, .parquet or hf:")
 
 
 def _find_files(name: str, fields: tuple[str, ...]) -> tuple[Path, ...]:
-    """The files of a path or glob, sorted by name, each readable as a corpus and not empty."""
+    """Return the files of a path or glob, sorted by name. Raise CorpusError for an empty one or one of another kind."""
     files = [Path(name)] if Path(name).is_file() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
     files = [path for path in files if path.is_file()]
     if not files:
-        hint = f"; a folder is given as a glob, such as '{name}/*.jsonl.gz'" if Path(name).is_dir() else ""
+        hint = f"; write a folder as a glob, such as '{name}/*.jsonl.gz'" if Path(name).is_dir() else ""
         raise CorpusError(f"no file matches the corpus {name!r} (expected {PYTHON_DOCS}, files or hf:NAME){hint}")
     for path in files:
         check_ending(path)
@@ -78,12 +76,12 @@ def _find_files(name: str, fields: tuple[str, ...]) -> tuple[Path, ...]:
 
 
 def pinned(corpus: Corpus) -> Corpus:
-    """The same corpus, a hub dataset at the commit that it has now."""
+    """Return the same corpus, with a hub dataset at its present commit."""
     return corpus if corpus.hub is None else replace(corpus, hub=pin_hub(corpus.hub))
 
 
 def fingerprint(corpus: Corpus, weight: float) -> CorpusPart:
-    """Return what the corpus is, without where it is: reads every local file once for its SHA-256."""
+    """Return what identifies the corpus, but not where it is. Reads every local file once for its SHA-256."""
     if corpus.hub is not None:
         hub, files = describe_hub(corpus.hub)
         return CorpusPart(kind=corpus.kind, weight=weight, hub=hub, files=files)
@@ -95,7 +93,7 @@ def fingerprint(corpus: Corpus, weight: float) -> CorpusPart:
 
 
 def documents(corpus: Corpus) -> Iterator[Document]:
-    """Every document of which no text is blank, always in the same order. Raises CorpusError when there is none."""
+    """Yield every document without a blank text, always in the same order. Raises CorpusError if there are none."""
     empty = True
     for document in _all_documents(corpus):
         if all(text.strip() for text in document):
@@ -103,7 +101,8 @@ def documents(corpus: Corpus) -> Iterator[Document]:
             yield document
     if empty:
         raise CorpusError(
-            f"the corpus {corpus.name} holds no document with text in {' and '.join(corpus.fields)}; give another corpus"
+            f"the corpus {corpus.name} does not have a document with text in {' and '.join(corpus.fields)}; "
+            "give another corpus, or other fields with --field"
         )
 
 
@@ -118,10 +117,10 @@ def _all_documents(corpus: Corpus) -> Iterator[Document]:
 
 
 def _python_docs() -> Iterator[Document]:
-    """The topics of `help()`, by key; they differ between Python versions, which the fingerprint shows.
+    """Yield the topics of `help()`, by key. They differ between Python versions, which the fingerprint shows.
 
-    Long topics are cut at blank lines into documents of about DOCS_CHARACTERS, since a sixth of the text is one topic and
-    validation examples come from whole documents.
+    We cut long topics at blank lines into documents of about DOCS_CHARACTERS. A sixth of the text is one topic, and validation
+    examples come from whole documents.
     """
     from pydoc_data import topics
 
@@ -131,7 +130,7 @@ def _python_docs() -> Iterator[Document]:
 
 
 def _blocks_of(topic: str) -> Iterator[str]:
-    """Consecutive paragraphs of a topic, at least DOCS_CHARACTERS of them but in the last block."""
+    """Yield blocks of consecutive paragraphs of a topic, each of at least DOCS_CHARACTERS characters except the last."""
     block = ""
     for paragraph in topic.split("\n\n"):
         block = f"{block}\n\n{paragraph}" if block else paragraph

@@ -1,7 +1,7 @@
 """Corpus files: .txt, .jsonl, .jsonl.gz and .parquet, read as streams of documents.
 
-Plain text has no marks for documents, and one document per file would make a single document of a large file: here one or
-more blank lines end a document. Every error names the file, and the line or the columns, because corpora are large.
+Plain text does not mark documents, and one document per file would make a single document of a large file. So one or more
+blank lines end a document. Every error names the file, and the line or the columns, because corpora are large.
 """
 
 import gzip
@@ -19,24 +19,24 @@ from ...storage.documents.plan import CorpusFile
 Document = tuple[str, ...]
 ENDINGS = (".txt", ".jsonl", ".jsonl.gz", ".parquet")
 PARQUET_ROWS = 1024
-"""Rows of a parquet file in memory at a time."""
+"""The number of rows of a parquet file in memory at a time."""
 
 
 def check_ending(path: Path) -> None:
-    """Refuse a file of a kind that is not known."""
+    """Raise CorpusError for a file of an unknown kind."""
     if not path.name.endswith(ENDINGS):
         raise CorpusError(f"expected a corpus file ending in {', '.join(ENDINGS)}, found {path}")
 
 
 def describe_file(path: Path) -> CorpusFile:
-    """Return name, length and SHA-256 of the file as it is, compressed or not."""
+    """Return name, length and SHA-256 of the file as it is, even if it is compressed."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return CorpusFile(name=path.name, bytes=path.stat().st_size, sha256=digest)
 
 
 def read_file(path: Path, fields: tuple[str, ...]) -> Iterator[Document]:
-    """The documents of one file in file order, blank ones included. Raises CorpusError for what cannot be read."""
+    """Yield the documents of one file in file order, blank ones included. Raises CorpusError for a file that cannot be read."""
     check_ending(path)
     try:
         yield from _read(path, fields)
@@ -63,7 +63,7 @@ def _open_text(path: Path) -> IO[str]:
 
 
 def _paragraphs(lines: IO[str]) -> Iterator[Document]:
-    """Runs of lines that are not blank."""
+    """Yield the runs of lines that are not blank."""
     for blank, group in groupby(lines, key=lambda line: not line.strip()):
         if not blank:
             yield ("".join(group),)
@@ -101,19 +101,20 @@ def _parquet(path: Path, fields: tuple[str, ...]) -> Iterator[Document]:
 
 
 def pick_fields(record: Mapping[str, Any], fields: tuple[str, ...], place: str) -> Document:
-    """The texts of the named fields; null counts as empty text, which drops the document later.
+    """Return the texts of the named fields. A null counts as empty text, so the document is dropped later.
 
-    JSON can spell half of a surrogate pair, which is no character and which no tokenizer takes: it becomes a question mark.
+    JSON can spell half of a surrogate pair, which is not a character and which tokenizers refuse; it becomes a question mark.
+    Raises CorpusError for a missing field and for a value that is not text.
     """
     for field in fields:
         if field not in record:
             raise CorpusError(
                 f"no field {field!r} in {place}; its fields are {', '.join(map(repr, record))}: "
-                "pass --field, which holds for every --corpus"
+                "pass --field, which applies to every --corpus"
             )
         if not isinstance(record[field], str | None):
-            found = type(record[field]).__name__
+            type_name = type(record[field]).__name__
             raise CorpusError(
-                f"expected text in field {field!r} of {place}, found a value of type {found}; use another field"
+                f"expected text in field {field!r} of {place}, found a value of type {type_name}; use another field"
             )
     return tuple((record[field] or "").encode(errors="replace").decode() for field in fields)

@@ -1,7 +1,7 @@
 """Corpora through the `datasets` library: a dataset of the Hugging Face hub, or a local folder of data files.
 
-Streaming, so that nothing is downloaded that is not read, and in the order of the files. The library's own errors are many
-and long; they become one CorpusError that names the corpus.
+We stream them in the order of the files, so that we download only what we read. The library's own errors are many and long; we
+raise one CorpusError that names the corpus.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ class HubName:
     """One split of one configuration of a dataset."""
 
     name: str
-    """A hub name (`owner/name`) or the path of a local folder."""
+    """The hub name (`owner/name`) or the path of a local folder."""
     config: str | None
     revision: str | None
     split: str
@@ -32,18 +32,21 @@ class HubName:
 
 
 def parse_hub_name(text: str, split: str) -> HubName:
-    """NAME[:CONFIG][@REVISION]; neither a name nor a local path may hold ':' or '@'."""
+    """Return the dataset of NAME[:CONFIG][@REVISION]; neither a hub name nor a local path may contain ':' or '@'.
+
+    Raises CorpusError for another form, and for a revision of a local folder.
+    """
     rest, at, revision = text.partition("@")
     name, colon, config = rest.partition(":")
     if not name or (at and not revision) or (colon and not config):
         raise CorpusError(f"expected hf:NAME[:CONFIG][@REVISION], found 'hf:{text}'")
     if at and Path(name).is_dir():
-        raise CorpusError(f"a local folder has no revisions, found 'hf:{text}'; leave @{revision} out")
+        raise CorpusError(f"a local folder does not have revisions, found 'hf:{text}'; leave @{revision} out")
     return HubName(name=name, config=config or None, revision=revision or None, split=split)
 
 
 def read_hub(hub: HubName, fields: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The named fields of every row, in the dataset's order, blank ones included."""
+    """Yield the named fields of every row, in the dataset's order, blank ones included."""
     try:
         for number, row in enumerate(_stream(hub)):
             yield pick_fields(row, fields, f"{hub}, row {number}")
@@ -54,7 +57,7 @@ def read_hub(hub: HubName, fields: tuple[str, ...]) -> Iterator[tuple[str, ...]]
 
 
 def describe_hub(hub: HubName) -> tuple[HubDataset, tuple[CorpusFile, ...] | None]:
-    """Return the dataset, at the commit of the hub; of a local folder also the files that pin its content."""
+    """Return the dataset with its commit; for a local folder, also the files whose digests identify its content."""
     if Path(hub.name).is_dir():
         files = tuple(describe_file(Path(file)) for file in _local_files(hub))
         name = Path(hub.name).resolve().name
@@ -63,7 +66,7 @@ def describe_hub(hub: HubName) -> tuple[HubDataset, tuple[CorpusFile, ...] | Non
 
 
 def pin_hub(hub: HubName) -> HubName:
-    """The same dataset at the commit that its revision stands for now, so that what is recorded is what is read."""
+    """Return the same dataset at the present commit of its revision, so that we read the commit that we record."""
     return hub if Path(hub.name).is_dir() else replace(hub, revision=_commit(hub) or hub.revision)
 
 
@@ -74,7 +77,7 @@ def _stream(hub: HubName) -> Any:
 
 
 def _local_files(hub: HubName) -> list[str]:
-    """The files of the split in reading order, as `datasets` found them."""
+    """Return the files of the split in reading order, as `datasets` finds them."""
     import datasets
 
     try:
@@ -84,7 +87,7 @@ def _local_files(hub: HubName) -> list[str]:
 
 
 def _commit(hub: HubName) -> str | None:
-    """The commit that the revision stands for now, or None where the hub cannot be asked."""
+    """Return the present commit of the revision, or None if the hub does not answer."""
     from huggingface_hub import HfApi
 
     with contextlib.suppress(Exception):

@@ -1,7 +1,7 @@
-"""All corpora of a dump as one stream of documents: mixed by weight, then shuffled in a buffer.
+"""All corpora of a dump as one stream of documents, mixed by weight and then shuffled in a buffer.
 
-A document's index in this stream is what cursors count and what the choice of held-out documents hashes. The stream cannot be
-entered in the middle: whoever goes on at an index reads what comes before it again, and throws it away.
+Cursors count a document's index in this stream, and the choice of held-out documents hashes it. The stream can be read only
+from its beginning: a dump that continues at an index reads the documents before it again and drops them.
 """
 
 import math
@@ -18,21 +18,21 @@ from .stream_order import interleaved, shuffled
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mixture:
-    """Corpora, all of the same fields, and how they become one stream; made by `parse_mixture`."""
+    """Corpora with the same fields, and how they become one stream; made by `parse_mixture`."""
 
     corpora: tuple[Corpus, ...]
     weights: tuple[float, ...]
-    """One per corpus, positive: the shares of documents while all corpora last."""
+    """The shares of documents while all corpora last: one positive number per corpus."""
     shuffle_buffer: int
-    """Documents; 0 keeps the order."""
+    """The number of documents in the buffer; 0 keeps the order."""
     seed: int
 
     def pinned(self) -> "Mixture":
-        """The same mixture, every hub dataset at the commit that it has now."""
+        """Return the same mixture, with every hub dataset at its present commit."""
         return replace(self, corpora=tuple(pinned(corpus) for corpus in self.corpora))
 
     def fingerprint(self) -> PlannedCorpus:
-        """Return what the stream is made of; reads every local file once. The seed is elsewhere in a plan."""
+        """Return what identifies the stream except the seed, which is elsewhere in a plan. Reads every local file once."""
         parts = zip(self.corpora, self.weights, strict=True)
         return PlannedCorpus(
             fields=self.corpora[0].fields,
@@ -46,15 +46,15 @@ class Mixture:
             next(documents(corpus))
 
     def documents(self) -> Iterator[Document]:
-        """Every document of every corpus, always in the same order; a corpus that ends first leaves the rest to the others."""
+        """Yield every document of every corpus, always in the same order; when a corpus ends, the others continue."""
         streams = [documents(corpus) for corpus in self.corpora]
         return shuffled(interleaved(streams, self.weights, self.seed), self.shuffle_buffer, self.seed)
 
 
 def parse_mixture(config: DumpConfig) -> Mixture:
-    """The mixture that the settings ask for.
+    """Return the mixture of the settings.
 
-    Raises CorpusError where a corpus is not there and ConfigurationError where weights do not fit or a corpus comes twice.
+    Raises CorpusError for a missing corpus, and ConfigurationError for weights that do not fit or a corpus that comes twice.
     """
     corpora = tuple(parse_corpus(name, config.fields, config.split) for name in config.corpora)
     _require_distinct(corpora)
@@ -68,13 +68,16 @@ def parse_mixture(config: DumpConfig) -> Mixture:
 
 
 def _require_distinct(corpora: tuple[Corpus, ...]) -> None:
-    """A document that comes twice would be held out in one place and trained on in the other."""
+    """Raise ConfigurationError if two corpora share a source.
+
+    A document that comes twice could be held out in one place and trained on in the other.
+    """
     seen: dict[str, str] = {}
     for corpus in corpora:
         for source in [str(path.resolve()) for path in corpus.files] or [str(corpus.hub or corpus.kind)]:
             if source in seen:
                 raise ConfigurationError(
                     f"the corpora {seen[source]} and {corpus.name} share {source}: its documents would come twice, "
-                    "held out and trained on; name it once and use --corpus-weight"
+                    "and could be both held out and trained on; name it once and use --corpus-weight"
                 )
             seen[source] = corpus.name

@@ -1,10 +1,10 @@
-"""Plain text to ids: whatever a page says, no special id comes of it.
+"""Turn plain text into ids, but never into special ids, whatever the text contains.
 
 A page that contains "</s>" or "<extra_id_0>" must not yield the ids of EOS or a sentinel. `split_special_tokens=True` does
-not achieve that for T5: it only skips the search for added tokens, and the Unigram model then finds the very same strings as
-pieces of its vocabulary, with the best score of all. SentencePiece never matches its control pieces, so neither do we: the
-encoder works on a copy of the tokenizer in which the special pieces are spelled with a space in front, which no pre-tokenized
-text contains. Ids are unchanged, and so is the encoding of every other text.
+not achieve that for T5. It only skips the search for added tokens. The Unigram model then finds the same strings as pieces of
+its vocabulary, with the best score of all. SentencePiece never matches its control pieces, so neither do we. The encoder works
+on a copy of the tokenizer in which each special piece starts with a space, which pre-tokenized text never contains. All ids
+stay the same, and so does the encoding of every other text.
 """
 
 import json
@@ -15,14 +15,15 @@ from ...errors import TeacherError
 
 EncodeBatch = Callable[[list[str]], list[list[int]]]
 UNMATCHABLE = " "
-"""Stands before the special pieces' text; Metaspace and byte-level pre-tokenizers leave no space in what a model sees."""
+"""The text before each special piece: Metaspace and byte-level pre-tokenizers remove all spaces from what a model sees."""
 
 
 def plain_text_encoder(tokenizer: Any) -> EncodeBatch:
-    """texts -> ids, without special tokens, truncation or padding; special ids never come from text.
+    """Return a function from texts to ids, without special tokens, truncation or padding.
 
-    (<unk> may: it stands for characters that the vocabulary lacks.) It runs the `tokenizers` backend itself, which uses
-    threads and knows no `model_max_length`, so transformers' warning about long sequences does not arise.
+    Special ids never come from text, except <unk> for characters that the vocabulary lacks. The function runs the
+    `tokenizers` backend itself. It uses threads and ignores `model_max_length`, so that transformers' warning about long
+    sequences does not appear. Raises TeacherError if special ids cannot be kept out of text.
     """
     special = _special_tokens(tokenizer)
     backend = _with_unmatchable(tokenizer, special)
@@ -35,7 +36,7 @@ def plain_text_encoder(tokenizer: Any) -> EncodeBatch:
 
 
 def _special_tokens(tokenizer: Any) -> dict[str, int]:
-    """Text -> id of everything that text must not yield: special tokens and sentinels, added or part of the model."""
+    """Return the ids, by piece, that text must not yield: special tokens and sentinels, added or part of the model."""
     added = {token.content: token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
     vocabulary = tokenizer.get_vocab()
     forbidden = {*added.values(), *tokenizer.all_special_ids, *_sentinels_of_any_spelling(vocabulary)}
@@ -49,7 +50,7 @@ def _sentinels_of_any_spelling(vocabulary: Mapping[str, int]) -> Iterable[int]:
 
 
 def _with_unmatchable(tokenizer: Any, special: Mapping[str, int]) -> Any:
-    """A copy of the backend in which the special pieces cannot match any text; every id stays where it was."""
+    """Return a copy of the backend in which the special pieces cannot match any text; all ids stay the same."""
     from tokenizers import Tokenizer
 
     described = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -71,14 +72,14 @@ def _with_unmatchable(tokenizer: Any, special: Mapping[str, int]) -> Any:
         backend = Tokenizer.from_str(json.dumps(described))
     except Exception as error:
         raise TeacherError(
-            f"this kind of tokenizer cannot be kept from reading special tokens out of text: {error}"
+            f"this kind of tokenizer cannot be prevented from reading special tokens out of text: {error}; use T5's tokenizer"
         ) from error
     backend.encode_special_tokens = True
     return backend
 
 
 def _check_plain(encode_batch: EncodeBatch, special: Mapping[str, int], unk_id: int | None) -> None:
-    """Prove on the special strings themselves, as spelled and as renamed, that none yields a special id."""
+    """Raise TeacherError if one of the special strings, as spelled or as renamed, yields a special id."""
     spellings = [form for text in special for form in (text, UNMATCHABLE + text, f"a{text}b{UNMATCHABLE}{text}")]
     forbidden = set(special.values()) - {unk_id}
     for text, ids in zip(spellings, encode_batch(spellings), strict=True):

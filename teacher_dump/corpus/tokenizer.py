@@ -1,4 +1,4 @@
-"""The teacher's tokenizer: loaded, checked against the teacher, described and carried as files inside a cache."""
+"""The teacher's tokenizer: load it, check that it fits the teacher, describe it, and store its files in a cache."""
 
 import hashlib
 import json
@@ -13,28 +13,31 @@ from ...storage.documents.plan import PlannedTokenizer
 from .plain_text import plain_text_encoder
 
 SENTINEL_PREFIXES = ("▁", "")
-"""mT5's pieces are called `▁<extra_id_k>`, T5's `<extra_id_k>`; of both, the former are those the model was trained on."""
+"""The prefixes of sentinels: mT5's pieces are called `▁<extra_id_k>`, T5's `<extra_id_k>`.
+
+If a vocabulary has both, the model was trained on the former.
+"""
 
 
 class TextTokenizer:
-    """A tokenizer as the dump uses it: text in, ids out, and what a plan must know about it."""
+    """A tokenizer as the dump uses it: it turns text into ids and describes itself for a plan."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.encode_batch = plain_text_encoder(tokenizer)
-        """list of texts -> list of ids, without special ids."""
+        """The function from a list of texts to a list of ids, without special ids."""
 
     @classmethod
     def load(cls, path_or_name: str | Path, revision: str | None = None) -> "TextTokenizer":
-        """From a folder, or a hub name at a revision."""
+        """Load a tokenizer from a folder, or from a hub name at a revision."""
         return cls(load_fast_tokenizer(path_or_name, revision))
 
     def check_fits(self, vocab_rows: int) -> None:
-        """Raises TeacherError when a teacher with that many vocabulary rows cannot use it."""
+        """Raise TeacherError if a teacher with that many vocabulary rows cannot use it."""
         check_fits(self.tokenizer, vocab_rows)
 
     def files(self) -> dict[str, bytes]:
-        """Relative path -> content, enough to load it again."""
+        """Return the files that are needed to load it again, by relative path."""
         return tokenizer_files(self.tokenizer)
 
     def describe(self, sentinels: bool) -> PlannedTokenizer:
@@ -49,38 +52,45 @@ class TextTokenizer:
 
 
 def check_fits(tokenizer: Any, vocab_rows: int) -> None:
-    """Refuse a tokenizer that can name a row that the teacher lacks, or that has no EOS or padding."""
+    """Raise TeacherError for a tokenizer with an id that the teacher does not have a row for, or without EOS or padding."""
     if len(tokenizer) > vocab_rows:
         raise TeacherError(
-            f"the tokenizer has {len(tokenizer)} entries and the teacher {vocab_rows} rows; use the teacher's own tokenizer"
+            f"the tokenizer has {len(tokenizer)} entries, but the teacher only {vocab_rows} rows; "
+            "use the teacher's own tokenizer"
         )
     for role, token_id in (("EOS", tokenizer.eos_token_id), ("padding", tokenizer.pad_token_id)):
         if token_id is None:
-            raise TeacherError(f"the tokenizer names no {role} token; T5 needs one: set it in tokenizer_config.json")
+            raise TeacherError(
+                f"the tokenizer does not name the {role} token that T5 needs: set it in tokenizer_config.json"
+            )
 
 
 def sentinel_ids(tokenizer: Any) -> list[int]:
-    """The ids of <extra_id_0>, <extra_id_1>, ... for as long as the vocabulary has them; they may ascend or descend."""
+    """Return the ids of <extra_id_0>, <extra_id_1>, ... as far as the vocabulary has them; they may ascend or descend.
+
+    Raises TeacherError if it does not have the first.
+    """
     vocabulary = tokenizer.get_vocab()
     for prefix in SENTINEL_PREFIXES:
-        found: list[int] = []
-        while (token_id := vocabulary.get(f"{prefix}<extra_id_{len(found)}>")) is not None:
-            found.append(int(token_id))
-        if found:
-            return found
+        ids: list[int] = []
+        while (token_id := vocabulary.get(f"{prefix}<extra_id_{len(ids)}>")) is not None:
+            ids.append(int(token_id))
+        if ids:
+            return ids
     raise TeacherError(
-        "the tokenizer has no sentinels: expected <extra_id_0>, <extra_id_1>, ... each as one id; use T5's tokenizer"
+        "expected a tokenizer with the sentinels <extra_id_0>, <extra_id_1>, ... each as one id, found none; "
+        "use T5's tokenizer"
     )
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
-    """SHA-256 of all that decides which ids a text becomes: vocabulary, scores, normalizer, added tokens."""
+    """Return the SHA-256 of everything that decides the ids of a text: vocabulary, scores, normalizer, added tokens."""
     described = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
-    """Everything that `save_pretrained` writes, by relative path; the same bytes for the same tokenizer."""
+    """Return the files that `save_pretrained` writes, by relative path; equal tokenizers give equal bytes."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
@@ -89,7 +99,7 @@ def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
 
 
 def tokenizer_from_files(files: Mapping[str, bytes]) -> Any:
-    """The tokenizer of which `tokenizer_files` gave the files."""
+    """Return the tokenizer of the files that `tokenizer_files` returned."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:

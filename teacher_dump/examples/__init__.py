@@ -1,1 +1,1 @@
-"""From documents to examples: segments, span corruption, pairs."""
+"""Turn documents into examples: segments, span corruption, pairs."""

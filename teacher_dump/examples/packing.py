@@ -1,14 +1,14 @@
-"""Documents to examples of raw ids: fixed-length segments for span corruption, or input and target pairs.
+"""Turn documents into examples of raw ids: fixed-length segments for span corruption, or pairs of input and target.
 
-Two choices that differ between public codes are constants here, and are recorded with a cache:
+Public codes differ in two choices, which are fixed here:
 
 - *No EOS between documents.* T5 concatenates bare documents (Raffel et al. 2020, span_corruption in t5/data/preprocessors.py);
-  Hugging Face's flax script and nanoT5 put one after each. We do as T5 did.
-- *Whole documents.* T5 takes one random chunk of at most 65,536 tokens per document. We keep every token: nothing depends on
-  chance, and a cursor can say where a segment begins.
+  Hugging Face's flax script and nanoT5 put one after each. We do as T5 did; the plan records it.
+- *Whole documents.* T5 takes one random chunk of at most 65,536 tokens per document. We keep every token, so that nothing
+  depends on chance and a cursor can say where a segment begins.
 
-Segment i depends on all documents before it, so every segment comes with the cursor at which the next one begins: packing
-can go on from any cursor, in the middle of a document too, and gives what an unbroken run gives.
+Segment i depends on all documents before it. So every segment comes with the cursor at which the next one begins. Packing can
+continue from any cursor, even in the middle of a document, and gives the same segments as an unbroken run.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ from ..corpus.stream_order import seeded_draw
 
 EOS_BETWEEN_DOCUMENTS = False
 BATCH = 64
-"""Documents per tokenizer call, to keep its threads busy; without influence on the result."""
+"""The number of documents per tokenizer call, to keep its threads busy; it does not affect the result."""
 
 Ids = npt.NDArray[np.int32]
 T = TypeVar("T")
@@ -36,7 +36,7 @@ TDocument = TypeVar("TDocument", tuple[int, str], tuple[int, str, str])
 class SegmentCursor:
     """Where the next example begins: a document, counted in the mixed and shuffled stream, and a token inside it.
 
-    The offset may equal the document's length; the example then begins with the next document that has tokens.
+    The offset may equal the document's length; the example then begins in the next document that has tokens.
     """
 
     document: int = 0
@@ -47,23 +47,22 @@ START = SegmentCursor()
 
 
 def held_out(seed: int, document_index: int, share: float) -> bool:
-    """Whether a whole document is kept for validation: true for about `share` of all, by a hash of seed and index."""
+    """Return whether we keep a whole document for validation: true for about `share` of all, by a hash of seed and index."""
     return seeded_draw("held-out", seed, document_index) < share * 2.0**64
 
 
 def pack_segments(
     documents: Iterable[tuple[int, str]], encode_batch: EncodeBatch, length: int, start: SegmentCursor = START
 ) -> Iterator[tuple[Ids, SegmentCursor]]:
-    """Yield ([length] int32 raw ids, cursor of the following segment); a remainder at the end is dropped.
+    """Yield ([length] int32 raw ids, cursor of the following segment); we drop a remainder at the end.
 
-    `documents` are (index in the stream, text), indices ascending, already filtered (training or held-out). Those before
-    `start` are skipped without tokenizing; the stream must otherwise be the one that the cursor came from.
+    `documents` are (index in the stream, text), with ascending indices, already filtered (training or held-out). We skip the
+    documents before `start` without tokenizing them. The cursor must come from the same stream. Raises ConfigurationError for
+    a length below 1, and CorpusError if the document of `start` is missing or shorter than its offset.
     """
     if length < 1:
         raise ConfigurationError(f"a segment needs at least one token, found length {length}")
-    open_tokens = np.empty(
-        0, dtype=np.int32
-    )  # always shorter than a segment here, so a cut lies in the newest document
+    open_tokens = np.empty(0, dtype=np.int32)  # always shorter than a segment here, so a cut is in the newest document
     for index, ids in _encoded(_from(documents, start), encode_batch):
         open_tokens = np.concatenate([open_tokens, ids[_offset_in(index, ids.size, start) :]])
         while open_tokens.size >= length:
@@ -81,7 +80,8 @@ def pack_pairs(
 ) -> Iterator[tuple[Ids, Ids, SegmentCursor]]:
     """Yield (inputs [<= input_length], targets [<= target_length], cursor of the next pair), all ids int32, ragged.
 
-    Each side is cut to its length less one and closed with EOS. A pair of which one side has no token is left out.
+    We cut each side to its length less one and add EOS. We leave out a pair if one side does not have a token. Raises
+    ConfigurationError for a length below 2, and CorpusError if the document of `start` is missing.
     """
     if min(input_length, target_length) < 2:
         raise ConfigurationError(
@@ -104,7 +104,7 @@ def _closed(ids: list[int], length: int, eos_id: int) -> Ids:
 
 
 def _from(documents: Iterable[TDocument], start: SegmentCursor) -> Iterator[TDocument]:
-    """The documents from the cursor's own on; one that the cursor lies inside must be there."""
+    """Yield the documents from the cursor's own on. Raise CorpusError if the cursor is inside a document that is missing."""
     inside = start.offset > 0
     for document in documents:
         if document[0] < start.document:
@@ -118,7 +118,7 @@ def _from(documents: Iterable[TDocument], start: SegmentCursor) -> Iterator[TDoc
 
 
 def _offset_in(index: int, size: int, start: SegmentCursor) -> int:
-    """Tokens of this document that earlier segments took."""
+    """Return the number of tokens of this document that earlier segments took. Raise CorpusError if it has fewer."""
     if index != start.document:
         return 0
     if start.offset > size:
@@ -128,7 +128,7 @@ def _offset_in(index: int, size: int, start: SegmentCursor) -> int:
 
 def _moved(start: SegmentCursor, found: str) -> str:
     return (
-        f"expected to go on at token {start.offset} of document {start.document}, but {found}: the corpus or the tokenizer "
+        f"expected to continue at token {start.offset} of document {start.document}, but {found}: the corpus or the tokenizer "
         "has changed; use the original one or start a new cache"
     )
 

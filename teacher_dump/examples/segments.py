@@ -1,9 +1,9 @@
-"""Segments on disk: the corpus as raw ids, published ahead of the teacher so that any example is an O(1) read.
+"""Segments on disk: the corpus as raw ids, published before the teacher runs, so that reading any example is O(1).
 
-One sequential pass writes folders `segments/SPLIT-N`; each records the cursor at which the next begins, so a resumed or
-enlarged dump goes on where the last one stopped. The validation segments come first, from whole documents chosen by a hash of
-(seed, document index), until there are enough; held-out documents up to there are never used for training. Documents count
-in the mixed and shuffled stream (`mixture.py`), which is read again from its beginning to wherever a cursor stands.
+One sequential pass writes folders `segments/SPLIT-N`. Each records the cursor at which the next one begins, so that a resumed or
+enlarged dump continues where the last one stopped. The validation segments come first, from whole documents chosen by a hash of
+(seed, document index), until there are enough. Training never uses the held-out documents up to there. A document's index counts
+in the mixed and shuffled stream (`mixture.py`), which we read again from its beginning up to the cursor.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ SEGMENTS_PER_FOLDER = 4096
 
 Documents = Callable[[], Iterator[Document]]
 Segment = tuple[np.ndarray, ...]
-"""(ids,) for span corruption, (inputs, targets) for pairs."""
+"""The parts of a segment: (ids,) for span corruption, (inputs, targets) for pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +52,24 @@ class SegmentStore:
             self._discover(split)
 
     def count(self, split: str) -> int:
-        """Segments published."""
+        """Return the number of published segments."""
         folders = self._folders[split]
         return folders[-1].marker.stop if folders else 0
 
     def exhausted(self, split: str) -> bool:
-        """Whether the corpus has been read to its end for this split."""
+        """Return whether the corpus has been read to its end for this split."""
         folders = self._folders[split]
         return bool(folders) and folders[-1].marker.exhausted
 
     def segment(self, split: str, index: int) -> Segment:
-        """One segment, from a folder that is read and checked once."""
+        """Return one segment; we read and check its folder once."""
         number, one = next((n, one) for n, one in enumerate(self._folders[split]) if index < one.marker.stop)
         if (split, number) not in self._open:
             self._open = {(split, number): _read_segments(one.folder)}
         return self._open[split, number][index - one.marker.start]
 
     def ensure(self, validation: int, train: int, documents: Documents, encode: EncodeBatch) -> None:
-        """Publish what is missing. Raises CorpusError when the corpus cannot fill the validation set."""
+        """Publish the missing segments. Raises CorpusError if the corpus cannot fill the validation set."""
         self._extend("validation", validation, documents, encode)
         if self.count("validation") < validation:
             self._extend("train", train, documents, encode)
@@ -90,13 +90,15 @@ class SegmentStore:
                 batch = list(islice(packed, asked))
                 self._publish(split, batch, cursor, exhausted=len(batch) < asked)
                 cursor = batch[-1][1] if batch else cursor
-                if cursor != self._next(split):  # another worker, who planned other examples, published other folders
+                if cursor != self._next(
+                    split
+                ):  # another worker, with another number of examples, published other folders
                     cursor = self._next(split)
                     packed = self._pack(split, documents, encode, cursor)
                 bar.update(len(batch))
 
     def _next(self, split: str) -> SegmentCursor:
-        """Where in the corpus the next folder begins."""
+        """Return where in the corpus the next folder begins."""
         folders = self._folders[split]
         return SegmentCursor(folders[-1].marker.next.document, folders[-1].marker.next.offset) if folders else START
 
@@ -138,7 +140,7 @@ class SegmentStore:
             columns |= ragged_columns(name, [segment[part] for segment, _ in batch], "token")
         path = segment_path(self._root, split, number)
         publish_or_accept(path, "marker", marker.body(), columns, codec=self._plan.codec)
-        # this one alone, where a race may have published more: those are what we shall pack next
+        # only this folder, because a race may have published more; the next rounds look at those
         self._add(place, open_marked(path, place, self._plan.digest))
 
     def _discover(self, split: str) -> None:
@@ -153,7 +155,7 @@ class SegmentStore:
 
 
 def ragged_columns(name: str, rows: list[np.ndarray], axis: str) -> dict[str, Column]:
-    """Rows of ids laid end to end as `NAME.ids` on an axis, with `NAME.offsets` [rows + 1] on the example axis."""
+    """Return rows of ids, end to end, as `NAME.ids` on an axis, with `NAME.offsets` [rows + 1] on the axis `example`."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     ids = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
     return {

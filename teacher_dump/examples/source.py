@@ -1,4 +1,4 @@
-"""Example i of a dump: a pure function of the published segments, the seed and i."""
+"""Make example i of a dump, which is a pure function of the published segments, the seed and i."""
 
 import numpy as np
 
@@ -12,16 +12,16 @@ DRAW_STREAMS = {"train": 2, "validation": 3}
 
 
 class ExampleSource:
-    """Reads examples of a planned dump by index."""
+    """The examples of a planned dump, by index."""
 
     def __init__(self, root: Where, plan: Plan) -> None:
         self._plan = plan
         self.segments = SegmentStore(root, plan)
 
     def example(self, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Input ids [n] and target ids [m], int32, EOS included.
+        """Return input ids [n] and target ids [m], int32, EOS included.
 
-        Index i is segment i modulo the corpus's segments; each time round (`--corpus-epochs`) draws a fresh corruption.
+        Example i is made of segment i modulo the number of segments; each pass (`--corpus-epochs`) draws a fresh corruption.
         """
         count = self.segments.count(split)
         segment = self.segments.segment(split, index % count)
@@ -33,5 +33,5 @@ class ExampleSource:
         return corrupt(segment[0], mask, tokenizer.sentinel_ids, tokenizer.eos_id)
 
     def uniforms(self, split: str, index: int, positions: int) -> np.ndarray:
-        """The numbers in [0, 1) that decide what is drawn at each target position, float64 [positions]."""
+        """Return the numbers in [0, 1) that decide what we draw at each target position, float64 [positions]."""
         return example_rng(self._plan.seed, DRAW_STREAMS[split], index).random(positions)

@@ -1,14 +1,13 @@
 """T5's denoising objective: a segment of raw token ids becomes an input with holes and the targets that fill them.
 
-The rules are those of Raffel et al. 2020 as their code has them (text-to-text-transfer-transformer,
-t5/data/preprocessors.py: random_spans_helper, random_spans_noise_mask, noise_span_to_unique_sentinel), which differ from
-the paper's figure and from most ports in three ways:
+We follow the code of Raffel et al. 2020 (text-to-text-transfer-transformer, t5/data/preprocessors.py: random_spans_helper,
+random_spans_noise_mask, noise_span_to_unique_sentinel). It differs from the paper's figure and from most ports in three ways:
 
 - the number of noise tokens is fixed, and span lengths are a uniformly drawn composition of it, not geometric samples;
-- a segment always begins with kept tokens and ends with noise;
-- no sentinel closes the targets: they end with the last span's tokens and EOS.
+- the first tokens of a segment are always kept, and the last are always noise;
+- the targets do not end with a sentinel, but with the last span's tokens and EOS.
 
-T5's special case for a density of exactly 0.5 (one token less, to make both sides equally long) is left out.
+We leave out T5's special case for a density of exactly 0.5 (one token less, to make both sides equally long).
 Everything here is a pure function of its arguments; `example_rng` is the only source of randomness.
 """
 
@@ -24,57 +23,58 @@ from ...errors import ConfigurationError
 NOISE_DENSITY = 0.15
 MEAN_SPAN = 3.0
 SHORTEST_INPUT = 3
-"""One kept token, one sentinel, EOS."""
+"""The shortest input length: one kept token, one sentinel, EOS."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpanLengths:
-    """How many tokens one example takes and gives; the same for every example of one configuration."""
+    """The numbers of tokens that one example takes and gives, the same for all examples of one configuration."""
 
     segment: int
-    """Raw tokens that one example consumes."""
+    """The number of raw tokens that an example takes."""
     noise: int
-    """Raw tokens that move from the input to the targets."""
+    """The number of raw tokens that move from the input to the targets."""
     spans: int
-    """Runs of noise, each marked by one sentinel on either side."""
+    """The number of runs of noise, each marked by one sentinel in the input and one in the targets."""
     inputs: int
-    """Encoder ids: kept tokens, sentinels, EOS."""
+    """The number of encoder ids: kept tokens, sentinels, EOS."""
     targets: int
-    """Decoder labels: sentinels, noise, EOS."""
+    """The number of decoder labels: sentinels, noise, EOS."""
 
 
 def lengths(
     input_length: int, noise_density: float = NOISE_DENSITY, mean_noise_span_length: float = MEAN_SPAN
 ) -> SpanLengths:
-    """The longest segment whose corrupted input has at most `input_length` ids (random_spans_helper of T5).
+    """Return the lengths of the longest segment whose input has at most `input_length` ids (random_spans_helper of T5).
 
-    128, 256, 512, 1024 input ids take 141, 284, 568, 1137 raw tokens and give 29, 58, 114, 229 labels.
+    128, 256, 512, 1024 input ids take 141, 284, 568, 1137 raw tokens and give 29, 58, 114, 229 labels. Raises
+    ConfigurationError for settings that cannot work.
     """
     _check_settings(input_length, noise_density, mean_noise_span_length)
     segment = input_length - 1
     while _at(segment + 1, noise_density, mean_noise_span_length).inputs <= input_length:
         segment += 1
-    found = _at(segment, noise_density, mean_noise_span_length)
-    if found.spans > found.segment - found.noise:
+    longest = _at(segment, noise_density, mean_noise_span_length)
+    if longest.spans > longest.segment - longest.noise:
         raise ConfigurationError(
             f"every span needs a kept token before it, but noise density {noise_density} with mean span "
-            f"{mean_noise_span_length} puts {found.spans} spans between {found.segment - found.noise} kept tokens; "
+            f"{mean_noise_span_length} puts {longest.spans} spans between {longest.segment - longest.noise} kept tokens; "
             f"lower the density or lengthen the spans"
         )
-    return found
+    return longest
 
 
 def _check_settings(input_length: int, noise_density: float, mean_noise_span_length: float) -> None:
     if input_length < SHORTEST_INPUT:
-        raise ConfigurationError(f"an input length of at least {SHORTEST_INPUT} is needed, found {input_length}")
+        raise ConfigurationError(f"expected an input length of at least {SHORTEST_INPUT}, found {input_length}")
     if not 0 < noise_density < 1:
-        raise ConfigurationError(f"the noise density must lie between 0 and 1 (T5: 0.15), found {noise_density}")
+        raise ConfigurationError(f"expected a noise density between 0 and 1 (T5: 0.15), found {noise_density}")
     if not 1 <= mean_noise_span_length < float("inf"):
-        raise ConfigurationError(f"the mean span must be at least 1 token (T5: 3), found {mean_noise_span_length}")
+        raise ConfigurationError(f"expected a mean span of at least 1 token (T5: 3), found {mean_noise_span_length}")
 
 
 def _at(segment: int, noise_density: float, mean_noise_span_length: float) -> SpanLengths:
-    """The numbers for a segment of that many raw tokens; noise and spans are clamped as in random_spans_noise_mask."""
+    """Return the lengths for a segment of that many raw tokens, with noise and spans clamped as in random_spans_noise_mask."""
     noise = min(max(round(segment * noise_density), 1), segment - 1)
     spans = max(round(noise / mean_noise_span_length), 1)
     return SpanLengths(
@@ -85,7 +85,10 @@ def _at(segment: int, noise_density: float, mean_noise_span_length: float) -> Sp
 def longest_input(
     sentinels: int, noise_density: float = NOISE_DENSITY, mean_noise_span_length: float = MEAN_SPAN
 ) -> int:
-    """The longest input length that needs no more spans than there are sentinels; the number of spans only grows."""
+    """Return the longest input length that needs at most as many spans as there are sentinels.
+
+    We can search by halves, because the number of spans only grows with the length.
+    """
     if sentinels < 1:
         raise ConfigurationError(f"span corruption needs at least one sentinel, found {sentinels}")
 
@@ -104,28 +107,31 @@ def longest_input(
 def require_sentinels(
     needed: SpanLengths, sentinels: int, noise_density: float = NOISE_DENSITY, mean_noise_span_length: float = MEAN_SPAN
 ) -> None:
-    """Refuse an input length that needs more spans than the tokenizer has sentinels; T5's own code does not look."""
+    """Raise ConfigurationError if an input length needs more spans than the tokenizer has sentinels.
+
+    T5's own code does not check this.
+    """
     if needed.spans > sentinels:
         raise ConfigurationError(
-            f"an input length of {needed.inputs} needs {needed.spans} sentinels and the tokenizer has {sentinels}; "
+            f"an input length of {needed.inputs} needs {needed.spans} sentinels, but the tokenizer has {sentinels}; "
             f"the longest input length that works is {longest_input(sentinels, noise_density, mean_noise_span_length)}"
         )
 
 
 def example_rng(seed: int, stream: int, index: int, pass_number: int = 0) -> np.random.Generator:
-    """The generator of one example: a function of these four numbers, never of worker, batch, order or time.
+    """Return the generator of one example, which depends only on these four numbers and not on worker, batch, order or time.
 
-    `stream` keeps training and validation examples apart, `pass_number` the rounds over one corpus. The counter-based
-    Philox is keyed with a hash, so that neighbouring numbers share nothing.
+    `stream` separates training and validation examples, `pass_number` the passes over one corpus. The key of the
+    counter-based Philox is a hash, so that neighbouring numbers give unrelated generators.
     """
     key = hashlib.sha256(f"miniend span corruption {seed} {stream} {index} {pass_number}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
 
 
 def noise_mask(length: int, noise: int, spans: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """[length], True where a token is noise: kept and noise runs in turns, beginning kept and ending noise.
+    """Return a mask [length], True for noise: runs of kept tokens and noise alternate, the first kept and the last noise.
 
-    Raffel et al. 2020, random_spans_noise_mask: both partitions are uniform over all compositions into `spans` parts.
+    As in random_spans_noise_mask of Raffel et al. 2020, both partitions are uniform over all compositions into `spans` parts.
     """
     if not 1 <= spans <= min(noise, length - noise):
         raise ConfigurationError(f"{length} tokens cannot hold {spans} spans of {noise} noise tokens; see `lengths`")
@@ -136,7 +142,7 @@ def noise_mask(length: int, noise: int, spans: int, rng: np.random.Generator) ->
 
 
 def _composition(items: int, parts: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """`items` as an ordered sum of `parts` positive numbers, each such sum equally likely."""
+    """Return `items` as an ordered sum of `parts` positive numbers; all such sums are equally likely."""
     starts = (np.arange(items - 1) < parts - 1).astype(np.int64)
     rng.shuffle(starts)
     part_of_item = np.concatenate([[0], np.cumsum(starts)])
@@ -146,7 +152,7 @@ def _composition(items: int, parts: int, rng: np.random.Generator) -> npt.NDArra
 def corrupt(
     segment: npt.NDArray[np.integer], mask: npt.NDArray[np.bool_], sentinel_ids: Sequence[int], eos_id: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """(inputs, targets) of one segment [length] under a noise mask [length]; EOS ends both, no padding occurs.
+    """Return (inputs, targets) of one segment [length] under a noise mask [length]; both end with EOS and are not padded.
 
     inputs:  kept_1 S0 kept_2 S1 ... EOS;   targets: S0 noise_1 S1 noise_2 ... EOS   (S_k = `sentinel_ids[k]`)
     """
@@ -158,12 +164,12 @@ def corrupt(
 def _replace_runs(
     segment: npt.NDArray[np.integer], mask: npt.NDArray[np.bool_], sentinel_ids: Sequence[int]
 ) -> npt.NDArray[np.int32]:
-    """The segment with the k-th run of masked tokens replaced by sentinel k (noise_span_to_unique_sentinel of T5)."""
+    """Return the segment with sentinel k for the k-th run of masked tokens (noise_span_to_unique_sentinel of T5)."""
     after_masked = np.concatenate([[False], mask[:-1]])
     first = mask & ~after_masked
     runs = int(first.sum())
     if runs > len(sentinel_ids):
-        raise ConfigurationError(f"the mask has {runs} spans and there are {len(sentinel_ids)} sentinels")
+        raise ConfigurationError(f"the mask has {runs} spans, but there are only {len(sentinel_ids)} sentinels")
     ids = np.array(segment, dtype=np.int32)
     ids[first] = np.asarray(sentinel_ids[:runs], dtype=np.int32)
     keep = ~(mask & after_masked)

@@ -1,1 +1,1 @@
-"""The teacher over the examples of a shard, and its signals as columns."""
+"""Run the teacher over the examples of a shard and turn its signals into columns."""

@@ -1,4 +1,4 @@
-"""One shard: the teacher over its examples, the signals as integers, and the marker's own measurements."""
+"""Encode one shard: run the teacher over its examples, turn the signals into integers, and measure what the marker holds."""
 
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -28,21 +28,24 @@ from .batches import TeacherBatch, batches_of, run_teacher
 from .logits import LogitEncoder, LogitMeasurements
 
 FIDELITY_EXAMPLES = 2
-"""Examples of each shard, none of them used to fit the codecs, whose sites are measured; logits are measured on all."""
+"""The number of examples of each shard on which we measure sites; none of them fitted the codecs. We measure logits on all."""
 
 
 @dataclass(slots=True)
 class Timings:
-    """Seconds spent by the shard loop."""
+    """The seconds that the shard loop spends, by activity."""
 
     forward: float = 0.0
+    """The time of the teacher's forward passes."""
     encode: float = 0.0
+    """The time of encoding."""
     wait: float = 0.0
+    """The time of waiting for the disk."""
 
 
 @dataclass(slots=True)
 class EncodedShard:
-    """What is to be published of one shard."""
+    """The content of a shard that we publish."""
 
     columns: dict[str, Column]
     marker: ShardMarker
@@ -50,32 +53,32 @@ class EncodedShard:
 
 @dataclass(slots=True)
 class _Parts:
-    """A shard in the making: examples, integer blocks per column in batch order, and running means."""
+    """An unfinished shard: examples, integer blocks by column in batch order, and running means."""
 
     examples: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     blocks: dict[str, list[np.ndarray]] = field(default_factory=dict)
     logits: list[LogitIntegers] = field(default_factory=list)
     sites: dict[str, dict[str, MeanOf]] = field(default_factory=dict)
-    """By site and by what its kind measures: what has been measured."""
+    """The measurements so far, by site and by the names that its kind gives them."""
     distributions: LogitMeasurements = field(default_factory=LogitMeasurements)
     measured: int = 0
-    """Examples whose sites have been measured."""
+    """The number of examples whose sites have been measured."""
 
     def fidelity(self) -> dict[str, dict[str, Spread]]:
-        """Return all that was measured, by site or `logits`, for the marker."""
+        """Return all measurements, by site or `logits`, for the marker."""
         means = self.sites | ({"logits": self.distributions.fidelity} if self.distributions.fidelity else {})
         return {
             name: {kind: Spread(**mean.described()) for kind, mean in kinds.items()} for name, kinds in means.items()
         }
 
     def add_block(self, name: str, block: Tensor) -> None:
-        """Keep integers [rows, tokens] in 16 bits where they fit."""
+        """Keep integers [rows, tokens], in 16 bits if they fit."""
         narrow = block.to(torch.int16)
         self.blocks.setdefault(name, []).append((narrow if bool((narrow == block).all()) else block).cpu().numpy())
 
 
 class ShardEncoder:
-    """Turns ranges of examples into columns and markers; the teacher and the codecs stay on the device."""
+    """An encoder that turns ranges of examples into columns and markers; teacher and codecs stay on the device."""
 
     def __init__(
         self,
@@ -94,7 +97,7 @@ class ShardEncoder:
         self.timings = Timings()
 
     def encode(self, shard: ShardRange) -> EncodedShard:
-        """Run the teacher over one shard."""
+        """Run the teacher over one shard and return what to publish."""
         parts = _Parts()
         sites = [codec.site for codec in self._codecs]
         for examples in batches_of(self._source, shard.split, shard.start, shard.stop, self._plan.batch_size):
@@ -122,7 +125,7 @@ class ShardEncoder:
         self._add_logits(parts, batch, shard, measured)
 
     def _to_measure(self, parts: _Parts, count: int, shard: ShardRange) -> list[int]:
-        """Places in a batch of the next examples to measure: no training example that basis or step were fitted on."""
+        """Return the places in a batch of the next examples to measure, without those that basis or step were fitted on."""
         first = shard.start + len(parts.examples)
         free = [place for place in range(count) if shard.split != "train" or first + place >= self._fitted]
         chosen = free[: FIDELITY_EXAMPLES - parts.measured]
@@ -167,7 +170,7 @@ class ShardEncoder:
 
 def _measure(parts: _Parts, codec: SiteCodec, ones: list[SiteSample]) -> None:
     """Add what the cache loses of a site in some examples, given one by one."""
-    found = parts.sites.setdefault(str(codec.site), {})
+    means = parts.sites.setdefault(str(codec.site), {})
     for one in ones:
         for name, mean in kind_of(codec.site).measured_on_shards(codec, one).items():
-            found[name] = merged(found.get(name), mean)
+            means[name] = merged(means.get(name), mean)

@@ -1,4 +1,4 @@
-"""The logits of a batch on their way into a shard: integers, and what the marker says of their fidelity."""
+"""Encode the logits of a batch as integers, and measure their fidelity for the marker."""
 
 from dataclasses import dataclass, field
 
@@ -10,26 +10,27 @@ from ...signals.logits.code import LogitCode, LogitIntegers, SparseDistributions
 from ...signals.logits.fidelity import coarsened_kl, gradient_agreement, tempered_kl
 
 _ROWS = 512
-"""Positions at a time, so that log-probabilities in float32 stay small beside the teacher's logits."""
+"""The number of positions at a time, so that log-probabilities in float32 stay small compared with the teacher's logits."""
 
 
 @dataclass(slots=True)
 class LogitMeasurements:
-    """Means over target positions."""
+    """Measurements as means over target positions."""
 
     loss: MeanOf = field(default_factory=MeanOf)
     """The teacher's own hard-label cross-entropy."""
     fidelity: dict[str, MeanOf] = field(default_factory=dict)
+    """The means by kind."""
 
     def add(self, kind: str, part: MeanOf) -> None:
-        """Add to one of the fidelity means."""
+        """Add a part to the fidelity mean of a kind."""
         self.fidelity.setdefault(kind, MeanOf()).add(part.total, part.count)
 
 
 class LogitEncoder:
-    """Encodes logits and measures them; without a code (a dump without logits) it measures the teacher's loss alone.
+    """An encoder that encodes logits and measures them; without a code (a dump without logits) it measures only the loss.
 
-    `reference` [vocabulary] is the distribution that gradients are compared at: the teacher's mean probability.
+    `reference` [vocabulary], the teacher's mean probability, is the student's distribution at which we compare gradients.
     """
 
     def __init__(self, code: LogitCode | None, reference: Tensor | None, device: torch.device) -> None:
@@ -39,7 +40,10 @@ class LogitEncoder:
     def encode(
         self, logits: Tensor, labels: Tensor, uniforms: Tensor, measured: Tensor, into: LogitMeasurements
     ) -> LogitIntegers | None:
-        """Integers of logits [positions, vocabulary]; `measured`, boolean [positions], says where gradients are compared."""
+        """Return the integers of logits [positions, vocabulary]; None without a code.
+
+        `measured`, boolean [positions], says where we compare gradients.
+        """
         parts = []
         for first in range(0, len(logits), _ROWS):
             rows = slice(first, first + _ROWS)

@@ -1,6 +1,6 @@
-"""The shard loop: claim a shard, run the teacher over it, publish it; until all are there, whoever made them.
+"""The shard loop: claim a shard, run the teacher over it and publish it, until all are published, whoever made them.
 
-The writer works in a thread of its own, one shard behind the teacher.
+The writer works in its own thread, one shard behind the teacher.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,12 @@ from .encoder import EncodedShard, ShardEncoder
 
 
 def is_published(root: Where, shard: ShardRange) -> bool:
-    """Whether a shard is there."""
+    """Return whether a shard is published."""
     return folder_exists(shard_path(root, shard.split, shard.number), "marker")
 
 
 def examples_in(shards: Sequence[ShardRange]) -> int:
-    """Number of examples of these shards."""
+    """Return the number of examples of these shards."""
     return sum(shard.stop - shard.start for shard in shards)
 
 
@@ -32,10 +32,10 @@ def make_shards(
     claims: Claims,
     progress: Callable[[], None],
 ) -> int:
-    """Return once all `shards` are published, by this worker or another; the number of examples that this one encoded.
+    """Make `shards` until all are published, by this worker or another; return the number of examples that this one encoded.
 
-    Calls `progress` after each shard of its own and while it waits for others. At most one encoded shard waits in memory; a
-    failed write surfaces at the next shard or at the end.
+    We call `progress` after each own shard and while we wait for other workers. At most one encoded shard waits in memory. A
+    failed write raises its error at the next shard or at the end.
     """
     examples = 0
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
@@ -57,9 +57,9 @@ def make_shards(
 def _claimed(
     root: Where, shards: Sequence[ShardRange], claims: Claims, progress: Callable[[], None]
 ) -> Iterator[ShardRange]:
-    """The shards that this worker shall make, each claimed; ends when the others, which it waits for, have made theirs.
+    """Yield the shards that this worker makes, each claimed; end when the other workers have made theirs.
 
-    A shard whose maker died without publishing it is claimed when it is looked at again.
+    If a worker died before it published its shard, we claim the shard when we look at it again.
     """
     left = list(shards)
     while left:
@@ -69,7 +69,7 @@ def _claimed(
                 continue
             if not claims.take(shard.name):
                 with_others.append(shard)
-            elif is_published(root, shard):  # between the look and the claim
+            elif is_published(root, shard):  # another worker published it between our look and our claim
                 claims.release(shard.name)
             else:
                 yield shard

@@ -1,7 +1,7 @@
-"""How much disk shards take, from a few of them: before a dump (`miniend estimate`), and before its first shard.
+"""Estimate the disk space of shards from a few of them: for `miniend estimate`, and before the first shard of a dump.
 
-Only the sizes that documents list are read. What every folder has anew (document, Zarr metadata) is counted per folder, the
-data of columns per token of their axis, and tokens per example.
+We read only the sizes that documents list. We count document and Zarr metadata per folder, the data of columns per token of
+their axis, and tokens per example.
 """
 
 import shutil
@@ -27,11 +27,13 @@ from .encoder import ShardEncoder, Timings
 from .loop import examples_in
 
 SLACK = 1.1
-"""Free space that is asked for, in units of the estimate, which may be 10 % too small."""
+"""The free space that a dump needs, in units of the estimate, which may be 10 % too small."""
 SAMPLE_EXAMPLES = 32
+"""The largest number of examples that we encode."""
 SAMPLE_SHARDS = 8
+"""The largest number of published shards that we look at."""
 LENGTH_EXAMPLES = 1024
-"""Examples at most that are encoded, shards that are looked at, and examples whose lengths are."""
+"""The largest number of examples whose lengths we average."""
 GB = 1e9
 
 DOCUMENTS = "markers"
@@ -39,13 +41,13 @@ DOCUMENTS = "markers"
 
 @dataclass(frozen=True, slots=True)
 class FolderSizes:
-    """What folders of one kind take, in bytes by signal."""
+    """The sizes of folders of one kind, in bytes by signal."""
 
     per_folder: Mapping[str, float]
     per_example: Mapping[str, float]
 
     def of(self, examples: int, folders: int) -> dict[str, float]:
-        """Of so many examples in so many folders."""
+        """Return the bytes of so many examples in so many folders, by signal."""
         names = dict.fromkeys([*self.per_example, *self.per_folder])
         return {
             name: self.per_example.get(name, 0.0) * examples + self.per_folder.get(name, 0.0) * folders
@@ -54,9 +56,10 @@ class FolderSizes:
 
 
 def folder_sizes(folders: Sequence[PublishedFolder], tokens: Mapping[str, float] | None = None) -> FolderSizes:
-    """Sizes of folders like these segments or shards.
+    """Return the sizes of folders like these segments or shards.
 
-    `tokens` is what a typical example has on an axis, by default theirs. Entries of lists grow with the last axis, the labels'.
+    `tokens` is the number of tokens of a typical example by axis, by default the mean of these folders. Entries of lists grow
+    with the last axis, the labels'.
     """
     fixed, data = Counter[str](), Counter[str]()
     examples = sum(folder.parsed(Marker).count for folder in folders)
@@ -73,7 +76,7 @@ def folder_sizes(folders: Sequence[PublishedFolder], tokens: Mapping[str, float]
 
 
 def signal_of(column: str) -> str:
-    """The signal that a column belongs to: `inputs` (targets too), `logits`, `segments`, or a site's full name."""
+    """Return the signal of a column: `inputs` (for targets too), `logits`, `segments`, or a site's full name."""
     group, _, rest = column.partition(".")
     if group in ("inputs", "targets"):
         return "inputs"
@@ -82,7 +85,7 @@ def signal_of(column: str) -> str:
 
 
 def typical_tokens(prepared: Prepared) -> dict[str, float]:
-    """Return the mean number of tokens of a training example by axis; all examples are alike but for pairs."""
+    """Return the mean number of tokens of a training example by axis; except for pairs, all examples have equal lengths."""
     axes = family_named(prepared.plan.teacher.facts.model_type).axes
     count = min(LENGTH_EXAMPLES, prepared.source.segments.count("train")) if prepared.plan.task.pairs else 1
     lengths = [[len(part) for part in prepared.source.example("train", index)] for index in range(count)]
@@ -92,9 +95,9 @@ def typical_tokens(prepared: Prepared) -> dict[str, float]:
 def require_space(root: Where, prepared: Prepared, pending: Sequence[ShardRange], encoder: ShardEncoder) -> None:
     """Raise MiniEndError unless the pending shards fit on the disk of the cache.
 
-    Sizes are those of shards that are published, or of a few examples that the codecs were not fitted on. All that is
-    pending counts for every rank, since they share the directory; of an object store, the mirror's, which keeps what this
-    machine writes.
+    We estimate from published shards, or from a few examples that the codecs were not fitted on. Every rank counts all pending
+    shards, because the ranks share the directory. For an object store this is the directory of the mirror, which keeps what
+    this machine writes.
     """
     if not pending:
         return
@@ -104,14 +107,14 @@ def require_space(root: Where, prepared: Prepared, pending: Sequence[ShardRange]
     free = shutil.disk_usage(folder).free
     if needed * SLACK > free:
         raise MiniEndError(
-            f"the disk is too small: {len(pending)} shards are still to be written and need about {in_gb(needed)} GB, "
-            f"{folder} has {in_gb(free)} GB free. Make room, dump a part (--shards), begin another cache with fewer examples or "
-            "coarser settings, or try nevertheless with --force"
+            f"the disk is too small: the {len(pending)} shards still to write need about {in_gb(needed)} GB, but {folder} has "
+            f"only {in_gb(free)} GB free. Make room, dump a part (--shards), start another cache with fewer examples or coarser "
+            "settings, or write anyway with --force"
         )
 
 
 def in_gb(size: float) -> str:
-    """Bytes as GB with three digits, as people read them: `1,234`, `12.3`, `0.0123`."""
+    """Return bytes as GB with three digits, for people: `1,234`, `12.3`, `0.0123`."""
     return f"{size / GB:,.0f}" if size >= 100 * GB else f"{size / GB:.3g}"
 
 
@@ -124,7 +127,7 @@ def _known_sizes(root: Where, prepared: Prepared) -> FolderSizes | None:
 
 
 def _sampled_sizes(prepared: Prepared, encoder: ShardEncoder) -> FolderSizes:
-    """From a few examples that are encoded, written into a temporary directory and removed."""
+    """Return sizes from a few examples, which we encode, write into a temporary directory and remove."""
     start, stop = prepared.calibration.parsed(Calibration).examples.report
     shard = ShardRange("train", 0, start, min(stop, start + SAMPLE_EXAMPLES))
     encoded, encoder.timings = encoder.encode(shard), Timings()

@@ -133,7 +133,7 @@ def test_settings_of_one_pass_must_agree(ragged_home, tmp_path):
     for name, value in {"batch_size": 8, "seed": 1, "steps": 5, "save_every": 2}.items():
         with pytest.raises(ConfigurationError, match=f"the same --{name.replace('_', '-')}"):
             train_students([one, replace(other, **{name: value})], quiet)
-    with pytest.raises(ConfigurationError, match="output of their own"):
+    with pytest.raises(ConfigurationError, match="needs its own output"):
         train_students([one, replace(other, output=one.output)], quiet)
     with pytest.raises(ConfigurationError, match="must differ in size or objective"):
         configs(ragged_home, tmp_path, ["2L32H", "2L32H"])

@@ -200,10 +200,10 @@ def test_another_cache_is_refused_in_the_same_directory(ragged_home, finished):
 def test_a_directory_with_other_files_is_refused_and_left_alone(span_home, tmp_path):
     """--output of the wrong folder must not mix a model into somebody's files."""
     (tmp_path / "thesis.txt").write_text("words")
-    with pytest.raises(RunMismatchError, match="holds no run of MiniEnD"):
+    with pytest.raises(RunMismatchError, match="does not hold a run of MiniEnD"):
         run(span_home, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(RunMismatchError, match="holds no run of MiniEnD"):
+    with pytest.raises(RunMismatchError, match="does not hold a run of MiniEnD"):
         run(span_home, tmp_path / "thesis.txt")
 
 
@@ -421,7 +421,7 @@ def test_an_unfinished_cache_is_refused_unless_allowed(own_span_cache, tmp_path)
     assert (tmp_path / "student" / "model.safetensors").exists()
     for path in (own_span_cache / "shards").glob("train-*"):
         shutil.rmtree(path)
-    with pytest.raises(ConfigurationError, match="no training examples published yet"):
+    with pytest.raises(ConfigurationError, match="does not have published training examples yet"):
         run(own_span_cache, tmp_path / "other", allow_unfinished=True)
 
 
@@ -480,7 +480,7 @@ def test_a_run_file_that_names_no_part_of_a_cache_is_refused(span_home, finished
     found = json.loads((output / "run.json").read_text())
     del found["cache_part"]
     (output / "run.json").write_text(json.dumps(found))
-    with pytest.raises(RunMismatchError, match="names no part of a cache"):
+    with pytest.raises(RunMismatchError, match="does not name a part of a cache"):
         run(span_home, output)
 
 
@@ -495,7 +495,7 @@ def test_a_cache_that_lacks_a_signal_is_refused_before_anything_is_written(span_
         run(cache, tmp_path / "student", logits=False)
     assert not (tmp_path / "student").exists()
     assert run(cache, tmp_path / "student", objective="minilm", steps=2) == {}
-    with pytest.raises(CacheMismatchError, match="is no MiniEnD cache"):
+    with pytest.raises(CacheMismatchError, match="is not a MiniEnD cache"):
         run(tmp_path / "nowhere", tmp_path / "other")
 
 

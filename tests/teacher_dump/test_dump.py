@@ -174,7 +174,7 @@ def test_more_examples_are_appended_and_what_was_there_stays(material, finished,
 
 def test_fewer_examples_are_refused(material, copied):
     """Silently keeping the larger number would surprise whoever asked for the smaller."""
-    with pytest.raises(CacheMismatchError, match=r"20 examples.*19 would shrink"):
+    with pytest.raises(CacheMismatchError, match=r"20 examples.*at least 20, found 19"):
         dump(material, copied, examples=19)
 
 
@@ -225,11 +225,11 @@ def test_another_corpus_under_the_same_name_is_refused(material, finished, tmp_p
 def test_a_corpus_that_is_too_short_says_what_it_holds_and_more_passes_help(material, tmp_path):
     """Going round unasked would show the same text twice; refusing without the number would leave the user guessing."""
     settings = {"validation_examples": 0, "signals": "", "batch_size": 16, "shard_examples": 64}
-    with pytest.raises(CorpusError, match="too short: it holds") as refused:
+    with pytest.raises(CorpusError, match="too short: expected 1000 training") as refused:
         dump(material, tmp_path / "cache", examples=1000, **settings)
-    held = int(re.search(r"holds (\d+) training", str(refused.value))[1])
+    held = int(re.search(r"found (\d+);", str(refused.value))[1])
     assert 20 < held < 1000
-    with pytest.raises(CorpusError, match=rf"holds {held} training.*\({2 * held} in 2 passes\), {2 * held + 1} were"):
+    with pytest.raises(CorpusError, match=rf"expected {2 * held + 1} .*found {held} \({2 * held} in 2 passes\);"):
         dump(material, tmp_path / "cache", examples=2 * held + 1, corpus_epochs=2, **settings)
     assert len(miniend.open_cache(dump(material, tmp_path / "cache", examples=held, **settings).cache)) == held
     grown = dump(material, tmp_path / "cache", examples=held + 5, corpus_epochs=2, **settings)
@@ -384,7 +384,7 @@ def test_a_teacher_with_weights_that_are_not_numbers_is_refused(material, tmp_pa
 def test_a_directory_with_other_files_is_left_alone(material, tmp_path):
     """Writing a cache between somebody's files would make it impossible to remove either."""
     (tmp_path / "thesis.tex").write_text("do not touch")
-    with pytest.raises(CacheMismatchError, match=r"holds no cache but other files \(thesis\.tex\)"):
+    with pytest.raises(CacheMismatchError, match=r"does not hold a cache but other files \(thesis\.tex\)"):
         dump(material, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(CacheMismatchError, match="is a file"):
@@ -445,7 +445,7 @@ def test_uniform_relations_are_said_to_carry_no_information(material, tmp_path):
     save_file(weights, weak / "model.safetensors", metadata={"format": "pt"})
     said = dump(material, tmp_path / "cache", teacher=str(weak), signals="encoder.self").said
     assert re.search(r"encoder\.self@0: .*query 1\.000 \(carries no information\)", said)
-    assert "--relation-temperature calibrated would sharpen them" in said
+    assert "--relation-temperature calibrated, in a new cache, sharpens them" in said
     relations = inspect_cache(tmp_path / "cache").relations
     assert "query" in relations["encoder.self@0"].carries_no_information
 

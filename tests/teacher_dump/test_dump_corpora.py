@@ -267,7 +267,7 @@ def test_a_commit_that_the_hub_names_is_used_for_everything(monkeypatch, materia
 
 def test_a_revision_of_a_local_teacher_is_refused(material, tmp_path):
     """transformers would ignore it without a word."""
-    with pytest.raises(ConfigurationError, match=r"local folder has no revisions.*leave --teacher-revision out"):
+    with pytest.raises(ConfigurationError, match=r"local folder does not have revisions.*leave --teacher-revision out"):
         dump(material, tmp_path / "cache", teacher_revision="v1")
     assert not (tmp_path / "cache").exists()
     assert dump(material, tmp_path / "cache")

@@ -256,7 +256,7 @@ def test_halves_dumped_in_two_places_are_one_cache_once_they_lie_together(materi
     """Merging is nothing but being there."""
     caches = [tmp_path / "one", tmp_path / "other"]
     first = dump(material, caches[0], shards="0:7")
-    assert "the cache still misses 5 of 12 shards: --shards 7:12" in first.said
+    assert "5 of 12 shards are still missing: --shards 7:12" in first.said
     for name in ("plan", "extents", "calibration", "segments"):
         shutil.copytree(caches[0] / name, caches[1] / name)
     dump(material, caches[1], shards="7:")
@@ -268,9 +268,7 @@ def test_halves_dumped_in_two_places_are_one_cache_once_they_lie_together(materi
 
 def test_a_part_says_what_it_is_and_what_is_missing(material, tmp_path):
     """Whoever started nine parts of ten must see which one to start yet, in the form in which to start it."""
-    assert (
-        "the cache still misses 10 of 12 shards: --shards 0:3,5:12" in dump(material, tmp_path / "c", shards="3:5").said
-    )
+    assert "10 of 12 shards are still missing: --shards 0:3,5:12" in dump(material, tmp_path / "c", shards="3:5").said
     again = dump(material, tmp_path / "c", shards="3:5")
     assert f"shards 3:5 of {tmp_path / 'c'} are complete: all 4 examples" in again.said
     assert again.report.new_examples == 0

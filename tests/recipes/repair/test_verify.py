@@ -191,12 +191,12 @@ def test_what_was_exchanged_is_named(cache, one, other, folders):
             read_everything(cache)
 
 
-def test_a_copied_and_a_foreign_shard_are_named(cache, tmp_path):
+def test_a_copied_and_a_foreign_shard_are_named(original, cache, tmp_path):
     """Sound in themselves; the foreign one has even the same range, from a dump with another seed."""
     shutil.rmtree(cache / SHARDS[1])
     shutil.copytree(cache / SHARDS[0], cache / SHARDS[1])
     assert named(cache) == [SHARDS[1]]
-    foreign = build_tiny_cache(tmp_path / "b", **SMALL, seed=9)
+    foreign = build_tiny_cache(tmp_path / "b", teacher=original.parent / "teacher", **SMALL, seed=9)
     shutil.rmtree(cache / SHARDS[1])
     shutil.copytree(foreign / SHARDS[1], cache / SHARDS[1])
     assert "belongs elsewhere" in verify_cache(cache).damaged[SHARDS[1]][0]
@@ -306,9 +306,9 @@ def test_a_sealed_document_that_says_something_wrong_is_named(cache, folder, cha
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"axis": "target"}, "should lie on the axis input"),
+        ({"axis": "target"}, "should be on the axis input"),
         ({"blocks": ["query"]}, "with the blocks hidden"),
-        ({"column": "hidden.decoder.hidden@1"}, "should lie on the axis input"),
+        ({"column": "hidden.decoder.hidden@1"}, "should be on the axis input"),
         ({"rank": 3}, "should have the shape"),
         ({"rank": "3"}, "its member hidden.0.codes.hidden.rank should be"),
     ],

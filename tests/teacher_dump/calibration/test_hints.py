@@ -28,9 +28,8 @@ def test_a_teacher_that_does_not_expect_the_ends_is_warned_about():
     """It was trained on targets of another length; 20 of 1,000 targets are ends, ln 50 = 3.91."""
     (_, warning) = lines(of_ends(10.9))
     assert warning.startswith(
-        "warning: the teacher does not expect the targets to end where they do (EOS: 10.90 nats; "
+        "warning: the teacher predicts EOS worse than its frequency would (10.90 nats against 3.91). Was it trained"
     )
-    assert "3.91" in warning
     assert "--input-length" in warning
 
 

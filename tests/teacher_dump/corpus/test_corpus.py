@@ -83,7 +83,7 @@ def test_python_docs_are_english_pages_by_key():
         ('{"text": "a"}\n\n{"text": \n', r"one JSON object per line, found .* in .*c\.jsonl, line 3"),
         ('["text"]\n', r"JSON object with the field 'text'.*line 1"),
         ('{"text": ["a", "b"]}\n', r"expected text in field 'text' of .*line 1, found a value of type list"),
-        ('{"text": ""}\n', r"no document with text in text"),
+        ('{"text": ""}\n', r"does not have a document with text in text"),
     ],
 )
 def test_a_jsonl_file_that_does_not_fit_is_refused_with_its_place(tmp_path, content, said):
@@ -125,7 +125,7 @@ def test_names_without_readable_files_are_refused(tmp_path):
     for name, said in [
         ("none.jsonl", "no file matches"),
         ("none-*", "no file matches"),
-        ("", r"given as a glob, such as .*/\*\.jsonl\.gz"),
+        ("", r"write a folder as a glob, such as .*/\*\.jsonl\.gz"),
         ("empty.jsonl", "empty.jsonl is empty"),
         ("c.csv", r"ending in \.txt, \.jsonl, \.jsonl\.gz, \.parquet, found .*c\.csv"),
     ]:

@@ -82,5 +82,5 @@ def test_incomplete_hub_names_are_refused(name):
 
 def test_a_revision_of_a_local_folder_is_refused(tmp_path):
     """`datasets` ignores it without a word."""
-    with pytest.raises(CorpusError, match="no revisions"):
+    with pytest.raises(CorpusError, match="does not have revisions"):
         parse_corpus(f"hf:{tmp_path}@v1", ("text",))

@@ -86,7 +86,7 @@ def test_every_corpus_is_looked_into_before_anything_is_planned(two, tmp_path):
     ):
         mixture(*two, str(other)).require_documents()
     blank = write_jsonl(tmp_path / "blank.jsonl", [{"text": " "}])
-    with pytest.raises(CorpusError, match=r"the corpus .*blank\.jsonl holds no document"):
+    with pytest.raises(CorpusError, match=r"the corpus .*blank\.jsonl does not have a document with text"):
         mixture(*two, str(blank)).require_documents()
     mixture(*two, "python-docs").require_documents()
 

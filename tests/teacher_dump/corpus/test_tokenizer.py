@@ -139,7 +139,7 @@ def test_mt5s_own_sentinels_win_over_ones_that_were_added_to_it():
 def test_a_tokenizer_without_sentinels_is_refused_where_they_are_needed():
     """Otherwise <unk> would mark every span. Pairs need none."""
     tokenizer = build_tiny_mt5_tokenizer(TEXTS, 200, sentinels=0)
-    with pytest.raises(TeacherError, match="no sentinels"):
+    with pytest.raises(TeacherError, match="expected a tokenizer with the sentinels"):
         sentinel_ids(tokenizer)
     assert TextTokenizer(tokenizer).describe(sentinels=False).sentinel_ids == ()
 
@@ -148,7 +148,7 @@ def test_a_tokenizer_with_more_entries_than_the_teacher_has_rows_is_refused(toke
     """An id beyond the table is an index error on a CPU and garbage on a GPU."""
     check_fits(tokenizer, 200)
     check_fits(tokenizer, 256)
-    with pytest.raises(TeacherError, match="200 entries and the teacher 199 rows"):
+    with pytest.raises(TeacherError, match="200 entries, but the teacher only 199 rows"):
         check_fits(tokenizer, 199)
 
 
@@ -157,7 +157,7 @@ def test_a_tokenizer_without_eos_or_padding_is_refused(token):
     """None would become a label."""
     tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
     setattr(tokenizer, token, None)
-    with pytest.raises(TeacherError, match="names no"):
+    with pytest.raises(TeacherError, match="does not name the"):
         check_fits(tokenizer, 200)
 
 

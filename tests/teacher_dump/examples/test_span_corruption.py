@@ -158,7 +158,7 @@ def test_a_worked_example_has_sentinels_in_order_no_final_one_and_eos_on_both_si
 
 def test_corrupt_refuses_more_spans_than_sentinels():
     """Numpy would otherwise broadcast one sentinel over all spans."""
-    with pytest.raises(ConfigurationError, match="3 spans and there are 1 sentinels"):
+    with pytest.raises(ConfigurationError, match="3 spans, but there are only 1 sentinels"):
         corrupt(np.arange(6), np.array([0, 1, 0, 1, 0, 1], dtype=bool), [99], EOS)
 
 

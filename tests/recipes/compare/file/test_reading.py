@@ -155,7 +155,7 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"pairs": [["scratch"]]}, "should be a list of two rows"),
         ({"caches": {"c": {"teacher": "nobody"}}}, "no assistant is named nobody; there are none"),
         ({"sizes": []}, "does not say sizes"),
-        ({"sizes": ["1L32H", "1L33H"]}, "scratch: size 1L33H: d_model 33 is no multiple"),
+        ({"sizes": ["1L32H", "1L33H"]}, "scratch: size 1L33H: d_model 33 is not a multiple"),
         ({"sizes": ["1L32H", "1L32H"]}, "have the same name"),
         ({"learning_rates": []}, "learning_rates: there is none left"),
         ({"rows": {"scratch": False}}, "rows: there is none left"),

@@ -1,0 +1,130 @@
+"""Commands of the build that is imported as `miniend`, each in a process of its own, forked after the slow imports.
+
+A child starts from a parent that has imported libraries and computed nothing, so it knows nothing of the command before.
+"""
+
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+from time import sleep
+
+RENAMED_OPTIONS = (
+    ("train-student", "--accumulate", "--gradient-accumulation-steps", "{}"),
+    ("train-student", "--clip", "--max-grad-norm", "{}"),
+    ("train-student", "--init-from-teacher", "--init", "teacher-layers:{}"),
+    ("dump-teacher", "--passes", "--corpus-epochs", "{}"),
+    ("dump-teacher", "--mean-span", "--mean-noise-span-length", "{}"),
+    ("dump-teacher", "--objective", "--task", "{}"),
+)
+"""Command, option as the scenarios write it, what a build that lacks it calls it, and how its value is written then."""
+LIBRARIES = ("torch", "torch.utils.tensorboard", "transformers", "accelerate", "safetensors.torch", "zarr", "pcodec")
+FAMILIES = ("T5", "MT5", "UMT5")
+TERMINATED = 128 + signal.SIGTERM
+"""Exit status of a command that was told to stop."""
+
+
+def import_libraries() -> None:
+    """Import what every command needs and what takes seconds."""
+    for library in LIBRARIES:
+        import_module(library)
+    for family in FAMILIES:
+        getattr(import_module("transformers"), f"{family}ForConditionalGeneration")
+
+
+@cache
+def options_of(command: str) -> frozenset[str]:
+    """The options that the help of a command lists."""
+    asked = [sys.executable, "-m", "miniend", command, "--help"]
+    shown = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return frozenset(re.findall(r"^  (?:-\w, )?(--[a-z0-9-]+)(?=[ ,/]|$)", shown, flags=re.MULTILINE))
+
+
+def in_todays_words(arguments: list[str]) -> list[str]:
+    """A command line with the options that this build lacks under their other names."""
+    words = list(arguments)
+    for command, old, new, form in RENAMED_OPTIONS:
+        if words[0] == command and old in words and old not in options_of(command):
+            for place in [place for place, word in enumerate(words) if word == old]:
+                words[place : place + 2] = [new, form.format(words[place + 1])]
+    return words
+
+
+def miniend(arguments: list[str]) -> None:
+    """Do what `python -m miniend` does with these arguments."""
+    sys.argv = ["miniend", *arguments]
+    try:
+        runpy.run_module("miniend", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+
+
+def printed(arguments: list[str], file: Path) -> None:
+    """The same, its standard output in a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8") as stream, redirect_stdout(stream):
+        miniend(arguments)
+
+
+def stopped(arguments: list[str], log: Path, lines: int) -> None:
+    """The same, told to stop by SIGTERM once a file has so many lines."""
+    Thread(target=_stop_at, args=(log, lines), daemon=True).start()
+    try:
+        miniend(arguments)
+    except SystemExit as ended:
+        if ended.code == TERMINATED:
+            return
+        raise
+    raise RuntimeError(f"the command had ended before {log} was seen to have {lines} lines")
+
+
+def _stop_at(log: Path, lines: int) -> None:
+    while not log.exists() or log.read_bytes().count(b"\n") < lines:
+        sleep(0.001)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def in_child(job: Callable[[], None], work: Path, log: Path) -> bool:
+    """Do a job in a forked process in the folder `work`, its output at the end of the file `log`; whether it went well."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        _work(job, work, log)
+    _, status = os.waitpid(child, 0)
+    return status == 0
+
+
+def _work(job: Callable[[], None], work: Path, log: Path) -> None:
+    status = 1
+    try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(work)
+        job()
+        status = 0
+    except SystemExit:
+        pass  # the command has said why
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def last_line(log: Path) -> str:
+    """The last line that a job said."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+    return next((line for line in reversed(lines) if line.strip()), "nothing was said")
