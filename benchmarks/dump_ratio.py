@@ -19,7 +19,7 @@ from time import perf_counter
 import torch
 from random_teacher import parser_for, random_teacher
 
-from miniend.models.padding import pad_examples
+from miniend.models.padding import by_axis, pad_examples
 from miniend.runtime.devices import choose_device
 from miniend.storage.documents.plan import Plan
 from miniend.storage.folder import PublishedFolder
@@ -97,8 +97,8 @@ def bare_seconds(teacher: Teacher, source: ExampleSource, config: DumpConfig, st
     """Seconds of the forward to logits alone over examples [start, stop), in the dump's own batches."""
     batches = []
     for examples in batches_of(source, "train", start, stop, config.batch_size):
-        inputs, labels, valid = pad_examples([e[0] for e in examples], [e[1] for e in examples], teacher.pad_id)
-        batches.append((inputs.to(teacher.device), valid["input"].to(teacher.device), labels.to(teacher.device)))
+        padded = pad_examples(teacher.family, by_axis(teacher.family, examples), teacher.pad_id)
+        batches.append([{axis: part.to(teacher.device) for axis, part in parts.items()} for parts in padded])
     begun = perf_counter()
     with torch.inference_mode():
         for batch in batches:

@@ -28,8 +28,8 @@ import resource, sys
 from miniend.cache import open_cache
 from miniend.student_train.reading.loader import BatchSource, Columns, steps
 cache = open_cache(sys.argv[1])
-coefficients = tuple((name, p.axis) for codec in cache.codecs.values() for name, p in codec.columns().items())
-columns = Columns(coefficients, (cache.logit_code.kind, len(cache.logit_code.order), False))
+coefficients = tuple((name, p.axis) for codec in cache.codecs.values() for name, p in codec.columns.items())
+columns = Columns(cache.family, coefficients, (cache.logit_code.kind, len(cache.logit_code.order), False))
 batches = steps(BatchSource(cache.training, columns, 0), 16, seed=0, start=0)
 for _ in range(len(cache) // 16):
     next(batches)

@@ -154,7 +154,7 @@ def throughput(material: Material, target: float) -> str:
     seconds["quantize"] = perf_counter() - begun
     tokens = 0
     with TemporaryDirectory() as folder:
-        for name, place in codec.columns().items():
+        for name, place in codec.columns.items():
             values = torch.cat([part[name] for part in columns], dim=1).numpy()
             tokens += values.shape[1]
             begun = perf_counter()

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from miniend.signals.codes.code import CodePlace, RelationCode, join_blocks
 from miniend.signals.codes.fit import Moments, fit_code
-from miniend.signals.codes.site_codec import SiteCodec
 from miniend.signals.codes.site_fit import trim_rank
 from miniend.signals.fidelity import MeanOf, SiteSample, head_sample
 from miniend.signals.relations.calibration import measured_kl
+from miniend.signals.relations.codec import AttentionCodec
 from miniend.signals.relations.fidelity import relation_kl, worst_share
 from miniend.signals.relations.sensitivity import sensitivity
 from miniend.storage.columns.columns import Column, write_column
@@ -30,13 +30,13 @@ class Material:
     """One site: the project's codec for it, samples to fit on and samples to measure on."""
 
     def __init__(
-        self, codec: SiteCodec, fitting: Sequence[SiteSample], unseen: Sequence[SiteSample], kl_examples: int
+        self, codec: AttentionCodec, fitting: Sequence[SiteSample], unseen: Sequence[SiteSample], kl_examples: int
     ) -> None:
         self.codec, self.fitting, self.unseen = codec, fitting, unseen
         self.measured = unseen[: max(1, kl_examples // 16)]
-        self.metric = sensitivity(codec.site, head_sample(fitting, 32), codec.heads, codec.inverse_temperature)
+        self.metric = sensitivity(codec.relations, head_sample(fitting, 32), codec.heads, codec.inverse_temperature)
         self.inner = codec.inner
-        self.fitted: dict[str, SiteCodec] = {}
+        self.fitted: dict[str, AttentionCodec] = {}
 
     def rows(self, place: CodePlace, samples: Sequence[SiteSample]) -> tuple[Tensor, Tensor]:
         """Valid rows [tokens, width] and their token ids."""
@@ -46,14 +46,14 @@ class Material:
 
     def per_token(self, bytes_of: Mapping[str, float]) -> float:
         """One number of bytes per token of each place; for cross-attention both columns per input token."""
-        tokens = {p.name: sum(int(s.valid[p.axis].sum()) for s in self.unseen) for p in self.codec.places()}
+        tokens = {p.name: sum(int(s.valid[p.axis].sum()) for s in self.unseen) for p in self.codec.places}
         return sum(bytes_of[name] * tokens[name] for name in tokens) / max(tokens.values())
 
-    def fit(self, metric: str, token_means: bool, dead_zone: bool) -> SiteCodec:
+    def fit(self, metric: str, token_means: bool, dead_zone: bool) -> AttentionCodec:
         """A codec whose metric is `none`, `blocks` (one weight per block), `full`, or `heads` (a basis per relation head)."""
         name = f"{metric} {token_means} {dead_zone}"
         if name not in self.fitted:
-            codes = {p.name: self._fit_place(p, metric, token_means, dead_zone) for p in self.codec.places()}
+            codes = {p.name: self._fit_place(p, metric, token_means, dead_zone) for p in self.codec.places}
             self.fitted[name] = self.codec.replaced(codes)
         return self.fitted[name]
 
@@ -72,7 +72,7 @@ class Material:
         code = fit_code(moments, place.blocks, forms)
         return code if dead_zone else replace(code, spread=torch.full_like(code.spread, 1e30))
 
-    def nats(self, codec: SiteCodec) -> float:
+    def nats(self, codec: AttentionCodec) -> float:
         """KL of a codec on unseen examples, in units of the target: the worst of the conditions of --relation-kl."""
         return worst_share(measured_kl(codec, self.measured, ROWS), 1.0)
 
@@ -87,7 +87,7 @@ class Material:
                 total.setdefault(kind, MeanOf()).add(part.total, part.count)
         return worst_share(total, 1.0)
 
-    def at(self, codec: SiteCodec, target: float) -> SiteCodec:
+    def at(self, codec: AttentionCodec, target: float) -> AttentionCodec:
         """The codec with the step at which its KL is the target, within half a per cent."""
         low, high, log_step = -math.inf, math.inf, math.log(max(float(c.step) for c in codec.codes.values()))
         for _ in range(16):
@@ -100,10 +100,10 @@ class Material:
             log_step = guess if low < guess < high else (low + high) / 2
         return stepped
 
-    def integers(self, codec: SiteCodec) -> dict[str, np.ndarray]:
+    def integers(self, codec: AttentionCodec) -> dict[str, np.ndarray]:
         """Per place, the integers [rank, tokens] of the unseen examples, ranks trimmed on the fitting ones."""
         trimmed = trim_rank(codec, self.fitting)
-        return {p.name: trimmed.codes[p.name].encode(*self.rows(p, self.unseen)).T.numpy() for p in codec.places()}
+        return {p.name: trimmed.codes[p.name].encode(*self.rows(p, self.unseen)).T.numpy() for p in codec.places}
 
 
 def _heads_apart(moments: Moments, width: int) -> Tensor:
@@ -114,7 +114,7 @@ def _heads_apart(moments: Moments, width: int) -> Tensor:
     return (covariance + torch.outer(mean, mean)) * moments.count
 
 
-def _with_step(codec: SiteCodec, step: float) -> SiteCodec:
+def _with_step(codec: AttentionCodec, step: float) -> AttentionCodec:
     return codec.replaced({name: code.with_step(step) for name, code in codec.codes.items()})
 
 
@@ -157,7 +157,7 @@ def gaussian_bound(metric: str, token_means: bool) -> Callable[[Material], Curve
         def curve(target: float) -> float:
             found = material.at(material.fit(metric, token_means, False), target)
             bytes_of = {}
-            for place in found.places():
+            for place in found.places:
                 code = found.codes[place.name]
                 exact = code.coefficients(*material.rows(place, material.unseen))
                 error = float((exact - (exact / code.step).round() * code.step).square().mean(0).sum())
@@ -181,7 +181,7 @@ def water_filling(variance: Tensor, error: float) -> float:
 def bfloat16(material: Material) -> Curve:
     """Q, K and V themselves."""
     nats = material.nats_of(lambda s: {kind: tensor.bfloat16().float() for kind, tensor in s.tensors.items()})
-    rate = material.per_token({p.name: 2.0 * material.inner * len(p.blocks) for p in material.codec.places()})
+    rate = material.per_token({p.name: 2.0 * material.inner * len(p.blocks) for p in material.codec.places})
     return lambda target: rate if nats <= target else None
 
 
@@ -189,7 +189,7 @@ def layer_input(kind: str) -> Callable[[Material], Curve]:
     """The normed hidden states that Q, K and V are images of: `bf16`, or int8 scaled by each `token`'s or `channel`'s maximum."""
 
     def method(material: Material) -> Curve:
-        first = {p.name: f"{p.blocks[0]}_input" for p in material.codec.places()}
+        first = {p.name: f"{p.blocks[0]}_input" for p in material.codec.places}
         width = material.unseen[0].tensors[next(iter(first.values()))].shape[-1]
         scales = {
             name: torch.cat([s.tensors[name].reshape(-1, width) for s in material.fitting]).abs().amax(0) / 127
@@ -198,7 +198,7 @@ def layer_input(kind: str) -> Callable[[Material], Curve]:
 
         def recoded(sample: SiteSample) -> dict[str, Tensor]:
             out = {}
-            for place in material.codec.places():
+            for place in material.codec.places:
                 states = sample.tensors[first[place.name]]
                 if kind == "bf16":
                     kept = states.bfloat16().float()
