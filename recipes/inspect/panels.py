@@ -104,7 +104,8 @@ def draw_spectrum(axes: Any, facts: CacheFacts, bits: dict[str, dict[str, list[f
     """Draw for each code the bits per coefficient. They fall to 0 where the components are weaker than the step."""
     codes = [(site, place, found) for site, places in bits.items() for place, found in places.items()]
     named: set[str] = set()
-    widest = max(_width(facts, site, place) for site, place, _ in codes)
+    # a basis fitted to very few tokens may keep more components than the signal can have
+    widest = max(max(_width(facts, site, place), len(found)) for site, place, found in codes)
     for site, place, found in codes:
         short = site.partition("@")[0]
         width = _width(facts, site, place)

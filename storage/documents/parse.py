@@ -42,7 +42,7 @@ def member(name: str) -> Mapping[str, Any]:
 
 
 def only_for(name: str, value: str) -> Mapping[str, Any]:
-    """Return the metadata of a field whose members stand beside the member `name`, and only where that has this value."""
+    """Return the metadata of a field whose members are beside the member `name`, and only where that has this value."""
     return {_ONLY_FOR: (name, value)}
 
 
@@ -185,7 +185,7 @@ _SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a text"),
     bool: ((bool,), "true or false"),
 }
-"""Python type -> types that JSON gives it (true is no integer) and what a message says of it."""
+"""Python type -> types that JSON gives it (true is not an integer) and what a message says of it."""
 
 
 def _scalar(form: type, constraint: Constraint | None) -> Reader:

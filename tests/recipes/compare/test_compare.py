@@ -194,7 +194,10 @@ def test_two_processes_on_one_output_share_the_work_and_do_none_of_it_twice(star
     printed = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], printed
     assert all("report: " in out for out in printed)
-    for what, count in (("evaluating ", 6), ("wrote ", 4)):  # teacher, random weights, four students; two rows, two seeds
+    for what, count in (
+        ("evaluating ", 6),
+        ("wrote ", 4),
+    ):  # teacher, random weights, four students; two rows, two seeds
         lines = [[line for line in out.splitlines() if line.startswith(what)] for out in printed]
         assert len(set(lines[0] + lines[1])) == len(lines[0] + lines[1]) == count, printed
     evaluated = [[line for line in out.splitlines() if line.startswith("evaluating ")] for out in printed]
