@@ -34,7 +34,7 @@ EXPECTED_ERRNOS = (
 def _dump_teacher(config: DumpConfig) -> None:
     from .teacher_dump.dump import dump_teacher
 
-    dump_teacher(config, say=click.echo)
+    dump_teacher(config, log=click.echo)
 
 
 def _estimate(config: EstimateConfig) -> None:
@@ -49,9 +49,9 @@ def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple
 
     students = each_student(completed(TrainConfig, config), size or (None,), objective or (config.objective,))
     if config.dry_run:
-        dry_run_students(students, say=click.echo)
+        dry_run_students(students, log=click.echo)
     else:
-        train_students(students, say=click.echo)
+        train_students(students, log=click.echo)
 
 
 def _inspect(config: InspectConfig) -> None:
@@ -71,7 +71,7 @@ def _verify(config: VerifyConfig) -> int:
     if config.repair:
         from .recipes.repair.repair import repair_cache
 
-        repair_cache(config, say=partial(click.echo, err=config.as_json))
+        repair_cache(config, log=partial(click.echo, err=config.as_json))
     report = verify_cache(config.cache)
     _print([json.dumps(report.as_json(), indent=2)] if config.as_json else describe(report, config.cache))
     return 0 if report.sound else 1
@@ -81,19 +81,19 @@ def _evaluate(config: EvaluateConfig) -> None:
     from .evaluation.evaluate import evaluate
     from .evaluation.report import describe
 
-    _print(describe(evaluate(config, say=click.echo)))
+    _print(describe(evaluate(config, log=click.echo)))
 
 
 def _compare(config: CompareConfig) -> None:
     from .recipes.compare.compare import compare
 
-    compare(config.file, config.output, config.plan, say=click.echo)
+    compare(config.file, config.output, config.plan, log=click.echo)
 
 
 def _demo(config: DemoConfig) -> int:
     from .recipes.demo.demo import run_demo
 
-    return 0 if run_demo(config.output, say=click.echo) else 1
+    return 0 if run_demo(config.output, log=click.echo) else 1
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -83,7 +83,7 @@ def pairs(asked: argparse.Namespace, config: DumpConfig, teacher: Teacher, sourc
         first = 1 + (number - 1) * asked.shards
         part = (first * asked.shard_examples, (first + asked.shards) * asked.shard_examples)
         bare = bare_seconds(teacher, source, config, *part) if number % 2 else 0.0
-        report = dump_teacher(replace(config, shards=f"{first}:{first + asked.shards}"), say=lambda _line: None)
+        report = dump_teacher(replace(config, shards=f"{first}:{first + asked.shards}"), log=lambda _line: None)
         bare = bare or bare_seconds(teacher, source, config, *part)
         t = report.timings
         print(

@@ -94,7 +94,7 @@ def line(asked: argparse.Namespace, size: str, objective: str) -> str:
                 save_every=asked.steps,
                 log_every=50,
             ),
-            say=lambda _line: None,
+            log=lambda _line: None,
         )
         seconds.append(perf_counter() - begun)
         losses.append(held_out["cross_entropy"])

@@ -105,7 +105,7 @@ def dumped(asked: argparse.Namespace, row: Row) -> Path:
         relation_temperature="calibrated",
         **settings,
     )
-    dump_teacher(config, say=lambda _line: None)
+    dump_teacher(config, log=lambda _line: None)
     return path
 
 

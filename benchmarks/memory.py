@@ -20,7 +20,7 @@ from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 teacher, corpus, cache, examples, length = sys.argv[1:]
 dump_teacher(DumpConfig(teacher=teacher, corpus=corpus, cache=cache, examples=int(examples), input_length=int(length),
-                        logits="hybrid", validation_examples=64), say=lambda _line: None)
+                        logits="hybrid", validation_examples=64), log=lambda _line: None)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 READ = """

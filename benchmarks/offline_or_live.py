@@ -99,7 +99,7 @@ def dumped(asked: argparse.Namespace) -> tuple[float, float]:
         dtype=asked.dump_dtype,
     )
     begun = perf_counter()
-    report = dump_teacher(config, say=lambda _line: None)
+    report = dump_teacher(config, log=lambda _line: None)
     return perf_counter() - begun - report.seconds, report.seconds / asked.examples
 
 

@@ -8,7 +8,7 @@ import torch
 from ..errors import ConfigurationError, TrainingError
 from ..runtime.devices import choose_device
 from ..runtime.options import identity_of, marked
-from ..runtime.progress import Say, duration
+from ..runtime.progress import Log, duration
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
@@ -38,7 +38,7 @@ from .tuning.fine_tuning import FineTuning, fine_tune_and_predict
 SEARCH_SEED = 0
 
 
-def evaluate(config: EvaluateConfig, say: Say) -> EvaluationResults:
+def evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     """Do what is missing in the output directory, and return what `results.json` then holds.
 
     We read the data before the model. Raises what loading raises, RunMismatchError if the directory holds another evaluation, and
@@ -48,14 +48,14 @@ def evaluate(config: EvaluateConfig, say: Say) -> EvaluationResults:
     tasks = [find_task(name) for name in dict.fromkeys(config.tasks)]
     for task in tasks:
         task.require_libraries()
-    data = {task.name: load_task(task, config.data, say) for task in tasks}
+    data = {task.name: load_task(task, config.data, log) for task in tasks}
     checkpoint = load_checkpoint(config.model)
     identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
     claim(config.output / MODEL, identity, beside={"model": config.model})
     if read_as(config.output / FACTS, ModelFacts) is None:
         write_record(config.output / FACTS, plain(model_facts(checkpoint.model, device)))
     for task in tasks:
-        _TaskRun(config, task, checkpoint, data[task.name], device, say).finish()
+        _TaskRun(config, task, checkpoint, data[task.name], device, log).finish()
         results = write_results(config.output)
     return results
 
@@ -79,9 +79,9 @@ class _TaskRun:
         checkpoint: Checkpoint,
         data: TaskData[Any],
         device: torch.device,
-        say: Say,
+        log: Log,
     ) -> None:
-        self._config, self._task, self._device, self._say = config, task, device, say
+        self._config, self._task, self._device, self._log = config, task, device, log
         self._folder = config.output / task.name
         self._protocol = protocol_for(task, config.protocol, checkpoint, config.max_length, config.max_summary_length)
         self._rates = config.rates(task)
@@ -98,7 +98,7 @@ class _TaskRun:
             if read_as(path, SeedRecord) is None:
                 record = self._run_seed(rate, seed)
                 write_record(path, plain(record))
-                self._say(f"{self._task.name}, seed {seed}: {self._shown(record)}, {duration(record.seconds)}")
+                self._log(f"{self._task.name}, seed {seed}: {self._shown(record)}, {duration(record.seconds)}")
 
     def _settings(self) -> Document:
         settings = identity_of(self._config, without=marked(EvaluateConfig, BY_TASK))
@@ -130,7 +130,7 @@ class _TaskRun:
         except TrainingError:
             value = None
         shown = "not finite" if value is None else f"{metric} {value:.1f}"
-        self._say(f"{self._task.name}, learning rate {rate:g}: {shown} on {len(held_out)} examples of train")
+        self._log(f"{self._task.name}, learning rate {rate:g}: {shown} on {len(held_out)} examples of train")
         made = RateRecord(learning_rate=rate, metric=metric, score=value, held_out=len(held_out))
         write_record(path, plain(made))
         return made

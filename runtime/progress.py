@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 """A function that takes a line for people; the command line prints it."""
 
 

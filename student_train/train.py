@@ -15,7 +15,7 @@ import torch
 
 from ..errors import ConfigurationError, TrainingError
 from ..models.optimizers import learning_rate_at, set_learning_rate
-from ..runtime.progress import Say, progress_bar, silent
+from ..runtime.progress import Log, progress_bar, silent
 from ..runtime.stopping import Terminated, held_back
 from .config import TrainConfig
 from .distillation import Distillation
@@ -32,42 +32,42 @@ from .run.student_run import StudentRun
 from .run.validation import evaluate
 
 
-def train_student(config: TrainConfig, say: Say = print) -> dict[str, float]:
+def train_student(config: TrainConfig, log: Log = print) -> dict[str, float]:
     """Stage two: train one student from a cache, write it to `config.output`, and return its validation losses in nats.
 
     If it is run again, it continues from the latest checkpoint, with the shards that were published when the run started. A
     finished run is left as it is.
     """
-    return train_students([config], say)[0]
+    return train_students([config], log)[0]
 
 
-def train_students(configs: Sequence[TrainConfig], say: Say = print) -> list[dict[str, float]]:
+def train_students(configs: Sequence[TrainConfig], log: Log = print) -> list[dict[str, float]]:
     """Train several students in one pass over the cache and return their validation losses in nats.
 
     Each may be resumed, together with the others or alone. Raises ConfigurationError if settings differ that one pass has in
     common, or if two students have the same output.
     """
     processes = Processes(configs[0].device, configs[0].tracker)
-    say = say if processes.main else silent
+    log = log if processes.main else silent
     try:
         require_one_pass(configs, processes.world)
-        setups = set_up_all(configs, processes, say)
+        setups = set_up_all(configs, processes, log)
         claim_outputs(setups, processes)
         unfinished = []
         for setup in setups:
             if is_finished(setup.config.output):
-                say(f"{setup.config.output} is finished: {setup.config.steps} steps")
+                log(f"{setup.config.output} is finished: {setup.config.steps} steps")
             else:
                 unfinished.append(setup)
         del setups  # frees the finished students
         if unfinished:
-            _train(unfinished, processes, say)
+            _train(unfinished, processes, log)
         return [last_held_out(config.output) for config in configs]
     finally:
         processes.close()
 
 
-def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> list[DryRun]:
+def dry_run_students(configs: Sequence[TrainConfig], log: Log = print) -> list[DryRun]:
     """Say what `train_students` would need in computation, memory and time, from a few steps of each student.
 
     Outputs are not touched. We only read there which part of the cache a run started with, and whether it is finished.
@@ -78,12 +78,12 @@ def dry_run_students(configs: Sequence[TrainConfig], say: Say = print) -> list[D
             raise ConfigurationError("--dry-run speaks of one process; start it without torchrun or accelerate launch")
         require_one_pass(configs, processes.world)
         runs = []
-        for setup in set_up_all(configs, processes, say):
+        for setup in set_up_all(configs, processes, log):
             if len(configs) > 1:
-                say(f"{setup.config.output.name}:")
+                log(f"{setup.config.output.name}:")
             runs.append(dry_run(setup, partial(_lone_step, processes)))
             for line in describe(runs[-1]):
-                say(line)
+                log(line)
         return runs
     finally:
         processes.close()
@@ -94,7 +94,7 @@ def _lone_step(processes: Processes, setup: Setup, batches: Sequence[Batch]) -> 
     train_step([StudentRun(setup, processes)], batches, processes)
 
 
-def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
+def _train(setups: Sequence[Setup], processes: Processes, log: Log) -> None:
     """Train every student from its current step to the end.
 
     A signal waits for the end of a step, and then for a checkpoint. An error before that is raised in its place.
@@ -110,13 +110,13 @@ def _train(setups: Sequence[Setup], processes: Processes, say: Say) -> None:
     )
     with ExitStack() as stack:
         for run in runs:
-            run.restore(say)
+            run.restore(log)
             stack.callback(run.close)
         require_same_steps([run.state.step for run in runs], processes)
         with held_back(unless=Exception):
             _loop(runs, processes)
         for run in runs:
-            run.finish(say)
+            run.finish(log)
         processes.wait()
 
 

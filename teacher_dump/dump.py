@@ -10,7 +10,7 @@ from time import perf_counter
 
 from ..cache import open_cache
 from ..runtime.claims import Claims
-from ..runtime.progress import Say, progress_bar, silent
+from ..runtime.progress import Log, progress_bar, silent
 from ..storage.documents.calibration import Calibration
 from ..storage.layout import shards_path
 from ..storage.markers import published
@@ -44,27 +44,27 @@ class DumpReport:
     """The times spent before the shard loop."""
 
 
-def dump_teacher(config: DumpConfig, say: Say = print) -> DumpReport:
+def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
     """Run stage one: make a cache from a corpus and a teacher, or continue one, and return a report.
 
     Under torchrun each rank calls this, and only the first prints lines. Returns when all requested shards are published,
     whoever made them. Raises MiniEndError before the first shard if the disk is too small for all of them.
     """
     worker = Worker.from_environment()
-    say = say if worker.leads else silent
+    log = log if worker.leads else silent
     sources = open_sources(config, worker)
     with Claims(place_of(config.cache).local) as claims:
-        claims.wait(PREPARATION, lambda: say(f"waiting for another worker to prepare {config.cache}"))
+        claims.wait(PREPARATION, lambda: log(f"waiting for another worker to prepare {config.cache}"))
         prepared = prepare(config, sources)
         claims.release(PREPARATION)
         for line in calibration_lines(prepared.calibration.parsed(Calibration), prepared.plan):
-            say(line)
+            log(line)
         encoder = ShardEncoder(prepared.plan, prepared.calibration, sources.teacher, prepared.source)
         report = _dump_shards(config, prepared, encoder, claims, worker, sources.seconds)
     if worker.leads:
-        say(_summary(report, config, prepared))
+        log(_summary(report, config, prepared))
         for line in tail_lines(open_cache(config.cache, allow_unfinished=True).fidelity(), prepared.plan):
-            say(line)
+            log(line)
     return report
 
 

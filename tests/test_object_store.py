@@ -30,7 +30,7 @@ def dump_to(bucket, home, **overrides):
 
     settings = DUMP | {"corpus": str(home / "corpus.jsonl"), "cache": f"{bucket.url}/caches/tiny"} | overrides
     said = []
-    dump_teacher(DumpConfig(teacher=str(home / "teacher"), **settings), say=said.append)
+    dump_teacher(DumpConfig(teacher=str(home / "teacher"), **settings), log=said.append)
     return said
 
 
@@ -111,7 +111,7 @@ def test_opening_fetches_documents_and_training_the_columns_of_its_objective(buc
         save_every=3,
         device="cpu",
     )
-    train_student(config, say=lambda _line: None)
+    train_student(config, log=lambda _line: None)
     used = {key.split("/")[4] for key in fetched if "/shards/" in key} - {"marker.json"}
     assert used == {f"{name}.{part}" for name in ("inputs", "targets") for part in ("ids", "offsets")} | {
         "logits.head.sizes",

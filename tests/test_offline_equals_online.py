@@ -102,7 +102,7 @@ def offline(home, run):
                 **optimizer,
                 **RUNS[run],
             ),
-            say=lambda _line: None,
+            log=lambda _line: None,
         )
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))

@@ -113,7 +113,7 @@ def fitted(request, teachers):
 
 def dump(material, teacher, name, **settings):
     config = {"corpus": str(material.corpus), "cache": material.root / name, **SETTINGS, **settings}
-    dump_teacher(DumpConfig(teacher=str(teacher), **config), say=lambda _line: None)
+    dump_teacher(DumpConfig(teacher=str(teacher), **config), log=lambda _line: None)
     return miniend.open_cache(material.root / name)
 
 

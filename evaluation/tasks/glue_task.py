@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ...errors import CorpusError
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from ..scores.scores import score
 from .examples import LabelledExample
 from .tables import Row
@@ -37,7 +37,7 @@ class GlueTask(Task[LabelledExample, float]):
         """Whether labels are numbers and not classes."""
         return not self.labels
 
-    def examples(self, rows: Sequence[Row], where: str, say: Say) -> list[LabelledExample]:
+    def examples(self, rows: Sequence[Row], where: str, log: Log) -> list[LabelledExample]:
         """Return labelled examples. Raises CorpusError for no rows, a missing column, or a label that the task does not have."""
         if not rows:
             raise CorpusError(f"{where} holds no examples; add some")

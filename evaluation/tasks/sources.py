@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 
 from ...errors import CorpusError, in_one_line
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from .examples import ExampleT, TaskData, split_off
 from .tables import READERS, read_table
 from .task import AnswerT, Task
 
 
-def load_task(task: Task[ExampleT, AnswerT], data: Path | None, say: Say) -> TaskData[ExampleT]:
+def load_task(task: Task[ExampleT, AnswerT], data: Path | None, log: Log) -> TaskData[ExampleT]:
     """Return the training and development examples of a task.
 
     Without `data` they come from the hub, through `datasets`. A folder holds `train` and `dev` or `validation` as .tsv, .csv or
@@ -19,21 +19,21 @@ def load_task(task: Task[ExampleT, AnswerT], data: Path | None, say: Say) -> Tas
     empty or not of the task.
     """
     if data is None:
-        return _from_hub(task, say)
+        return _from_hub(task, log)
     if data.is_file():
-        return _from_file(task, data, say)
+        return _from_file(task, data, log)
     if not data.is_dir():
         raise CorpusError(f"{data} does not exist; give --data a folder or a file with the data of {task.name}")
     folder = _task_folder(task, data)
-    development = {name: _read(task, _find(folder, names), say) for name, names in task.development.items()}
-    return TaskData(_read(task, _find(folder, ("train",)), say), development)
+    development = {name: _read(task, _find(folder, names), log) for name, names in task.development.items()}
+    return TaskData(_read(task, _find(folder, ("train",)), log), development)
 
 
-def _from_file(task: Task[ExampleT, AnswerT], path: Path, say: Say) -> TaskData[ExampleT]:
+def _from_file(task: Task[ExampleT, AnswerT], path: Path, log: Log) -> TaskData[ExampleT]:
     if path.suffix not in READERS:
         raise CorpusError(f"{path}: expected a file that ends in {', '.join(READERS)}")
-    train, held_out = split_off(_read(task, path, say))
-    say(f"{path} is one file: {len(train)} of its examples are for training, {len(held_out)} are the development set")
+    train, held_out = split_off(_read(task, path, log))
+    log(f"{path} is one file: {len(train)} of its examples are for training, {len(held_out)} are the development set")
     return TaskData(train, dict.fromkeys(task.development, held_out))
 
 
@@ -73,11 +73,11 @@ def _listing(folder: Path) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "nothing"
 
 
-def _read(task: Task[ExampleT, AnswerT], path: Path, say: Say) -> list[ExampleT]:
-    return task.examples(read_table(path, task.headerless, say), str(path), say)
+def _read(task: Task[ExampleT, AnswerT], path: Path, log: Log) -> list[ExampleT]:
+    return task.examples(read_table(path, task.headerless, log), str(path), log)
 
 
-def _from_hub(task: Task[ExampleT, AnswerT], say: Say) -> TaskData[ExampleT]:
+def _from_hub(task: Task[ExampleT, AnswerT], log: Log) -> TaskData[ExampleT]:
     from datasets import disable_progress_bars, load_dataset
 
     title = ", ".join(task.hub)
@@ -95,6 +95,6 @@ def _from_hub(task: Task[ExampleT, AnswerT], say: Say) -> TaskData[ExampleT]:
     def examples(name: str) -> list[ExampleT]:
         if name not in splits:
             raise CorpusError(f"{title}: expected a split {name}, found {', '.join(splits)}")
-        return task.examples(list(splits[name]), f"{title}, {name}", say)
+        return task.examples(list(splits[name]), f"{title}, {name}", log)
 
     return TaskData(examples("train"), {name: examples(names[0]) for name, names in task.development.items()})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ...errors import CorpusError
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from ..scores.rouge import ROUGE_METRICS, rouge, rouge_scorer
 from .examples import SummaryExample
 from .tables import Row
@@ -29,7 +29,7 @@ class SummaryTask(Task[SummaryExample, str]):
     """The columns of text and summary; the first pair that a table has is read."""
     metrics: tuple[str, ...] = ROUGE_METRICS
 
-    def examples(self, rows: Sequence[Row], where: str, say: Say) -> list[SummaryExample]:
+    def examples(self, rows: Sequence[Row], where: str, log: Log) -> list[SummaryExample]:
         """Return the examples whose text and summary are not blank.
 
         A list of sentences is joined to a text; a list of summaries are all references. Raises CorpusError for no rows, for
@@ -45,7 +45,7 @@ class SummaryTask(Task[SummaryExample, str]):
             references = tuple(reference for reference in _texts(row, target, place) if reference.strip())
             if text.strip() and references:
                 examples.append(SummaryExample(text, references))
-        self._count_blank(len(rows) - len(examples), len(rows), f"{source} or {target}", where, say)
+        self._count_blank(len(rows) - len(examples), len(rows), f"{source} or {target}", where, log)
         return examples
 
     def scores(self, examples: Sequence[SummaryExample], answers: Sequence[str]) -> dict[str, float]:
@@ -63,11 +63,11 @@ class SummaryTask(Task[SummaryExample, str]):
         wanted = ", or ".join(" and ".join(pair) for pair in self.pairs)
         raise CorpusError(f"{where}: task {self.name} needs the columns {wanted}; found {', '.join(row)}")
 
-    def _count_blank(self, blank: int, count: int, columns: str, where: str, say: Say) -> None:
+    def _count_blank(self, blank: int, count: int, columns: str, where: str, log: Log) -> None:
         if blank > EMPTY_SHARE * count:
             raise CorpusError(f"{where}: {blank} of {count} examples have an empty {columns}; remove or fix them")
         if blank:
-            say(f"{where}: {blank} of {count} examples have an empty {columns} and are skipped")
+            log(f"{where}: {blank} of {count} examples have an empty {columns} and are skipped")
 
 
 def _texts(row: Row, column: str, place: str) -> list[str]:

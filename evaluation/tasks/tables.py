@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CorpusError
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 
 Row = dict[str, Any]
 MALFORMED_SHARE = 0.01
@@ -17,7 +17,7 @@ LONGEST_FIELD = 2**31 - 1
 """The longest field in characters. By default csv would refuse more than 131,072."""
 
 
-def read_table(path: Path, headerless: Sequence[str], say: Say) -> list[Row]:
+def read_table(path: Path, headerless: Sequence[str], log: Log) -> list[Row]:
     """Return the rows of a file by column name.
 
     `headerless` names the columns of a .tsv without a header. The header is missing if the first line has that many fields and
@@ -25,7 +25,7 @@ def read_table(path: Path, headerless: Sequence[str], say: Say) -> list[Row]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = READERS[path.suffix](path, stream, headerless, say)
+            rows = READERS[path.suffix](path, stream, headerless, log)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path} cannot be read: {error}") from error
     if not rows:
@@ -35,21 +35,21 @@ def read_table(path: Path, headerless: Sequence[str], say: Say) -> list[Row]:
     return rows
 
 
-def _read_tsv(path: Path, lines: Iterable[str], headerless: Sequence[str], say: Say) -> list[Row]:
+def _read_tsv(path: Path, lines: Iterable[str], headerless: Sequence[str], log: Log) -> list[Row]:
     """Read every line as a row. A tab ends a field, even inside quotes."""
     fields = [line.rstrip("\r\n").split("\t") for line in lines]
     fields = [row for row in fields if row != [""]]
     if fields and headerless and len(fields[0]) == len(headerless) and not set(fields[0]) & set(headerless):
         fields.insert(0, list(headerless))
-    return _named(path, fields, say)
+    return _named(path, fields, log)
 
 
-def _read_csv(path: Path, lines: Iterable[str], _headerless: Sequence[str], say: Say) -> list[Row]:
+def _read_csv(path: Path, lines: Iterable[str], _headerless: Sequence[str], log: Log) -> list[Row]:
     csv.field_size_limit(LONGEST_FIELD)
-    return _named(path, [row for row in csv.reader(lines) if row], say)
+    return _named(path, [row for row in csv.reader(lines) if row], log)
 
 
-def _named(path: Path, fields: list[list[str]], say: Say) -> list[Row]:
+def _named(path: Path, fields: list[list[str]], log: Log) -> list[Row]:
     """Return the rows below a header. Rows with another number of fields are skipped; many of them raise CorpusError."""
     if not fields:
         return []
@@ -62,11 +62,11 @@ def _named(path: Path, fields: list[list[str]], say: Say) -> list[Row]:
             "write one example per line"
         )
     if malformed:
-        say(f"{path}: {malformed} of {len(body)} rows have too few or too many fields and are skipped")
+        log(f"{path}: {malformed} of {len(body)} rows have too few or too many fields and are skipped")
     return [dict(zip(header, row, strict=True)) for row in whole]
 
 
-def _read_jsonl(path: Path, lines: Iterable[str], _headerless: Sequence[str], _say: Say) -> list[Row]:
+def _read_jsonl(path: Path, lines: Iterable[str], _headerless: Sequence[str], _log: Log) -> list[Row]:
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -83,7 +83,7 @@ def _read_jsonl(path: Path, lines: Iterable[str], _headerless: Sequence[str], _s
     return rows
 
 
-READERS: dict[str, Callable[[Path, Iterable[str], Sequence[str], Say], list[Row]]] = {
+READERS: dict[str, Callable[[Path, Iterable[str], Sequence[str], Log], list[Row]]] = {
     ".tsv": _read_tsv,
     ".csv": _read_csv,
     ".jsonl": _read_jsonl,

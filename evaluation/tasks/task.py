@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from .examples import ExampleT
 from .tables import Row
 
@@ -35,7 +35,7 @@ class Task(ABC, Generic[ExampleT, AnswerT]):
     """The column names of tsv files without a header."""
 
     @abstractmethod
-    def examples(self, rows: Sequence[Row], where: str, say: Say) -> list[ExampleT]:
+    def examples(self, rows: Sequence[Row], where: str, log: Log) -> list[ExampleT]:
         """Return the examples in rows that come from `where`, a file or a split. Raises CorpusError for a row that is not one."""
 
     @abstractmethod

@@ -15,7 +15,7 @@ from ...evaluation.tasks.known import find_task
 from ...runtime.claims import Claims
 from ...runtime.devices import threads_kept
 from ...runtime.durable import write_durably
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from ...teacher_dump.dump import dump_teacher
 from ...teacher_dump.worker import Worker
 from .file.paths import Paths
@@ -34,7 +34,7 @@ from .run.timing import measured_timings
 from .run.training import SEARCH_SEED, Training
 
 
-def compare(file: Path, output: Path, plan_only: bool, say: Say) -> None:
+def compare(file: Path, output: Path, plan_only: bool, log: Log) -> None:
     """Do what is missing of a comparison in its output directory; with `plan_only` only say how long it would take.
 
     Raises ConfigurationError for a bad file, under torchrun, and if a library is missing. Raises RunMismatchError if the
@@ -49,17 +49,17 @@ def compare(file: Path, output: Path, plan_only: bool, say: Say) -> None:
     for task in comparison.tasks:
         find_task(task).require_libraries()
     with Claims(output) as claims:
-        _Run(comparison, Paths(output), claims, say).run(plan_only)
+        _Run(comparison, Paths(output), claims, log).run(plan_only)
 
 
 class _Run:
     """One comparison in progress."""
 
-    def __init__(self, comparison: Comparison, paths: Paths, claims: Claims, say: Say) -> None:
-        self._comparison, self._paths, self._claims, self._say = comparison, paths, claims, say
-        self._training = Training(comparison, paths, claims, say)
-        self._continuation = Continuation(comparison, paths, self._training, claims, say)
-        self._evaluator = Evaluator(comparison, paths, self._training, claims, say)
+    def __init__(self, comparison: Comparison, paths: Paths, claims: Claims, log: Log) -> None:
+        self._comparison, self._paths, self._claims, self._log = comparison, paths, claims, log
+        self._training = Training(comparison, paths, claims, log)
+        self._continuation = Continuation(comparison, paths, self._training, claims, log)
+        self._evaluator = Evaluator(comparison, paths, self._training, claims, log)
         self._timings: Document = {}
         self._made: set[str] = set()
 
@@ -81,14 +81,14 @@ class _Run:
             self._evaluator.evaluate([*(self._bounds() if seed == SEARCH_SEED else ()), *self._candidates(seed)])
             results = self._report()
         for line in summary_lines(self._comparison, results):
-            self._say(line)
-        self._say(f"report: {self._paths.root / 'report.html'}")
+            self._log(line)
+        self._log(f"report: {self._paths.root / 'report.html'}")
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:
         """Inside, no other process does the same."""
         name = what.replace(" ", "-")
-        self._claims.wait(name, lambda: self._say(f"waiting for another process, which is working on {what}"))
+        self._claims.wait(name, lambda: self._log(f"waiting for another process, which is working on {what}"))
         try:
             yield
         finally:
@@ -97,9 +97,9 @@ class _Run:
     def _plan(self, keep: bool) -> None:
         """Say how long everything takes; with `keep` write down the settings."""
         require_same_settings(self._comparison, self._paths)
-        self._timings = measured_timings(self._comparison, self._paths, self._say)
+        self._timings = measured_timings(self._comparison, self._paths, self._log)
         for line in plan_lines(planned(self._comparison, self._paths, self._training, self._timings)):
-            self._say(line)
+            self._log(line)
         if keep:
             keep_settings(self._comparison, self._paths)
 
@@ -111,7 +111,7 @@ class _Run:
         if assistant is not None:
             teacher = str(self._make_assistant(self._comparison.assistants[assistant]))
         with threads_kept():
-            dump_teacher(self._comparison.dump(name, teacher, self._paths.cache(name)), self._say)
+            dump_teacher(self._comparison.dump(name, teacher, self._paths.cache(name)), self._log)
         self._made.add(name)
 
     def _make_assistant(self, assistant: Student) -> Path:
@@ -154,6 +154,6 @@ class _Run:
         try:
             from .report.figures import draw_all
         except ConfigurationError as error:
-            self._say(f"no pictures: {error}")
+            self._log(f"no pictures: {error}")
             return {}
         return draw_all(results, self._paths.root)

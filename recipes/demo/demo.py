@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from ...errors import ConfigurationError
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from ...student_train.config import TrainConfig
 from ...student_train.train import train_student
 from ...teacher_dump.config import DumpConfig
@@ -64,26 +64,26 @@ class _Paths:
         return self.root / f"student-{size}-{objective}"
 
 
-def run_demo(output: Path, say: Say) -> bool:
+def run_demo(output: Path, log: Log) -> bool:
     """Run everything in `output` and print the table; return whether the teacher learned enough to teach.
 
     The files of an earlier demo are replaced. Raises ConfigurationError for a directory that holds something else.
     """
     paths = _fresh(output)
     begun = perf_counter()
-    say(f"1/4  teacher: a tokenizer and a small T5 from {CORPUS} ({TEACHER_STEPS} steps)")
+    log(f"1/4  teacher: a tokenizer and a small T5 from {CORPUS} ({TEACHER_STEPS} steps)")
     teacher_seconds = _make_teacher(paths)
-    say(f"     {teacher_seconds:.0f} s")
-    say("2/4  miniend dump-teacher: the teacher runs once")
-    dump = dump_teacher(_dump_config(paths), lambda line: say(f"     {line}"))
-    say("3/4  miniend train-student: three students, the teacher no longer needed")
-    students = [_train(paths, size, objective, say) for size, objective in STUDENTS]
-    say("4/4  results")
+    log(f"     {teacher_seconds:.0f} s")
+    log("2/4  miniend dump-teacher: the teacher runs once")
+    dump = dump_teacher(_dump_config(paths), lambda line: log(f"     {line}"))
+    log("3/4  miniend train-student: three students, the teacher no longer needed")
+    students = [_train(paths, size, objective, log) for size, objective in STUDENTS]
+    log("4/4  results")
     result = _result(paths, teacher_seconds, dump, students, perf_counter() - begun)
     for line in report_lines(result):
-        say(line)
-    _draw(result, paths, say)
-    return _teaches(result, say)
+        log(line)
+    _draw(result, paths, log)
+    return _teaches(result, log)
 
 
 def _fresh(output: Path) -> _Paths:
@@ -130,7 +130,7 @@ def _dump_config(paths: _Paths) -> DumpConfig:
     )
 
 
-def _train(paths: _Paths, size: str, objective: str, say: Say) -> StudentResult:
+def _train(paths: _Paths, size: str, objective: str, log: Log) -> StudentResult:
     config = TrainConfig(
         cache=paths.cache,
         output=paths.student(size, objective),
@@ -150,7 +150,7 @@ def _train(paths: _Paths, size: str, objective: str, say: Say) -> StudentResult:
     begun = perf_counter()
     held_out = train_student(config, lambda _line: None)
     seconds = perf_counter() - begun
-    say(f"     {size} {objective}: held-out cross-entropy {held_out['cross_entropy']:.3f}, {seconds:.0f} s")
+    log(f"     {size} {objective}: held-out cross-entropy {held_out['cross_entropy']:.3f}, {seconds:.0f} s")
     return StudentResult(size, objective, held_out["cross_entropy"], seconds, config.output)
 
 
@@ -163,22 +163,22 @@ def _result(
     )
 
 
-def _draw(result: DemoResult, paths: _Paths, say: Say) -> None:
+def _draw(result: DemoResult, paths: _Paths, log: Log) -> None:
     try:
         from .picture import draw
     except ConfigurationError as error:
-        say(f"no picture: {error}")
+        log(f"no picture: {error}")
         return
     picture = draw(result, paths.root / "demo.png")
-    say(f"picture: {picture}")
+    log(f"picture: {picture}")
 
 
-def _teaches(result: DemoResult, say: Say) -> bool:
+def _teaches(result: DemoResult, log: Log) -> bool:
     """Return whether the teacher learned enough to teach; if not, say so."""
     gain = result.unigram - result.teacher_loss
     if gain >= SUCCESS:
         return True
-    say(
+    log(
         f"the demo FAILED: its teacher should end at least {SUCCESS:g} nats below the unigram entropy, but ended {gain:.2f} "
         "nats below it"
     )

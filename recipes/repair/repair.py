@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import CacheDamagedError, ConfigurationError
 from ...runtime.claims import Claims
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
 from ...storage.inventory import document_name
@@ -38,7 +38,7 @@ class Repair:
     """The number of folders whose bytes are the same before and after."""
 
 
-def repair_cache(config: RepairConfig, say: Say) -> Repair:
+def repair_cache(config: RepairConfig, log: Log) -> Repair:
     """Repair a cache as far as possible; `verify_cache` tells the result.
 
     Raises CacheDamagedError for a damaged plan and for extents that nothing proves. Raises ConfigurationError while a dump is
@@ -55,7 +55,7 @@ def repair_cache(config: RepairConfig, say: Say) -> Repair:
     with _alone(cache):
         done = _repaired(config, cache, report)
     for line in _describe(done):
-        say(line)
+        log(line)
     return done
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ...cache import Cache, open_cache
 from ...errors import ConfigurationError, MiniEndError
 from ...runtime.options import flag_of, marked
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from ..config import ONE_PASS, TrainConfig
 from ..objective import build_objective
 from .directory import RUN_FILE, claim_output, is_finished, part_taken
@@ -32,7 +32,7 @@ def require_one_pass(configs: Sequence[TrainConfig], world: int) -> None:
         )
 
 
-def set_up_all(configs: Sequence[TrainConfig], processes: Processes, say: Say) -> list[Setup]:
+def set_up_all(configs: Sequence[TrainConfig], processes: Processes, log: Log) -> list[Setup]:
     """Set up every student. Unfinished students share one feed; finished ones do not add columns to it."""
     cache = _open(configs)
     objectives = [build_objective(c.objective, c.logits, c.weight, c.temperature) for c in configs]
@@ -46,9 +46,9 @@ def set_up_all(configs: Sequence[TrainConfig], processes: Processes, say: Say) -
     setups = []
     for learner, done in zip(learners, finished, strict=True):
         if len(configs) > 1:
-            say(f"{learner.config.output.name}:")
+            log(f"{learner.config.output.name}:")
         feed = open_feed(cache, [learner.terms], processes.device) if done else shared
-        setups.append(set_up(learner, feed, say))
+        setups.append(set_up(learner, feed, log))
     return setups
 
 

@@ -13,7 +13,7 @@ from ...models.gradient_checkpointing import checkpoint_blocks
 from ...models.optimizers import build_optimizer
 from ...models.size import describe_size
 from ...models.start import start_student
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from ..config import DEFAULT_SIZE, TrainConfig
 from ..distillation import Distillation
 from ..objective import Objective
@@ -120,7 +120,7 @@ def start_request(cache: Cache, size: str | None, seed: int) -> dict[str, Any]:
     }
 
 
-def set_up(learner: Learner, feed: Feed, say: Say) -> Setup:
+def set_up(learner: Learner, feed: Feed, log: Log) -> Setup:
     """Find and freeze the parameters that the objective cannot reach, and say what will be trained."""
     config, objective, special = learner.config, learner.objective, feed.cache.special_ids
     distillation = Distillation(learner.student, learner.terms, objective.weights, special)
@@ -131,14 +131,14 @@ def set_up(learner: Learner, feed: Feed, say: Say) -> Setup:
         config.optimizer, distillation.trained(), config.peak_learning_rate, config.weight_decay
     )
     parameters = sum(parameter.numel() for parameter in learner.student.parameters())
-    say(f"student: {describe_size(learner.student.config.to_dict())}; {parameters:,} parameters")
+    log(f"student: {describe_size(learner.student.config.to_dict())}; {parameters:,} parameters")
     for name, term in distillation.each_term():
         against = f" against the teacher's {term.against()}" if term.against() else ""
-        say(f"  {objective.weights[name]:g} x {name}{against}: {term.formula()}")
+        log(f"  {objective.weights[name]:g} x {name}{against}: {term.formula()}")
         if own := sum(parameter.numel() for parameter in term.parameters()):
-            say(f"    with {own:,} parameters of its own, which are not exported")
+            log(f"    with {own:,} parameters of its own, which are not exported")
     for line in summarise_unreached(unreached, distillation.family):
-        say(f"  frozen, because the objective does not reach it: {line}")
+        log(f"  frozen, because the objective does not reach it: {line}")
     return Setup(config, feed, objective, distillation, evaluation, optimizer, unreached)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...errors import NotFiniteError
 from ...models.optimizers import load_optimizer_tensors, optimizer_tensors
 from ...models.save import save_student
-from ...runtime.progress import Say
+from ...runtime.progress import Log
 from ..reading.batch import Batch
 from .card_facts import card_facts
 from .checkpoint import latest_checkpoint, save_checkpoint
@@ -48,7 +48,7 @@ class StudentRun:
         """The name of its output directory."""
         return self.setup.config.output.name
 
-    def restore(self, say: Say) -> None:
+    def restore(self, log: Log) -> None:
         """Continue from the latest checkpoint, if there is one, and open the log."""
         setup, output = self.setup, self.setup.config.output
         checkpoint = latest_checkpoint(output / CHECKPOINTS)
@@ -59,7 +59,7 @@ class StudentRun:
                     parameter.copy_(saved[TRAINED][name])
             load_optimizer_tensors(setup.optimizer, saved[OPTIMIZER])
             self.state = TrainingState(step=checkpoint.step, **checkpoint.state)
-            say(f"resumed at step {checkpoint.step}")
+            log(f"resumed at step {checkpoint.step}")
         self._log = MetricsLog(output, self._logged_until()) if self._processes.main else None
         self.clock = Clock(self.state.tokens)
         setup.distillation.train()
@@ -138,13 +138,13 @@ class StudentRun:
             state = asdict(self.state)
             save_checkpoint(self.setup.config.output / CHECKPOINTS, state.pop("step"), tensors, state)
 
-    def finish(self, say: Say) -> None:
+    def finish(self, log: Log) -> None:
         """Write the model directory."""
         state, output = self.state, self.setup.config.output
         self._write_model(output)
         losses = ", ".join(f"{name} {value:.4f}" for name, value in state.held_out.items())
-        say(f"trained {state.step} steps, {state.tokens:,} tokens; held-out: {losses or 'no validation examples'}")
-        say(f"wrote {output}")
+        log(f"trained {state.step} steps, {state.tokens:,} tokens; held-out: {losses or 'no validation examples'}")
+        log(f"wrote {output}")
 
     def _write_model(self, folder: Path) -> None:
         if self._processes.main:

@@ -66,11 +66,11 @@ main()
 """
 
 
-def run(home, output, say=None, **settings):
+def run(home, output, log=None, **settings):
     """Train; `home` holds `cache`, or is one."""
     cache = home / "cache" if (home / "cache").is_dir() else home
     config = TrainConfig(cache=cache, output=output, **{**RUN, **settings})
-    return train_student(config, say or (lambda _line: None))
+    return train_student(config, log or (lambda _line: None))
 
 
 def files(folder):
@@ -461,7 +461,7 @@ def test_a_run_begun_on_a_growing_dump_goes_on_with_the_shards_that_it_began_wit
 def grow(home, cache, examples):
     """More examples into a copy of the cache of `home`."""
     settings = {**DUMP, "teacher": str(home / "teacher"), "corpus": str(home / "corpus.jsonl"), "examples": examples}
-    dump_teacher(DumpConfig(cache=cache, **settings), say=lambda _line: None)
+    dump_teacher(DumpConfig(cache=cache, **settings), log=lambda _line: None)
 
 
 def test_a_run_whose_shards_are_no_longer_there_is_refused(own_span_cache, tmp_path):

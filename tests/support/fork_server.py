@@ -168,7 +168,7 @@ def _child(job, settings):
     segments.SEGMENTS_PER_FOLDER = job.get("segments_per_folder", segments.SEGMENTS_PER_FOLDER)
     config = DumpConfig(**{**settings, **job.get("settings", {}), "cache": Path(job["cache"])})
     os.fsync = lambda descriptor: None  # a killed process loses nothing that it wrote; only a power cut would
-    report = _run_job(job, lambda: dump_teacher(config, say=lambda line: None))
+    report = _run_job(job, lambda: dump_teacher(config, log=lambda line: None))
     partial = Path(job["report"]).with_suffix(".part")
     partial.write_text(json.dumps(report))
     partial.rename(job["report"])

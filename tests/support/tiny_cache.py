@@ -47,7 +47,7 @@ def build_tiny_cache(folder: Path, vocabulary: int = 120, teacher: Path | None =
     pairs = overrides.get("task") == "pairs"
     corpus = write_pairs(folder / "pairs.jsonl", texts) if pairs else write_texts(folder / "corpus.jsonl", texts)
     settings = {**DUMP, "corpus": str(corpus), "cache": folder / "cache", **overrides}
-    dump_teacher(DumpConfig(teacher=str(teacher), **settings), say=lambda _line: None)
+    dump_teacher(DumpConfig(teacher=str(teacher), **settings), log=lambda _line: None)
     return Path(settings["cache"])
 
 

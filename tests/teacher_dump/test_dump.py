@@ -78,7 +78,7 @@ def finished(material):
 def dump(material, cache, **settings):
     lines = []
     config = {"teacher": str(material.teacher), "corpus": str(material.corpus), "cache": cache, **SETTINGS, **settings}
-    report = dump_teacher(DumpConfig(**config), say=lines.append)
+    report = dump_teacher(DumpConfig(**config), log=lines.append)
     return SimpleNamespace(cache=cache, said="\n".join(lines), report=report)
 
 

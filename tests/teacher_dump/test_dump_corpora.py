@@ -60,7 +60,7 @@ def config(material, cache, **changed):
 
 
 def dump(material, cache, **changed):
-    dump_teacher(config(material, cache, **changed), say=lambda _line: None)
+    dump_teacher(config(material, cache, **changed), log=lambda _line: None)
     return cache
 
 

@@ -65,7 +65,7 @@ def options(material, cache, **settings):
 def dump(material, cache, **settings):
     """In this process."""
     said = []
-    report = dump_teacher(DumpConfig(**options(material, cache, **settings)), say=said.append)
+    report = dump_teacher(DumpConfig(**options(material, cache, **settings)), log=said.append)
     return SimpleNamespace(cache=cache, said="\n".join(said), report=report)
 
 

@@ -40,7 +40,7 @@ def dumped(request, tmp_path_factory):
         device="cpu",
         **settings,
     )
-    dump_teacher(config, say=lambda _line: None)
+    dump_teacher(config, log=lambda _line: None)
     return SimpleNamespace(cache=miniend.open_cache(root / "cache"), stream=stream, tokenizer=tokenizer)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ....runtime.claims import Claims
-from ....runtime.progress import Say
+from ....runtime.progress import Log
 from ....student_train.config import TrainConfig
 from ....student_train.run.directory import is_finished
 from ....student_train.run.metrics import last_held_out
@@ -21,9 +21,9 @@ from .training import Training, is_settled, train_finite
 class Continuation:
     """Continue the students that are not continued yet."""
 
-    def __init__(self, comparison: Comparison, paths: Paths, training: Training, claims: Claims, say: Say) -> None:
+    def __init__(self, comparison: Comparison, paths: Paths, training: Training, claims: Claims, log: Log) -> None:
         self._comparison, self._paths, self._training = comparison, paths, training
-        self._claims, self._say = claims, say
+        self._claims, self._log = claims, log
 
     def train(self, students: Sequence[Student], seed: int) -> None:
         """Continue all students of a seed in one pass over the teacher's cache."""
@@ -33,7 +33,7 @@ class Continuation:
             [configs],
             lambda config: f"continued-{config.output.name}",
             lambda config: is_settled(config.output),
-            lambda some: train_finite(some, self._say),
+            lambda some: train_finite(some, self._log),
         )
 
     def _config(self, student: Student, seed: int) -> TrainConfig:

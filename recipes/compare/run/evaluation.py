@@ -17,7 +17,7 @@ from ....evaluation.tasks.known import find_task
 from ....models.save import save_student
 from ....models.start import start_student
 from ....runtime.claims import Claims
-from ....runtime.progress import Say
+from ....runtime.progress import Log
 from ....student_train.run.directory import is_finished
 from ....student_train.run.setup import start_request
 from ..file.paths import Paths
@@ -44,9 +44,9 @@ class Candidate:
 class Evaluator:
     """Evaluate the models that are not evaluated yet."""
 
-    def __init__(self, comparison: Comparison, paths: Paths, training: Training, claims: Claims, say: Say) -> None:
+    def __init__(self, comparison: Comparison, paths: Paths, training: Training, claims: Claims, log: Log) -> None:
         self._comparison, self._paths, self._training = comparison, paths, training
-        self._claims, self._say = claims, say
+        self._claims, self._log = claims, log
 
     def teacher(self) -> Candidate:
         """Return the teacher."""
@@ -95,7 +95,7 @@ class Evaluator:
         return not set(wanted) <= set(summary.seeds if summary else ())
 
     def _evaluate(self, candidate: Candidate) -> None:
-        self._say(f"evaluating {candidate.output.name}")
+        self._log(f"evaluating {candidate.output.name}")
         for task in self._comparison.tasks:
             if self._missing(candidate, task):
                 self._evaluate_on(candidate, task)
@@ -103,9 +103,9 @@ class Evaluator:
 
     def _evaluate_on(self, candidate: Candidate, task: str) -> None:
         try:
-            evaluate(self._config(candidate, task), self._say)
+            evaluate(self._config(candidate, task), self._log)
         except TrainingError as error:
-            self._say(f"{candidate.output.name} is left out of {task}: {error}")
+            self._log(f"{candidate.output.name} is left out of {task}: {error}")
             write_results(candidate.output)  # before the file, so that the results hold the rate of what is finished
             record = {"error": str(error), "again": "remove this folder to try the task again"}
             write_record(candidate.output / find_task(task).name / FAILED, record)

@@ -19,7 +19,7 @@ from ....evaluation.records import Document, SeedRecord, read_as, read_record, w
 from ....evaluation.tasks.known import find_task
 from ....evaluation.tasks.sources import load_task
 from ....runtime.devices import threads_kept
-from ....runtime.progress import Say, silent
+from ....runtime.progress import Log, silent
 from ....student_train.dry_run.dry_run import TIMED
 from ....student_train.train import dry_run_students
 from ....teacher_dump.dump import dump_teacher
@@ -41,7 +41,7 @@ Measurement = tuple[str, str, str, Callable[[], float | None]]
 """The stage, the name, the settings that are measured, and the function that measures."""
 
 
-def measured_timings(comparison: Comparison, paths: Paths, say: Say) -> Document:
+def measured_timings(comparison: Comparison, paths: Paths, log: Log) -> Document:
     """Return the seconds of everything, and measure what is new or has changed in the file.
 
     `dump` holds the seconds per example by cache; `train` the seconds of a whole run by student and by `SIZE continuation`;
@@ -50,10 +50,10 @@ def measured_timings(comparison: Comparison, paths: Paths, say: Say) -> Document
     """
     timings: Document = {"dump": {}, "train": {}, "evaluate": {}, "settings": {}} | (read_record(paths.timings) or {})
     missing = [
-        one for one in _measurements(comparison, paths, say) if timings["settings"].get(f"{one[0]} {one[1]}") != one[2]
+        one for one in _measurements(comparison, paths, log) if timings["settings"].get(f"{one[0]} {one[1]}") != one[2]
     ]
     if missing:
-        say("timing a little of everything to plan the hours")
+        log("timing a little of everything to plan the hours")
     for stage, name, settings, measure in missing:
         timings[stage][name] = measure()
         timings["settings"][f"{stage} {name}"] = settings
@@ -61,11 +61,11 @@ def measured_timings(comparison: Comparison, paths: Paths, say: Say) -> Document
     return timings
 
 
-def _measurements(comparison: Comparison, paths: Paths, say: Say) -> Iterator[Measurement]:
+def _measurements(comparison: Comparison, paths: Paths, log: Log) -> Iterator[Measurement]:
     for name, recipe in comparison.caches.items():
         if recipe.teacher is None:
             timed_options = {option: value for option, value in asdict(recipe.settings).items() if option not in COUNTS}
-            yield "dump", name, _text(timed_options), partial(_begin_cache, comparison, name, paths, say)
+            yield "dump", name, _text(timed_options), partial(_begin_cache, comparison, name, paths, log)
     for student in (*comparison.students, *comparison.assistants.values()):
         settings = _text([student.cache, asdict(student.settings)])
         yield "train", student.label, settings, partial(_run_seconds, comparison, student, paths)
@@ -83,7 +83,7 @@ def _text(settings: object) -> str:
     return json.dumps(settings, default=str, sort_keys=True)
 
 
-def _begin_cache(comparison: Comparison, name: str, paths: Paths, say: Say) -> float | None:
+def _begin_cache(comparison: Comparison, name: str, paths: Paths, log: Log) -> float | None:
     """Dump the validation shards and what a dry run reads. Return the seconds per example; None if all that existed already."""
     config = comparison.dump(name, comparison.teacher, paths.cache(name))
     first = ceil(config.validation_examples / config.shard_examples)
@@ -92,7 +92,7 @@ def _begin_cache(comparison: Comparison, name: str, paths: Paths, say: Say) -> f
         first + ceil((TIMED + 1) * batch / config.shard_examples), first + ceil(config.examples / config.shard_examples)
     )
     with threads_kept():
-        report = dump_teacher(replace(config, shards=f"0:{last}"), say)
+        report = dump_teacher(replace(config, shards=f"0:{last}"), log)
     return report.seconds / report.own_examples if report.own_examples else None
 
 

@@ -12,7 +12,7 @@ from ....errors import NotFiniteError, TrainingError
 from ....runtime.claims import Claims
 from ....runtime.durable import write_durably
 from ....runtime.options import marked
-from ....runtime.progress import Say
+from ....runtime.progress import Log
 from ....student_train.config import ONE_PASS, TrainConfig
 from ....student_train.run.directory import is_finished
 from ....student_train.run.metrics import last_held_out
@@ -27,21 +27,21 @@ Run = tuple[Student, float, int]
 """A student, a learning rate and a seed."""
 
 
-def train_finite(configs: Sequence[TrainConfig], say: Say) -> None:
+def train_finite(configs: Sequence[TrainConfig], log: Log) -> None:
     """Train students together. If one fails, each goes on by itself, so that the others finish.
 
     A student whose loss is not finite leaves a file that says so.
     """
     try:
-        train_students(configs, say)
+        train_students(configs, log)
     except TrainingError:
         for config in configs:
-            _train_alone(config, say)
+            _train_alone(config, log)
 
 
-def _train_alone(config: TrainConfig, say: Say) -> None:
+def _train_alone(config: TrainConfig, log: Log) -> None:
     try:
-        train_students([config], say)
+        train_students([config], log)
     except NotFiniteError as error:
         write_durably(failure(config.output), f"{error}\n".encode())
 
@@ -54,8 +54,8 @@ def is_settled(output: Path) -> bool:
 class Training:
     """Train the students that are missing, and find the finished ones."""
 
-    def __init__(self, comparison: Comparison, paths: Paths, claims: Claims, say: Say) -> None:
-        self._comparison, self._paths, self._claims, self._say = comparison, paths, claims, say
+    def __init__(self, comparison: Comparison, paths: Paths, claims: Claims, log: Log) -> None:
+        self._comparison, self._paths, self._claims, self._log = comparison, paths, claims, log
 
     def train(self, students: Sequence[Student], seed: int) -> None:
         """Train all `students` with one seed.
@@ -68,7 +68,7 @@ class Training:
         share(self._claims, passes, lambda run: self._paths.student(*run).name, self._is_done, self._train_pass)
         for student in students:
             if self.is_lost(student, seed):
-                self._say(
+                self._log(
                     f"{student.label}, seed {seed} is left out: its loss is not finite at {self.rate(student):g}, the best rate "
                     "of the first seed"
                 )
@@ -131,7 +131,7 @@ class Training:
         return math.inf if loss is None else loss
 
     def _train_pass(self, runs: Sequence[Run]) -> None:
-        train_finite([self._config(run) for run in runs], self._say)
+        train_finite([self._config(run) for run in runs], self._log)
 
     def _config(self, run: Run) -> TrainConfig:
         student, rate, seed = run

@@ -222,7 +222,7 @@ def test_what_a_killed_process_was_at_is_done_by_the_other(started, tmp_path):
 def test_the_threads_that_a_dump_sets_are_not_those_of_what_follows(written, tmp_path, monkeypatch):
     before = torch.get_num_threads()
 
-    def dump(_config, _say):
+    def dump(_config, _log):
         torch.set_num_threads(before + 1)
         raise OSError("the disk is full")
 

@@ -68,7 +68,7 @@ def told(material, *, sample=None, epochs=1.0, **settings):
 
 def found(material, cache, **settings):
     """Bytes by signal of a real dump, in the estimate's terms."""
-    dump_teacher(config(material, cache, **settings), say=lambda _line: None)
+    dump_teacher(config(material, cache, **settings), log=lambda _line: None)
     sizes = Counter()
     for name, kind in survey(cache).folders.items():
         folder = PublishedFolder(cache / name, kind)

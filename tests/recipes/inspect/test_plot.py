@@ -197,7 +197,7 @@ def test_many_layers_share_the_entries_of_the_legend(facts, bits):
 
 
 def test_a_code_with_more_components_than_the_model_is_wide_is_drawn_whole(facts, bits):
-    """A basis that is fitted to very few tokens may keep some: 96 were kept of a teacher of width 32 once, and the plot failed."""
+    """A basis fitted to very few tokens may keep some: a code once kept 96 at width 32, and the plot failed."""
     site = bits["encoder.self@0"]
     many = {**bits, "encoder.self@0": {place: [1.0] * 96 for place in site}}
     [line, *_] = by_title(draw(facts, many))["Spectrum"].lines

@@ -51,7 +51,7 @@ def mend(original, cache):
             "device": "cpu",
             **changed,
         }
-        return repair_cache(RepairConfig(cache=cache, **settings), say=lambda _line: None)
+        return repair_cache(RepairConfig(cache=cache, **settings), log=lambda _line: None)
 
     return run
 

@@ -73,7 +73,7 @@ def encoded(monkeypatch):
 
 def dump(material, cache, **settings):
     config = {"teacher": str(material.teacher), "corpus": str(material.corpus), "cache": cache, **SETTINGS, **settings}
-    dump_teacher(DumpConfig(**config), say=lambda _line: None)
+    dump_teacher(DumpConfig(**config), log=lambda _line: None)
     return cache
 
 

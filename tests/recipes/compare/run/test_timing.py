@@ -17,7 +17,7 @@ def timed(monkeypatch, written, tmp_path):
         measured.append(name)
         return 2.0
 
-    monkeypatch.setattr(module, "_begin_cache", lambda _comparison, name, _paths, _say: note(name))
+    monkeypatch.setattr(module, "_begin_cache", lambda _comparison, name, _paths, _log: note(name))
     monkeypatch.setattr(module, "_run_seconds", lambda _comparison, student, _paths: note(student.label))
     monkeypatch.setattr(module, "_evaluation_seconds", lambda _comparison, _paths, *which: note(" ".join(which)))
 
