@@ -1,4 +1,4 @@
-"""One dump and several students on real input: bytes per token by signal, fidelity, wall times, held-out losses.
+"""One dump and several students on real input: bytes per token by signal, fidelity, wall times, validation losses.
 
     python benchmarks/end_to_end.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--examples 2000] [--input-length 256]
         [--steps 300] [--students 4L128H:miniend-e,4L128H:scratch] [--relation-temperature calibrated] ...
@@ -67,7 +67,7 @@ def main() -> None:
     facts = inspect_cache(asked.work / "cache")
     print("\n".join(describe(facts)))
     teacher = facts.teacher
-    print(f"\nunigram {teacher.unigram_entropy:.3f}, teacher {teacher.validation_cross_entropy:.3f} (held-out)")
+    print(f"\nunigram {teacher.unigram_entropy:.3f}, teacher {teacher.validation_cross_entropy:.3f} (validation)")
     for student in asked.students.split(","):
         size, _, objective = student.partition(":")
         print(line(asked, size, objective))
@@ -77,7 +77,7 @@ def line(asked: argparse.Namespace, size: str, objective: str) -> str:
     losses, seconds = [], []
     for seed in range(asked.seeds):
         begun = perf_counter()
-        held_out = train_student(
+        validation = train_student(
             TrainConfig(
                 cache=asked.work / "cache",
                 output=asked.work / f"{size}-{objective}-{seed}",
@@ -97,10 +97,10 @@ def line(asked: argparse.Namespace, size: str, objective: str) -> str:
             log=lambda _line: None,
         )
         seconds.append(perf_counter() - begun)
-        losses.append(held_out["cross_entropy"])
+        losses.append(validation["cross_entropy"])
     shown = ", ".join(f"{loss:.4f}" for loss in losses)
     mean = sum(seconds) / len(seconds)
-    return f"{size:<8} {objective:<10} held-out cross-entropy {shown}; {mean:.0f} s for {asked.steps} steps"
+    return f"{size:<8} {objective:<10} validation cross-entropy {shown}; {mean:.0f} s for {asked.steps} steps"
 
 
 if __name__ == "__main__":

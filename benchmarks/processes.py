@@ -44,7 +44,7 @@ def main() -> None:
                 abs(line[key] / expected[key] - 1)
                 for line, expected in zip(lines, reference, strict=True)
                 for key in expected
-                if key == "loss" or key.startswith("held_out.")
+                if key == "loss" or key.startswith("validation.")
             )
             speed = lines[-1]["tokens_per_second"]
             ratio = speed / reference[-1]["tokens_per_second"]

@@ -11,8 +11,8 @@ from typing import Any
 
 from safetensors import deserialize
 
-RENAMED: dict[str, str] = {}
-"""Key of a JSON object, or name of a metric, in one build -> in a later one."""
+RENAMED = (("held_out.", "validation."),)
+"""How a key of a JSON object, or the name of a metric, starts in one build and in a later one."""
 TIMING = {"tokens_per_second", "step_seconds", "data_wait_seconds"}
 """Metrics that the clock decides."""
 LEFTOVERS = "leftovers"
@@ -31,6 +31,14 @@ FORMS = {"F64": "<d", "F32": "<f", "I64": "<q", "I32": "<i"}
 def plain_name(name: str) -> str:
     """A tensor's name without the prefix that a checkpoint gives it."""
     return re.sub(r"(^|/)student\.", r"\1", PREFIX.sub("", name))
+
+
+def todays_name(key: str) -> str:
+    """A key or metric as the latest build calls it."""
+    for old, new in RENAMED:
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return key
 
 
 def differences(old: Path, new: Path) -> Iterator[str]:
@@ -104,7 +112,7 @@ def differences_of_metrics(old: Path, new: Path) -> Iterator[str]:
 def differences_of_values(old: Any, new: Any, ignored: set[str], where: str = "") -> Iterator[str]:
     """The leaves in which two JSON values differ; numbers are the same where all their digits are."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        theirs, ours = ({RENAMED.get(key, key): part for key, part in value.items()} for value in (old, new))
+        theirs, ours = ({todays_name(key): part for key, part in value.items()} for value in (old, new))
         for key in [*theirs, *(key for key in ours if key not in theirs)]:
             if key not in ignored:
                 place = f"{where}/{key}" if where else key

@@ -24,7 +24,7 @@ from .reading.batch import Batch
 from .reading.loader import Prefetcher, Share, steps
 from .run.directory import is_finished
 from .run.gradient_norms import gradient_norms
-from .run.metrics import last_held_out
+from .run.metrics import last_validation
 from .run.one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all
 from .run.processes import Processes, Stopped
 from .run.setup import Setup
@@ -62,7 +62,7 @@ def train_students(configs: Sequence[TrainConfig], log: Log = print) -> list[dic
         del setups  # frees the finished students
         if unfinished:
             _train(unfinished, processes, log)
-        return [last_held_out(config.output) for config in configs]
+        return [last_validation(config.output) for config in configs]
     finally:
         processes.close()
 
@@ -238,7 +238,7 @@ def _end_step(runs: Sequence[StudentRun], processes: Processes) -> None:
             last = step == config.steps
             due = step % config.eval_every == 0 or last
             losses = evaluate([run.setup for run in here], processes) if due else [None] * len(here)
-            for run, held_out in zip(here, losses, strict=True):
-                run.log(held_out)
+            for run, validation in zip(here, losses, strict=True):
+                run.log(validation)
                 if step % config.save_every == 0 or last:
                     run.save()

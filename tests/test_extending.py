@@ -138,10 +138,10 @@ def test_added_terms_are_in_the_metrics_in_tensorboard_in_the_card_and_in_the_dr
     lines = metrics(of(home, "hidden"))
     assert all({"labels", "hidden_error", "gradient_norm.terms"} <= set(line) for line in lines)
     assert all("value_key" in line for line in metrics(of(home, "value-key")))
-    assert "held_out.hidden_error" in lines[-1]
+    assert "validation.hidden_error" in lines[-1]
     events = EventAccumulator(str(of(home, "hidden") / "tensorboard"))
     events.Reload()
-    assert {"hidden_error", "held_out.hidden_error", "gradient_norm.terms"} <= set(events.Tags()["scalars"])
+    assert {"hidden_error", "validation.hidden_error", "gradient_norm.terms"} <= set(events.Tags()["scalars"])
     card = (of(home, "hidden") / "README.md").read_text()
     assert "squared error of hidden states through a learned projection" in card
     assert "teacher's decoder.hidden@1" in card

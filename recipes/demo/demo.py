@@ -109,7 +109,7 @@ def _make_teacher(paths: _Paths) -> float:
         steps=TEACHER_STEPS,
         batch_size=TEACHER_BATCH,
         seed=0,
-        held_out_share=validation_share(VALIDATION_EXAMPLES, EXAMPLES, PASSES),
+        validation_share=validation_share(VALIDATION_EXAMPLES, EXAMPLES, PASSES),
     )
     pretrain(recipe, tokenizer, paths.teacher)
     return perf_counter() - begun
@@ -148,10 +148,10 @@ def _train(paths: _Paths, size: str, objective: str, log: Log) -> StudentResult:
         device="cpu",
     )
     begun = perf_counter()
-    held_out = train_student(config, lambda _line: None)
+    validation = train_student(config, lambda _line: None)
     seconds = perf_counter() - begun
-    log(f"     {size} {objective}: held-out cross-entropy {held_out['cross_entropy']:.3f}, {seconds:.0f} s")
-    return StudentResult(size, objective, held_out["cross_entropy"], seconds, config.output)
+    log(f"     {size} {objective}: validation cross-entropy {validation['cross_entropy']:.3f}, {seconds:.0f} s")
+    return StudentResult(size, objective, validation["cross_entropy"], seconds, config.output)
 
 
 def _result(

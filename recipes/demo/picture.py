@@ -1,9 +1,9 @@
-"""The demo's picture: each student's held-out loss over the steps, and the raw and cached bytes of each signal."""
+"""The demo's picture: each student's validation loss over the steps, and the raw and cached bytes of each signal."""
 
 from pathlib import Path
 from typing import Any
 
-from ...student_train.run.metrics import HELD_OUT, curve, read_metrics
+from ...student_train.run.metrics import VALIDATION, curve, read_metrics
 from ..picture import BLUE, ORANGE, RAW, SKY, new_figure, save
 from .report import DemoResult
 
@@ -21,12 +21,12 @@ def draw(result: DemoResult, path: Path) -> Path:
 
 def _draw_losses(axes: Any, result: DemoResult) -> None:
     for colour, student in zip(COLOURS, result.students, strict=True):
-        steps, values = curve(read_metrics(student.output), f"{HELD_OUT}cross_entropy")
+        steps, values = curve(read_metrics(student.output), f"{VALIDATION}cross_entropy")
         axes.plot(steps, values, color=colour, marker="o", markersize=3, label=student.name)
     axes.axhline(result.unigram, color="0.55", linestyle=":", label="unigram frequencies")
     axes.axhline(result.teacher_loss, color="0.15", linestyle="--", label="teacher")
     axes.set_xlabel("step")
-    axes.set_ylabel("held-out cross-entropy (nats per target token)")
+    axes.set_ylabel("validation cross-entropy (nats per target token)")
     axes.set_title("Students from one cache")
     axes.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 0.93))
 

@@ -16,7 +16,7 @@ class StudentResult:
     size: str
     objective: str
     cross_entropy: float
-    """The held-out cross-entropy in nats per target token."""
+    """The validation cross-entropy in nats per target token."""
     seconds: float
     output: Path
 
@@ -45,7 +45,7 @@ class DemoResult:
 
     @property
     def teacher_loss(self) -> float:
-        """The teacher's held-out cross-entropy, in nats."""
+        """The teacher's validation cross-entropy, in nats."""
         loss = self.facts.teacher.validation_cross_entropy
         assert loss is not None
         return loss
@@ -92,7 +92,7 @@ def _time_lines(result: DemoResult) -> Iterator[str]:
 
 
 def _loss_lines(result: DemoResult) -> Iterator[str]:
-    yield "held-out loss, hard labels, nats per target token (lower is better)"
+    yield "validation loss, hard labels, nats per target token (lower is better)"
     yield f"  {'unigram frequencies':<28}{result.unigram:>7.3f}"
     yield f"  {'teacher':<28}{result.teacher_loss:>7.3f}"
     for student in result.students:

@@ -22,7 +22,7 @@ from ...runtime.progress import progress_bar, quiet_transformers
 from ...storage.documents.plan import PlannedTokenizer
 from ...teacher_dump.corpus.corpus import documents, parse_corpus
 from ...teacher_dump.corpus.tokenizer import TextTokenizer, tokenizer_files
-from ...teacher_dump.examples.packing import held_out, pack_segments
+from ...teacher_dump.examples.packing import is_validation, pack_segments
 from ...teacher_dump.examples.span_corruption import SpanLengths, corrupt, example_rng, lengths, noise_mask
 
 VOCABULARY = 2048
@@ -41,7 +41,7 @@ class TeacherRecipe:
     steps: int
     batch_size: int
     seed: int
-    held_out_share: float
+    validation_share: float
 
 
 def make_tokenizer(folder: Path) -> TextTokenizer:
@@ -101,7 +101,7 @@ def _corrupted_batches(
     """Yield batches without end. Each example is a random segment with its own corruption."""
     spans = lengths(recipe.input_length)
     numbered = enumerate(documents(parse_corpus(CORPUS, ("text",))))
-    texts = ((i, d[0]) for i, d in numbered if not held_out(recipe.seed, i, recipe.held_out_share))
+    texts = ((i, d[0]) for i, d in numbered if not is_validation(recipe.seed, i, recipe.validation_share))
     segments = [ids for ids, _ in pack_segments(texts, tokenizer.encode_batch, spans.segment)]
     drawn = np.random.default_rng(recipe.seed)
     index = 0

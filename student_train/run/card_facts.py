@@ -53,7 +53,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         schedule=f"{config.schedule} after {config.warmup} warm-up steps",
         initial_loss=state.initial_loss,
         final_loss=state.loss,
-        held_out=state.held_out,
+        validation=state.validation,
         unreached=summarise_unreached(setup.unreached, setup.distillation.family),
         software={package: version(package) for package in ("miniend", "torch", "transformers")},
     )

@@ -18,7 +18,7 @@ from ...runtime.durable import write_durably
 
 Value = float | int | str | None
 
-HELD_OUT = "held_out."
+VALIDATION = "validation."
 """The prefix of the names of values that were measured on the validation examples."""
 
 
@@ -89,11 +89,11 @@ def _step_of(path: Path, number: int, line: bytes) -> int:
         ) from error
 
 
-def last_held_out(output: Path) -> dict[str, float]:
+def last_validation(output: Path) -> dict[str, float]:
     """Return the validation means of the last evaluation in a run's metrics.jsonl, by name; empty if it does not hold any."""
     latest: dict[str, float] = {}
     for line in read_metrics(output):
-        values = {key.removeprefix(HELD_OUT): value for key, value in line.items() if key.startswith(HELD_OUT)}
+        values = {key.removeprefix(VALIDATION): value for key, value in line.items() if key.startswith(VALIDATION)}
         latest = values or latest
     return latest
 

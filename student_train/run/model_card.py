@@ -61,7 +61,7 @@ class ModelCardFacts:
     schedule: str
     initial_loss: float
     final_loss: float
-    held_out: Mapping[str, float]
+    validation: Mapping[str, float]
     unreached: Sequence[str]
     """The lines of `summarise_unreached`."""
     software: Mapping[str, str]
@@ -129,8 +129,8 @@ model = AutoModelForSeq2SeqLM.from_pretrained(folder)
 
 def _objective(facts: ModelCardFacts) -> str:
     rows = [(term.name, term.formula, f"{term.weight:g}") for term in facts.terms]
-    text = f"## Objective\n\n`{facts.objective}`, a weighted sum of terms in nats:\n\n"
-    text += _table(("term", "reading", "weight"), rows)
+    text = f"## Objective\n\n`{facts.objective}`, a weighted sum of terms:\n\n"
+    text += _table(("term", "formula", "weight"), rows)
     if facts.relation_heads is not None:
         text += f"\nRelation heads: {facts.relation_heads}.\n"
     if facts.relation_temperatures:
@@ -156,7 +156,7 @@ def _training(facts: ModelCardFacts) -> str:
         ("dropout in distillation", "0"),
         ("training loss at the start", f"{facts.initial_loss:.4f}"),
         ("training loss at the end", f"{facts.final_loss:.4f}"),
-        *((f"held-out {name}", f"{value:.4f}") for name, value in facts.held_out.items()),
+        *((f"validation {name}", f"{value:.4f}") for name, value in facts.validation.items()),
         *facts.software.items(),
     ]
     return "## Training\n\n" + _table(("what", "value"), rows)

@@ -15,7 +15,7 @@ class TrainingState:
     tokens: int = 0
     initial_loss: float = math.nan
     loss: float = math.nan
-    held_out: dict[str, float] = field(default_factory=dict)
+    validation: dict[str, float] = field(default_factory=dict)
     """The validation means of the last evaluation."""
     best: float | None = None
     """The smallest validation loss so far."""

@@ -16,7 +16,7 @@ from ..reading.batch import Batch
 from .card_facts import card_facts
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .directory import CHECKPOINTS
-from .metrics import HELD_OUT, MetricsLog
+from .metrics import VALIDATION, MetricsLog
 from .model_card import model_card
 from .processes import Processes
 from .setup import Setup
@@ -114,15 +114,15 @@ class StudentRun:
             state.initial_loss = loss
         state.unlogged = {**metrics, **self.clock.read(state.tokens)} if metrics else {}
 
-    def log(self, held_out: dict[str, float] | None) -> None:
+    def log(self, validation: dict[str, float] | None) -> None:
         """Write the step's line, if it has one, and save the student if its validation loss is the smallest so far."""
         state = self.state
         line = dict(state.unlogged or {})
-        if held_out is not None:
-            state.held_out = held_out
-            line |= {f"{HELD_OUT}{name}": value for name, value in held_out.items()}
-            if held_out and held_out["loss"] < (math.inf if state.best is None else state.best):
-                state.best = held_out["loss"]
+        if validation is not None:
+            state.validation = validation
+            line |= {f"{VALIDATION}{name}": value for name, value in validation.items()}
+            if validation and validation["loss"] < (math.inf if state.best is None else state.best):
+                state.best = validation["loss"]
                 self._write_model(self.setup.config.output / BEST)
         if line and self._log is not None:
             self._log.log(state.step, line)
@@ -142,8 +142,8 @@ class StudentRun:
         """Write the model directory."""
         state, output = self.state, self.setup.config.output
         self._write_model(output)
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in state.held_out.items())
-        log(f"trained {state.step} steps, {state.tokens:,} tokens; held-out: {losses or 'no validation examples'}")
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in state.validation.items())
+        log(f"trained {state.step} steps, {state.tokens:,} tokens; validation: {losses or 'no validation examples'}")
         log(f"wrote {output}")
 
     def _write_model(self, folder: Path) -> None:

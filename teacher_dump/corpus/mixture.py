@@ -1,6 +1,6 @@
 """All corpora of a dump as one stream of documents, mixed by weight and then shuffled in a buffer.
 
-Cursors count a document's index in this stream, and the choice of held-out documents hashes it. The stream can be read only
+Cursors count a document's index in this stream, and the choice of validation documents hashes it. The stream can be read only
 from its beginning: a dump that continues at an index reads the documents before it again and drops them.
 """
 

@@ -46,7 +46,7 @@ class SegmentCursor:
 START = SegmentCursor()
 
 
-def held_out(seed: int, document_index: int, share: float) -> bool:
+def is_validation(seed: int, document_index: int, share: float) -> bool:
     """Return whether we keep a whole document for validation: true for about `share` of all, by a hash of seed and index."""
     return seeded_draw("held-out", seed, document_index) < share * 2.0**64
 
@@ -56,7 +56,7 @@ def pack_segments(
 ) -> Iterator[tuple[Ids, SegmentCursor]]:
     """Yield ([length] int32 raw ids, cursor of the following segment); we drop a remainder at the end.
 
-    `documents` are (index in the stream, text), with ascending indices, already filtered (training or held-out). We skip the
+    `documents` are (index in the stream, text), with ascending indices, already filtered (training or validation). We skip the
     documents before `start` without tokenizing them. The cursor must come from the same stream. Raises ConfigurationError for
     a length below 1, and CorpusError if the document of `start` is missing or shorter than its offset.
     """

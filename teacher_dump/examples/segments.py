@@ -2,7 +2,7 @@
 
 One sequential pass writes folders `segments/SPLIT-N`. Each records the cursor at which the next one begins, so that a resumed or
 enlarged dump continues where the last one stopped. The validation segments come first, from whole documents chosen by a hash of
-(seed, document index), until there are enough. Training never uses the held-out documents up to there. A document's index counts
+(seed, document index), until there are enough. Training never uses those documents. A document's index counts
 in the mixed and shuffled stream (`mixture.py`), which we read again from its beginning up to the cursor.
 """
 
@@ -24,7 +24,7 @@ from ...storage.markers import marker_members, open_marked
 from ...storage.stores.place import Where, place_of
 from ..corpus.files import Document
 from ..corpus.plain_text import EncodeBatch
-from .packing import START, SegmentCursor, held_out, pack_pairs, pack_segments
+from .packing import START, SegmentCursor, is_validation, pack_pairs, pack_segments
 
 SEGMENTS_PER_FOLDER = 4096
 
@@ -74,7 +74,7 @@ class SegmentStore:
         if self.count("validation") < validation:
             self._extend("train", train, documents, encode)
             raise CorpusError(
-                f"the corpus is too short: its held-out documents fill {self.count('validation')} of {validation} validation "
+                f"the corpus is too short: its validation documents fill {self.count('validation')} of {validation} validation "
                 f"examples, the others {self.count('train')} of {train} training examples; ask for fewer, or give more text"
             )
         self._extend("train", train, documents, encode)
@@ -118,7 +118,7 @@ class SegmentStore:
                 yield (ids_,), after
 
     def _belongs(self, split: str, document: int) -> bool:
-        chosen = held_out(self._plan.seed, document, self._plan.derived.validation_share)
+        chosen = is_validation(self._plan.seed, document, self._plan.derived.validation_share)
         if split == "validation":
             return chosen
         folders = self._folders["validation"]

@@ -17,7 +17,7 @@ from miniend.errors import TrainingError
 from miniend.runtime.stopping import Terminated, stoppable
 from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
-from miniend.student_train.run import validation as held_out
+from miniend.student_train.run import validation
 from miniend.student_train.train import train_student
 from support.runs import RUN, metrics, same_weights
 
@@ -101,7 +101,7 @@ def test_a_signal_in_an_evaluation_leaves_the_line_of_its_step_to_the_next_run(
     ragged_home, unbroken, tmp_path, monkeypatch, batch
 ):
     """An evaluation may take minutes and is given up; its step is done, and must be logged once, with its evaluation."""
-    add, seen = held_out._Sums.add, []
+    add, seen = validation._Sums.add, []
 
     def signalled(*arguments):
         seen.append(1)
@@ -110,7 +110,7 @@ def test_a_signal_in_an_evaluation_leaves_the_line_of_its_step_to_the_next_run(
         return add(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(held_out._Sums, "add", signalled)
+        patched.setattr(validation._Sums, "add", signalled)
         with pytest.raises(Terminated), stoppable():
             train_student(config(ragged_home, tmp_path, batch_size=4), quiet)
     restore_signals()
@@ -189,7 +189,7 @@ def test_a_step_left_unlogged_is_logged_once_however_often_its_checkpoint_is_gon
 ):
     """Stopped in the evaluation of step 5, then twice killed before the next checkpoint: its line must not pile up."""
     with monkeypatch.context() as patched:
-        patched.setattr(held_out._Sums, "add", lambda *_a: os.kill(os.getpid(), signal.SIGTERM))
+        patched.setattr(validation._Sums, "add", lambda *_a: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises((Terminated, KeyError, ZeroDivisionError)), stoppable():
             train_student(config(ragged_home, tmp_path), quiet)
     restore_signals()

@@ -58,8 +58,8 @@ def test_each_of_several_students_is_the_one_that_it_would_be_alone(ragged_home,
     """A pass that lets one student touch another's numbers cannot be trusted with a comparison."""
     found = train_students(configs(ragged_home, tmp_path), quiet)
     the_same(tmp_path, alone)
-    assert [held_out["loss"] for held_out in found] == [
-        metrics(config.output)[-1]["held_out.loss"] for config in configs(ragged_home, tmp_path)
+    assert [validation["loss"] for validation in found] == [
+        metrics(config.output)[-1]["validation.loss"] for config in configs(ragged_home, tmp_path)
     ]
 
 
@@ -160,7 +160,7 @@ def test_the_best_student_is_kept_beside_the_last(ragged_home, tmp_path, monkeyp
     monkeypatch.setattr(train, "learning_rate_at", lambda step, *rest: 5.0 if step > 6 else rate(step, *rest))
     monkeypatch.setattr(train, "_end_step", watched)
     train_student(config, quiet)
-    losses = {line["step"]: line["held_out.loss"] for line in metrics(config.output) if "held_out.loss" in line}
+    losses = {line["step"]: line["validation.loss"] for line in metrics(config.output) if "validation.loss" in line}
     assert losses[6] < losses[3] < losses[9]
     kept, last = load_file(config.output / "best" / "model.safetensors"), weights(config.output)
     for tensors, step in ((kept, 6), (last, 9)):

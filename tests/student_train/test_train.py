@@ -152,12 +152,12 @@ def test_a_run_killed_while_its_model_is_written_writes_it_the_next_time(span_ho
         with pytest.raises(OSError, match="No space"):
             run(span_home, tmp_path / "student")
     monkeypatch.setattr(train, "train_step", None)
-    held_out = run(span_home, tmp_path / "student")
+    validation = run(span_home, tmp_path / "student")
     assert same_weights(tmp_path / "student", finished)
     assert metrics(tmp_path / "student") == metrics(finished)
     last = metrics(finished)[-1]
-    assert held_out == pytest.approx(
-        {k.removeprefix("held_out."): v for k, v in last.items() if k.startswith("held_out.")}
+    assert validation == pytest.approx(
+        {k.removeprefix("validation."): v for k, v in last.items() if k.startswith("validation.")}
     )
 
 
@@ -211,7 +211,7 @@ def test_a_directory_with_other_files_is_refused_and_left_alone(span_home, tmp_p
 def test_what_is_written_gives_the_logits_of_training_and_teaches_again(request, tmp_path, monkeypatch, home):
     """transformers re-ties heads and rescales logits on load: the student that was measured must be the one on disk.
 
-    And a dump of that student must find the same held-out cross-entropy that its training reported.
+    And a dump of that student must find the same validation cross-entropy that its training reported.
     """
     home = request.getfixturevalue(home)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -225,7 +225,7 @@ def test_what_is_written_gives_the_logits_of_training_and_teaches_again(request,
         save(model, *rest)
 
     monkeypatch.setattr(student_run, "save_student", watched)
-    held_out = run(home, tmp_path / "student", objective="implicit", learning_rate=1e-2, max_grad_norm=0.0)
+    validation = run(home, tmp_path / "student", objective="implicit", learning_rate=1e-2, max_grad_norm=0.0)
 
     model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "student")
     with torch.no_grad():
@@ -237,7 +237,7 @@ def test_what_is_written_gives_the_logits_of_training_and_teaches_again(request,
 
     pairs = {} if home.name.startswith("span") else PAIRS
     again = miniend.open_cache(build_tiny_cache(tmp_path / "again", teacher=tmp_path / "student", **pairs))
-    assert again.teacher_cross_entropy("validation") == pytest.approx(held_out["cross_entropy"], rel=1e-5)
+    assert again.teacher_cross_entropy("validation") == pytest.approx(validation["cross_entropy"], rel=1e-5)
 
 
 @pytest.mark.parametrize("home", ["span_home", "ragged_home", "umt5_home"], ids=["tied", "untied", "umt5"])
@@ -559,7 +559,7 @@ def test_the_log_says_what_the_contract_promises(finished):
     assert all(wanted <= set(line) for line in lines)
     for line in lines:
         assert line["loss"] == pytest.approx(line["logits"] + line["decoder_self"] + line["encoder_self"])
-    assert [line["step"] for line in lines if "held_out.cross_entropy" in line] == [5, 10]
+    assert [line["step"] for line in lines if "validation.cross_entropy" in line] == [5, 10]
     assert list(finished.glob("tensorboard/events.*"))
 
 
@@ -580,8 +580,8 @@ def test_the_output_holds_what_others_expect_of_it(span_home, finished):
 
 def test_a_card_without_logits_warns_that_the_student_cannot_generate(span_home, tmp_path):
     """Its head is random: whoever generates with it sees noise and blames the method."""
-    held_out = run(span_home, tmp_path / "student", logits=False, steps=2)
-    assert "cross_entropy" not in held_out
+    validation = run(span_home, tmp_path / "student", logits=False, steps=2)
+    assert "cross_entropy" not in validation
     assert "fine-tune" in (tmp_path / "student" / "README.md").read_text()
 
 
@@ -596,9 +596,9 @@ def test_a_finished_run_whose_checkpoints_were_deleted_to_save_space_is_left_alo
     shutil.rmtree(output / "checkpoints")
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
     said = []
-    held_out = run(span_home, output, said.append)
+    validation = run(span_home, output, said.append)
     assert "finished" in said[-1]
-    assert held_out["loss"] == metrics(output)[-1]["held_out.loss"]
+    assert validation["loss"] == metrics(output)[-1]["validation.loss"]
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
 
 

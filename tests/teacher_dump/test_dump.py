@@ -26,7 +26,7 @@ from miniend.recipes.inspect.inspection import inspect_cache
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.corpus.plain_text import plain_text_encoder
 from miniend.teacher_dump.dump import dump_teacher
-from miniend.teacher_dump.examples.packing import held_out
+from miniend.teacher_dump.examples.packing import is_validation
 from miniend.teacher_dump.examples.source import ExampleSource
 from support.spans import restored
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
@@ -236,9 +236,9 @@ def test_a_corpus_that_is_too_short_says_what_it_holds_and_more_passes_help(mate
     assert grown.report.new_examples == 5
 
 
-def test_too_few_held_out_documents_are_named(material, tmp_path):
+def test_too_few_validation_documents_are_named(material, tmp_path):
     """A validation set filled up from training text would not be one."""
-    with pytest.raises(CorpusError, match=r"held-out documents fill \d+ of 400 validation examples"):
+    with pytest.raises(CorpusError, match=r"validation documents fill \d+ of 400 validation examples"):
         dump(material, tmp_path / "cache", validation_examples=400)
 
 
@@ -271,7 +271,7 @@ def test_a_second_pass_corrupts_the_same_segments_afresh(material, tmp_path):
     assert differing > 0.8 * held
 
 
-def test_training_examples_hold_no_text_of_held_out_documents(material, finished):
+def test_training_examples_hold_no_text_of_validation_documents(material, finished):
     """A validation loss on text that the student has trained on measures memory."""
     document = json.loads((finished / "plan" / "plan.json").read_text())
     [file] = document["corpus"]["parts"][0]["files"]
@@ -282,7 +282,7 @@ def test_training_examples_hold_no_text_of_held_out_documents(material, finished
     segments = finished / "segments" / "validation-000000" / "marker.json"
     last = json.loads(segments.read_text())["next"]["document"]
     for index, ids in enumerate(encode(material.texts)):
-        if held_out(document["seed"], index, share) and index <= last:
+        if is_validation(document["seed"], index, share) and index <= last:
             held += ids
         else:
             kept += ids

@@ -83,7 +83,7 @@ def test_the_examples_are_the_mixed_and_shuffled_documents(material, finished):
     split = {True: [], False: []}
     documents = [text for (text,) in parse_mixture(config(material, finished)).documents()]
     for index, ids in enumerate(encode(documents)):
-        split[segments.held_out(0, index, share) and index <= last].extend(ids)
+        split[segments.is_validation(0, index, share) and index <= last].extend(ids)
     sentinels = range(SIZE - SENTINELS, SIZE)
     for examples, ids in ((cache, split[False]), (cache.validation, split[True])):
         found = [restored(example, sentinels) for example in examples]

@@ -5,8 +5,8 @@ OUT/students/SIZE-ROW-lr-RATE-seed-N           students, Hugging Face directorie
                                                SIZE-ROW-lr-RATE-seed-N.failed instead, which says so
 OUT/students/SIZE-untrained                    random weights of that size
 OUT/continued/NAME                             the same students after further steps on hard labels
-OUT/judged/teacher, .../NAME                   evaluations, named like their students; for the teacher and random weights
-                                               also the held-out cross-entropy
+OUT/evaluated/teacher, .../NAME                   evaluations, named like their students; for the teacher and random weights
+                                               also the validation cross-entropy
 OUT/pace.json                                  the timings behind the plan of hours
 OUT/settings.json                              the settings of students and evaluations
 OUT/comparison.json, report.md, report.html    the results, with pictures
@@ -51,11 +51,11 @@ class Paths:
     @property
     def teacher_evaluation(self) -> Path:
         """The path of the teacher's evaluation."""
-        return self.root / "judged" / "teacher"
+        return self.root / "evaluated" / "teacher"
 
     def evaluation(self, model: Path) -> Path:
         """Return the path of the evaluation of a student or of random weights."""
-        return self.root / "judged" / model.name
+        return self.root / "evaluated" / model.name
 
     @property
     def timings(self) -> Path:

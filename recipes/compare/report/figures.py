@@ -1,14 +1,14 @@
-"""Draw a comparison: scores with error bars, held-out losses over the steps, and gradient norms by part."""
+"""Draw a comparison: scores with error bars, validation losses over the steps, and gradient norms by part."""
 
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ....student_train.run.metrics import HELD_OUT as HELD_OUT_PREFIX
+from ....student_train.run.metrics import VALIDATION as VALIDATION_PREFIX
 from ....student_train.run.metrics import curve, read_metrics
 from ...picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, SKY, new_figure, save
 from .gradients import PARTS, common_rate, norms, pilot_outcomes, unsteadiness
-from .results import HELD_OUT, SCORE, Outcome, Results, mean_and_spread
+from .results import SCORE, VALIDATION, Outcome, Results, mean_and_spread
 
 COLOURS = (ORANGE, AMBER, PURPLE, SKY, BLUE, "#003B5C", GREEN, "#00523B", "0.35", "0.6")
 STYLES = ("-", "--", ":", "-.")
@@ -22,7 +22,7 @@ def draw_all(results: Results, folder: Path) -> dict[str, Path]:
             results, folder / "scores.png"
         )
     if any(outcome.outputs for outcome in results.students):
-        drawn["Held-out loss over the steps, first seed"] = draw_losses(results, folder / "losses.png")
+        drawn["Validation loss over the steps, first seed"] = draw_losses(results, folder / "losses.png")
     pilot = pilot_outcomes(results)
     if (rate := common_rate(pilot)) is not None:
         drawn[f"{GRADIENTS}; all at learning rate {rate:g}, first seed"] = draw_gradients(
@@ -74,14 +74,14 @@ def draw_losses(results: Results, path: Path) -> Path:
             continue
         lines = read_metrics(outcome.outputs[0])
         style = {**look(results, outcome), "linewidth": 1.4, "label": outcome.student.label}
-        steps, values = curve(lines, f"{HELD_OUT_PREFIX}cross_entropy")
+        steps, values = curve(lines, f"{VALIDATION_PREFIX}cross_entropy")
         if steps:
             entropies.plot(steps, values, **style)
-        steps, values = curve(lines, f"{HELD_OUT_PREFIX}loss")
+        steps, values = curve(lines, f"{VALIDATION_PREFIX}loss")
         if steps:
             losses.plot(steps, [value / values[0] for value in values], **style)
     for axes, title in (
-        (entropies, f"{HELD_OUT} cross-entropy of hard labels (nats)"),
+        (entropies, f"{VALIDATION} cross-entropy of hard labels (nats)"),
         (losses, "own objective, over its first evaluation"),
     ):
         axes.set_xlabel("step")

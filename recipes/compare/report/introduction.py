@@ -28,7 +28,7 @@ def _rate(comparison: Comparison) -> str:
     tried = {student.learning_rates for student in comparison.students}
     if any(len(rates) > 1 for rates in tried):
         own = "" if len(tried) == 1 else " of its own rates, which are listed below,"
-        return f"the best{own} by the held-out loss of its own objective with the first seed"
+        return f"the best{own} by the validation loss of its own objective with the first seed"
     return f"{comparison.students[0].learning_rates[0]:g}" if len(tried) == 1 else "listed below"
 
 

@@ -11,7 +11,7 @@ from .blocks import Block, Heading, Paragraph, Picture, Table
 from .differences import Difference
 from .gradients import PARTS, gradient_rows, pilot_outcomes
 from .introduction import what_is_compared
-from .results import CONTINUED, GLUE, HELD_OUT, SCORE, Evaluated, Outcome, Results, mean_and_spread
+from .results import CONTINUED, GLUE, SCORE, VALIDATION, Evaluated, Outcome, Results, mean_and_spread
 
 Documents = Mapping[str, Any]
 
@@ -43,7 +43,7 @@ SCORES_NOTE = (
     "Mean and standard deviation over seeds of distillation; each seed counts as the mean over its seeds of fine-tuning. For the "
     "teacher, untrained weights and assistants, both are over seeds of fine-tuning. "
     f"{SCORE} is the plain mean of the tasks' columns, {GLUE} the plain mean of the paper's eight numbers. "
-    f"{HELD_OUT} is the hard-label cross-entropy in nats per target token (lower is better). It is shown if the objective trains "
+    f"{VALIDATION} is the hard-label cross-entropy in nats per token, lower is better. It is shown if the objective trains "
     "the head. No student was trained on its examples, but learning rates were chosen by them. The teacher and untrained weights "
     f"are measured as they are. {CONTINUED} is the same for every student after further steps on hard labels, as many for all."
 )
@@ -75,11 +75,11 @@ def _scores(comparison: Comparison, results: Results) -> Table:
 
 
 def _losses(comparison: Comparison) -> tuple[str, ...]:
-    return (HELD_OUT, CONTINUED) if comparison.continuation else (HELD_OUT,)
+    return (VALIDATION, CONTINUED) if comparison.continuation else (VALIDATION,)
 
 
 def _evaluated_row(columns: Sequence[str], evaluated: Evaluated) -> list[str]:
-    values = {**evaluated.values, HELD_OUT: evaluated.held_out}
+    values = {**evaluated.values, VALIDATION: evaluated.validation}
     return [evaluated.name, *(_spread(values.get(one), evaluated.spreads.get(one), one) for one in columns)]
 
 
@@ -101,7 +101,7 @@ def _found(outcome: Outcome, column: str) -> str:
 
 
 def _spread(mean: float | None, deviation: float | None, column: str) -> str:
-    digits = 3 if column in (HELD_OUT, CONTINUED) else 1
+    digits = 3 if column in (VALIDATION, CONTINUED) else 1
     if mean is None:
         return "-"
     return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if deviation is not None else "")
@@ -123,7 +123,7 @@ def _differences(comparison: Comparison, results: Results) -> Iterator[Block]:
 def _difference(found: Difference | None, column: str) -> str:
     if found is None:
         return "-"
-    digits = 3 if column in (HELD_OUT, CONTINUED) else 1
+    digits = 3 if column in (VALIDATION, CONTINUED) else 1
     if found.margin is None:
         return f"{found.mean:+.{digits}f} (one seed)"
     shown = f"{found.mean:+.{digits}f} ± {found.margin:.{digits}f}"
@@ -163,7 +163,7 @@ def _cost_row(name: str, facts: ModelFacts, seconds: float | None) -> list[str]:
 
 
 def _rates(comparison: Comparison, results: Results) -> Table:
-    """Return each student's held-out loss of its own objective by learning rate; the chosen rate is marked."""
+    """Return each student's validation loss of its own objective by learning rate; the chosen rate is marked."""
     rows = []
     for outcome in (*results.assistants, *results.students):
         cells = []
@@ -175,7 +175,7 @@ def _rates(comparison: Comparison, results: Results) -> Table:
             text = "-" if loss is None else "not finite" if loss == float("inf") else f"{loss:.4f}"
             cells.append(f"{text} (taken)" if rate == outcome.rate and len(outcome.losses) > 1 else text)
         rows.append([outcome.student.label, *cells])
-    return Table(["held-out loss of its own objective", *(f"{rate:g}" for rate in comparison.learning_rates)], rows)
+    return Table(["validation loss of its own objective", *(f"{rate:g}" for rate in comparison.learning_rates)], rows)
 
 
 def _edges(comparison: Comparison, results: Results) -> Iterator[Paragraph]:

@@ -9,7 +9,7 @@ from ....evaluation.records import RESULTS, Document, EvaluationResults, ModelFa
 from ....evaluation.tasks.glue import glue_score
 from ....evaluation.tasks.known import find_task
 from ....student_train.run.directory import is_finished
-from ....student_train.run.metrics import last_held_out
+from ....student_train.run.metrics import last_validation
 from ..file.paths import Paths
 from ..file.settings import Comparison, Student
 from ..run.continuation import continued_loss
@@ -22,9 +22,9 @@ SCORE = "score"
 """The plain mean over the results of all tasks, each by its first metric. A model has it once it is evaluated on all tasks."""
 GLUE = "GLUE score"
 """The mean of the paper's eight numbers."""
-HELD_OUT = "held-out"
+VALIDATION = "validation"
 """The hard-label cross-entropy in nats on the cache's validation examples, if the head is trained."""
-CONTINUED = "held-out, continued"
+CONTINUED = "validation, continued"
 """The same after further steps on hard labels, for all students."""
 
 
@@ -42,7 +42,7 @@ class Evaluated:
     """The learning rate of fine-tuning, by task."""
     failed: tuple[str, ...]
     """The tasks without values, because the loss of a fine-tuning was not finite."""
-    held_out: float | None
+    validation: float | None
     """The hard-label cross-entropy without further training, for the teacher and random weights."""
 
 
@@ -54,13 +54,13 @@ class Outcome:
     rate: float | None
     """The best learning rate; None while it is not known."""
     losses: Mapping[float, float | None]
-    """The held-out loss of the student's own objective, by learning rate."""
+    """The validation loss of the student's own objective, by learning rate."""
     tried: Mapping[float, Path]
     """The runs of the search whose loss stayed finite, by learning rate."""
     outputs: Mapping[int, Path]
     """The runs at the best rate, by seed."""
     evaluated: Mapping[int, Evaluated]
-    held_out: Mapping[int, Mapping[str, float]]
+    validation: Mapping[int, Mapping[str, float]]
     continued: Mapping[int, float]
     """The hard-label cross-entropy after further steps on hard labels, by seed."""
     lost: tuple[int, ...]
@@ -73,8 +73,8 @@ class Outcome:
 
     def value(self, column: str, seed: int) -> float | None:
         """Return the number in a column for a seed; None while it is missing."""
-        if column == HELD_OUT:
-            return self.held_out.get(seed, {}).get("cross_entropy")
+        if column == VALIDATION:
+            return self.validation.get(seed, {}).get("cross_entropy")
         if column == CONTINUED:
             return self.continued.get(seed)
         return self.evaluated[seed].values.get(column) if seed in self.evaluated else None
@@ -132,12 +132,12 @@ def gather(comparison: Comparison, paths: Paths, training: Training) -> Results:
         found = {
             seed: evaluated(f"{student.label}, seed {seed}", paths.evaluation(path)) for seed, path in outputs.items()
         }
-        held_out = {seed: last_held_out(path) for seed, path in outputs.items()}
+        validation = {seed: last_validation(path) for seed, path in outputs.items()}
         there = {seed: one for seed, one in found.items() if one}
         further = {seed: continued_loss(paths.continued(path)) for seed, path in outputs.items()}
         continued = {seed: loss for seed, loss in further.items() if loss is not None}
         lost = tuple(seed for seed in range(seeds) if training.is_lost(student, seed))
-        return Outcome(student, rate, training.losses(student), tried, outputs, there, held_out, continued, lost)
+        return Outcome(student, rate, training.losses(student), tried, outputs, there, validation, continued, lost)
 
     teacher = evaluated("teacher", paths.teacher_evaluation)
     untrained = {
@@ -201,7 +201,7 @@ def _evaluated_document(evaluated: Evaluated | None) -> Document | None:
         "std": dict(evaluated.spreads),
         "facts": plain(evaluated.facts) if evaluated.facts else None,
     }
-    return found | {"failed": list(evaluated.failed), "cross_entropy": evaluated.held_out}
+    return found | {"failed": list(evaluated.failed), "cross_entropy": evaluated.validation}
 
 
 def _outcome_document(outcome: Outcome) -> Document:
@@ -215,9 +215,9 @@ def _outcome_document(outcome: Outcome) -> Document:
         "seeds": {
             str(seed): {
                 "output": path.name,
-                "held_out": dict(outcome.held_out[seed]),
+                "validation": dict(outcome.validation[seed]),
                 "continued": outcome.continued.get(seed),
-                "judged": _evaluated_document(outcome.evaluated.get(seed)),
+                "evaluated": _evaluated_document(outcome.evaluated.get(seed)),
             }
             for seed, path in outcome.outputs.items()
         },
@@ -232,7 +232,7 @@ def _difference_documents(results: Results, comparison: Comparison) -> list[Docu
     documents = []
     for size in comparison.sizes:
         for pair in comparison.pairs:
-            for column in (SCORE, HELD_OUT, CONTINUED, *results.columns):
+            for column in (SCORE, VALIDATION, CONTINUED, *results.columns):
                 found = results.difference(size, pair, column)
                 if found:
                     documents.append(

@@ -73,7 +73,7 @@ class Evaluator:
         share(
             self._claims,
             batches,
-            lambda one: f"judged-{one.output.name}",
+            lambda one: f"evaluated-{one.output.name}",
             self._is_evaluated,
             lambda batch: self._evaluate(*batch),
         )

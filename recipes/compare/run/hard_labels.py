@@ -15,7 +15,7 @@ from ....models.families import family_of
 from ....runtime.devices import choose_device
 from ....student_train.reading.loader import BatchSource, Columns, in_order
 
-RECORD = "held-out.json"
+RECORD = "validation.json"
 
 
 def measure_hard_labels(model: str, cache: Cache, evaluation: Path, device: str, batch_size: int) -> None:

@@ -15,7 +15,7 @@ from ....runtime.options import marked
 from ....runtime.progress import Log
 from ....student_train.config import ONE_PASS, TrainConfig
 from ....student_train.run.directory import is_finished
-from ....student_train.run.metrics import last_held_out
+from ....student_train.run.metrics import last_validation
 from ....student_train.train import train_students
 from ..file.paths import Paths, failure
 from ..file.settings import Comparison, Student
@@ -86,7 +86,7 @@ class Training:
         return left if seed == SEARCH_SEED else min(1, left)
 
     def rate(self, student: Student) -> float | None:
-        """Return the learning rate with the lowest held-out loss of the student's own objective, the smallest of equals.
+        """Return the learning rate with the lowest validation loss of the student's own objective, the smallest of equals.
 
         None before all rates are tried, or if the loss is finite at none.
         """
@@ -100,7 +100,7 @@ class Training:
         return min(known, key=lambda rate: known[rate])
 
     def losses(self, student: Student) -> dict[float, float | None]:
-        """Return the held-out loss by learning rate: infinity if it was not finite, None if it is not known yet."""
+        """Return the validation loss by learning rate: infinity if it was not finite, None if it is not known yet."""
         return {rate: self._loss((student, rate, SEARCH_SEED)) for rate in student.learning_rates}
 
     def output(self, student: Student, seed: int) -> Path:
@@ -127,7 +127,7 @@ class Training:
             return math.inf
         if not is_finished(output):
             return None
-        loss: float | None = last_held_out(output)["loss"]  # None in the file where it was not finite
+        loss: float | None = last_validation(output)["loss"]  # None in the file where it was not finite
         return math.inf if loss is None else loss
 
     def _train_pass(self, runs: Sequence[Run]) -> None:

@@ -51,11 +51,11 @@ def test_every_row_seed_and_bound_is_trained_and_evaluated(finished):
     assert [student["name"] for student in found["students"]] == list(CHAIN["rows"])
     for student in found["students"]:
         assert set(student["seeds"]) == {"0", "1"}
-        assert all(seed["judged"]["results"]["score"] >= 0 for seed in student["seeds"].values())
+        assert all(seed["evaluated"]["results"]["score"] >= 0 for seed in student["seeds"].values())
     assert found["teacher"]["results"].keys() == {"sst2 accuracy", "score"}
     assert found["teacher"]["cross_entropy"] != found["untrained"]["1L32H"]["cross_entropy"] > 0
     assert set(found["untrained"]) == {"1L32H"}
-    assert found["assistants"][0]["seeds"]["0"]["judged"]
+    assert found["assistants"][0]["seeds"]["0"]["evaluated"]
 
 
 def test_every_student_goes_on_with_the_same_steps_of_hard_labels(finished):
@@ -67,7 +67,7 @@ def test_every_student_goes_on_with_the_same_steps_of_hard_labels(finished):
             assert (run["objective"], run["steps"], run["seed"]) == ("scratch", 2, int(seed))
             assert run["peak_learning_rate"] == 1e-3
             assert 0 < one["continued"] < 20
-    assert "held-out, continued" in (output / "report.md").read_text()
+    assert "validation, continued" in (output / "report.md").read_text()
     assert any("steps on hard labels: 8 runs" in line for line in finished[2])
 
 
@@ -120,7 +120,7 @@ def test_a_kill_before_the_results_were_summed_up_leaves_no_hole(finished, tmp_p
     file, output, _ = finished
     copy = shutil.copytree(output, tmp_path / "copy")
     wanted = document(output)["students"][0]["seeds"]["0"]
-    (copy / "judged" / wanted["output"] / "results.json").unlink()
+    (copy / "evaluated" / wanted["output"] / "results.json").unlink()
     compare(file, copy, False, lambda _line: None)
     assert document(copy)["students"][0]["seeds"]["0"] == wanted
 
@@ -133,9 +133,9 @@ def test_a_row_and_a_learning_rate_that_are_added_later_are_made_and_evaluated(f
     for student in document(copy)["students"]:
         assert len(student["losses"]) == 3
         for one in student["seeds"].values():
-            model = json.loads((copy / "judged" / one["output"] / "model.json").read_text())
+            model = json.loads((copy / "evaluated" / one["output"] / "model.json").read_text())
             assert model["model"].endswith(one["output"])  # that of the rate which is the best now
-            assert one["judged"]["results"]["score"] >= 0
+            assert one["evaluated"]["results"]["score"] >= 0
 
 
 def test_settings_that_changed_are_refused_before_anything_is_done(finished, settings, tmp_path):
@@ -152,7 +152,7 @@ def test_a_plan_does_no_more_than_time_a_little(written, tmp_path):
         "training: 6 runs" in line for line in lines
     )  # 2 rows: 2 rates with the first seed and one with the second
     assert not list((tmp_path / "out" / "students").glob("*seed*"))
-    assert not (tmp_path / "out" / "judged").exists()
+    assert not (tmp_path / "out" / "evaluated").exists()
 
 
 def test_what_a_trial_refuses_is_told_with_the_student(written, tmp_path):
@@ -186,7 +186,7 @@ def started(written, tmp_path):
 def require_whole(output):
     for student in document(output)["students"]:
         assert set(student["seeds"]) == {"0", "1"}
-        assert all(seed["judged"]["results"]["score"] >= 0 for seed in student["seeds"].values())
+        assert all(seed["evaluated"]["results"]["score"] >= 0 for seed in student["seeds"].values())
 
 
 def test_two_processes_on_one_output_share_the_work_and_do_none_of_it_twice(started, tmp_path):

@@ -86,7 +86,7 @@ def test_sizes_are_those_of_the_run_itself(span_home, tmp_path, optimizer):
     on_disk = sum(path.stat().st_size for path in checkpoint.path.iterdir())
     assert found.checkpoint_bytes <= on_disk <= found.checkpoint_bytes + 40_000
     lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
-    assert found.evaluations == sum("held_out.loss" in line for line in lines) == 2
+    assert found.evaluations == sum("validation.loss" in line for line in lines) == 2
     assert (found.steps, found.batch_size, found.examples) == (6, 8, 24)
 
 

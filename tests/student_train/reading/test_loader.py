@@ -252,8 +252,8 @@ def test_only_the_columns_of_the_objective_are_read(ragged):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 100])
-def test_evaluation_sees_every_held_out_example_once_in_storage_order(ragged, columns, batch_size):
-    """A last, smaller batch that is dropped makes held-out losses of different batch sizes differ."""
+def test_evaluation_sees_every_validation_example_once_in_storage_order(ragged, columns, batch_size):
+    """A last, smaller batch that is dropped makes validation losses of different batch sizes differ."""
     batches = list(in_order(BatchSource(ragged.validation, columns, 0), batch_size))
     rows = [row[row != -100].tolist() for batch in batches for row in batch.labels]
     assert rows == [example.labels.tolist() for example in ragged.validation]

@@ -36,7 +36,7 @@ FACTS = ModelCardFacts(
     schedule="linear",
     initial_loss=10.5,
     final_loss=0.75,
-    held_out={"cross-entropy": 3.25},
+    validation={"cross-entropy": 3.25},
     unreached=("decoder block 5: whole feed-forward",),
     software={"torch": "2.13.0", "miniend": "0.1.0"},
 )  # fmt: skip
@@ -85,7 +85,7 @@ def test_tables_keep_their_columns():
 
 def test_what_a_run_does_not_have_is_not_on_its_card():
     """Empty headings and `None` read as missing data."""
-    none = {"relation_temperatures": {}, "fidelity": {}, "logit_fidelity": "", "held_out": {}, "unreached": ()}
+    none = {"relation_temperatures": {}, "fidelity": {}, "logit_fidelity": "", "validation": {}, "unreached": ()}
     bare = replace(FACTS, relation_heads=None, **none)
     text = model_card(bare)
     assert not any(word in text for word in ("Relation heads", "Fidelity", "cannot reach", "sharpen", "None"))

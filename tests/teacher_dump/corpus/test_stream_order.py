@@ -119,7 +119,7 @@ def test_the_order_is_that_of_the_first_caches(made, expected):
 
 
 def test_draws_differ_by_purpose_seed_and_index():
-    """One stream of chance for two purposes would tie the held-out documents to the shuffle."""
+    """One stream of chance for two purposes would tie the validation documents to the shuffle."""
     draws = {seeded_draw(p, s, i) for p in ("held-out", "shuffle") for s in range(3) for i in range(50)}
     assert len(draws) == 300
 

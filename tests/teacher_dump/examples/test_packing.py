@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from miniend.errors import ConfigurationError, CorpusError
 from miniend.teacher_dump.examples import packing
-from miniend.teacher_dump.examples.packing import SegmentCursor, held_out, pack_pairs, pack_segments
+from miniend.teacher_dump.examples.packing import SegmentCursor, is_validation, pack_pairs, pack_segments
 
 EOS = 1
 
@@ -139,23 +139,23 @@ def test_pair_lengths_that_hold_no_token_are_refused():
 
 def test_about_the_asked_share_of_documents_is_held_out_for_every_seed_anew():
     """A share of zero, of everything, or the same documents for all seeds would go unnoticed."""
-    chosen = {seed: {i for i in range(20_000) if held_out(seed, i, 0.05)} for seed in (0, 1)}
+    chosen = {seed: {i for i in range(20_000) if is_validation(seed, i, 0.05)} for seed in (0, 1)}
     for documents in chosen.values():
         assert 860 < len(documents) < 1140  # 1000 +- 4.5 standard deviations
     assert len(chosen[0] & chosen[1]) < 100
-    assert not any(held_out(0, i, 0.0) for i in range(1000))
-    assert all(held_out(0, i, 1.0) for i in range(1000))
+    assert not any(is_validation(0, i, 0.0) for i in range(1000))
+    assert all(is_validation(0, i, 1.0) for i in range(1000))
 
 
 def test_a_larger_share_holds_out_a_superset():
-    """Growing the held-out part must not move documents back into training."""
-    small = {i for i in range(5000) if held_out(3, i, 0.02)}
-    assert small < {i for i in range(5000) if held_out(3, i, 0.04)}
+    """Growing the validation part must not move documents back into training."""
+    small = {i for i in range(5000) if is_validation(3, i, 0.02)}
+    assert small < {i for i in range(5000) if is_validation(3, i, 0.04)}
 
 
 def test_held_out_documents_are_those_chosen_when_caches_were_first_written():
     """Python's own hash, or a changed one, would move validation documents into training when a cache grows."""
-    assert [i for i in range(200) if held_out(7, i, 0.05)] == GOLDEN
+    assert [i for i in range(200) if is_validation(7, i, 0.05)] == GOLDEN
 
 
 GOLDEN = [58, 64, 82, 96, 124, 142, 153, 176, 192]

@@ -23,9 +23,9 @@ def test_a_rate_that_was_not_chosen_is_named_where_all_rows_have_it(written):
     one, two = {"learning_rates": 1e-3}, {"learning_rates": {"scratch": 1e-3, "miniend-e": 2e-3}}
     mixed = {"learning_rates": {"scratch": 1e-3, "others": [1e-3, 2e-3]}}
     assert what_is_compared(read_comparison(written())).endswith(
-        "held-out loss of its own objective with the first seed."
+        "validation loss of its own objective with the first seed."
     )
     assert what_is_compared(read_comparison(written(**one))).endswith("its learning rate is 0.001.")
     assert what_is_compared(read_comparison(written(**two))).endswith("its learning rate is listed below.")
-    named = "the best of its own rates, which are listed below, by the held-out loss of its own objective with the first seed."
+    named = "the best of its own rates, which are listed below, by the validation loss of its own objective with the first seed."
     assert what_is_compared(read_comparison(written(**mixed))).endswith(named)

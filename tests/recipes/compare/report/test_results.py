@@ -7,7 +7,7 @@ import pytest
 from miniend.recipes.compare.file.paths import Paths, failure
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.report.report import report_blocks, summary_lines
-from miniend.recipes.compare.report.results import GLUE, HELD_OUT, SCORE, as_document, gather
+from miniend.recipes.compare.report.results import GLUE, SCORE, VALIDATION, as_document, gather
 from miniend.recipes.compare.run.training import Training
 from miniend.runtime.claims import Claims
 
@@ -41,9 +41,9 @@ def world(written, tmp_path):
             for seed, accuracy in enumerate(scores.get(student.name, [])):
                 output = paths.student(student, 1e-3, seed)
                 output.mkdir(parents=True)
-                line = {"step": 1, "held_out.loss": 5.0 + seed}
+                line = {"step": 1, "validation.loss": 5.0 + seed}
                 if entropies:
-                    line["held_out.cross_entropy"] = entropies[student.name][seed]
+                    line["validation.cross_entropy"] = entropies[student.name][seed]
                 (output / "metrics.jsonl").write_text(json.dumps(line) + "\n")
                 (output / "model.safetensors").touch()
                 if accuracy is not None:
@@ -67,7 +67,7 @@ def table(comparison, results, title):
 def test_scores_are_means_over_seeds_with_their_deviation(world):
     comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": [80.0]}, teacher=90.0)
     found = table(comparison, results, "Scores")
-    assert found.header == ["model", "sst2 accuracy", "score", "held-out"]
+    assert found.header == ["model", "sst2 accuracy", "score", "validation"]
     assert found.rows == [
         ["teacher", "90.0 ± 0.5", "90.0", "-"],
         ["1L32H scratch", "72.0 ± 2.8", "72.0 ± 2.8", "-"],
@@ -77,7 +77,7 @@ def test_scores_are_means_over_seeds_with_their_deviation(world):
 
 
 def test_the_cross_entropy_of_teacher_and_random_weights_stands_beside_that_of_the_students(world, tmp_path):
-    record = tmp_path / "out" / "judged" / "teacher" / "held-out.json"
+    record = tmp_path / "out" / "evaluated" / "teacher" / "validation.json"
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"cross_entropy": 2.5, "cache": "its digest"}))
     comparison, results = world({"scratch": [70.0]}, {"scratch": [3.25]}, teacher=90.0)
@@ -90,7 +90,7 @@ def test_the_cross_entropy_of_teacher_and_random_weights_stands_beside_that_of_t
 
 
 def test_a_model_that_failed_on_a_task_has_no_result_of_it_and_no_score_and_is_named(world, tmp_path):
-    failed = tmp_path / "out" / "judged" / "1L32H-miniend-e-lr-0.001-seed-0" / "rte" / "failed.json"
+    failed = tmp_path / "out" / "evaluated" / "1L32H-miniend-e-lr-0.001-seed-0" / "rte" / "failed.json"
     failed.parent.mkdir(parents=True)
     failed.write_text("{}")
     tasks = {"glue/sst2": None, "glue/rte": None}
@@ -109,7 +109,7 @@ def test_a_difference_pairs_the_seeds_that_both_rows_have(world):
     found = results.difference("1L32H", ("miniend-e", "scratch"), SCORE)
     assert found.mean == pytest.approx(1.05)
     assert found.seeds == 2
-    assert results.difference("1L32H", ("miniend-e", "scratch"), HELD_OUT) is None
+    assert results.difference("1L32H", ("miniend-e", "scratch"), VALIDATION) is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_difference_inside_its_interval_is_printed_as_none(world, better, cell
     assert row == ["1L32H miniend-e - scratch", cell, "-", cell]
 
 
-def test_held_out_cross_entropy_has_three_digits_and_its_own_differences(world):
+def test_validation_cross_entropy_has_three_digits_and_its_own_differences(world):
     comparison, results = world(
         {"scratch": [70.0, 70.0], "miniend-e": [70.0, 70.0]},
         entropies={"scratch": [5.5, 5.7], "miniend-e": [5.25, 5.45]},
@@ -141,7 +141,7 @@ def test_no_score_is_given_before_all_tasks_are_evaluated(world):
 
 def test_a_task_that_was_taken_out_of_the_file_counts_for_nobody(world):
     comparison, results = world({"scratch": [70.0]}, evaluated={"sst2": 70.0, "rte": 50.0})
-    assert table(comparison, results, "Scores").header == ["model", "sst2 accuracy", "score", "held-out"]
+    assert table(comparison, results, "Scores").header == ["model", "sst2 accuracy", "score", "validation"]
     assert results.students[0].value(SCORE, 0) == 70.0
 
 
@@ -171,7 +171,7 @@ def test_the_document_has_every_number(world):
     comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": [71.0, 75.0]}, teacher=90.0)
     found = as_document(results, comparison, {"train": {}})
     assert found["teacher"]["results"] == {"sst2 accuracy": 90.0, "score": 90.0}
-    assert [student["seeds"]["1"]["judged"]["results"]["score"] for student in found["students"]] == [74.0, 75.0]
+    assert [student["seeds"]["1"]["evaluated"]["results"]["score"] for student in found["students"]] == [74.0, 75.0]
     shown = {one["column"]: (one["mean"], one["shown"]) for one in found["differences"]}
     assert shown == {"score": (1.0, True), "sst2 accuracy": (1.0, True)}
     json.dumps(found, allow_nan=False)
@@ -215,7 +215,7 @@ def test_where_no_rate_was_tried_by_all_objectives_of_the_pilot_study_the_report
     """The run of implicit at 1e-3, and that of miniend-e at a rate of its own."""
     other = tmp_path / "out" / "students" / "1L32H-miniend-e-lr-0.002-seed-0"
     other.mkdir(parents=True)
-    (other / "metrics.jsonl").write_text(json.dumps({"step": 1, "held_out.loss": 5.0}) + "\n")
+    (other / "metrics.jsonl").write_text(json.dumps({"step": 1, "validation.loss": 5.0}) + "\n")
     (other / "model.safetensors").touch()
     rows, rates = dict.fromkeys(["implicit", "miniend-e"]), {"implicit": 1e-3, "miniend-e": 2e-3}
     comparison, results = world({"implicit": [70.0]}, rows=rows, learning_rates=rates)

@@ -80,7 +80,7 @@ def candidate(tmp_path):
     """candidate(name, first): a model of that name."""
 
     def named(name, first=None):
-        folder = tmp_path / "out" / "judged"
+        folder = tmp_path / "out" / "evaluated"
         return Candidate(name, folder / name, folder / first if first else None)
 
     return named

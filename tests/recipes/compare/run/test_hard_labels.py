@@ -67,11 +67,11 @@ def test_it_is_measured_once_and_again_on_other_examples(cache, tmp_path):
     found, teacher = cache
     assert measured_hard_labels(tmp_path) is None
     measure_hard_labels(teacher, found, tmp_path, "cpu", 4)
-    loss, record = measured_hard_labels(tmp_path), read_record(tmp_path / "held-out.json")
-    write_record(tmp_path / "held-out.json", record | {"cross_entropy": 1.5})
+    loss, record = measured_hard_labels(tmp_path), read_record(tmp_path / "validation.json")
+    write_record(tmp_path / "validation.json", record | {"cross_entropy": 1.5})
     measure_hard_labels(teacher, found, tmp_path, "cpu", 4)
     assert measured_hard_labels(tmp_path) == 1.5
-    write_record(tmp_path / "held-out.json", {"cross_entropy": 1.5, "cache": "that of another corpus"})
+    write_record(tmp_path / "validation.json", {"cross_entropy": 1.5, "cache": "that of another corpus"})
     measure_hard_labels(teacher, found, tmp_path, "cpu", 4)
     assert measured_hard_labels(tmp_path) == loss
 

@@ -27,7 +27,7 @@ class FakeTraining:
             if loss is None:
                 raise NotFiniteError("not finite at step 3")
             written = loss if math.isfinite(loss) else None  # as metrics.jsonl has it
-            line = {"step": 4, "held_out.loss": written, "held_out.cross_entropy": 7.0}
+            line = {"step": 4, "validation.loss": written, "validation.cross_entropy": 7.0}
             (config.output / "metrics.jsonl").write_text(json.dumps(line) + "\n")
             (config.output / "model.safetensors").touch()
 
@@ -112,7 +112,7 @@ def test_a_student_that_fails_with_a_later_seed_is_lost_and_the_others_go_on(tra
     assert len(fake.passes) == 4
 
 
-def test_a_held_out_loss_that_is_not_finite_is_never_the_best(trained):
+def test_a_validation_loss_that_is_not_finite_is_never_the_best(trained):
     training, comparison, _ = trained({1e-3: 5.0, 3e-3: math.nan})
     training.train(comparison.students, 0)
     assert training.rate(comparison.students[0]) == 1e-3
