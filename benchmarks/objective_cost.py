@@ -1,11 +1,11 @@
-"""What each objective costs over plain cross-entropy training of the same student on the same batches, and where it goes.
+"""Measure what each objective costs more than plain cross-entropy, for the same student and batches, and where the time goes.
 
     python benchmarks/objective_cost.py --cache DIR [--size 6L384H] [--batch-size 8] [--repeats 7]
 
-Students of one size and every objective take the same step in turns. Printed are the median step, its ratio to that of
-`scratch` (hard labels) by pairs within a turn, and the parts of the step: decoding the cached integers (for relations mostly the
-product with the basis), the relation KLs, the head with its loss, the rest of the forward pass, the backward pass, the optimizer.
-The gradients of relation KLs and of the head are formed in the forward pass.
+Students of one size and every objective take the same step in turns. We print the median step, its ratio to the step of `scratch`
+(hard labels) by pairs within a turn, and the parts of the step. These are decoding the cached integers (for relations mostly the
+product with the basis), the relation KLs, the head with its loss, the rest of the forward pass, the backward pass and the
+optimizer. The gradients of relation KLs and of the head are computed in the forward pass.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def main() -> None:
 
 @contextmanager
 def timed_parts(run: StudentRun) -> Iterator[Counter[str]]:
-    """Inside, the run's steps add their seconds by part."""
+    """Inside, add up the seconds of the run's steps by part."""
     found: Counter[str] = Counter()
     distillation, decoder = run.setup.distillation, run.setup.feed.decoder
     watched: list[tuple[Any, str, str]] = [
