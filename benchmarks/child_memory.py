@@ -1,8 +1,8 @@
-"""How much memory a call takes at its peak, over what was there before it: in a process of its own, started for it alone.
+"""Measure the peak memory of a call, above the level before it, in a separate process.
 
-The peak is the kernel's high-water mark of resident memory, set back just before the call (Linux and glibc), so that
-neither the imports nor the making of the inputs count; on CUDA it is the allocator's. A script that asks for a case runs itself
-again with `--case`, and prints the answer as its last line.
+The peak is the kernel's high-water mark of resident memory (Linux and glibc), or the allocator's on CUDA. It is reset just before
+the call, so neither the imports nor the inputs count. A script that asks for a case runs itself again with `--case`, and prints
+the answer as its last line.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from miniend.student_train.dry_run.peak_memory import peak_growth
 
 
 def in_child(script: str, **case: Any) -> float | None:
-    """The number that `script --case JSON` prints last; None where the case ran out of memory."""
+    """Return the number that `script --case JSON` prints last; None if the case ran out of memory."""
     run = subprocess.run(
         [sys.executable, script, "--case", json.dumps(case)], check=False, capture_output=True, text=True
     )
@@ -32,16 +32,16 @@ def in_child(script: str, **case: Any) -> float | None:
 
 
 def peak_over_before(call: Callable[[], object], device: str = "cpu") -> float:
-    """MB at the peak of a call over what was there before."""
+    """Return the MB at the peak of a call, above the level before it."""
     if device == "cpu":
-        ctypes.CDLL(None).malloc_trim(0)  # freed memory that the allocator keeps would be used again unseen
+        ctypes.CDLL(None).malloc_trim(0)  # else the call could reuse freed memory that the allocator keeps
     with peak_growth(torch.device(device)) as growth:
         call()
     return growth.bytes / 1e6
 
 
 def limit_memory(megabytes: float) -> None:
-    """From here on this process may map so much more than it has; beyond, allocations fail."""
+    """Let this process map only this much more memory than it has; further allocations fail."""
     lines = Path("/proc/self/status").read_text().splitlines()
     mapped = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize:"))
     most = mapped + int(megabytes * 1e6)

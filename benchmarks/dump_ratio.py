@@ -1,12 +1,12 @@
-"""What a dump costs over the bare teacher: shard loop / forward to logits over the same batches, and the one-off costs.
+"""Measure the cost of a dump relative to the bare teacher: shard loop / forward to logits over the same batches; one-off costs.
 
     python benchmarks/dump_ratio.py --tokenizer DIR --corpus 'FILES*.jsonl.gz' --work DIR [--shape base] [--input-length 512]
 
-The teacher has random weights in the shape of T5-base (or -small, 60 M parameters), for time does not ask what they mean. After
-plan, segments and calibration a few shards at a time are dumped (three sites and logits, codecs, integrity and writing
-included); each time the bare forward over the same examples is run beside it, in turns. Two examples of every shard are
-measured, so that shards shorter than the default of 256 examples look dearer than they are. Printed are the median and the
-range of the ratios, and what segments, calibration and fidelity cost once.
+The teacher has random weights in the shape of T5-base (or -small, 60 M parameters), because time does not depend on them. After
+plan, segments and calibration we dump a few shards at a time (three sites and logits, with codecs, integrity and writing). The
+bare forward over the same examples runs in turns with it. Two examples of every shard are measured for fidelity, so shards
+shorter than the default of 256 examples look more expensive than they are. We print the median and the range of the ratios, and
+the one-off costs of segments, calibration and fidelity.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--logits", default="top-k")
     parser.add_argument("--shard-examples", type=int, default=32)
     parser.add_argument(
-        "--shards", type=int, default=2, help="shards of every pair; the last one's writing hides behind none"
+        "--shards", type=int, default=2, help="shards per pair; writing the last one does not overlap with another"
     )
     parser.add_argument("--calibration-examples", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=5)
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def pairs(asked: argparse.Namespace, config: DumpConfig, teacher: Teacher, source: ExampleSource) -> Iterator[float]:
-    """One ratio per pair: the dump's own loop over a few shards and the bare forward over its examples, in turns."""
+    """Return one ratio per pair: the dump's own loop over a few shards, and the bare forward over its examples, in turns."""
     for number in range(1, asked.pairs + 1):
         first = 1 + (number - 1) * asked.shards
         part = (first * asked.shard_examples, (first + asked.shards) * asked.shard_examples)
@@ -94,7 +94,7 @@ def pairs(asked: argparse.Namespace, config: DumpConfig, teacher: Teacher, sourc
 
 
 def bare_seconds(teacher: Teacher, source: ExampleSource, config: DumpConfig, start: int, stop: int) -> float:
-    """Seconds of the forward to logits alone over examples [start, stop), in the dump's own batches."""
+    """Return the seconds of only the forward to logits over examples [start, stop), in the dump's own batches."""
     batches = []
     for examples in batches_of(source, "train", start, stop, config.batch_size):
         padded = pad_examples(teacher.family, by_axis(teacher.family, examples), teacher.pad_id)

@@ -3,7 +3,7 @@
     python benchmarks/end_to_end.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--examples 2000] [--input-length 256]
         [--steps 300] [--students 4L128H:miniend-e,4L128H:scratch] [--relation-temperature calibrated] ...
 
-Students share steps, batches, seeds and optimizer; each runs `--seeds` times, and the spread is printed.
+Students share steps, batches, seeds and optimizer. Each runs `--seeds` times, and we print the spread.
 """
 
 import argparse

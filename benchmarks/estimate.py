@@ -1,9 +1,9 @@
-"""`miniend estimate` beside the dump that it speaks of: bytes by signal and seconds by part, and their ratios.
+"""Compare `miniend estimate` with the dump itself: bytes by signal and seconds by part, and their ratios.
 
     python benchmarks/estimate.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--examples 5000] [--input-length 256]
         [--mean-noise-span-length 3.3] [--logits hybrid] [--validation-examples 512] [--sample-examples 256]
 
-Only the bytes can be judged on a machine that does other things as well.
+On a machine that does other work at the same time, only the bytes can be compared.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--teacher", required=True)
     parser.add_argument("--corpus", required=True)
-    parser.add_argument("--work", type=Path, required=True, help="where the cache is written")
+    parser.add_argument("--work", type=Path, required=True, help="directory for the cache")
     parser.add_argument("--examples", type=int, default=5000)
     parser.add_argument("--validation-examples", type=int, default=512)
     parser.add_argument("--input-length", type=int, default=256)
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def sizes(cache: Path) -> dict[str, float]:
-    """Bytes by signal of a whole cache, in the estimate's terms."""
+    """Return the bytes of a whole cache by the signals that the estimate names."""
     found: Counter[str] = Counter()
     for name, kind in survey(cache).folders.items():
         folder = PublishedFolder(cache / name, kind)

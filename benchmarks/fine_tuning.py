@@ -1,9 +1,9 @@
-"""What a model learns of a task by each optimizer and learning rate, and what batches of like length save.
+"""Measure how well a model learns a task with each optimizer and learning rate, and what batches of similar length save.
 
     python benchmarks/fine_tuning.py --model STUDENT --task glue/sst2 --data TASKS [--train-examples 2000] [--seeds 2]
 
-Scores on the development sets, per seed: this looks for what works at all, and chooses nothing that is reported elsewhere.
-Padding is how many tokens, padding included, a batch of the training holds for each one that is real.
+We print the scores on the development sets per seed. They show what works at all; no reported choice depends on them. Padding is
+the number of tokens in training batches, padding included, divided by the number of real tokens.
 """
 
 import argparse
@@ -28,7 +28,7 @@ RATES = {"adamw": (1e-4, 3e-4, 1e-3, 3e-3), "adafactor": (1e-3, 3e-3, 1e-2, 3e-2
 
 
 def padding(lengths: Sequence[int], order: Sequence[int], batch_size: int) -> float:
-    """Tokens of all batches over those that are real."""
+    """Return the number of tokens in all batches divided by the number of real tokens."""
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     padded = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
     return padded / sum(lengths[i] for i in order)
@@ -54,8 +54,8 @@ def main() -> None:
     ours = by_length(lengths, asked.epochs, asked.batch_size, 0)
     print(f"{len(train)} examples of {asked.task}, {asked.epochs} epochs, batches of {asked.batch_size}, {asked.model}")
     print(
-        f"padding: {padding(lengths, drawn, asked.batch_size):.2f} in drawn batches, "
-        f"{padding(lengths, ours, asked.batch_size):.2f} in those of like length"
+        f"padding: {padding(lengths, drawn, asked.batch_size):.2f} in random batches, "
+        f"{padding(lengths, ours, asked.batch_size):.2f} in batches of similar length"
     )
     print(f"\n| optimizer | learning rate | {task.metrics[0]} by seed | seconds |\n|---|---|---|---|")
     for optimizer, rates in RATES.items():

@@ -1,11 +1,11 @@
-"""How faithful must a cache be? Students from caches of falling fidelity against students of the live teacher, paired by seed.
+"""How faithful must a cache be? Compare students of ever less faithful caches with students of the live teacher, paired by seed.
 
     python benchmarks/how_faithful.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--size 2L64H] [--steps 300] [--seeds 3]
 
-Every row is a cache with another relation KL target or logit budget, all other things equal; `live` is the teacher itself at
-every step: exact Q, K, V and the full KL. Students of one seed share first weights, order of examples and optimizer, and every
-student is judged by the live teacher on the validation examples: hard-label cross-entropy, full KL(teacher || student) and the
-relation KLs. Printed are means over seeds and, as the difference to `live`, the mean and the range of the paired differences.
+The rows are caches that differ only in the relation KL target or the logit budget. `live` is the teacher itself at every step,
+with exact Q, K, V and the full KL. Students of one seed share first weights, order of examples and optimizer. The live teacher
+evaluates every student on the validation examples: hard-label cross-entropy, full KL(teacher || student) and the relation KLs. We
+print means over seeds, and the mean and the range of the paired differences from `live`.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def dumped(asked: argparse.Namespace, row: Row) -> Path:
-    """The row's cache; rows of equal settings share one."""
+    """Return the row's cache; rows with equal settings share one."""
     settings = {**BASE, **row.overrides}
     path: Path = asked.work / "-".join(str(value) for value in settings.values())
     config = DumpConfig(
@@ -110,14 +110,14 @@ def dumped(asked: argparse.Namespace, row: Row) -> Path:
 
 
 def size_line(cache: Cache) -> str:
-    """Bytes per input token of everything, and per target token of the logits."""
+    """Return the bytes per input token of everything, and the bytes per target token of the logits."""
     facts = inspect_cache(cache.path)
     relations = sum(facts.bytes.relations.values()) / facts.tokens["input"]
     return f"{relations:6.1f} + {facts.bytes_per_token.logits:5.1f}"
 
 
 def one_student(asked: argparse.Namespace, cache: Cache, row: Row, seed: int, teacher: Teacher) -> dict[str, float]:
-    """Train one student and judge it by the live teacher."""
+    """Train one student and evaluate it by the live teacher."""
     processes = Processes("auto")
     setup = student_of(
         cache,
@@ -148,7 +148,7 @@ def train(setup: Setup, processes: Processes, name: str) -> None:
 
 
 def line(name: str, results: Mapping[str, list[dict[str, float]]], sizes: Mapping[str, str]) -> str:
-    """One row: bytes, then per measure the mean and the paired differences to the live teacher."""
+    """Return one row: bytes, then per measure the mean and the paired differences from the live teacher."""
     own, live = results[name], results["live teacher"]
     cells = []
     for measure in own[0]:

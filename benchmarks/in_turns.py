@@ -1,4 +1,4 @@
-"""Two ways to compute one loss with its gradients, timed in turns."""
+"""Time two ways to compute one loss with its gradients, in turns."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 class Case(Protocol):
-    """A loss that is ready to be computed: a method for each way, which ends with the gradients of `leaves`."""
+    """A loss that is ready to be computed. It has a method for each way, which ends with the gradients of `leaves`."""
 
     device: str
     leaves: Sequence[Tensor]
 
 
 def in_turns(case: Case, ways: Sequence[str], repeats: int) -> tuple[dict[str, list[float]], dict[str, list[Tensor]]]:
-    """By way, the seconds of all repeats but for a first one that warms up, and the gradients of the last."""
+    """Return by way the seconds of all repeats except the first, which warms up, and the gradients of the last."""
     seconds, gradients = {way: [] for way in ways}, {}
     for repeat in range(repeats + 1):
         for way, found in seconds.items():
@@ -38,10 +38,10 @@ def _timed(case: Case, way: str) -> tuple[float, list[Tensor]]:
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """Median of the ratios of turns."""
+    """Return the median of the ratios of turns."""
     return median(b / a for a, b in zip(slow, fast, strict=True))
 
 
 def shown(seconds: Sequence[float], digits: int) -> str:
-    """Median (least-greatest)."""
+    """Return the text `median (least-greatest)`."""
     return f"{median(seconds):.{digits}f} ({min(seconds):.{digits}f}-{max(seconds):.{digits}f})"

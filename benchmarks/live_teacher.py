@@ -1,4 +1,4 @@
-"""The live teacher in the place of the cache: exact Q, K and V, and the full KL over the vocabulary, at every step."""
+"""The live teacher instead of the cache: exact Q, K and V, and the full KL over the vocabulary, at every step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class LiveSignals(TeacherSignals):
 
 
 class LiveDecoder:
-    """Asks the teacher instead of decoding integers; what there is to decode is never looked at."""
+    """Ask the teacher instead of decoding integers, which are ignored."""
 
     def __init__(self, teacher: Teacher, sites: Sequence[Site]) -> None:
         self.teacher, self.sites = teacher, list(sites)
@@ -54,7 +54,7 @@ class LiveDistillation(Distillation):
 
 
 def beside(setup: Setup, teacher: Teacher) -> Setup:
-    """The same student, to be taught by the live teacher."""
+    """Return the same student, taught by the live teacher."""
     sides = {}
     for name in ("distillation", "evaluation"):
         own: Distillation = getattr(setup, name)

@@ -1,15 +1,15 @@
-"""Which cached next-token distribution gives a student the gradient that the teacher's whole one gives, at how many bytes?
+"""Which cached next-token distribution gives a student the gradient of the teacher's full one, and at how many bytes?
 
     python benchmarks/logit_gradients.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--size 2L96H] [--steps 400]
 
-A student is trained with the live teacher under the full KL. At step 100, at half time and at the end the gradient of all its
-parameters over 16,384 target tokens is taken once under the full KL and once under every cached target: the angle between
-the two in degrees and the ratio of their norms are printed, the same draws serving all stages. Bytes are those of the columns
-that a shard of these tokens holds (pcodec, files and metadata included), per target token, and again for sentinels and EOS
-apart from words.
+A student is trained with the live teacher under the full KL. At step 100, at half time and at the end we take the gradient of
+all its parameters over 16,384 target tokens, once under the full KL and once under every cached target. We print the angle
+between the two in degrees and the ratio of their norms. All stages use the same draws. Bytes are per target token, for the
+columns of a shard of these tokens (pcodec, with files and metadata). They are also given separately for words, and for
+sentinels and EOS.
 
-`rs-kd` is the peer's method (Anshumann et al. 2025): independent draws with replacement, at the bytes of its published flat
-packing (ids in ceil(log2 V) bits, counts in 7) and, in brackets, coded as our sets. `renormalized` is a top-k list without tail.
+`rs-kd` is the method of Anshumann et al. (2025): independent draws with replacement. Its bytes are for its published flat packing
+(ids in ceil(log2 V) bits, counts in 7) and, in brackets, for our coding as sets. `renormalized` is a top-k list without tail.
 """
 
 import argparse
@@ -52,7 +52,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Target:
-    """One row of the table: a name, its bytes, and the loss of student logits given the positions' numbers."""
+    """One row of the table: a name, the bytes, and a function that returns the loss of student logits at some positions."""
 
     name: str
     bytes: str
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def prepare(asked: argparse.Namespace) -> tuple[Teacher, ExampleSource, Plan]:
-    """Teacher, and segments for training and measurement, as a dump makes them."""
+    """Return the teacher, and segments for training and measurement, made like a dump's."""
     config = DumpConfig(
         teacher=asked.teacher,
         corpus=asked.corpus,
@@ -123,10 +123,10 @@ def prepare(asked: argparse.Namespace) -> tuple[Teacher, ExampleSource, Plan]:
 
 
 def build_targets(batches: list[TeacherBatch], plan: Plan, source: ExampleSource) -> list[Target]:
-    """Every row of the table, encoded once."""
+    """Return every row of the table, encoded once."""
     log_p = torch.cat([batch.valid_logits()[0].float().log_softmax(-1).cpu() for batch in batches])
     labels = torch.cat([batch.valid_logits()[1].cpu() for batch in batches])
-    # the order of ids must not come from the positions that are measured: a dump takes it from calibration examples
+    # the order of ids must not come from the measured positions, because a dump takes it from calibration examples
     order = rank_order(mean_probability(batches, plan, source), plan.tokenizer.size)
     uniforms = torch.rand(len(log_p), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     special = torch.isin(labels, torch.tensor([*plan.tokenizer.sentinel_ids, plan.tokenizer.eos_id]))
@@ -142,7 +142,7 @@ def build_targets(batches: list[TeacherBatch], plan: Plan, source: ExampleSource
 
 
 def mean_probability(batches: list[TeacherBatch], plan: Plan, source: ExampleSource) -> Tensor:
-    """The labels' unigram frequencies over training segments: what a calibration knows, without the measured positions."""
+    """Return the labels' unigram frequencies over training segments, which a calibration knows without the measured positions."""
     counts = torch.ones(batches[0].logits.shape[-1], dtype=torch.float64) * 1e-3
     for index in range(min(2000, source.segments.count("train"))):
         ids = torch.from_numpy(source.example("train", index)[1].astype(np.int64))
@@ -151,7 +151,7 @@ def mean_probability(batches: list[TeacherBatch], plan: Plan, source: ExampleSou
 
 
 def coded(name: str, code: LogitCode, stored: LogitIntegers, special: Tensor) -> Target:
-    """A target of one of our kinds."""
+    """Return a target of one of our kinds."""
     target = code.decode(stored)
     sizes = [column_bytes(code.kind, select(stored, rows)) for rows in (torch.ones_like(special), ~special, special)]
     text = f"{sizes[0]:6.2f} ({sizes[1]:6.2f} | {sizes[2]:6.2f})"
@@ -160,7 +160,7 @@ def coded(name: str, code: LogitCode, stored: LogitIntegers, special: Tensor) ->
 
 
 def select(stored: LogitIntegers, rows: Tensor) -> LogitIntegers:
-    """The integers of some positions."""
+    """Return the integers of some positions."""
     heads, draws = (rows.repeat_interleave(sizes.long()) for sizes in (stored.head_sizes, stored.draw_sizes))
     return LogitIntegers(
         stored.head_sizes[rows],
@@ -174,7 +174,7 @@ def select(stored: LogitIntegers, rows: Tensor) -> LogitIntegers:
 
 
 def column_bytes(kind: str, stored: LogitIntegers) -> float:
-    """Bytes per position of the columns as they lie on disk."""
+    """Return the bytes per position of the columns on disk."""
     with TemporaryDirectory() as folder:
         for name, column in logit_columns(kind, stored, "target").items():
             write_column(Path(folder), name, column, "pcodec")
@@ -183,7 +183,7 @@ def column_bytes(kind: str, stored: LogitIntegers) -> float:
 
 
 def cut(target: SparseDistributions, rows: Tensor) -> SparseDistributions:
-    """The distributions of the consecutive positions `rows`."""
+    """Return the distributions of the consecutive positions `rows`."""
     first, stop = int(rows[0]), int(rows[-1]) + 1
     heads = (target.head_position >= first) & (target.head_position < stop)
     draws = (target.draw_position >= first) & (target.draw_position < stop)
@@ -205,7 +205,7 @@ def replace_loss(target: Target, name: str, loss: Callable[[Tensor, Tensor], Ten
 
 
 def renormalized(target: SparseDistributions) -> Callable[[Tensor, Tensor], Tensor]:
-    """The biased loss that forgets the tail and lets the kept probabilities sum to one."""
+    """Return the biased loss that drops the tail and rescales the kept probabilities to sum to one."""
 
     def loss(logits: Tensor, rows: Tensor) -> Tensor:
         here = cut(target, rows)
@@ -217,7 +217,7 @@ def renormalized(target: SparseDistributions) -> Callable[[Tensor, Tensor], Tens
 
 
 def independent(draws: int, log_p: Tensor, order: Tensor, special: Tensor) -> Target:
-    """Random-sampling distillation: independent draws with replacement from every position."""
+    """Return the target of random-sampling distillation: independent draws with replacement from every position."""
     generator = torch.Generator().manual_seed(2)
     ids = torch.cat(
         [torch.multinomial(part.exp(), draws, replacement=True, generator=generator) for part in log_p.split(512)]
@@ -243,7 +243,7 @@ def independent(draws: int, log_p: Tensor, order: Tensor, special: Tensor) -> Ta
 def train(
     asked: argparse.Namespace, teacher: Teacher, source: ExampleSource, plan: Plan, stages: set[int]
 ) -> Iterator[tuple[int, Any]]:
-    """Train with the live teacher under the full KL; yields the student after each of the steps in `stages`."""
+    """Train with the live teacher under the full KL, and yield the student after each of the steps in `stages`."""
     rows = {"vocab_size": teacher.facts.vocab_rows}
     student = build_student(student_config(asked.size, {**plan.teacher.config, **rows}), teacher.facts.tied, 0)
     student.to(teacher.device)
@@ -279,7 +279,7 @@ def forward(student: Any, batch: TeacherBatch) -> Tensor:
 def measure(
     student: Any, batches: list[TeacherBatch], targets: list[Target]
 ) -> tuple[float, dict[str, tuple[float, float]]]:
-    """The student's mean KL, and per target the angle in degrees and the norm ratio of its gradient."""
+    """Return the student's mean KL, and per target the angle in degrees and the norm ratio of its gradient."""
     parameters = [parameter for parameter in student.parameters() if parameter.requires_grad]
     sums = {name: [torch.zeros_like(p) for p in parameters] for name in ("full", *(t.name for t in targets))}
     first, total = 0, 0.0
@@ -301,7 +301,7 @@ def measure(
 def logit_gradients(
     logits: Tensor, batch: TeacherBatch, rows: Tensor, targets: list[Target]
 ) -> Iterator[tuple[str, tuple[Tensor, float]]]:
-    """Gradient with respect to the logits, and the loss, for the full KL and for every target."""
+    """Return the gradient with respect to the logits, and the loss, for the full KL and for every target."""
     log_p = batch.valid_logits()[0].float().log_softmax(-1).clone()
     losses: dict[str, Callable[[Tensor], Tensor]] = {
         "full": lambda z: (log_p.exp() * (log_p - z.log_softmax(-1))).sum(),

@@ -1,10 +1,11 @@
-"""The logit losses in chunks (value, gradients of hidden states and head) against those on whole logits: time, memory, agreement.
+"""Compare the logit losses in chunks with the same on whole logits (value, gradients of hidden states and head).
 
     python benchmarks/logit_loss.py [--positions 512,1024,2048,4096,8192] [--vocabulary 32128] [--width 384] [--repeats 5]
 
-Both start from the decoder's hidden states and end with all gradients. Times are interleaved, median (least-greatest); memory is
-the peak over what was there before the call, a process for each number (`child_memory.py`). Hybrid and top-k distributions are
-those of random logits of standard deviation 3: lists of about 40 and of 12 entries.
+We measure time, memory and agreement. Both start from the decoder's hidden states and end with all gradients. Times are taken in
+turns, as median (least-greatest). Memory is the peak above the level before the call, in a separate process for each number
+(`child_memory.py`). Hybrid and top-k distributions come from random logits of standard deviation 3, which give lists of about 40
+and of 12 entries.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def cached(kind: str, positions: int, vocabulary: int) -> SparseDistributions:
 
 
 class Case:
-    """One loss of some positions, ready to be computed either way."""
+    """One loss of some positions, ready to be computed in either way."""
 
     def __init__(self, kind: str, positions: int, vocabulary: int, width: int, device: str) -> None:
         torch.manual_seed(0)
@@ -82,7 +83,7 @@ def parse() -> argparse.Namespace:
 
 
 def measure_memory(way: str, shape: list) -> None:
-    """In the child; the first and tiny call loads what libraries load lazily."""
+    """Measure and print, in the child process. A first tiny call loads what libraries load lazily."""
     kind, _, vocabulary, width, device = shape
     getattr(Case(kind, 2, vocabulary // 100, width, device), way)()
     print(peak_over_before(getattr(Case(*shape), way), device))

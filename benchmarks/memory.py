@@ -1,9 +1,9 @@
-"""Peak memory of a dump and of a student's loader as the number of examples grows: both must stay flat.
+"""Measure the peak memory of a dump and of a student's loader as the number of examples grows: both must stay flat.
 
     python benchmarks/memory.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--examples 1000,10000] [--input-length 64]
 
-Every measurement is a process of its own: `dump-teacher` from nothing to a finished cache, then an epoch of reading with the
-training loader (all relations and logits). Printed is the peak resident memory of each.
+Every measurement runs in a separate process: `dump-teacher` from nothing to a finished cache, then an epoch of reading with the
+training loader (all relations and logits). We print the peak resident memory of each.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def peak(program: str, *arguments: str) -> float:
-    """Peak resident memory in MB of a program that prints it in KiB as its last line."""
+    """Return the peak resident memory in MB of a program that prints it in KiB as its last line."""
     run = subprocess.run([sys.executable, "-c", program, *arguments], check=True, stdout=subprocess.PIPE, text=True)
     return int(run.stdout.split()[-1]) * 1024 / 1e6
 

@@ -1,4 +1,4 @@
-"""What each objective costs over plain cross-entropy training of the same student on the same batches, and where it goes.
+"""Measure what each objective costs more than plain cross-entropy, for the same student and batches, and where the time goes.
 
     python benchmarks/objective_cost.py --cache DIR [--size 6L384H] [--batch-size 8] [--repeats 7]
 
@@ -83,7 +83,7 @@ def main() -> None:
 
 @contextmanager
 def timed_parts(run: StudentRun) -> Iterator[Counter[str]]:
-    """Inside, the run's steps add their seconds by part."""
+    """Inside, add up the seconds of the run's steps by part."""
     found: Counter[str] = Counter()
     distillation, decoder = run.setup.distillation, run.setup.feed.decoder
     watched: list[tuple[Any, str, str]] = [

@@ -1,12 +1,12 @@
-"""Students from a cache against students of the live teacher: time per step, peak memory, and n students in total.
+"""Compare students of a cache with students of the live teacher: time per step, peak memory, and the total for n students.
 
     python benchmarks/offline_or_live.py --tokenizer DIR --corpus 'FILES*.jsonl.gz' --work DIR [--shape base] [--size 6L384H]
 
-The teacher has random weights in the shape of T5-base (or -small). A small dump gives what a cache costs once (loading, plan,
-segments, calibration) and per example; steps from the cache and steps beside the teacher, in float32 and in bfloat16, of one
-student with the same batches are timed in turns; peak memory is that of a process of its own, over its libraries. From
-these follow the hours of n students over N examples, offline = once + N x dump + n x N x step and live = n x N x live step, with
-the teacher's faster dtype.
+The teacher has random weights in the shape of T5-base (or -small). A small dump gives the costs of a cache: once (loading,
+plan, segments, calibration) and per example. Then one student takes steps with the same batches in turns: from the cache, and
+beside the teacher in float32 and in bfloat16. Peak memory is measured in a separate process, above its libraries. The hours of
+n students over N examples follow from these: offline = once + N x dump + n x N x step, and live = n x N x live step, with the
+teacher's faster dtype.
 """
 
 import argparse
@@ -47,7 +47,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--dump-dtype", choices=DTYPES, default="bfloat16")
     parser.add_argument("--planned-examples", type=int, default=100_000, help="N of the totals")
-    parser.add_argument("--only", help="cache, float32 or bfloat16: a few steps of it, and the peak memory")
+    parser.add_argument(
+        "--only", help="cache, float32 or bfloat16: take only a few steps with it and print the peak memory"
+    )
     return parser.parse_args()
 
 
@@ -84,7 +86,7 @@ def print_totals(examples: int, once: float, dump: float, step: Mapping[str, flo
 
 
 def dumped(asked: argparse.Namespace) -> tuple[float, float]:
-    """Seconds that are paid once, and seconds per example of the shard loop."""
+    """Return the one-off seconds, and the seconds per example of the shard loop."""
     config = DumpConfig(
         teacher=str(random_teacher(asked.work, asked.shape, asked.tokenizer)),
         corpus=asked.corpus,
@@ -104,7 +106,7 @@ def dumped(asked: argparse.Namespace) -> tuple[float, float]:
 
 
 def step_seconds(asked: argparse.Namespace) -> dict[str, list[float]]:
-    """By source of the teacher's signals, seconds of steps in turns."""
+    """Return the seconds of steps in turns, by source of the teacher's signals."""
     processes = Processes("auto")
     kinds = {name: run_of(asked, name, processes) for name in ("cache", *DTYPES)}
     ahead = Prefetcher(steps(kinds["cache"].setup.feed.training, asked.batch_size, 0, 0))
@@ -130,7 +132,7 @@ def timed_step(run: StudentRun, batches: list[Batch], processes: Processes) -> f
 
 
 def run_of(asked: argparse.Namespace, kind: str, processes: Processes) -> StudentRun:
-    """A fresh student that is taught by the cache, or by the live teacher in a dtype."""
+    """Return a fresh student that is taught by the cache, or by the live teacher in a dtype."""
     cache = open_cache(asked.work / "cache")
     setup = student_of(cache, processes, size=asked.size, objective=asked.objective)
     if kind != "cache":
@@ -139,7 +141,7 @@ def run_of(asked: argparse.Namespace, kind: str, processes: Processes) -> Studen
 
 
 def peak_memory(asked: argparse.Namespace) -> float:
-    """MB over the bare process, of loading what one kind needs and taking two steps."""
+    """Return the MB above the bare process for loading what one kind needs and taking two steps."""
     processes = Processes("auto")
     return peak_over_before(partial(two_steps, asked, processes), processes.device.type)
 
@@ -152,7 +154,7 @@ def two_steps(asked: argparse.Namespace, processes: Processes) -> None:
 
 
 def in_child(asked: argparse.Namespace, kind: str) -> str:
-    """The peak memory in MB of a process of its own, told by it."""
+    """Return the peak memory in MB that a separate process prints."""
     ended = subprocess.run(
         [sys.executable, __file__, *sys.argv[1:], "--only", kind], capture_output=True, text=True, check=True
     )

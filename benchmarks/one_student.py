@@ -1,4 +1,4 @@
-"""A student put together as `miniend train-student` does it, for scripts that take its steps themselves."""
+"""Build a student like `miniend train-student`, for scripts that take its steps themselves."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from miniend.student_train.run.setup import Setup, build_learner, open_feed, set
 
 
 def student_of(cache: Cache, processes: Processes, **settings: Any) -> Setup:
-    """A fresh student with a feed of its own, in training mode; `settings` are those of `TrainConfig`."""
+    """Return a fresh student with its own feed, in training mode; `settings` are fields of `TrainConfig`."""
     config = TrainConfig(cache=cache.path, output=Path("unused"), **{"steps": 10**6, **settings})
     objective = build_objective(config.objective, config.logits, config.weight, config.temperature)
     learner = build_learner(config, objective, cache, processes.device)

@@ -1,9 +1,9 @@
-"""How long it takes to open a cache of many shards.
+"""Measure how long it takes to open a cache of many shards.
 
     python benchmarks/open_cache.py --cache SMALL_CACHE [--shards 10000]
 
-The plan, the calibration and the first shard of a small finished cache are published once more; the other shards share the
-first one's data files (hard links) and have a sealed marker each, as a dump would have written it.
+We publish the plan, the calibration and the first shard of a small finished cache once more. The other shards share the first
+one's data files (hard links). Each has its own sealed marker, like the markers of a dump.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from miniend.storage.layout import ShardRange, calibration_path, extent_path, pl
 from miniend.storage.markers import marker_members
 
 OWN = ("format", "version", "kind", "sha256", "files", "columns")
-"""Members of a document that its writer adds."""
+"""The members of a document that its writer adds."""
 
 
 def build(small: Cache, root: Path, shards: int) -> None:
-    """Publish the plan and calibration of a small cache for that many shards, each with the columns of its first one."""
+    """Publish the plan and calibration of a small cache for this many shards, each with the columns of its first shard."""
     plan_body = {**small.plan.body(), "validation_examples": 0, "shard_examples": small.shards[0].examples}
     examples = shards * small.shards[0].examples
     plan = publish_folder(plan_path(root), "plan", plan_body, files=raw_files(small.plan_folder))

@@ -1,10 +1,10 @@
-"""One process and two: the same losses, and what the second one brings.
+"""Compare one process with two: the same losses, and the speed that the second one adds.
 
     python benchmarks/processes.py --cache DIR --work DIR [--size 4L256H] [--steps 12]
 
-The command itself is run with one thread per process: alone, and under torchrun with two processes (gloo on a CPU), the batch
-and everything else being equal; and alone with two threads. Printed are tokens per second (the last logged line) and the largest
-relative difference of any logged loss to that of one process.
+The command itself runs three times: one process with one thread, two processes of one thread under torchrun (gloo on a CPU), and
+one process with two threads. The batch and everything else are equal. We print the tokens per second (the last logged line) and
+the largest relative difference of any logged loss from the first run.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def trained(asked: argparse.Namespace, objective: str, processes: int, threads: int) -> list[dict[str, Any]]:
-    """The lines of metrics of one run."""
+    """Return the lines of metrics of one run."""
     output = asked.work / f"{objective}-{processes}-{threads}"
     options = {
         "cache": asked.cache,

@@ -1,4 +1,4 @@
-"""A teacher of a well-known shape with random weights, for measuring time, which does not ask what they mean."""
+"""A teacher of a well-known shape with random weights, for measuring time, which does not depend on the weights."""
 
 import argparse
 import shutil
@@ -14,7 +14,7 @@ SHAPES = {
 
 
 def parser_for(description: str) -> argparse.ArgumentParser:
-    """The options of a script that dumps such a teacher; its own are added."""
+    """Return the common options of scripts that dump such a teacher; each script adds its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of a T5 tokenizer")
     parser.add_argument("--corpus", required=True)
@@ -26,7 +26,7 @@ def parser_for(description: str) -> argparse.ArgumentParser:
 
 
 def random_teacher(work: Path, shape: str, tokenizer: Path) -> Path:
-    """The folder `work/teacher-SHAPE`, written once, with the tokenizer beside the weights."""
+    """Return the folder `work/teacher-SHAPE`, which is written once, with the tokenizer beside the weights."""
     folder = work / f"teacher-{shape}"
     if not (folder / "config.json").exists():
         torch.manual_seed(0)

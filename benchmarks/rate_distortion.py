@@ -1,11 +1,11 @@
-"""Bytes per token of Q, K and V against measured relation KL: what the cache stores, and what else could be stored.
+"""Measure bytes per token of Q, K and V against relation KL: what the cache stores, and what else could be stored.
 
     python benchmarks/rate_distortion.py --teacher DIR --corpus FILES [--input-length 256] [--mean-noise-span-length 3]
         [--examples 256] [--sites encoder.self,decoder.self,decoder.cross] [--targets 1e-2,3e-3,1e-3,3e-4] [--quick]
 
-Bases, steps and scales come from one half of the examples; KL (the project's own, all conditions of --relation-kl met
-exactly, by searching each method's one knob) and bytes from the other. Bases are not counted, offsets and scales that go with
-every token are. For decoder.cross the rate is that of both columns together per input token.
+Bases, steps and scales come from one half of the examples, KL and bytes from the other. KL is the project's own. We search each
+method's only parameter until all conditions of --relation-kl are met exactly. Bases are not counted; offsets and scales that go
+with every token are. For decoder.cross the rate is both columns together per input token.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sites", default="encoder.self,decoder.self,decoder.cross")
     parser.add_argument("--targets", default="1e-2,3e-3,1e-3,3e-4")
     parser.add_argument("--relation-temperature", default="calibrated")
-    parser.add_argument("--quick", action="store_true", help="the yardstick and the cache's own code alone")
+    parser.add_argument("--quick", action="store_true", help="only the yardstick and the cache's own code")
     return parser.parse_args()
 
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def teacher_samples(asked: argparse.Namespace, folder: Path) -> dict[Site, list[SiteSample]]:
-    """Batches of 16 examples per site, from the teacher's forward over a planned dump's training examples."""
+    """Return batches of 16 examples per site, from the teacher's forward over a planned dump's training examples."""
     config = DumpConfig(
         teacher=asked.teacher,
         corpus=(asked.corpus,),
@@ -145,7 +145,7 @@ def report(
 
 
 def throughput(material: Material, target: float) -> str:
-    """Tokens per second on one core: rows to integers, integers to a column's file, and both ways back."""
+    """Return the tokens per second on one core: rows to integers, integers to a column's file, and both ways back."""
     codec = trim_rank(material.at(material.fit("full", True, True), target), material.fitting)
     seconds = dict.fromkeys(("quantize", "compress", "decompress", "decode"), 0.0)
     codec.encode(material.unseen[0])

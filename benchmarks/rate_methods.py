@@ -1,4 +1,4 @@
-"""The ways of storing Q, K and V that `rate_distortion.py` compares, each as a curve: bytes per token at a relation KL."""
+"""The ways to store Q, K and V that `rate_distortion.py` compares, each as a curve: bytes per token at a relation KL."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from miniend.storage.columns.columns import Column, write_column
 Curve = Callable[[float], float | None]
 Recoding = Callable[[CodePlace, Tensor, SiteSample, Tensor], Tensor]
 ROWS = 48
-"""Rows per example and relation at which KL is measured."""
+"""The number of rows per example and relation to measure KL at."""
 
 
 class Material:
@@ -39,7 +39,7 @@ class Material:
         self.fitted: dict[str, AttentionCodec] = {}
 
     def rows(self, place: CodePlace, samples: Sequence[SiteSample]) -> tuple[Tensor, Tensor]:
-        """Valid rows [tokens, width] and their token ids."""
+        """Return the valid rows [tokens, width] and their token ids."""
         valid = [sample.valid[place.axis] for sample in samples]
         rows = [join_blocks(s.tensors, place.blocks)[kept] for s, kept in zip(samples, valid, strict=True)]
         return torch.cat(rows), torch.cat([s.tokens[place.axis][kept] for s, kept in zip(samples, valid, strict=True)])
@@ -77,7 +77,7 @@ class Material:
         return worst_share(measured_kl(codec, self.measured, ROWS), 1.0)
 
     def nats_of(self, recoded: Callable[[SiteSample], Mapping[str, Tensor]]) -> float:
-        """The same of any recoding of samples."""
+        """Return the same for any recoding of samples."""
         total: dict[str, MeanOf] = {}
         for sample in self.measured:
             found = relation_kl(
@@ -107,7 +107,7 @@ class Material:
 
 
 def _heads_apart(moments: Moments, width: int) -> Tensor:
-    """The second moment of rows whose relation heads are uncorrelated."""
+    """Return the second moment of rows whose relation heads are uncorrelated."""
     mean = moments.mean()
     head = torch.arange(len(mean)) // width
     covariance = moments.covariance() * (head[:, None] == head[None])
@@ -119,7 +119,7 @@ def _with_step(codec: AttentionCodec, step: float) -> AttentionCodec:
 
 
 def entropy_bytes(integers: np.ndarray) -> float:
-    """Order-0 entropy in bytes per token: the sum over components of the empirical entropy of its integers."""
+    """Return the order-0 entropy in bytes per token: the sum over components of the empirical entropy of their integers."""
     bits = 0.0
     for row in integers:
         p = np.unique(row, return_counts=True)[1] / len(row)
@@ -128,7 +128,7 @@ def entropy_bytes(integers: np.ndarray) -> float:
 
 
 def stored_bytes(integers: np.ndarray, codec: str) -> float:
-    """Bytes per token of a column as the cache writes it."""
+    """Return the bytes per token of a column as the cache writes it."""
     with TemporaryDirectory() as folder:
         write_column(Path(folder), "column", Column(values=integers, axis="input"), codec)
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
@@ -138,7 +138,7 @@ def stored_bytes(integers: np.ndarray, codec: str) -> float:
 def coded(
     metric: str, token_means: bool, dead_zone: bool, size: Callable[[np.ndarray], float] = entropy_bytes
 ) -> Callable[[Material], Curve]:
-    """A basis, a step and an entropy coder."""
+    """Return the curve of a basis, a step and an entropy coder."""
 
     def method(material: Material) -> Curve:
         def curve(target: float) -> float:
@@ -151,7 +151,7 @@ def coded(
 
 
 def gaussian_bound(metric: str, token_means: bool) -> Callable[[Material], Curve]:
-    """Rate of Gaussian components of the measured spectrum at the squared error that plain rounding makes at this KL."""
+    """Return the rate of Gaussian components of the measured spectrum at the squared error of plain rounding at this KL."""
 
     def method(material: Material) -> Curve:
         def curve(target: float) -> float:
@@ -170,7 +170,7 @@ def gaussian_bound(metric: str, token_means: bool) -> Callable[[Material], Curve
 
 
 def water_filling(variance: Tensor, error: float) -> float:
-    """Bits of independent Gaussians at a total squared error (Cover & Thomas, theorem 10.3.3)."""
+    """Return the bits of independent Gaussians at a total squared error (Cover & Thomas, theorem 10.3.3)."""
     low, high = 0.0, float(variance.max())
     for _ in range(60):
         level = (low + high) / 2
@@ -179,14 +179,14 @@ def water_filling(variance: Tensor, error: float) -> float:
 
 
 def bfloat16(material: Material) -> Curve:
-    """Q, K and V themselves."""
+    """Return the curve of Q, K and V themselves."""
     nats = material.nats_of(lambda s: {kind: tensor.bfloat16().float() for kind, tensor in s.tensors.items()})
     rate = material.per_token({p.name: 2.0 * material.inner * len(p.blocks) for p in material.codec.places})
     return lambda target: rate if nats <= target else None
 
 
 def layer_input(kind: str) -> Callable[[Material], Curve]:
-    """The normed hidden states that Q, K and V are images of: `bf16`, or int8 scaled by each `token`'s or `channel`'s maximum."""
+    """Return the curve of the normed layer input of Q, K and V: `bf16`, or int8 scaled per `token` or per `channel`."""
 
     def method(material: Material) -> Curve:
         first = {p.name: f"{p.blocks[0]}_input" for p in material.codec.places}
@@ -218,7 +218,7 @@ def layer_input(kind: str) -> Callable[[Material], Curve]:
 
 
 def truncated(material: Material) -> Curve:
-    """The strongest components of the joint basis in fp16, as few as do."""
+    """Return the curve of the strongest components of the joint basis in fp16, as few as suffice."""
     codec = _with_step(material.fit("none", False, False), 1e-4)
 
     def curve(target: float) -> float | None:

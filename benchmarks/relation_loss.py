@@ -1,11 +1,11 @@
-"""The blocked relation KL (value and gradients) against the materialized one: time, peak memory, and agreement with float64.
+"""Compare the blocked relation KL (value and gradients) with the materialized one: time, peak memory, agreement with float64.
 
     python benchmarks/relation_loss.py [--lengths 128,256,512,1024,2048] [--tokens 2048] [--heads 32] [--repeats 5]
 
-Teacher width 768, student width 384; `--tokens` of each batch are all valid. `self` is the encoder's QQ, `causal` the decoder's,
-`query-key` cross-attention's Q K^T. Times are interleaved, median (least-greatest); memory is the peak over what was there before
-the call, a process for each number (`child_memory.py`). At the end the longest batch runs where a process may map only
-`--limit-mb` more than its inputs.
+Teacher width 768, student width 384; all `--tokens` of each batch are valid. `self` is the encoder's QQ, `causal` the decoder's
+QQ, and `query-key` cross-attention's Q K^T. Times are taken in turns, as median (least-greatest). Memory is the peak above the
+level before the call, in a separate process for each number (`child_memory.py`). At the end the longest batch runs in a process
+that may map only `--limit-mb` more than its inputs.
 """
 
 import argparse
@@ -29,7 +29,7 @@ WIDTHS = {"teacher": 768, "student": 384}
 
 
 class Case:
-    """One relation of one batch, ready to be computed either way."""
+    """One relation of one batch, ready to be computed in either way."""
 
     def __init__(self, name: str, length: int, batch: int, heads: int, device: str) -> None:
         torch.manual_seed(0)
@@ -85,7 +85,7 @@ def parse() -> argparse.Namespace:
 
 
 def measure_memory(way: str, shape: list, limit: float | None = None) -> None:
-    """In the child; the first and tiny call loads what libraries load lazily."""
+    """Measure and print, in the child process. A first tiny call loads what libraries load lazily."""
     name, _, _, heads, device = shape
     getattr(Case(name, 2, 1, heads, device), way)()
     case = Case(*shape)

@@ -1,11 +1,11 @@
-"""How well batches are mixed, against a uniform permutation, as the shards become more than memory holds.
+"""Measure how well batches are mixed, compared with a uniform permutation, as the shards become more than memory holds.
 
     python benchmarks/shuffle_quality.py [--shards 64,128,256,1000] [--bytes 4000,8000,16000] [--batch 128] [--batches 1000]
 
-No cache is needed: the order is a function of the shards' sizes alone. `pairs` is the part of all pairs in a batch that come
-from one shard, over that of a uniform permutation of the same examples; `|rank correlation|` that of the places in the order and
-in storage (Spearman), its magnitude averaged over seeds, with that of uniform permutations beside it; `read` how often a shard
-is read in an epoch (0: all stay in memory), and `MB` the most that the order expects to be held.
+It does not need a cache, because the order depends only on the shards' sizes. `pairs` is the share of all pairs in a batch that
+come from one shard, divided by the same for a uniform permutation. `|rank correlation|` is Spearman's, between the places in
+the order and in storage; its magnitude is averaged over seeds, and the same for uniform permutations is beside it. `read` is
+how often a shard is read in an epoch (0 if all stay in memory). `MB` is the most that the order expects to hold.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from miniend.student_train.reading.order import BUDGET, PLANNED, Layout, Visits,
 
 
 def pairs_of_one_shard(shards: np.ndarray, batch: int) -> float:
-    """The part of the pairs in batches of consecutive examples that come from one shard."""
+    """Return the share of the pairs in batches of consecutive examples that come from one shard."""
     cut = np.sort(shards[: len(shards) // batch * batch].reshape(-1, batch), axis=1)
     equal = 0
     for row in cut:
@@ -26,13 +26,13 @@ def pairs_of_one_shard(shards: np.ndarray, batch: int) -> float:
 
 
 def rank_correlation(numbers: np.ndarray) -> float:
-    """Spearman's, of storage order and place; `numbers` are distinct."""
+    """Return Spearman's correlation of storage order and place; `numbers` are distinct."""
     ranks = np.argsort(np.argsort(numbers))
     return float(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1])
 
 
 def most_held(layout: Layout) -> float:
-    """The most bytes of examples whose load has begun and that are not visited yet, over two epochs."""
+    """Return the most bytes, over two epochs, of examples whose load has started and that are not visited yet."""
     visits, span = Visits(layout, 0, 0), 2 * layout.total
     change = np.zeros(span + 1)
     cost = layout.costs / np.array(layout.examples)
@@ -49,8 +49,8 @@ def most_held(layout: Layout) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", default="64,128,256,1000")
-    parser.add_argument("--examples", type=int, default=256, help="of a shard")
-    parser.add_argument("--bytes", default="4000,8000,16000", help="stored, of an example")
+    parser.add_argument("--examples", type=int, default=256, help="examples per shard")
+    parser.add_argument("--bytes", default="4000,8000,16000", help="stored bytes per example")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--batches", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=20)

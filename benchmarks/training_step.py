@@ -1,12 +1,12 @@
-"""A training step from the cache over the same step with its integers already in memory.
+"""Compare a training step from the cache with the same step with its integers already in memory.
 
     python benchmarks/training_step.py --cache DIR [--size 6L384H,4L128H] [--batch-size 8] [--steps 8] [--memory 256]
 
-Both kinds of steps alternate, `--steps` at a time. The wait for the very first step is printed apart, and the buffer fills
-during a warm-up; what a bounded buffer leaves to be read later is read during the steps: `--memory` (MB) below what the
-cache takes makes a small cache behave as a large one. (Two steps are read ahead, during steps from memory too.) Printed per
-size: seconds of a step from memory; the ratio (median, range and mean of the pairs); the part of the time that steps from
-the cache waited for data, and the part that went into products with the bases. Then what the loader delivers alone.
+Both kinds of steps alternate, `--steps` at a time. The wait for the first step is printed separately, and the buffer fills
+during a warm-up. What a bounded buffer cannot hold is read during the steps, so a small `--memory` (MB) makes a small cache
+behave like a large one. (Two steps are read ahead, during steps from memory too.) For each size we print the seconds of a step
+from memory, the ratio (median, range and mean of the pairs), and two shares of the time of steps from the cache: waiting for
+data, and products with the bases. At the end we print the speed of the loader without training.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory", type=float, default=256.0, help="MB for examples that wait")
+    parser.add_argument("--memory", type=float, default=256.0, help="MB for examples that wait to be used")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--bf16", action="store_true")
     return parser.parse_args()
@@ -72,7 +72,7 @@ def compare(asked: argparse.Namespace, size: str, run: StudentRun, processes: Pr
             with decoding_timed(processes.device) as decoding:
                 memory, _ = timed(run, processes, iter(held), asked.steps)
             cached, waited = timed(run, processes, ahead, asked.steps)
-            if repeat:  # the first of all is for warming up, and for filling the buffer
+            if repeat:  # the first repeat warms up and fills the buffer
                 pairs.append(cached / memory)
                 waits.append(waited / cached)
                 products.append(decoding[0] / memory)
@@ -87,7 +87,7 @@ def compare(asked: argparse.Namespace, size: str, run: StudentRun, processes: Pr
 
 
 def timed(run: StudentRun, processes: Processes, items: Iterator[list[Batch]], count: int) -> tuple[float, float]:
-    """Seconds of so many steps, and of waiting for their batches."""
+    """Return the seconds of this many steps, and of waiting for their batches."""
     waited, begun = 0.0, perf_counter()
     for _ in range(count):
         waiting = perf_counter()
@@ -100,7 +100,7 @@ def timed(run: StudentRun, processes: Processes, items: Iterator[list[Batch]], c
 
 @contextmanager
 def decoding_timed(device: torch.device) -> Iterator[list[float]]:
-    """Inside, adds up the seconds in which sites are decoded."""
+    """Inside, add up the seconds of decoding sites."""
     spent, decode = [0.0], SiteCodec.decode
 
     def timed_decode(*arguments):
@@ -124,7 +124,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def alone(asked: argparse.Namespace, source: BatchSource) -> None:
-    """Tokens per second of an epoch and a half without any training, after the first step."""
+    """Print the tokens per second of the loader over an epoch and a half without training, after the first step."""
     generator = steps(source, asked.batch_size, 0, 0)
     next(generator)
     begun, worked, tokens = perf_counter(), process_time(), 0
@@ -132,7 +132,7 @@ def alone(asked: argparse.Namespace, source: BatchSource) -> None:
         tokens += int(sum(valid.sum() for valid in batch.valid.values()))
     seconds, busy = perf_counter() - begun, process_time() - worked
     generator.close()
-    print(f"the loader alone: {tokens / seconds:,.0f} tokens per second, {tokens / busy:,.0f} per second of a core")
+    print(f"the loader by itself: {tokens / seconds:,.0f} tokens per second, {tokens / busy:,.0f} per second of a core")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def write_results(output: Path) -> EvaluationResults:
                 unreadable=sum(sum(seed.unreadable.values()) for seed in seeds),
             )
             results |= _spreads(seeds)
-    found = EvaluationResults(
+    summary = EvaluationResults(
         model=model.get("model"),
         protocol=model.get("protocol"),
         digest=model.get("digest"),
@@ -45,29 +45,29 @@ def write_results(output: Path) -> EvaluationResults:
         results=results,
         glue_score=glue_score(results),
     )
-    write_record(output / RESULTS, found.as_json())
-    return found
+    write_record(output / RESULTS, summary.as_json())
+    return summary
 
 
-def describe(found: EvaluationResults) -> list[str]:
+def describe(results: EvaluationResults) -> list[str]:
     """Return the table of `results.json`: what the model costs, then a line per result and metric."""
-    facts = found.facts
+    facts = results.facts
     assert facts is not None
     lines = [
-        f"{found.model}, protocol {found.protocol}{_beside(found.tasks)}",
+        f"{results.model}, protocol {results.protocol}{_beside(results.tasks)}",
         f"{facts.parameters / 1e6:.1f} M parameters, {facts.parameters_without_embeddings / 1e6:.1f} M without embeddings; "
         f"{facts.gflops:.3g} GFLOPs (one per multiply-add, 128 + 128 positions)",
         f"{facts.latency_ms:.1f} ms for one example, {facts.examples_per_second:.1f} examples/s ({facts.device})",
         "",
         f"{'result':<16} {'metric':<9} {'mean':>6} {'std':>6}  seeds",
     ]
-    for name, metrics in found.results.items():
+    for name, metrics in results.results.items():
         for metric, score in metrics.items():
             deviation = "-" if score.std is None else f"{score.std:.2f}"
             lines.append(f"{name:<16} {metric:<9} {score.mean:>6.2f} {deviation:>6}  {len(score.values)}")
-    if found.glue_score is not None:
-        lines.append(f"{'GLUE score':<16} {'mean of 8':<9} {found.glue_score:>6.2f}")
-    for name, task in found.tasks.items():
+    if results.glue_score is not None:
+        lines.append(f"{'GLUE score':<16} {'mean of 8':<9} {results.glue_score:>6.2f}")
+    for name, task in results.tasks.items():
         if task.unreadable:
             lines.append(f"{name}: {task.unreadable} answers over all seeds were not a label and counted as wrong")
     return lines

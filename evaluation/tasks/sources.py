@@ -56,12 +56,12 @@ def _candidates(folder: Path, names: tuple[str, ...]) -> list[Path]:
 
 
 def _find(folder: Path, names: tuple[str, ...]) -> Path:
-    found = _candidates(folder, names)
-    if not found:
+    files = _candidates(folder, names)
+    if not files:
         raise CorpusError(f"{folder} holds no {' or '.join(names)}{_any_suffix()}; found {_listing(folder)}")
-    if len(found) > 1:
-        raise CorpusError(f"{folder} holds {' and '.join(path.name for path in found)}: remove all but one")
-    return found[0]
+    if len(files) > 1:
+        raise CorpusError(f"{folder} holds {' and '.join(path.name for path in files)}: remove all but one")
+    return files[0]
 
 
 def _any_suffix() -> str:

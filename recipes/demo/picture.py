@@ -32,12 +32,12 @@ def _draw_losses(axes: Any, result: DemoResult) -> None:
 
 
 def _draw_sizes(axes: Any, result: DemoResult) -> None:
-    found = result.sizes()
-    positions = range(len(found))
-    raw, cached = ([pair[which] / 1e6 for pair in found.values()] for which in (0, 1))
+    sizes = result.sizes()
+    positions = range(len(sizes))
+    raw, cached = ([pair[which] / 1e6 for pair in sizes.values()] for which in (0, 1))
     axes.barh([p + 0.2 for p in positions], raw, height=0.38, color=RAW, label="raw (bfloat16)")
     axes.barh([p - 0.2 for p in positions], cached, height=0.38, color=COLOURS[0], label="cached")
-    for position, (before, after) in zip(positions, found.values(), strict=True):
+    for position, (before, after) in zip(positions, sizes.values(), strict=True):
         axes.text(
             after / 1e6,
             position - 0.2,
@@ -45,7 +45,7 @@ def _draw_sizes(axes: Any, result: DemoResult) -> None:
             va="center",
             fontsize=8,
         )
-    axes.set_yticks(list(positions), list(found))
+    axes.set_yticks(list(positions), list(sizes))
     axes.invert_yaxis()
     axes.set_xlabel("megabytes")
     axes.set_title("Bytes per signal")

@@ -97,15 +97,15 @@ def _segments(dump: EstimateConfig, trial: Trial) -> tuple[int, int]:
 def _sizes(dump: EstimateConfig, trial: Trial, shards: list[ShardRange]) -> dict[str, int]:
     """Return the bytes by signal of the shards, and of everything that is published before them."""
     sampled = [PublishedFolder(shard_path(trial.cache, shard.split, shard.number), "marker") for shard in trial.shards]
-    found = Counter(folder_sizes(sampled, typical_tokens(trial.prepared)).of(examples_in(shards), len(shards)))
+    sizes = Counter(folder_sizes(sampled, typical_tokens(trial.prepared)).of(examples_in(shards), len(shards)))
     folders = ceil(trial.segments / SEGMENTS_PER_FOLDER)
     texts = [PublishedFolder(segment_path(trial.cache, "train", number), "marker") for number in range(folders)]
     wanted = _segments(dump, trial)
-    found.update(folder_sizes(texts).of(sum(wanted), sum(ceil(count / SEGMENTS_PER_FOLDER) for count in wanted)))
-    found["bases"] = trial.prepared.calibration.total_bytes
-    found["plan"] = PublishedFolder(plan_path(trial.cache), "plan").total_bytes
-    names = [*(name for name in found if name not in LAST), *(name for name in LAST if name in found)]
-    return {name: round(found[name]) for name in names}
+    sizes.update(folder_sizes(texts).of(sum(wanted), sum(ceil(count / SEGMENTS_PER_FOLDER) for count in wanted)))
+    sizes["bases"] = trial.prepared.calibration.total_bytes
+    sizes["plan"] = PublishedFolder(plan_path(trial.cache), "plan").total_bytes
+    names = [*(name for name in sizes if name not in LAST), *(name for name in LAST if name in sizes)]
+    return {name: round(sizes[name]) for name in names}
 
 
 def _seconds(dump: EstimateConfig, trial: Trial, shards: list[ShardRange]) -> dict[str, float]:

@@ -108,8 +108,8 @@ def _bytes_per_token(cache: Cache, tokens: Mapping[str, int]) -> BytesPerToken:
 
 
 def _fidelity(cache: Cache) -> CacheFidelity:
-    found, signals = cache.fidelity(), cache.plan.signals
-    measured = {site: in_order(found[site]) for site in relations_of(cache) if site in found}
+    measures, signals = cache.fidelity(), cache.plan.signals
+    measured = {site: in_order(measures[site]) for site in relations_of(cache) if site in measures}
     return CacheFidelity(
         relation_kl={site: {kind: part.mean for kind, part in kinds.items()} for site, kinds in measured.items()},
         relation_kl_p99={
@@ -117,24 +117,26 @@ def _fidelity(cache: Cache) -> CacheFidelity:
         },
         relation_kl_target=signals.relation_kl if signals.relation_step is None else None,
         hidden_error={
-            site: relative_error(found[site]) for site in cache.codecs_of("hidden") if "energy" in found.get(site, {})
+            site: relative_error(measures[site])
+            for site in cache.codecs_of("hidden")
+            if "energy" in measures.get(site, {})
         },
         hidden_error_target=signals.hidden_error if cache.codecs_of("hidden") else None,
-        logits=_logit_fidelity({kind: part.mean for kind, part in found.get("logits", {}).items()}),
+        logits=_logit_fidelity({kind: part.mean for kind, part in measures.get("logits", {}).items()}),
     )
 
 
 def _logit_fidelity(means: Mapping[str, float]) -> LogitFidelity | None:
     if not means:
         return None
-    found = logit_facts(means)
+    measures = logit_facts(means)
     return LogitFidelity(
         kl=means["kl"],
         tempered={name: mean for name, mean in means.items() if name.startswith("kl at ")},
-        kept_mass=found["kept_mass"] or 0.0,
+        kept_mass=measures["kept_mass"] or 0.0,
         entries=means["entries"],
-        gradient_angle=found["gradient_angle"],
-        gradient_norm_ratio=found["gradient_norm_ratio"],
+        gradient_angle=measures["gradient_angle"],
+        gradient_norm_ratio=measures["gradient_norm_ratio"],
     )
 
 
@@ -226,22 +228,22 @@ def _signal_lines(facts: CacheFacts) -> Iterator[str]:
         kls = "  ".join(f"{kind} {kl:.1e} ({highest[kind]:.0e})" for kind, kl in means.items())
         yield f"{name:<28} {facts.bytes.relations[name]:>14,} {shown:>10}  {kls}"
     for name, places in per_token.hidden.items():
-        found, target = fidelity.hidden_error.get(name), fidelity.hidden_error_target
-        error = "" if found is None else f"  relative squared error {found:.1e} (target {target:.0e})"
+        measured, target = fidelity.hidden_error.get(name), fidelity.hidden_error_target
+        error = "" if measured is None else f"  relative squared error {measured:.1e} (target {target:.0e})"
         yield f"{name:<28} {facts.bytes.hidden[name]:>14,} {sum(places.values()):>10.1f}{error}"
     if facts.logits and fidelity.logits:
         yield from _logit_lines(facts, facts.logits, fidelity.logits)
 
 
-def _logit_lines(facts: CacheFacts, described: PlannedLogits, found: LogitFidelity) -> Iterator[str]:
+def _logit_lines(facts: CacheFacts, described: PlannedLogits, fidelity: LogitFidelity) -> Iterator[str]:
     yield (
         f"{f'logits ({logit_name(described)})':<28} {facts.bytes.logits:>14,} {facts.bytes_per_token.logits:>10.1f}  "
-        f"{found.kl:.1e}  kept mass {found.kept_mass:.3f}, {found.entries:.1f} entries"
+        f"{fidelity.kl:.1e}  kept mass {fidelity.kept_mass:.3f}, {fidelity.entries:.1f} entries"
     )
-    for kind, kl in found.tempered.items():
+    for kind, kl in fidelity.tempered.items():
         yield f"{'':<28} {'':>14} {'':>10}  {kl:.1e} at temperature {kind.removeprefix('kl at ')}"
-    if found.gradient_angle is not None:
+    if fidelity.gradient_angle is not None:
         yield (
             f"{'':<28} {'':>14} {'':>10}  gradient of single positions at the unigram student: "
-            f"angle {found.gradient_angle:.1f} degrees, norm ratio {found.gradient_norm_ratio:.3f}"
+            f"angle {fidelity.gradient_angle:.1f} degrees, norm ratio {fidelity.gradient_norm_ratio:.3f}"
         )

@@ -11,10 +11,10 @@ from .panels import BESIDE, COLOURS, SMALL
 
 def draw_mass(axes: Any, facts: CacheFacts) -> None:
     """Draw the share of the teacher's probability that is kept id by id, and how the rest is stored."""
-    described, found = facts.logits, facts.fidelity.logits
+    described, fidelity = facts.logits, facts.fidelity.logits
     assert described is not None
-    assert found is not None
-    kept = found.kept_mass
+    assert fidelity is not None
+    kept = fidelity.kept_mass
     rest = "one outcome" if described.kind == "top-k" else "by random draws"
     axes.barh([0, 0], [kept, 1 - kept], left=[0, kept], color=[COLOURS["logits"], RAW], height=0.6)
     axes.text(0.0, -0.38, f"{kept:.3f} id by id", ha="left", **SMALL)
@@ -29,16 +29,16 @@ def draw_mass(axes: Any, facts: CacheFacts) -> None:
 
 def draw_gradient(axes: Any, facts: CacheFacts) -> None:
     """Draw the gradient of full distributions as an arrow of length 1, and the cached one at its angle and relative length."""
-    found, rows = facts.fidelity.logits, facts.teacher.facts.vocab_rows
-    assert found is not None
+    fidelity, rows = facts.fidelity.logits, facts.teacher.facts.vocab_rows
+    assert fidelity is not None
     axes.set_aspect("equal")
     axes.set_anchor("NW")
     axes.axis("off")
     axes.set_title("Gradient of a position, at a student that knows only frequencies", loc="left", fontsize=10)
-    lines = [f"{found.entries:.1f} of {rows:,} entries per position", f"mean KL {found.kl:.1e} nats by rounding"]
-    if found.gradient_angle is not None and found.gradient_norm_ratio is not None:
-        _arrows(axes, math.radians(found.gradient_angle), found.gradient_norm_ratio)
-        lines += [f"angle {found.gradient_angle:.1f}°", f"length {found.gradient_norm_ratio:.3f} of the full one"]
+    lines = [f"{fidelity.entries:.1f} of {rows:,} entries per position", f"mean KL {fidelity.kl:.1e} nats by rounding"]
+    if fidelity.gradient_angle is not None and fidelity.gradient_norm_ratio is not None:
+        _arrows(axes, math.radians(fidelity.gradient_angle), fidelity.gradient_norm_ratio)
+        lines += [f"angle {fidelity.gradient_angle:.1f}°", f"length {fidelity.gradient_norm_ratio:.3f} of the full one"]
     axes.text(1.0, 0.0, "\n".join(lines), transform=axes.transAxes, ha="right", va="bottom", linespacing=1.5, **SMALL)
 
 

@@ -102,21 +102,23 @@ BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsi
 
 def draw_spectrum(axes: Any, facts: CacheFacts, bits: dict[str, dict[str, list[float]]]) -> None:
     """Draw for each code the bits per coefficient. They fall to 0 where the components are weaker than the step."""
-    codes = [(site, place, found) for site, places in bits.items() for place, found in places.items()]
+    codes = [(site, place, components) for site, places in bits.items() for place, components in places.items()]
     named: set[str] = set()
     # a basis fitted to very few tokens may keep more components than the signal can have
-    widest = max(max(_width(facts, site, place), len(found)) for site, place, found in codes)
-    for site, place, found in codes:
+    widest = max(max(_width(facts, site, place), len(components)) for site, place, components in codes)
+    for site, place, components in codes:
         short = site.partition("@")[0]
         width = _width(facts, site, place)
-        label = f"{short_site(site)} {PLACES.get(place, place)}: {len(found)} of {width}, {sum(found):.0f} bits"
+        label = (
+            f"{short_site(site)} {PLACES.get(place, place)}: {len(components)} of {width}, {sum(components):.0f} bits"
+        )
         if len(codes) > LEGEND_ENTRIES:
             label = "" if short + place in named else f"{short_site(short)} {PLACES.get(place, place)}"
         named.add(short + place)
-        fallen = [*found, *[0.0] * (widest - len(found))]
+        fallen = [*components, *[0.0] * (widest - len(components))]
         line = {"color": colour_of(site), "alpha": _depth(site, list(bits))}
         axes.plot(range(1, widest + 1), fallen, STYLES.get(place, "-"), linewidth=1.6, label=label, **line)
-        axes.plot([len(found)], [0.0], "o", **line, markersize=5, clip_on=False, zorder=3)
+        axes.plot([len(components)], [0.0], "o", **line, markersize=5, clip_on=False, zorder=3)
     axes.set_xlim(0, widest)
     axes.set_ylim(0, None)
     axes.set_xlabel("component, strongest first (dots: the last one that is kept)")
@@ -155,7 +157,7 @@ def fidelity_rows(facts: CacheFacts) -> list[FidelityRow]:
 def draw_fidelity(axes: Any, facts: CacheFacts) -> None:
     """Draw for each relation a line from the mean KL to the 99th percentile, and the target of the dump."""
     rows, target = fidelity_rows(facts), facts.fidelity.relation_kl_target
-    means, highest = ([max(value, LEAST_KL) for value in found] for found in _means_and_highest(rows))
+    means, highest = ([max(value, LEAST_KL) for value in values] for values in _means_and_highest(rows))
     heights, colours = range(len(rows)), [row.colour for row in rows]
     axes.hlines(heights, means, highest, colors=colours, linewidth=2.5, alpha=0.35, zorder=1)
     axes.scatter(means, heights, color=colours, s=42, label="mean")

@@ -68,19 +68,19 @@ def verify_cache(where: Where) -> Report:
     Raises CacheMismatchError if there is not a cache.
     """
     root = place_of(where)
-    found = survey(root)
-    if not found.folders:
+    contents = survey(root)
+    if not contents.folders:
         raise CacheMismatchError(f"{root} is not a MiniEnD cache: it does not have a plan")
-    with progress_bar("verify", len(found.folders), "folder") as bar:
-        return _Verifier(root, found, bar).report
+    with progress_bar("verify", len(contents.folders), "folder") as bar:
+        return _Verifier(root, contents, bar).report
 
 
 class _Verifier:
     """One pass over a cache: plan, extents, calibration, segments, shards. Each is checked with the sound ones before it."""
 
-    def __init__(self, root: Place, found: Survey, bar: Any) -> None:
-        self.report = Report(unlisted=list(found.strangers), leftovers=list(found.leftovers))
-        self._root, self._found, self._bar = root, found, bar
+    def __init__(self, root: Place, contents: Survey, bar: Any) -> None:
+        self.report = Report(unlisted=list(contents.strangers), leftovers=list(contents.leftovers))
+        self._root, self._contents, self._bar = root, contents, bar
         self._plan = self._read("plan", lambda folder: folder.parsed(Plan))
         if self._plan is not None:
             require_known_kinds(self._plan, root)
@@ -91,12 +91,12 @@ class _Verifier:
 
     def _read(self, name: str, read: Callable[[PublishedFolder], D]) -> D | None:
         """Read one whole folder and return its document; None if it is missing or cannot be relied on."""
-        if name not in self._found.folders:
+        if name not in self._contents.folders:
             return None
         self._bar.update()
         self.report.folders += 1
         try:
-            folder = PublishedFolder(self._root / name, self._found.folders[name])
+            folder = PublishedFolder(self._root / name, self._contents.folders[name])
         except MiniEndError as error:
             self._damage(name, error)
             return None
@@ -121,7 +121,7 @@ class _Verifier:
 
     def _extents(self) -> tuple[list[int], bool]:
         """Return the totals of the extents that can be relied on, and whether these are all."""
-        names = [name for name, kind in self._found.folders.items() if kind == "extent"]
+        names = [name for name, kind in self._contents.folders.items() if kind == "extent"]
         extents: list[Extent] = []
         chained = self._plan is not None
         for number in _counted([int(name.rpartition("/")[2]) for name in names]):
@@ -143,11 +143,11 @@ class _Verifier:
         return extent
 
     def _read_calibration(self) -> Calibration | None:
-        if self._plan is None and "plan" not in self._found.folders:
+        if self._plan is None and "plan" not in self._contents.folders:
             self._lost("plan", "restore it from a copy of this cache, or dump again")
-        if "calibration" not in self._found.folders and any(self._names("shards")):
+        if "calibration" not in self._contents.folders and any(self._names("shards")):
             self._lost("calibration", "the shards cannot be decoded without it")
-        elif "calibration" not in self._found.folders and self._totals:
+        elif "calibration" not in self._contents.folders and self._totals:
             self.report.missing.append("calibration")
         return self._read("calibration", self._calibration_of)
 
@@ -195,8 +195,8 @@ class _Verifier:
             if known and name not in table:
                 self.report.unlisted.append(name)
             self._read(name, partial(self._shard_of, table.get(name)))
-        self.report.missing += [name for name in table if name not in self._found.folders]
-        self.report.shards = (sum(name in self._found.folders for name in table), len(table))
+        self.report.missing += [name for name in table if name not in self._contents.folders]
+        self.report.shards = (sum(name in self._contents.folders for name in table), len(table))
 
     def _table(self) -> list[ShardRange]:
         if self._plan is None:
@@ -234,11 +234,11 @@ class _Verifier:
         return str(folder.path).removeprefix(f"{self._root}/")
 
     def _names(self, group: str) -> list[str]:
-        return [name for name in self._found.folders if name.startswith(f"{group}/")]
+        return [name for name in self._contents.folders if name.startswith(f"{group}/")]
 
     def _numbers(self, group: str, split: str) -> list[int]:
-        found = [numbered(name) for name in self._names(group)]
-        return sorted(number for of, number in found if of == split)
+        folders = [numbered(name) for name in self._names(group)]
+        return sorted(number for of, number in folders if of == split)
 
 
 def _counted(numbers: list[int]) -> list[int]:

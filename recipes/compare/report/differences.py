@@ -34,11 +34,11 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"{len(a)} values cannot be paired with {len(b)}")
-    found = [one - other for one, other in zip(a, b, strict=True)]
-    if len(found) < 2:
-        return Difference(found[0], None, 1)
-    quantile = float(require_scipy().t.ppf(0.5 + CONFIDENCE / 2, len(found) - 1))
-    return Difference(fmean(found), quantile * stdev(found) / math.sqrt(len(found)), len(found))
+    differences = [one - other for one, other in zip(a, b, strict=True)]
+    if len(differences) < 2:
+        return Difference(differences[0], None, 1)
+    quantile = float(require_scipy().t.ppf(0.5 + CONFIDENCE / 2, len(differences) - 1))
+    return Difference(fmean(differences), quantile * stdev(differences) / math.sqrt(len(differences)), len(differences))
 
 
 def require_scipy() -> Any:

@@ -104,8 +104,8 @@ def draw_gradients(outcomes: Sequence[Outcome], rate: float, path: Path) -> Path
         for part in PARTS:
             panels[part].plot(*norms(run, part), color=colour, linewidth=0.8, alpha=0.8)
         positions = [position + (number - (len(outcomes) - 1) / 2) * width for position in range(len(PARTS))]
-        found = [unsteadiness(run, part) for part in PARTS]
-        panels["variation"].bar(positions, found, width=0.92 * width, color=colour, label=outcome.student.label)
+        variations = [unsteadiness(run, part) for part in PARTS]
+        panels["variation"].bar(positions, variations, width=0.92 * width, color=colour, label=outcome.student.label)
     for part, title in PARTS.items():
         panels[part].set_yscale("log")
         panels[part].set_title(f"{title}: gradient norm", fontsize=9)

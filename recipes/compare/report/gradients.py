@@ -27,8 +27,8 @@ Run = Sequence[Mapping[str, Any]]
 
 def pilot_outcomes(results: Results) -> list[Outcome]:
     """Return the rows of the study; none if the comparison has fewer than two of its objectives."""
-    found = [one for one in results.students if one.student.name in OBJECTIVES and one.tried]
-    return found if len({one.student.name for one in found}) > 1 else []
+    outcomes = [one for one in results.students if one.student.name in OBJECTIVES and one.tried]
+    return outcomes if len({one.student.name for one in outcomes}) > 1 else []
 
 
 def common_rate(outcomes: Sequence[Outcome]) -> float | None:

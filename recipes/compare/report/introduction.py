@@ -40,8 +40,8 @@ def _own(student: Student, common: Options) -> Options:
 
 def _options(student: Student) -> Options:
     """Return the options of a student that are not the defaults, without its size, which is in its label."""
-    found = changed_from_defaults(student.settings)
-    return {name: value for name, value in found.items() if name not in marked(student.settings, VARIED)}
+    changed = changed_from_defaults(student.settings)
+    return {name: value for name, value in changed.items() if name not in marked(student.settings, VARIED)}
 
 
 def _common(options: Sequence[Options]) -> Options:

@@ -86,18 +86,18 @@ def _evaluated_row(columns: Sequence[str], evaluated: Evaluated) -> list[str]:
 def _assistant_row(columns: Sequence[str], outcome: Outcome) -> list[str]:
     """Return the row of an assistant: its one seed of distillation, with the spread over seeds of fine-tuning."""
     for evaluated in outcome.evaluated.values():
-        found = {one: _spread(value, evaluated.spreads.get(one), one) for one, value in evaluated.values.items()}
-        return [outcome.student.label, *(found.get(one) or _found(outcome, one) for one in columns)]
+        cells = {one: _spread(value, evaluated.spreads.get(one), one) for one, value in evaluated.values.items()}
+        return [outcome.student.label, *(cells.get(one) or _cell(outcome, one) for one in columns)]
     return _outcome_row(columns, outcome)
 
 
 def _outcome_row(columns: Sequence[str], outcome: Outcome) -> list[str]:
-    return [outcome.student.label, *(_found(outcome, column) for column in columns)]
+    return [outcome.student.label, *(_cell(outcome, column) for column in columns)]
 
 
-def _found(outcome: Outcome, column: str) -> str:
-    found = mean_and_spread(outcome.column(column))
-    return _spread(*found, column) if found else "-"
+def _cell(outcome: Outcome, column: str) -> str:
+    spread = mean_and_spread(outcome.column(column))
+    return _spread(*spread, column) if spread else "-"
 
 
 def _spread(mean: float | None, deviation: float | None, column: str) -> str:
@@ -112,22 +112,22 @@ def _differences(comparison: Comparison, results: Results) -> Iterator[Block]:
     rows = []
     for size in comparison.sizes:
         for pair in comparison.pairs:
-            found = [results.difference(size, pair, column) for column in columns]
-            if any(found):
-                cells = [_difference(one, column) for one, column in zip(found, columns, strict=True)]
+            differences = [results.difference(size, pair, column) for column in columns]
+            if any(differences):
+                cells = [_difference(one, column) for one, column in zip(differences, columns, strict=True)]
                 rows.append([f"{size} {pair[0]} - {pair[1]}", *cells])
     yield Table(["rows", *columns], rows)
     yield Paragraph(DIFFERENCES_NOTE)
 
 
-def _difference(found: Difference | None, column: str) -> str:
-    if found is None:
+def _difference(difference: Difference | None, column: str) -> str:
+    if difference is None:
         return "-"
     digits = 3 if column in (VALIDATION, CONTINUED) else 1
-    if found.margin is None:
-        return f"{found.mean:+.{digits}f} (one seed)"
-    shown = f"{found.mean:+.{digits}f} ± {found.margin:.{digits}f}"
-    return shown if found.is_shown else f"no difference ({shown})"
+    if difference.margin is None:
+        return f"{difference.mean:+.{digits}f} (one seed)"
+    shown = f"{difference.mean:+.{digits}f} ± {difference.margin:.{digits}f}"
+    return shown if difference.is_shown else f"no difference ({shown})"
 
 
 def _costs(results: Results, timings: Documents) -> Table:

@@ -81,8 +81,8 @@ class Outcome:
 
     def column(self, column: str) -> dict[int, float]:
         """Return the numbers of a column so far, by seed."""
-        found = {seed: self.value(column, seed) for seed in self.outputs}
-        return {seed: value for seed, value in found.items() if value is not None}
+        numbers = {seed: self.value(column, seed) for seed in self.outputs}
+        return {seed: value for seed, value in numbers.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,11 @@ def gather(comparison: Comparison, paths: Paths, training: Training) -> Results:
         outputs = {seed: path for seed, path in runs.items() if is_finished(path)}
         searched = {rate: paths.student(student, rate, SEARCH_SEED) for rate in student.learning_rates}
         tried = {rate: path for rate, path in searched.items() if is_finished(path)}
-        found = {
+        evaluations = {
             seed: evaluated(f"{student.label}, seed {seed}", paths.evaluation(path)) for seed, path in outputs.items()
         }
         validation = {seed: last_validation(path) for seed, path in outputs.items()}
-        there = {seed: one for seed, one in found.items() if one}
+        there = {seed: one for seed, one in evaluations.items() if one}
         further = {seed: continued_loss(paths.continued(path)) for seed, path in outputs.items()}
         continued = {seed: loss for seed, loss in further.items() if loss is not None}
         lost = tuple(seed for seed in range(seeds) if training.is_lost(student, seed))
@@ -153,13 +153,13 @@ def gather(comparison: Comparison, paths: Paths, training: Training) -> Results:
 
 def _evaluated(name: str, output: Path, comparison: Comparison) -> Evaluated | None:
     """Return an evaluation's results on the tasks of the file. The evaluation may hold tasks that the file no longer names."""
-    found = read_as(output / RESULTS, EvaluationResults)
-    if not found:
+    document = read_as(output / RESULTS, EvaluationResults)
+    if not document:
         return None
     failed = tuple(task for task in comparison.tasks if has_failed(comparison, output, task))
     tasks = [find_task(task) for task in comparison.tasks if task not in failed]
     wanted = [result for task in tasks for result in task.development]
-    there = {result: found.results[result] for result in wanted if result in found.results}
+    there = {result: document.results[result] for result in wanted if result in document.results}
     if not there and not failed:
         return None
     first = {result: next(iter(metrics)) for result, metrics in there.items()}
@@ -169,8 +169,8 @@ def _evaluated(name: str, output: Path, comparison: Comparison) -> Evaluated | N
     glue = glue_score(there)
     values |= {SCORE: fmean(values.values())} if not failed and len(there) == len(wanted) else {}
     values |= {GLUE: glue} if glue is not None else {}
-    rates = {t.name: found.tasks[t.name].learning_rate for t in tasks if t.name in found.tasks}
-    return Evaluated(name, values, spreads, found.facts, rates, failed, measured_hard_labels(output))
+    rates = {t.name: document.tasks[t.name].learning_rate for t in tasks if t.name in document.tasks}
+    return Evaluated(name, values, spreads, document.facts, rates, failed, measured_hard_labels(output))
 
 
 def mean_and_spread(values: Mapping[int, float]) -> tuple[float, float | None] | None:
@@ -196,12 +196,12 @@ def as_document(results: Results, comparison: Comparison, timings: Document) -> 
 def _evaluated_document(evaluated: Evaluated | None) -> Document | None:
     if evaluated is None:
         return None
-    found = {
+    document = {
         "results": dict(evaluated.values),
         "std": dict(evaluated.spreads),
         "facts": plain(evaluated.facts) if evaluated.facts else None,
     }
-    return found | {"failed": list(evaluated.failed), "cross_entropy": evaluated.validation}
+    return document | {"failed": list(evaluated.failed), "cross_entropy": evaluated.validation}
 
 
 def _outcome_document(outcome: Outcome) -> Document:
@@ -233,10 +233,16 @@ def _difference_documents(results: Results, comparison: Comparison) -> list[Docu
     for size in comparison.sizes:
         for pair in comparison.pairs:
             for column in (SCORE, VALIDATION, CONTINUED, *results.columns):
-                found = results.difference(size, pair, column)
-                if found:
+                difference = results.difference(size, pair, column)
+                if difference:
                     documents.append(
-                        {"size": size, "rows": list(pair), "column": column, "mean": found.mean, "margin": found.margin}
-                        | {"seeds": found.seeds, "shown": found.is_shown}
+                        {
+                            "size": size,
+                            "rows": list(pair),
+                            "column": column,
+                            "mean": difference.mean,
+                            "margin": difference.margin,
+                        }
+                        | {"seeds": difference.seeds, "shown": difference.is_shown}
                     )
     return documents

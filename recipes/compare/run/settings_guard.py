@@ -29,12 +29,12 @@ def keep_settings(comparison: Comparison, paths: Paths) -> None:
 
 
 def _settings(comparison: Comparison) -> Document:
-    found = {f"student {one.label}": _of_student(comparison, one) for one in comparison.everyone}
-    found |= {f"task {task}": identity_of(settings) for task, settings in comparison.tasks.items()}
+    settings_by_name = {f"student {one.label}": _of_student(comparison, one) for one in comparison.everyone}
+    settings_by_name |= {f"task {task}": identity_of(settings) for task, settings in comparison.tasks.items()}
     if comparison.continuation:
         config = completed(TrainSettings, comparison.continuation, objective="scratch")
-        found["continuation"] = identity_of(config, without=("seed",))
-    plain: Document = json.loads(json.dumps(found))
+        settings_by_name["continuation"] = identity_of(config, without=("seed",))
+    plain: Document = json.loads(json.dumps(settings_by_name))
     return plain
 
 

@@ -98,8 +98,8 @@ def _begin_cache(comparison: Comparison, name: str, paths: Paths, log: Log) -> f
 
 def _continuation_seconds(comparison: Comparison, size: str, paths: Paths) -> float:
     config = comparison.continued(paths.cache(MAIN), paths.root / "timed", 0, size=size)
-    (found,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
-    return found.total_seconds
+    (dry_run,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
+    return dry_run.total_seconds
 
 
 def _run_seconds(comparison: Comparison, student: Student, paths: Paths) -> float:
@@ -107,10 +107,10 @@ def _run_seconds(comparison: Comparison, student: Student, paths: Paths) -> floa
     name = student.cache if comparison.caches[student.cache].teacher is None else MAIN
     config = comparison.train(student, paths.cache(name), paths.root / "timed", student.learning_rates[0], 0)
     try:
-        (found,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
+        (dry_run,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
     except ConfigurationError as error:
         raise ConfigurationError(f"{student.label}: {error}") from None
-    return found.total_seconds
+    return dry_run.total_seconds
 
 
 def _evaluation_seconds(comparison: Comparison, paths: Paths, model: str, task: str) -> float:

@@ -126,7 +126,7 @@ def test_the_number_of_students_is_the_division_that_is_printed(material):
     assert facts.seconds["total"] == pytest.approx(sum(facts.seconds.values()) / 2)
     assert all(seconds > 0 for seconds in facts.seconds.values())
     last = list(describe(facts))[-1]
-    assert f"students to pay: {pay.students}, since" in last
+    assert f"students to pay: {pay.students}, because" in last
     assert last.endswith(f"= {facts.seconds['total'] / online:.2f}")
     assert told(material, sample=16, shards=":1").students_to_pay.students is None  # validation alone
 

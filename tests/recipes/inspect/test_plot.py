@@ -236,7 +236,7 @@ def test_an_unfinished_cache_is_drawn_from_what_it_has_and_refused_where_it_has_
         shutil.rmtree(path / "shards" / split)
     assert plot_cache(path, tmp_path / "validation.svg").exists()
     shutil.rmtree(path / "shards")
-    with pytest.raises(CacheUnfinishedError, match="no shard to draw yet"):
+    with pytest.raises(CacheUnfinishedError, match="a finished shard to draw yet"):
         plot_cache(path, tmp_path / "nothing.svg")
     assert not (tmp_path / "nothing.svg").exists()
 

@@ -226,7 +226,7 @@ def test_other_values_than_were_published_are_refused_unless_asked_for(cache, me
         return encoded
 
     monkeypatch.setattr(ShardEncoder, "encode", other)
-    with pytest.raises(CacheMismatchError, match="other values than were published"):
+    with pytest.raises(CacheMismatchError, match="the new values differ from the published ones"):
         mend()
     assert files_of(cache) == before
     done = mend(mixed_environment=True)
