@@ -156,7 +156,8 @@ def test_the_projection_learns_and_none_of_it_is_exported(home, runs):
     tensors = load_file(checkpoint / "state.safetensors")
     own = [name for name in tensors if "projections" in name and name.startswith("trained/")]
     assert len(own) == 2 * 2, "a weight and a bias for each of two layers"
-    assert metrics(of(home, "hidden"))[-1]["hidden_error"] < metrics(of(home, "hidden"))[0]["hidden_error"]
+    first, last = (line["validation.hidden_error"] for line in metrics(of(home, "hidden")) if line["step"] in (5, 10))
+    assert last < 0.99 * first, "of the same examples, which no two steps of training have in common"
 
 
 def test_a_killed_run_with_parameters_of_its_own_ends_as_the_unbroken_one(home, runs):
@@ -197,7 +198,10 @@ def test_two_processes_have_the_losses_of_one_with_an_added_term(home, runs, tmp
     done = miniend_command(*launcher, "-m", "miniend", "train-student", plugin, *flags)
     assert done.returncode == 0, done.stderr
     for line, other in zip(metrics(home / "alone-hidden"), metrics(tmp_path / "two"), strict=True):
-        assert other == pytest.approx(line, rel=2e-4)
+        norms = {name for name in line if name.startswith("gradient_norm")}
+        for name in line:  # this loss is large, so that ten steps of rounding are seen in its gradient
+            assert other[name] == pytest.approx(line[name], rel=1e-3 if name in norms else 2e-4), name
+        assert other.keys() == line.keys()
 
 
 def test_an_added_kind_is_dumped_and_read_and_named_where_its_module_is_missing(home, tmp_path):
