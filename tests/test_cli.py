@@ -261,19 +261,19 @@ def test_a_wrong_command_line_is_one_clear_line(run, command, named):
 
 PLUGIN = """
 from miniend.student_train.objective import OBJECTIVES
-OBJECTIVES["mine"] = OBJECTIVES["minilm"]
+OBJECTIVES.add("mine", OBJECTIVES["minilm"])
 """
 
 
 @pytest.fixture
 def objectives():
-    """The objectives, as they were when the test began."""
+    """The registered objectives by name, which are put back."""
     from miniend.student_train.objective import OBJECTIVES
 
     before = dict(OBJECTIVES)
-    yield OBJECTIVES
-    OBJECTIVES.clear()
-    OBJECTIVES.update(before)
+    yield OBJECTIVES._entries
+    OBJECTIVES._entries.clear()
+    OBJECTIVES._entries.update(before)
     for name in [name for name in sys.modules if name.startswith("miniend_plugin_")]:
         del sys.modules[name]
 

@@ -189,7 +189,7 @@ def measure(cache, model, examples):
             site = name.partition("@")[0]
             for kind, (left, right) in pairs_of(site).items():
                 causal, stored = is_causal(site, kind), example.relations[name]
-                settings = about.relation_heads, causal, about.alpha[kind]
+                settings = about.relation_heads, causal, about.inverse_temperature[kind]
                 p = relation(truth[site][left], truth[site][right], *settings)
                 q = relation(getattr(stored, left), getattr(stored, right), *settings)
                 kl = np.where(p > 0, p * (np.log(np.where(p > 0, p, 1)) - np.log(np.where(q > 0, q, 1))), 0).sum(-1)
@@ -368,7 +368,9 @@ def test_calibrated_temperatures_sharpen_uniform_relations_to_four_fifths(materi
     published = dump(material, teacher, "temperature-published", relation_temperature="published", **few)
     _, before = measure(published, model, published.validation)
     kls, after = measure(calibrated, model, unseen(calibrated))
-    inverse_temperature = {site: about.alpha for site, about in inspect_cache(calibrated.path).relations.items()}
+    inverse_temperature = {
+        site: about.inverse_temperature for site, about in inspect_cache(calibrated.path).relations.items()
+    }
     sharpened = [
         (site, kind)
         for site in inverse_temperature

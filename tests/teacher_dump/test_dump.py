@@ -259,7 +259,7 @@ def test_a_second_pass_corrupts_the_same_segments_afresh(material, tmp_path):
     short = write_texts(tmp_path / "short.jsonl", material.texts[:24])
     with pytest.raises(CorpusError) as refused:
         dump(material, tmp_path / "one", corpus=str(short), examples=1000, validation_examples=0)
-    held = int(re.search(r"holds (\d+) training", str(refused.value))[1])
+    held = int(re.search(r"found (\d+)", str(refused.value))[1])
     twice = {"corpus": str(short), "examples": 2 * held, "validation_examples": 0, "corpus_epochs": 2, "signals": ""}
     cache = miniend.open_cache(dump(material, tmp_path / "two", **twice).cache)
     sentinels = range(220 - 16, 220)

@@ -232,7 +232,7 @@ def test_two_workers_at_once_encode_each_shard_once(tmp_path):
     def encode(shard):
         encoded.append(shard)
         time.sleep(0.01)
-        return EncodedShard({}, {"number": shard.number})
+        return EncodedShard({}, SimpleNamespace(body=lambda: {"number": shard.number}))
 
     shards = [ShardRange("train", number, number, number + 1) for number in range(30)]
     encoder = SimpleNamespace(encode=encode, timings=Timings())

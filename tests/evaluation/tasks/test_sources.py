@@ -108,7 +108,7 @@ def test_a_hub_that_cannot_be_reached_is_a_clear_line(monkeypatch):
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
-    with pytest.raises(CorpusError, match="no route; give --data"):
+    with pytest.raises(CorpusError, match="no route to host; give --data"):
         load("sst2", None)
 
 

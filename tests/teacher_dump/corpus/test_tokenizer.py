@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miniend.errors import TeacherError
+from miniend.errors import CheckpointError, TeacherError
 from miniend.models.tokenizer import load_fast_tokenizer
 from miniend.teacher_dump.corpus.plain_text import plain_text_encoder
 from miniend.teacher_dump.corpus.tokenizer import (
@@ -189,7 +189,7 @@ def test_files_outside_the_folder_are_refused(name):
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
     """One line instead of transformers' page."""
-    with pytest.raises(TeacherError, match=r"no tokenizer can be loaded from .*") as caught:
+    with pytest.raises(CheckpointError, match=r"no tokenizer can be loaded from .*") as caught:
         load_fast_tokenizer(tmp_path)
     assert "\n" not in str(caught.value)
 

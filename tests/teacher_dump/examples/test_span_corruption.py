@@ -92,7 +92,7 @@ def test_a_length_with_more_spans_than_sentinels_is_refused_with_the_longest_tha
     assert needed.spans == 114
     longest = longest_input(100)
     assert lengths(longest).spans <= 100 < lengths(longest + 1).spans
-    with pytest.raises(ConfigurationError, match=rf"114 sentinels .* has 100; .* {longest}$"):
+    with pytest.raises(ConfigurationError, match=rf"114 sentinels, .* has 100; .* {longest}$"):
         require_sentinels(needed, 100)
     require_sentinels(lengths(longest), 100)
 

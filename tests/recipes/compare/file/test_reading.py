@@ -286,17 +286,16 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 def test_a_row_can_start_from_layers_of_its_teacher(written):
     rows = {"scratch": None, "sliced": {"objective": "minilm", "init": "teacher-layers:there"}}
     found = read_comparison(written(rows=rows)).students
-    assert [student.settings.start for student in found] == [("", ""), ("teacher-layers", "there")]
+    assert [student.settings.init for student in found] == [None, "teacher-layers:there"]
 
 
 def test_plugins_are_imported_before_rows_are_read(written, tmp_path, monkeypatch):
     from miniend.student_train.objective import OBJECTIVES
 
-    monkeypatch.setitem(OBJECTIVES, "mine", OBJECTIVES["minilm"])  # put back at the end
-    del OBJECTIVES["mine"]
+    monkeypatch.setattr(OBJECTIVES, "_entries", dict(OBJECTIVES))  # put back at the end
     plugin = tmp_path / "mine.py"
     plugin.write_text(
-        "from miniend.student_train.objective import OBJECTIVES\nOBJECTIVES['mine'] = OBJECTIVES['minilm']\n"
+        "from miniend.student_train.objective import OBJECTIVES\nOBJECTIVES.add('mine', OBJECTIVES['minilm'])\n"
     )
     monkeypatch.delitem(sys.modules, "miniend_plugin_mine", raising=False)
     found = read_comparison(written(plugins=str(plugin), rows={"scratch": None, "mine": None})).students
