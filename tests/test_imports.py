@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,13 @@ def test_every_room_of_the_package_is_looked_at():
         path.parent.name for path in ROOT.glob("*/__init__.py") if not path.parent.name.startswith(".")
     } - ignored
     assert folders <= set(FOLDERS)
+
+
+def test_every_folder_of_the_package_is_installed():
+    """A folder that is missing from pyproject.toml works in a checkout and fails after `pip install`."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {Path(path).parent for path in sources()}
+    assert sorted(listed) == sorted(".".join(("miniend", *folder.parts)) for folder in folders)
 
 
 @pytest.mark.parametrize("path", sorted(sources()))
