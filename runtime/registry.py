@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..errors import ConfigurationError
 
@@ -40,6 +40,10 @@ class Registry(Mapping[str, V]):
         if name not in self._entries:
             raise ConfigurationError(f"unknown {self.what} {name!r}; expected one of {', '.join(self._entries)}")
         return self._entries[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the entry of this name, or the default."""
+        return self._entries.get(name, default)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

@@ -1,0 +1,71 @@
+"""Registries: an entry is one file and one line, and a wrong name is one clear line."""
+
+import sys
+
+import pytest
+
+from miniend.errors import ConfigurationError
+from miniend.models.layer_maps import LAYER_MAPS
+from miniend.models.start import STARTS
+from miniend.runtime.registry import Registry, import_entries
+from miniend.signals.kinds import KINDS
+from miniend.student_train.terms import TERMS
+
+
+@pytest.fixture
+def colours():
+    registry = Registry("colour")
+    registry.add("red", 1)
+    registry.register("green")(2)
+    return registry
+
+
+def test_entries_are_listed_in_the_order_in_which_they_came(colours):
+    """Help texts, errors and plans list them; an order by chance would change between two runs."""
+    assert dict(colours) == {"red": 1, "green": 2}
+    assert (len(colours), "red" in colours, "blue" in colours) == (2, True, False)
+
+
+def test_an_unknown_name_is_refused_with_those_that_exist(colours):
+    """A KeyError would be a traceback."""
+    with pytest.raises(ConfigurationError, match="unknown colour 'blue'; expected one of red, green"):
+        colours["blue"]
+    assert (colours.get("blue"), colours.get("blue", 3), colours.get("red")) == (None, 3, 1)
+
+
+def test_a_name_is_given_once(colours):
+    """Two plugins that call their terms alike would train each other's; the same entry again is an import again."""
+    with pytest.raises(ConfigurationError, match="colour 'red' is registered already; choose another name"):
+        colours.add("red", 4)
+    colours.add("red", 1)
+    assert colours["red"] == 1
+
+
+def test_a_file_in_the_folder_is_an_entry(tmp_path, monkeypatch):
+    """Whoever adds a file should not have to find the list that it must be written into."""
+    folder = tmp_path / "made_of_files"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from miniend.runtime.registry import Registry\nSHAPES = Registry('shape')\n")
+    for name in ("square", "circle"):
+        (folder / f"{name}.py").write_text(f"from made_of_files import SHAPES\nSHAPES.add({name!r}, {name!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = __import__("made_of_files")
+    import_entries("made_of_files", [str(folder)])
+    assert list(module.SHAPES) == ["circle", "square"]
+    for name in ("made_of_files", "made_of_files.circle", "made_of_files.square"):
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("registry", "expected"),
+    [
+        (KINDS, {"self", "cross", "hidden"}),
+        (TERMS, {"labels", "logits", "relations", "cross_relations"}),
+        (STARTS, {"fresh", "checkpoint", "teacher-layers"}),
+        (LAYER_MAPS, {"last", "uniform"}),
+    ],
+    ids=lambda value: value.what if isinstance(value, Registry) else "",
+)
+def test_the_package_registers_its_own(registry, expected):
+    """A file that no folder listing finds is a method that nobody can choose."""
+    assert expected <= set(registry)
