@@ -5,12 +5,31 @@ A map is a function of the two depths only. Layers are counted from 0, and a stu
 
 from collections.abc import Callable
 
+from ..errors import ConfigurationError
 from ..runtime.registry import Registry
 
 LayerMap = Callable[[int, int], tuple[tuple[int, int], ...]]
 """(student's depth, teacher's depth) -> pairs (student layer, teacher layer)."""
 
 LAYER_MAPS: Registry[LayerMap] = Registry("layer map")
+
+
+def layer_pairs(name: str, student: int, teacher: int) -> tuple[tuple[int, int], ...]:
+    """Return the pairs of the layer map of this name.
+
+    Raises ConfigurationError for an unknown name, or if the map returns something else than pairs of layers that exist.
+    """
+    pairs = LAYER_MAPS[name](student, teacher)
+    try:
+        fits = all(0 <= own < student and 0 <= theirs < teacher for own, theirs in pairs)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ConfigurationError(
+            f"layer map {name}: expected pairs of a student layer below {student} and a teacher layer below {teacher}, "
+            f"found {pairs}; correct the map"
+        )
+    return pairs
 
 
 @LAYER_MAPS.register("last")

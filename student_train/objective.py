@@ -9,6 +9,7 @@ A term here is a name in TERMS (`student_train/terms`) with its options; an obje
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,15 @@ OBJECTIVES.add("miniend-e", (spec("logits"), _DECODER_SELF, _ENCODER_SELF))
 OPTIONAL_LOGITS = ("miniend-d", "miniend-e")
 """Objectives that the paper also reports without the logit term (and finds better so on GLUE)."""
 
+OWN_NAMES = ("labels", "logits")
+"""Names that only the terms of this kind may have, because validation measures them."""
+
+RESERVED = (
+    *("loss", "cross_entropy", "step", "tokens", "learning_rate", "gradient_norm"),
+    *("keys", "values", "items", "pop", "clear", "update", "training"),
+)
+"""Names that a term cannot have: the names of other metrics, and the attributes of a module."""
+
 CROSS_RELATIONS = ("qk", "qq_kk_vv")
 """The two readings of L^CrossAttn, whose exact form could not be recovered from the paper."""
 
@@ -71,6 +81,7 @@ def build_objective(name: str, logits: bool, weights: Sequence[str], temperature
     Raises ConfigurationError for names, weights and temperatures that make no sense together.
     """
     specs = OBJECTIVES[name]
+    _require_terms(name, specs)
     if not logits and name not in OPTIONAL_LOGITS:
         raise ConfigurationError(
             f"--no-logits goes with {' and '.join(OPTIONAL_LOGITS)}; objective {name} does not have such a variant"
@@ -80,6 +91,22 @@ def build_objective(name: str, logits: bool, weights: Sequence[str], temperature
         raise ConfigurationError(f"--temperature belongs to the logit term, which objective {name} does not have here")
     chosen = dict.fromkeys((term.name for term in terms), 1.0)
     return Objective(name=name, terms=terms, weights=chosen | _parse_weights(weights, chosen))
+
+
+def _require_terms(objective: str, specs: Any) -> None:
+    """Raise ConfigurationError unless an objective is a tuple of terms with names of their own."""
+    if not isinstance(specs, tuple) or not specs or not all(isinstance(one, TermSpec) for one in specs):
+        raise ConfigurationError(
+            f'objective {objective}: expected a tuple of terms, such as (spec("labels"),), found {specs!r}; correct the plugin'
+        )
+    names = [one.name for one in specs]
+    for one in specs:
+        taken = one.name in RESERVED or (one.name in OWN_NAMES and one.name != one.kind)
+        if taken or names.count(one.name) > 1 or not re.fullmatch("[a-z][a-z0-9_]*", one.name):
+            raise ConfigurationError(
+                f"objective {objective}: expected names of terms in lower case that are not used twice and are not one of "
+                f"{', '.join((*RESERVED, *OWN_NAMES))}, found {', '.join(names)}; give the term another name"
+            )
 
 
 def _parse_weights(weights: Sequence[str], chosen: Mapping[str, float]) -> dict[str, float]:

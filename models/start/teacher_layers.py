@@ -8,7 +8,7 @@ import torch
 
 from ...errors import ConfigurationError
 from ..families import family_of
-from ..layer_maps import LAYER_MAPS
+from ..layer_maps import layer_pairs
 from ..pretrained import load_pretrained
 from ..size import student_config
 from .checkpoint import absorb_meant_scale, require_same_vocabulary
@@ -46,11 +46,22 @@ def init_from_teacher(config: Mapping[str, Any], teacher: str | Path, layer_map:
     taken = {key: getattr(source.config, key) for key in _FROM_TEACHER} | family.student_settings(source.config)
     model = build_student({**config, **taken}, family.tied(source), seed=0)
     depths = {stack.name: [family.depth(one.config, stack.name) for one in (model, source)] for stack in family.stacks}
-    layers = {name: tuple(pair[1] for pair in LAYER_MAPS[layer_map](*depth)) for name, depth in depths.items()}
+    layers = {name: _chosen_layers(layer_map, *depth) for name, depth in depths.items()}
     weights = source.state_dict()
     model.load_state_dict({name: weights[family.teacher_parameter(name, layers)] for name in model.state_dict()})
     absorb_meant_scale(model, raw_config)
     return model
+
+
+def _chosen_layers(layer_map: str, student: int, teacher: int) -> tuple[int, ...]:
+    """Return the teacher layer of every student layer, in the order of the student's."""
+    pairs = layer_pairs(layer_map, student, teacher)
+    if sorted(own for own, _ in pairs) != list(range(student)):
+        raise ConfigurationError(
+            f"layer map {layer_map}: a start needs one teacher layer for each of the student's {student}, found {pairs}; "
+            "use a map of all layers, such as uniform"
+        )
+    return tuple(theirs for _, theirs in sorted(pairs))
 
 
 def _require_same_width(config: Mapping[str, Any], teacher: Any) -> None:

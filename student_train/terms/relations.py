@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...cache import Cache
 from ...errors import CacheMismatchError
-from ...models.layer_maps import LAYER_MAPS
+from ...models.layer_maps import layer_pairs
 from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.relations import (
     Relation,
@@ -126,7 +126,7 @@ def stored(cache: Cache, site: str) -> list[AttentionCodec]:
 def last_site(context: TermContext, name: str) -> Site:
     """Return the student's site of this name, in the layer that the map `last` chooses."""
     depth = context.family.depth(context.student.config, name.partition(".")[0])
-    [(layer, _)] = LAYER_MAPS["last"](depth, 1)
+    [(layer, _)] = layer_pairs("last", depth, 1)
     return Site(name, layer)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import miniend
+from miniend.errors import ConfigurationError
 from miniend.models.families import SpecialIds
 from miniend.models.families.t5 import shift_right
 from miniend.models.start.fresh import build_student
@@ -516,3 +517,27 @@ def test_a_batch_keeps_its_parts_when_it_is_moved(ragged):
     tensors += [getattr(moved.logits, field.name) for field in fields(moved.logits)]
     assert all(tensor.device.type == "meta" for tensor in tensors)
     assert (set(moved.ids), set(moved.coefficients)) == (set(batch.ids), set(batch.coefficients))
+
+
+@pytest.mark.parametrize("counts", [None, {}, {"x": 3}, {"": 3.0}, {"": -1}, {"": torch.tensor(3)}])
+def test_counts_that_a_term_got_wrong_name_the_term(ragged, monkeypatch, counts):
+    """A negative count would train the student away from its teacher, and report a falling loss."""
+    setup = prepare(ragged, "scratch")
+    batch = examples_of(setup, [0, 1])
+    monkeypatch.setattr(Labels, "counts", lambda _self, _batch: counts)
+    with pytest.raises(ConfigurationError, match="loss term labels: `counts` should return an integer for each"):
+        setup.distillation.counts(batch)
+
+
+@pytest.mark.parametrize(
+    "sums", [None, {}, {"x": torch.tensor(1.0)}, {"query": torch.ones(1), "key": 1.0, "value": None}]
+)
+def test_sums_that_a_term_got_wrong_name_the_term(ragged, monkeypatch, sums):
+    """A part that nobody asked for, a NaN in it included, would be dropped without a word."""
+    setup = prepare(ragged, "minilm")
+    batch = examples_of(setup, [0, 1])
+    monkeypatch.setattr(Relations, "sums", lambda *_arguments: sums)
+    with pytest.raises(
+        ConfigurationError, match="loss term decoder_self: `sums` should return a scalar tensor for each"
+    ):
+        loss_of(setup, batch)

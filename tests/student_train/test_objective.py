@@ -3,7 +3,7 @@
 import pytest
 
 from miniend.errors import ConfigurationError
-from miniend.student_train.objective import OBJECTIVES, build_objective
+from miniend.student_train.objective import OBJECTIVES, build_objective, spec
 from miniend.student_train.terms import trains_head
 
 TABLE = {
@@ -80,3 +80,24 @@ def test_a_temperature_without_a_logit_term_is_refused():
         build_objective("minilm", True, (), 2.0)
     with pytest.raises(ConfigurationError, match="objective miniend-e does not have here"):
         build_objective("miniend-e", False, (), 2.0)
+
+
+@pytest.mark.parametrize(
+    ("specs", "named"),
+    [
+        ((), "expected a tuple of terms"),
+        (spec("labels"), "expected a tuple of terms"),
+        (("labels",), "expected a tuple of terms"),
+        ((spec("labels"), spec("relations", "labels")), "found labels, labels"),
+        ((spec("relations", "mine"), spec("labels", "mine")), "not used twice"),
+        ((spec("relations", "loss"),), "not one of loss"),
+        ((spec("relations", "logits"),), "give the term another name"),
+        ((spec("relations", "a.b"),), "in lower case"),
+        ((spec("relations", "keys"),), "give the term another name"),
+    ],
+)
+def test_an_objective_that_a_plugin_got_wrong_is_one_clear_line(monkeypatch, specs, named):
+    """A term under another one's name trains nothing, or writes its loss over the metric that the best student is chosen by."""
+    monkeypatch.setattr(OBJECTIVES, "_entries", {"mine": specs})
+    with pytest.raises(ConfigurationError, match=named):
+        build_objective("mine", True, ())
