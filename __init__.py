@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .models.families import FAMILIES as FAMILIES
     from .models.families import Family as Family
     from .models.layer_maps import LAYER_MAPS as LAYER_MAPS
+    from .models.layer_maps import layer_pairs as layer_pairs
     from .models.start import STARTS as STARTS
     from .models.start import StartRequest as StartRequest
     from .signals.kinds import KINDS as KINDS
@@ -34,6 +35,7 @@ _LAZY = {
     "FAMILIES": "models.families",
     "Family": "models.families",
     "LAYER_MAPS": "models.layer_maps",
+    "layer_pairs": "models.layer_maps",
     "STARTS": "models.start",
     "StartRequest": "models.start",
     "KINDS": "signals.kinds",
@@ -66,6 +68,7 @@ __all__ = [
     "TermContext",
     "__version__",
     "errors",
+    "layer_pairs",
     "open_cache",
     "spec",
 ]

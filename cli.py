@@ -17,7 +17,7 @@ from .recipes.demo.config import DemoConfig
 from .recipes.estimate.config import EstimateConfig
 from .recipes.inspect.config import InspectConfig
 from .recipes.repair.config import VerifyConfig
-from .runtime.commands import ConfiguredCommand, in_one_line, program
+from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.options import completed
 from .runtime.stopping import Terminated, stoppable
 from .student_train.config import TrainConfig, TrainRequest, each_student
@@ -209,7 +209,7 @@ def exit_status(run: Callable[[], int | None]) -> int:
         with stoppable():
             return run() or 0
     except click.ClickException as error:
-        return _failed(in_one_line(error), 2)
+        return _failed(usage_in_one_line(error), 2)
     except MiniEndError as error:
         return _failed(str(error), 2)
     except BrokenPipeError:  # the reader has stopped reading, for example `| head`

@@ -203,7 +203,7 @@ def program(name: str, summary: str, version: str, commands: Iterable[click.Comm
     )
 
 
-def in_one_line(error: click.ClickException) -> str:
+def usage_in_one_line(error: click.ClickException) -> str:
     """Return what is wrong with a command line, and where its help is."""
     text = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)

@@ -9,11 +9,10 @@ import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, in_one_line
 
 GROUP = "miniend.plugins"
 
@@ -24,6 +23,8 @@ def load_plugins(names: Iterable[str]) -> None:
     A name that ends in .py or contains a separator is a file, any other a module. Raises ConfigurationError for a plugin that
     is missing or fails.
     """
+    from importlib.metadata import entry_points  # `--help` does not need it and should not wait for it
+
     for entry in entry_points(group=GROUP):
         _guarded(f"the plugin {entry.value} of an installed package", entry.load)
     for name in names:
@@ -77,6 +78,5 @@ def _import_file(path: Path) -> None:
 def _in_words(error: Exception) -> str:
     """Return an error in one line, with the line of the file that raised it."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(str(error).split())
     where = "" if isinstance(error, SyntaxError) else f" ({Path(last.filename).name}, line {last.lineno})"
-    return f"{type(error).__name__}: {text}{where}"
+    return f"{type(error).__name__}: {in_one_line(error)}{where}"

@@ -148,14 +148,6 @@ def parse_plain(kind: type[T], found: Any) -> T:
     return record
 
 
-def parse_each(kind: type[R], found: Mapping[str, Any], where: str, path: str) -> dict[str, R]:
-    """Return several JSON values of the member `path` as records, by name. One error names the misfits of all of them."""
-    misfits = Misfits()
-    records: dict[str, R] = _inside(_each(kind), path, found, misfits)
-    misfits.raise_any(where)
-    return records
-
-
 Reader = Callable[[Any, Misfits], Any]
 """Returns the value of a JSON value; where that does not fit, adds to the misfits, and what it returns means nothing."""
 
