@@ -1,15 +1,15 @@
-"""The speed of this build over that of another checkout of the project, by ratio, within one run.
+"""Measure the time of this build over the time of another checkout of the project, as ratios within one run.
 
     python benchmarks/two_builds.py --other CHECKOUT [--pairs 5] [--only step,dump] [--steps 80] [--examples 1024]
 
 The builds take turns: other, this, other, this, ..., other. A turn of this one is divided by the mean of the two turns of the
-other one around it; printed are median, least and greatest of these ratios, so below 1 is faster. The noise is the same of
-the other build's turns, each divided by the one before it. Both read one random teacher and the caches that the other build
-dumps first, and run as commands, each in a process of its own that takes `miniend` from PYTHONPATH, with one thread.
+other one around it. We print median, least and greatest of these ratios; below 1, this build is faster. The noise is the ratio
+of the other build's turns, each divided by the one before it. Both read one random teacher and the caches that the other build
+dumps first. They run as commands, each in its own process that takes `miniend` from PYTHONPATH, with one thread.
 
-Measured are `step`, a training step; `dump`, the shard loop, as the dump prints it; `open`, open_cache of many shards; `help`,
-`miniend --help`; `import`, `import miniend`. The least of several counts where a turn has several, and beside seconds stands
-processor time, which a busy machine disturbs less: of `step` and `dump` that of the whole command, its start included.
+We measure `step`, a training step; `dump`, the shard loop, as the dump prints it; `open`, open_cache of many shards; `help`,
+`miniend --help`; `import`, `import miniend`. If a turn has several runs, the least counts. We print seconds and processor time,
+which a busy machine disturbs less. For `step` and `dump` the processor time is of the whole command, its start included.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from in_turns import shown
 from unchanged_inputs import texts, write_inputs
 
 THIS = Path(__file__).resolve().parents[1]
@@ -38,9 +39,9 @@ DUMP = (
 MANY_SHARDS = "--validation-examples 0 --shard-examples 1 --input-length 32"
 TRAIN = "train-student --cache cache --output student --size 2L64H --batch-size 8 --log-every 10 --device cpu"
 WARM_UP = 20
-"""Steps of a training that are not counted: the first of them wait for data."""
+"""The steps of a training that we do not count: the first of them wait for data."""
 STARTS = 5
-"""Times that a short command is run in a turn."""
+"""The number of runs of a short command in a turn."""
 DUMPED = re.compile(r"dumped .*? in ([\d.]+) s")
 OPEN = """
 import time, miniend
@@ -59,7 +60,7 @@ class Build:
 
     def __init__(self, checkout: Path, folder: Path, work: Path) -> None:
         if not (checkout / "__main__.py").exists():
-            sys.exit(f"{checkout} is no checkout of MiniEnD")
+            sys.exit(f"{checkout} is not a checkout of MiniEnD")
         folder.mkdir()
         (folder / "miniend").symlink_to(checkout.resolve())
         self.work = work
@@ -67,7 +68,7 @@ class Build:
         self._environment = {**os.environ, **own}
 
     def python(self, *arguments: str) -> tuple[str, Turn]:
-        """What the interpreter prints, and what it takes, its start included."""
+        """Return the output of the interpreter, and its time, start included."""
         command = [sys.executable, "-W", "ignore", *arguments]
         begun, worked = perf_counter(), processor_time()
         done = subprocess.run(
@@ -78,22 +79,22 @@ class Build:
         return done.stdout, (perf_counter() - begun, processor_time() - worked)
 
     def command(self, options: str, *more: str) -> tuple[str, Turn]:
-        """The same of a command."""
+        """Return the output and the time of a command."""
         return self.python("-m", "miniend", *options.split(), *more)
 
     def started(self, *arguments: str) -> Turn:
-        """The least that the interpreter takes in several runs."""
+        """Return the least time of the interpreter in several runs."""
         return least([self.python(*arguments)[1] for _ in range(STARTS)])
 
 
 def processor_time() -> float:
-    """Of the children that have ended."""
+    """Return the processor time of the children that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def least(turns: Sequence[Turn]) -> Turn:
-    """The least seconds, and the least processor time."""
+    """Return the least seconds, and the least processor time."""
     return min(seconds for seconds, _ in turns), min(busy for _, busy in turns)
 
 
@@ -116,7 +117,7 @@ def main() -> None:
         other, this = (Build(path, Path(temporary, str(k)), work) for k, path in enumerate((asked.other, THIS)))
         prepare(asked, other)
         for name in asked.only.split(","):
-            others, ours = in_turns(lambda build, name=name: MEASURES[name](build, asked), other, this, asked.pairs)
+            others, ours = turns_of(lambda build, name=name: MEASURES[name](build, asked), other, this, asked.pairs)
             for number, unit in enumerate(("seconds", "processor")):
                 print(
                     line(f"{name} {unit}", *([turn[number] for turn in turns] for turns in (others, ours))), flush=True
@@ -134,7 +135,7 @@ def prepare(asked: argparse.Namespace, build: Build) -> None:
 
 
 def step(build: Build, asked: argparse.Namespace) -> Turn:
-    """A training step, by the lines of metrics."""
+    """Measure a training step, from the lines of metrics."""
     shutil.rmtree(build.work / "student", ignore_errors=True)
     _, (_, busy) = build.command(TRAIN, "--steps", str(WARM_UP + asked.steps))
     metrics = map(json.loads, (build.work / "student" / "metrics.jsonl").read_text().splitlines())
@@ -143,14 +144,14 @@ def step(build: Build, asked: argparse.Namespace) -> Turn:
 
 
 def dump(build: Build, asked: argparse.Namespace) -> Turn:
-    """The shard loop, as the dump prints it."""
+    """Measure the shard loop, as the dump prints it."""
     shutil.rmtree(build.work / "dumped", ignore_errors=True)
     said, (_, busy) = build.command(f"{DUMP} --examples {asked.examples} --cache dumped")
     return float(DUMPED.findall(said)[-1]), busy
 
 
 def opening(build: Build, _asked: argparse.Namespace) -> Turn:
-    """Opening a cache of many shards, after a first time."""
+    """Measure the opening of a cache of many shards, after a first time."""
     said, _ = build.python("-c", OPEN)
     return least([tuple(map(float, line.split())) for line in said.splitlines()])
 
@@ -164,8 +165,8 @@ MEASURES: dict[str, Callable[[Build, argparse.Namespace], Turn]] = {
 }
 
 
-def in_turns(measure: Callable[[Build], Turn], other: Build, this: Build, pairs: int) -> tuple[list[Turn], list[Turn]]:
-    """The turns of the other build, which begin and end, and of this one between them; a turn of each before warms up."""
+def turns_of(measure: Callable[[Build], Turn], other: Build, this: Build, pairs: int) -> tuple[list[Turn], list[Turn]]:
+    """Return the turns of the other build, first and last, and of this one between them. One turn of each warms up."""
     measure(other), measure(this)
     others, ours = [measure(other)], []
     for _ in range(pairs):
@@ -175,16 +176,11 @@ def in_turns(measure: Callable[[Build], Turn], other: Build, this: Build, pairs:
 
 
 def line(name: str, others: Sequence[float], ours: Sequence[float]) -> str:
-    """Ratios and noise of one measure."""
+    """Return the line of one measure: ratios and noise."""
     around = [(before + after) / 2 for before, after in pairwise(others)]
     ratios = [own / other for own, other in zip(ours, around, strict=True)]
     noise = [after / before for before, after in pairwise(others)]
-    return f"{name:<16} {shown(ratios)}; noise {shown(noise)}; {median(ours):.4g} s over {median(others):.4g} s"
-
-
-def shown(ratios: Sequence[float]) -> str:
-    """Median (least-greatest)."""
-    return f"{median(ratios):.3f} ({min(ratios):.3f}-{max(ratios):.3f})"
+    return f"{name:<16} {shown(ratios, 3)}; noise {shown(noise, 3)}; {median(ours):.4g} s over {median(others):.4g} s"
 
 
 if __name__ == "__main__":

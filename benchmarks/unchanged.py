@@ -1,13 +1,13 @@
-"""Whether a build still writes what another one wrote, bit for bit: caches, what is read of them, metrics and students.
+"""Check that a build writes what another one wrote, bit for bit: caches, the values read from them, metrics and students.
 
     PYTHONPATH=FOLDER_OF_ONE_BUILD python benchmarks/unchanged.py record RECORDING
     PYTHONPATH=FOLDER_OF_ANOTHER python benchmarks/unchanged.py compare RECORDING [--only 'train/*'] [--work DIR]
 
 The build is whatever is imported as `miniend`: a folder on PYTHONPATH holds a checkout, or a link to one, of that name.
-`record` runs every scenario and keeps what it leaves. `compare` runs them again in a temporary folder, or in `--work`, which
-is kept; it prints a line for each and exits with 1 where anything differs. Both need the same machine and libraries, and take
-one thread. Students read the recorded caches, so every line speaks of one scenario alone. Not compared are hidden files of a
-cache, timing fields of metrics, and a student's README.md and run.json.
+`record` runs every scenario and keeps its outputs. `compare` runs them again in a temporary folder, or in `--work`, which is
+kept. It prints a line for each scenario and exits with 1 if anything differs. Both must run on the same machine with the same
+libraries; they use one thread. Students read the recorded caches, so a line is about one scenario only. We do not compare
+hidden files of a cache, timing fields of metrics, and a student's README.md and run.json.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def record(folder: Path, scenarios: Sequence[Scenario], only: str) -> int:
-    """Run scenarios in the recording itself; how many failed."""
+    """Run scenarios in the recording itself; return how many failed."""
     if folder.exists() and any(folder.iterdir()) and only == "*":
         sys.exit(f"{folder} is not empty; remove it, or record some scenarios anew with --only")
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def record(folder: Path, scenarios: Sequence[Scenario], only: str) -> int:
 
 
 def compare(folder: Path, scenarios: Sequence[Scenario], work: Path | None) -> int:
-    """Run scenarios beside the recording; how many differ from it."""
+    """Run scenarios beside the recording; return how many differ from it."""
     with tempfile.TemporaryDirectory() as temporary:
         here = (work or Path(temporary)).resolve()
         here.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def compare(folder: Path, scenarios: Sequence[Scenario], work: Path | None) -> i
 
 
 def run(scenario: Scenario, work: Path) -> list[str]:
-    """Do the jobs of a scenario; why it failed, if it did."""
+    """Do the jobs of a scenario; return why it failed, if it did."""
     log = work / "logs" / f"{scenario.name}.txt"
     log.unlink(missing_ok=True)
     for output in scenario.outputs:
@@ -93,14 +93,14 @@ def run(scenario: Scenario, work: Path) -> list[str]:
 
 
 def compared(scenario: Scenario, old: Path, new: Path) -> list[str]:
-    """What differs in the outputs of a scenario."""
+    """Return a line for each difference in the outputs of a scenario."""
     if missing := [output for output in scenario.outputs if not (old / output).exists()]:
         return [f"{missing[0]} was not recorded"]
     return [line for output in scenario.outputs for line in differences(old / output, new / output)]
 
 
 def say(scenario: Scenario, found: Sequence[str], well: str) -> bool:
-    """Print the line of a scenario; whether something was found."""
+    """Print the line of a scenario; return whether there was a difference or a failure."""
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     print(f"{scenario.name:<36} {found[0] + more if found else well}", flush=True)
     return bool(found)

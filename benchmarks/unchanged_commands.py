@@ -1,6 +1,6 @@
-"""Commands of the build that is imported as `miniend`, each in a process of its own, forked after the slow imports.
+"""Run commands of the build that is imported as `miniend`, each in its own process, forked after the slow imports.
 
-A child starts from a parent that has imported libraries and computed nothing, so it knows nothing of the command before.
+A child starts from a parent that has imported libraries and computed nothing, so it does not know the command before.
 """
 
 import os
@@ -26,15 +26,15 @@ RENAMED_OPTIONS = (
     ("dump-teacher", "--mean-span", "--mean-noise-span-length", "{}"),
     ("dump-teacher", "--objective", "--task", "{}"),
 )
-"""Command, option as the scenarios write it, what a build that lacks it calls it, and how its value is written then."""
+"""Command, the option as the scenarios write it, its name in a build that does not have it, and the form of its value there."""
 LIBRARIES = ("torch", "torch.utils.tensorboard", "transformers", "accelerate", "safetensors.torch", "zarr", "pcodec")
 FAMILIES = ("T5", "MT5", "UMT5")
 TERMINATED = 128 + signal.SIGTERM
-"""Exit status of a command that was told to stop."""
+"""The exit status of a command that was told to stop."""
 
 
 def import_libraries() -> None:
-    """Import what every command needs and what takes seconds."""
+    """Import the libraries that every command needs and that take seconds."""
     for library in LIBRARIES:
         import_module(library)
     for family in FAMILIES:
@@ -43,14 +43,14 @@ def import_libraries() -> None:
 
 @cache
 def options_of(command: str) -> frozenset[str]:
-    """The options that the help of a command lists."""
+    """Return the options that the help of a command lists."""
     asked = [sys.executable, "-m", "miniend", command, "--help"]
     shown = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     return frozenset(re.findall(r"^  (?:-\w, )?(--[a-z0-9-]+)(?=[ ,/]|$)", shown, flags=re.MULTILINE))
 
 
 def in_todays_words(arguments: list[str]) -> list[str]:
-    """A command line with the options that this build lacks under their other names."""
+    """Return a command line in which the options that this build does not have take their other names."""
     words = list(arguments)
     for command, old, new, form in RENAMED_OPTIONS:
         if words[0] == command and old in words and old not in options_of(command):
@@ -70,14 +70,14 @@ def miniend(arguments: list[str]) -> None:
 
 
 def printed(arguments: list[str], file: Path) -> None:
-    """The same, its standard output in a file."""
+    """Run a command, with its standard output in a file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", encoding="utf-8") as stream, redirect_stdout(stream):
         miniend(arguments)
 
 
 def stopped(arguments: list[str], log: Path, lines: int) -> None:
-    """The same, told to stop by SIGTERM once a file has so many lines."""
+    """Run a command, and stop it by SIGTERM once a file has this many lines."""
     Thread(target=_stop_at, args=(log, lines), daemon=True).start()
     try:
         miniend(arguments)
@@ -95,7 +95,7 @@ def _stop_at(log: Path, lines: int) -> None:
 
 
 def in_child(job: Callable[[], None], work: Path, log: Path) -> bool:
-    """Do a job in a forked process in the folder `work`, its output at the end of the file `log`; whether it went well."""
+    """Do a job in a forked process in the folder `work`, and append its output to `log`; return whether it succeeded."""
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     child = os.fork()
@@ -125,6 +125,6 @@ def _work(job: Callable[[], None], work: Path, log: Path) -> None:
 
 
 def last_line(log: Path) -> str:
-    """The last line that a job said."""
+    """Return the last line that a job printed."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next((line for line in reversed(lines) if line.strip()), "nothing was said")

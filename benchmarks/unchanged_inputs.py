@@ -1,7 +1,7 @@
-"""What the scenarios of `unchanged.py` are given: texts, tokenizers, tiny teachers and students to start from, all by seed.
+"""Make the inputs of the scenarios of `unchanged.py` from seeds: texts, tokenizers, tiny teachers, students to start from.
 
-A fresh random model of transformers has a tied head whatever its config says, so an untied one is made here by hand. Its
-relations and its answers are almost uniform, which any code passes, so the weights behind them are made larger.
+A fresh random model of transformers has a tied head whatever its config says, so we untie it by hand. Its relations and its
+distributions are almost uniform, and any code would pass on those, so we make the weights behind them larger.
 """
 
 import json
@@ -16,9 +16,9 @@ CONTROL = ("<pad>", "</s>", "<unk>")
 SENTINELS = 20
 VOCABULARY = 300
 SPARE_ROWS = 4
-"""Rows of the head that belong to no token."""
+"""The number of rows of the head that do not belong to a token."""
 LARGER = {".q.weight": 4.0, ".k.weight": 1.5, ".v.weight": 2.0, "decoder.final_layer_norm.weight": 4.0}
-"""Factors of weights by the end of their names."""
+"""The factor of a weight, by the end of its name."""
 WIDTHS = {"d_model": 32, "d_kv": 12, "d_ff": 64, "num_heads": 4, "num_layers": 2, "num_decoder_layers": 2}
 SPECIAL = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
 TEACHERS = {
@@ -28,13 +28,13 @@ TEACHERS = {
     "umt5": ("UMT5", "gated-gelu", False),
     "umt5-tied": ("UMT5", "gated-gelu", True),
 }
-"""Class, feed-forward, and whether the head is the embedding."""
+"""The class, the feed-forward, and whether the head is the embedding."""
 OWN_SIZE = {**WIDTHS, "d_kv": 16, "d_ff": 40, "num_heads": 3, "num_layers": 1, "relative_attention_num_buckets": 16}
-"""A size that no size string can say."""
+"""A size that a size string cannot express."""
 
 
 def write_inputs(folder: Path) -> None:
-    """Write all of them into a new folder."""
+    """Write all inputs into a new folder."""
     folder.mkdir(parents=True)
     known, other = texts(160, seed=0), texts(80, seed=1)
     (folder / "text.txt").write_text("\n\n".join(known) + "\n")
@@ -48,7 +48,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def texts(count: int, seed: int, words: int = 60) -> list[str]:
-    """Documents of so many invented words, some far more frequent than others."""
+    """Return documents of invented words, some far more frequent than others."""
     generator = random.Random(seed)
     lexicon = ["".join(generator.choices(SYLLABLES, k=generator.randint(1, 3))) for _ in range(120)]
     weights = [1 / (rank + 1) for rank in range(len(lexicon))]
@@ -56,7 +56,7 @@ def texts(count: int, seed: int, words: int = 60) -> list[str]:
 
 
 def pairs(documents: list[str]) -> list[dict[str, str]]:
-    """Pairs of a few words each, of very different lengths."""
+    """Return pairs of a few words each, of very different lengths."""
     generator, found = random.Random(0), []
     for words in map(str.split, documents):
         cut = generator.randint(1, 12)
@@ -71,7 +71,7 @@ def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def build_tokenizer(documents: list[str], pieces: bool) -> Any:
-    """A Unigram tokenizer with its sentinels last, as added tokens or, as mT5 has them, as ordinary `pieces`."""
+    """Return a Unigram tokenizer with its sentinels last, as added tokens or, as in mT5, as ordinary `pieces`."""
     from transformers import T5Tokenizer
 
     sentinels = [f"{'▁' if pieces else ''}<extra_id_{k}>" for k in reversed(range(SENTINELS))]
@@ -84,7 +84,7 @@ def build_tokenizer(documents: list[str], pieces: bool) -> Any:
 
 
 def frequent_pieces(documents: list[str], known: set[str]) -> list[str]:
-    """Beginnings and ends of words by falling frequency."""
+    """Return beginnings and ends of words by falling frequency."""
     counts: Counter[str] = Counter()
     for word, count in Counter(word for text in documents for word in text.split()).items():
         for cut in range(1, len(word) + 1):
@@ -93,7 +93,7 @@ def frequent_pieces(documents: list[str], known: set[str]) -> list[str]:
 
 
 def save_teacher(folder: Path, family: str, feed_forward: str, tied: bool, seed: int) -> None:
-    """Write a random checkpoint whose config.json says truthfully whether its head is tied."""
+    """Write a random checkpoint; its config.json says correctly whether its head is tied."""
     import torch
     import transformers
 

@@ -1,4 +1,4 @@
-"""What two builds left for one scenario, held against each other bit for bit."""
+"""Compare the outputs of two builds for one scenario, bit for bit."""
 
 import json
 import math
@@ -12,29 +12,29 @@ from typing import Any
 from safetensors import deserialize
 
 RENAMED = (("held_out.", "validation."),)
-"""How a key of a JSON object, or the name of a metric, starts in one build and in a later one."""
+"""The start of a JSON key, or of a metric, in one build and in a later one."""
 TIMING = {"tokens_per_second", "step_seconds", "data_wait_seconds"}
-"""Metrics that the clock decides."""
+"""The metrics that depend on the clock."""
 LEFTOVERS = "leftovers"
-"""What `verify` says of hidden names, such as locks."""
+"""The member in which `verify` lists hidden names, such as locks."""
 NOT_COMPARED = {"README.md", "run.json"}
-"""Files of a student in English, or in the words of the command line."""
+"""The files of a student that are in English, or in the words of the command line."""
 PREFIX = re.compile(r"^(student/|trained/|optimi[sz]er/)")
 """The part of a checkpoint's tensor that says what it is for; later builds also write `student.` before a student's parameter."""
 IN_ORDER = ("plan", "segments", "extents", "calibration", "shards")
-"""Folders of a cache, each decided by those before it."""
+"""The folders of a cache; each depends on the ones before it."""
 METRICS = "metrics.jsonl"
 FORMS = {"F64": "<d", "F32": "<f", "I64": "<q", "I32": "<i"}
-"""Type of a tensor -> how one of its numbers is read."""
+"""Type of a tensor -> the format of one of its numbers for `struct`."""
 
 
 def plain_name(name: str) -> str:
-    """A tensor's name without the prefix that a checkpoint gives it."""
+    """Return a tensor's name without the prefix that a checkpoint gives it."""
     return re.sub(r"(^|/)student\.", r"\1", PREFIX.sub("", name))
 
 
 def todays_name(key: str) -> str:
-    """A key or metric as the latest build calls it."""
+    """Return the name that the latest build has for a key or metric."""
     for old, new in RENAMED:
         if key.startswith(old):
             return new + key.removeprefix(old)
@@ -42,7 +42,7 @@ def todays_name(key: str) -> str:
 
 
 def differences(old: Path, new: Path) -> Iterator[str]:
-    """A line for each thing that differs between two outputs of the same name."""
+    """Yield a line for each difference between two outputs of the same name."""
     theirs, ours = files_of(old), files_of(new)
     for name in theirs:
         if name not in ours:
@@ -53,7 +53,7 @@ def differences(old: Path, new: Path) -> Iterator[str]:
 
 
 def files_of(output: Path) -> dict[str, Path]:
-    """Every file of an output that is compared, by what it is called in messages."""
+    """Return the files of an output that we compare, by their names in messages."""
     if output.is_file():
         return {f"{output.parent.name}/{output.name}": output}
     if runs := sorted(path.parent for path in output.rglob(METRICS)):
@@ -69,7 +69,7 @@ def _place(name: Path) -> tuple[int, Path]:
 
 
 def files_of_student(output: Path, run: Path) -> dict[str, Path]:
-    """Metrics first; then the other files of the last student and the best, and the tensors of the last checkpoint."""
+    """Return the metrics first, then the other files of the last student and the best, and the last checkpoint."""
     inside = [path for folder in (run, run / "best") if folder.is_dir() for path in folder.iterdir()]
     plain = [path for path in inside if path.is_file() and not path.name.startswith(".")]
     found = [run / METRICS, *sorted(path for path in plain if path.name not in {*NOT_COMPARED, METRICS})]
@@ -79,7 +79,7 @@ def files_of_student(output: Path, run: Path) -> dict[str, Path]:
 
 
 def differences_of_files(old: Path, new: Path) -> Iterator[str]:
-    """By tensor, by line of metrics, by member of what a command printed, or by byte."""
+    """Compare two files by tensor, by line of metrics, by member of a JSON object, or by byte."""
     if old.suffix == ".safetensors":
         yield from differences_of_tensors(old, new)
     elif old.name == METRICS:
@@ -92,14 +92,14 @@ def differences_of_files(old: Path, new: Path) -> Iterator[str]:
 
 
 def first_byte(old: bytes, new: bytes) -> str:
-    """Where two byte strings differ first, with what stands there."""
+    """Return the first place in which two byte strings differ, with the bytes there."""
     place = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     shown = slice(max(0, place - 16), place + 24)
     return f"differ from byte {place} on: {old[shown]!r} before, {new[shown]!r} now"
 
 
 def differences_of_metrics(old: Path, new: Path) -> Iterator[str]:
-    """Line by line, without what the clock decides."""
+    """Compare line by line, without the metrics that depend on the clock."""
     theirs, ours = (path.read_text(encoding="utf-8").splitlines() for path in (old, new))
     for number, (one, other) in enumerate(zip_longest(theirs, ours), start=1):
         if one is None or other is None:
@@ -110,7 +110,7 @@ def differences_of_metrics(old: Path, new: Path) -> Iterator[str]:
 
 
 def differences_of_values(old: Any, new: Any, ignored: set[str], where: str = "") -> Iterator[str]:
-    """The leaves in which two JSON values differ; numbers are the same where all their digits are."""
+    """Yield the leaves in which two JSON values differ; two numbers are the same if all their digits are."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         theirs, ours = ({todays_name(key): part for key, part in value.items()} for value in (old, new))
         for key in [*theirs, *(key for key in ours if key not in theirs)]:
@@ -129,7 +129,7 @@ def _shown(value: Any) -> str:
 
 
 def differences_of_tensors(old: Path, new: Path) -> Iterator[str]:
-    """Tensor by tensor, in type, shape and bits."""
+    """Compare tensor by tensor, in type, shape and bits."""
     theirs, ours = tensors_of(old), tensors_of(new)
     for name in [*theirs, *(name for name in ours if name not in theirs)]:
         if name not in ours or name not in theirs:
@@ -139,16 +139,16 @@ def differences_of_tensors(old: Path, new: Path) -> Iterator[str]:
 
 
 def tensors_of(path: Path) -> dict[str, dict[str, Any]]:
-    """Type, shape and bytes of the tensors of a file by their plain names. Raises ValueError where two have one."""
+    """Return type, shape and bytes of the tensors of a file by plain name. Raises ValueError if two have the same."""
     loaded = deserialize(path.read_bytes())
     found = {plain_name(name): tensor for name, tensor in loaded}
     if len(found) < len(loaded):
-        raise ValueError(f"{path}: tensors whose names differ in their prefix alone")
+        raise ValueError(f"{path}: the names of two tensors differ only in their prefix")
     return found
 
 
 def first_number(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """In what two tensors differ first."""
+    """Return the first difference between two tensors."""
     if (old["dtype"], old["shape"]) != (new["dtype"], new["shape"]):
         return f"{old['dtype']} {old['shape']} before, {new['dtype']} {new['shape']} now"
     count = math.prod(old["shape"])

@@ -1,7 +1,7 @@
-"""The scenarios of `unchanged.py`: what is dumped, and who is trained from it.
+"""The scenarios of `unchanged.py`: the dumps, and the students that are trained from them.
 
-All run in one folder. Whatever a scenario reads lies below `recorded/`, which is the recording itself, so a difference in a
-dump does not show again in every student. What it writes lies beside.
+All run in one folder. A scenario reads below `recorded/`, which is the recording itself, so a difference in a dump does not show
+again in every student. It writes beside that folder.
 """
 
 import shlex
@@ -33,7 +33,7 @@ DUMPS = {
     "umt5": [f"umt5 {TEXT} --draws 8 --logit-step 0.25"],
     "umt5-tied-zstd": [f"umt5-tied {TEXT} --codec zstd"],
     "no-logits": [f"t5 {TEXT} --logits none"],
-    "logits-alone": [f"t5 {TEXT} --signals '' --logits top-k --top-k 1000"],
+    "only-logits": [f"t5 {TEXT} --signals '' --logits top-k --top-k 1000"],
     "layers-and-hidden": [
         f"t5 {TEXT} --signals {LAYERS},encoder.hidden@0,encoder.hidden,decoder.hidden --hidden-error 0.01"
     ],
@@ -49,7 +49,7 @@ DUMPS = {
     "python-docs": ["t5 --corpus python-docs --shuffle-buffer 50"],
     "passes": ["t5 --corpus recorded/inputs/short.txt --passes 9 --mean-span 2 --noise-density 0.25 --seed 7"],
 }
-"""Name -> what follows `--teacher`, of each run in turn."""
+"""Name -> the arguments from `--teacher` on, for each run in turn."""
 
 TRAIN = (
     "train-student --steps 20 --batch-size 8 --warmup-steps 4 --learning-rate 3e-3 --log-every 1 --eval-every 10 "
@@ -94,7 +94,7 @@ TRAININGS = {
     "umt5": "umt5 --objective miniend-e --size 2L64H",
     "umt5-tied": "umt5-tied-zstd --objective implicit",
     "no-logits-cache": "no-logits --objective miniend-e --no-logits",
-    "logits-alone": "logits-alone --objective logits",
+    "only-logits": "only-logits --objective logits",
     "deepest-of-layers": "layers-and-hidden --objective miniend-d",
     "calibrated": "calibrated --objective miniend-d --cross-relation qq_kk_vv",
     "coarse": "coarse --objective minilm --seed 1 --size 2L32H",
@@ -108,12 +108,12 @@ TRAININGS = {
     "python-docs": "python-docs --objective logits",
     "passes": "passes --objective miniend-e",
 }
-"""Name -> what follows `--cache`."""
+"""Name -> the arguments from `--cache` on."""
 INTERRUPTED = {
     "interrupted": ("t5 --objective miniend-e --size 2L64H", 4),
     "interrupted-late": ("t5 --objective logits", 13),
 }
-"""Name -> what follows `--cache`, and the number of lines of metrics after which the training is stopped, to be resumed."""
+"""Name -> the arguments from `--cache` on, and the number of lines of metrics after which we stop the training and resume it."""
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,14 @@ class Scenario:
 
 
 def all_scenarios() -> list[Scenario]:
-    """Every one, dumps first, students that others start from before those."""
+    """Return all scenarios: dumps first, and a student before the ones that start from it."""
     trained = [training(name, options) for name, options in TRAININGS.items()]
     resumed = [training(name, options, lines) for name, (options, lines) in INTERRUPTED.items()]
     return [*(dump(name, runs) for name, runs in DUMPS.items()), *trained, *resumed]
 
 
 def dump(name: str, runs: list[str]) -> Scenario:
-    """The runs of a dump; then, of the recorded cache, what `inspect` and `verify` say and what it decodes to."""
+    """Return the scenario of a dump: its runs, then `inspect`, `verify` and the decoded examples of the recorded cache."""
     recorded, cache = f"recorded/caches/{name}", Path("caches", name)
     inspected, verified = Path("inspected", f"{name}.json"), Path("verified", f"{name}.json")
     decoded = Path("decoded", f"{name}.safetensors")
@@ -146,7 +146,7 @@ def dump(name: str, runs: list[str]) -> Scenario:
 
 
 def training(name: str, options: str, lines: int | None = None) -> Scenario:
-    """A training, or one that is stopped after so many lines of metrics and goes on."""
+    """Return the scenario of a training, or of one that we stop after this many lines of metrics and resume."""
     output = Path("students", name)
     sized = "" if "--size" in options or "--init " in options else " --size 1L32H"
     command = in_todays_words(shlex.split(f"{TRAIN} --output {output} --cache recorded/caches/{options}{sized}"))
@@ -157,7 +157,7 @@ def training(name: str, options: str, lines: int | None = None) -> Scenario:
 
 
 def decode(cache: str, file: Path) -> None:
-    """Write what every example of a cache decodes to."""
+    """Write the decoded examples of a cache."""
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -176,7 +176,7 @@ def decode(cache: str, file: Path) -> None:
 
 
 def leaves(value: Any, name: str) -> dict[str, Any]:
-    """The arrays inside of an example by their path."""
+    """Return the arrays inside an example by their path."""
     if value is None:
         return {}
     if is_dataclass(value):

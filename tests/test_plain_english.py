@@ -5,7 +5,7 @@
 
 import pytest
 
-from support.idioms import IDIOMS, main, matches, offences, offences_of_file
+from support.idioms import IDIOMS, ROOT, main, matches, offences, offences_of_file
 
 SENTENCES = {
     "there is no": (
@@ -50,9 +50,11 @@ PLAIN = (
 )
 
 
-def test_the_package_and_its_pages_are_plain():
+def test_the_package_its_pages_and_its_benchmarks_are_plain():
     """A sentence that must be read twice costs every reader of the code, and idioms come back with the next hand."""
-    found = [str(offence) for offence in offences()]
+    scripts = [*sorted((ROOT / "benchmarks").glob("*.py")), ROOT / "benchmarks" / "README.md"]
+    beside = (offence for path in scripts for offence in offences_of_file(path, path.relative_to(ROOT).as_posix()))
+    found = [str(offence) for offence in (*offences(), *beside)]
     assert not found, "\n".join(found)
 
 
