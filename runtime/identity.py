@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import MiniEndError, RunMismatchError
+from ..errors import MiniEndError, RunMismatchError, shortened
 
 ANOTHER_OUTPUT = "Use the same settings, or another --output"
 """What to do if an output directory holds another run."""
-MOST_NAMED, LONGEST = 6, 60
-"""The number of differences that a message names, and the number of characters of a value in it."""
+MOST_NAMED = 6
+"""The number of differences that a message names."""
 
 
 def require_same(
@@ -41,7 +41,7 @@ def _differences(theirs: Any, ours: Any, where: str) -> list[str]:
         return [text for key in keys for text in _differences(theirs.get(key), ours.get(key), f"{where}.{key}")]
     if theirs != ours and _of_objects(theirs) and _of_objects(ours):
         return _list_differences(theirs, ours, where)
-    return [] if theirs == ours else [f"{where}: there {_short(theirs)}, now {_short(ours)}"]
+    return [] if theirs == ours else [f"{where}: there {shortened(str(theirs))}, now {shortened(str(ours))}"]
 
 
 def _of_objects(value: Any) -> bool:
@@ -62,8 +62,3 @@ def _list_differences(theirs: list[Any], ours: list[Any], where: str) -> list[st
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

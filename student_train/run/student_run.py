@@ -11,6 +11,7 @@ from torch import Tensor
 from ...errors import NotFiniteError
 from ...models.optimizers import load_optimizer_tensors, optimizer_tensors
 from ...models.save import save_student
+from ...runtime.identity import require_same
 from ...runtime.progress import Log
 from ..reading.batch import Batch
 from .card_facts import card_facts
@@ -25,6 +26,8 @@ from .state import Clock, TrainingState
 BEST = "best"
 TRAINED, OPTIMIZER = "trained", "optimizer"
 """The two kinds of tensors in a checkpoint: parameters by their name in the distillation, and optimizer state."""
+ANOTHER_TERM = "Use the terms as they were when it started, or another --output"
+"""What to do if a checkpoint has other parameters than the student and the terms of this run."""
 
 
 class StudentRun:
@@ -54,8 +57,13 @@ class StudentRun:
         checkpoint = latest_checkpoint(output / CHECKPOINTS)
         if checkpoint is not None:
             saved = _by_kind(checkpoint.tensors)
+            parameters = dict(setup.distillation.named_parameters())
+            theirs, ours = (
+                {name: list(one.shape) for name, one in part.items()} for part in (saved[TRAINED], parameters)
+            )
+            require_same(f"{output} holds a run of other parameters", theirs, ours, ANOTHER_TERM)
             with torch.no_grad():
-                for name, parameter in setup.distillation.named_parameters():
+                for name, parameter in parameters.items():
                     parameter.copy_(saved[TRAINED][name])
             load_optimizer_tensors(setup.optimizer, saved[OPTIMIZER])
             self.state = TrainingState(step=checkpoint.step, **checkpoint.state)

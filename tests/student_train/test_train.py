@@ -29,6 +29,7 @@ from miniend.models.families import family_of
 from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.run import student_run
+from miniend.student_train.terms.labels import Labels
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
@@ -135,6 +136,43 @@ def test_interruptions_at_any_step_leave_no_trace(span_home, tmp_path, monkeypat
     run(span_home, tmp_path / "broken", gradient_accumulation_steps=gradient_accumulation_steps)
     assert same_weights(tmp_path / "unbroken", tmp_path / "broken")
     assert metrics(tmp_path / "broken") == metrics(tmp_path / "unbroken")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (
+            lambda term: setattr(term, "w", torch.nn.Parameter(torch.ones(2, 3))),
+            r"terms.labels.w: there \[3\], now \[2, 3\]",
+        ),
+        (lambda term: setattr(term, "v", torch.nn.Parameter(torch.ones(1))), r"terms.labels.v: there None, now \[1\]"),
+    ],
+    ids=["of another shape", "new"],
+)
+def test_a_run_whose_term_has_other_parameters_now_is_refused(span_home, tmp_path, monkeypatch, change, named):
+    """The person who edits a plugin between two runs; a parameter of another shape would be filled by broadcasting."""
+    step, build, changes = train.train_step, Labels.build.__func__, []
+
+    def with_parameter(cls, context, options):
+        term = build(cls, context, options)
+        term.w = torch.nn.Parameter(torch.ones(3))
+        for edit in changes:
+            edit(term)
+        return term
+
+    def interrupted(runs, batches, processes):
+        if runs[0].state.step == 5:
+            raise KeyboardInterrupt
+        return step(runs, batches, processes)
+
+    monkeypatch.setattr(Labels, "build", classmethod(with_parameter))
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "train_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(span_home, tmp_path / "student", objective="scratch")
+    changes.append(change)
+    with pytest.raises(RunMismatchError, match=f"holds a run of other parameters: {named}"):
+        run(span_home, tmp_path / "student", objective="scratch")
 
 
 def test_a_run_killed_while_its_model_is_written_writes_it_the_next_time(span_home, finished, tmp_path, monkeypatch):
