@@ -19,6 +19,7 @@ from .recipes.inspect.config import InspectConfig
 from .recipes.repair.config import VerifyConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.options import completed
+from .runtime.plugins import fault_of_a_plugin
 from .runtime.stopping import Terminated, stoppable
 from .student_train.config import TrainConfig, TrainRequest, each_student
 from .teacher_dump.config import DumpConfig
@@ -208,28 +209,30 @@ def exit_status(run: Callable[[], int | None]) -> int:
     try:
         with stoppable():
             return run() or 0
-    except click.ClickException as error:
-        return _failed(usage_in_one_line(error), 2)
-    except MiniEndError as error:
-        return _failed(str(error), 2)
     except BrokenPipeError:  # the reader has stopped reading, for example `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        if error.errno not in EXPECTED_ERRNOS:
+    except Exception as error:
+        message = _expected(error) or fault_of_a_plugin(error)
+        if message is None:
             raise
-        return _failed(
-            f"{error.strerror}: {error.filename or 'while writing'}; fix it and run the same command again", 2
-        )
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's; torch is not imported here
-            raise
-        return _failed(
-            "the GPU is out of memory: lower --batch-size, or raise --gradient-accumulation-steps of train-student", 2
-        )
+        return _failed(message, 2)
     except KeyboardInterrupt as stopped:
         word, status = ("terminated", 143) if isinstance(stopped, Terminated) else ("interrupted", 130)
         return _failed(f"{word}; run the same command again to go on", status)
+
+
+def _expected(error: Exception) -> str | None:
+    """Return one line on an error that a user can fix, or None for any other."""
+    if isinstance(error, click.ClickException):
+        return usage_in_one_line(error)
+    if isinstance(error, MiniEndError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in EXPECTED_ERRNOS:
+        return f"{error.strerror}: {error.filename or 'while writing'}; fix it and run the same command again"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported here
+        return "the GPU is out of memory: lower --batch-size, or raise --gradient-accumulation-steps of train-student"
+    return None
 
 
 def _failed(message: str, status: int) -> int:

@@ -73,10 +73,11 @@ def damaged(thing: object, what: str, advice: str = "Restore the folder, or dump
 
 
 def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
-    """Return a value's text for a message, cut if it is too long for a line."""
+    """Return a value's text for a message: in one line, cut if it is too long for it."""
+    text = " ".join(text.split())
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def in_one_line(error: BaseException, longest: int = 300) -> str:
     """Return the text of a library's error in one line of at most `longest` characters, or its type if the text is empty."""
-    return shortened(" ".join(str(error).split()) or type(error).__name__, longest)
+    return shortened(str(error), longest) or type(error).__name__

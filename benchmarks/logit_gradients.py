@@ -114,7 +114,7 @@ def prepare(asked: argparse.Namespace) -> tuple[Teacher, ExampleSource, Plan]:
         validation_examples=math.ceil(asked.tokens / 32),
         input_length=asked.input_length,
         mean_noise_span_length=asked.mean_noise_span_length,
-        signals="",
+        signals="none",
         device=asked.device,
     )
     sources = open_sources(config, Worker())

@@ -27,6 +27,8 @@ RENAMED_OPTIONS = (
     ("dump-teacher", "--objective", "--task", "{}"),
 )
 """Command, the option as the scenarios write it, its name in a build that does not have it, and the form of its value there."""
+NO_SIGNALS = ("--signals", "none")
+"""An option whose empty value, in the scenarios, has another word in a build that does not take an empty one."""
 LIBRARIES = ("torch", "torch.utils.tensorboard", "transformers", "accelerate", "safetensors.torch", "zarr", "pcodec")
 FAMILIES = ("T5", "MT5", "UMT5")
 TERMINATED = 128 + signal.SIGTERM
@@ -42,11 +44,15 @@ def import_libraries() -> None:
 
 
 @cache
+def help_of(command: str) -> str:
+    """Return the help of a command."""
+    asked = [sys.executable, "-m", "miniend", command, "--help"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+
+
 def options_of(command: str) -> frozenset[str]:
     """Return the options that the help of a command lists."""
-    asked = [sys.executable, "-m", "miniend", command, "--help"]
-    shown = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    return frozenset(re.findall(r"^  (?:-\w, )?(--[a-z0-9-]+)(?=[ ,/]|$)", shown, flags=re.MULTILINE))
+    return frozenset(re.findall(r"^  (?:-\w, )?(--[a-z0-9-]+)(?=[ ,/]|$)", help_of(command), flags=re.MULTILINE))
 
 
 def in_todays_words(arguments: list[str]) -> list[str]:
@@ -56,6 +62,9 @@ def in_todays_words(arguments: list[str]) -> list[str]:
         if words[0] == command and old in words and old not in options_of(command):
             for place in [place for place, word in enumerate(words) if word == old]:
                 words[place : place + 2] = [new, form.format(words[place + 1])]
+    if NO_SIGNALS[0] in words and "'' for none" not in help_of(words[0]):
+        place = words.index(NO_SIGNALS[0]) + 1
+        words[place] = words[place] or NO_SIGNALS[1]
     return words
 
 

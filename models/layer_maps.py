@@ -11,7 +11,9 @@ from ..runtime.registry import Registry
 LayerMap = Callable[[int, int], tuple[tuple[int, int], ...]]
 """(student's depth, teacher's depth) -> pairs (student layer, teacher layer)."""
 
-LAYER_MAPS: Registry[LayerMap] = Registry("layer map")
+LAYER_MAPS: Registry[LayerMap] = Registry(
+    "layer map", "a function of the student's depth and the teacher's", lambda _name, entry: callable(entry)
+)
 
 
 def layer_pairs(name: str, student: int, teacher: int) -> tuple[tuple[int, int], ...]:

@@ -20,7 +20,18 @@ WIDTH, INDENT, HELP_COLUMN = 80, 2, 28
 SETTINGS = {"terminal_width": WIDTH, "max_content_width": WIDTH}
 """The width of the help, whatever the terminal has."""
 _WORDS = {int: "N", float: "NUMBER", Path: "PATH", str: "NAME"}
-_TYPES = {int: click.INT, float: click.FLOAT, Path: click.Path(path_type=Path), str: click.STRING}
+
+
+class _NamedPath(click.Path):
+    """A path that is not empty; pathlib takes an empty one for the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("expected a path, found an empty text", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_TYPES = {int: click.INT, float: click.FLOAT, Path: _NamedPath(path_type=Path), str: click.STRING}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

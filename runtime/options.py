@@ -16,6 +16,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigurationError
+from .registry import OR_A_PLUGIN
 
 SECTIONS = ("essential", "corpus", "fidelity", "training", "speed", "advanced")
 """The sections of a command's help, in their order: what users change daily comes first."""
@@ -55,6 +56,11 @@ class Option:
         """Return the names that can be chosen, or None where the option takes any value."""
         choices = self.choices() if callable(self.choices) else self.choices
         return None if choices is None else tuple(choices)
+
+    def listed(self) -> str:
+        """Return the names that can be chosen, for a message."""
+        names = f"one of {', '.join(self.known_choices() or ())}"
+        return f"{names}, {OR_A_PLUGIN}" if callable(self.choices) else names
 
 
 def option(
@@ -154,7 +160,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def check(config: Any) -> None:
-    """Raise ConfigurationError for the first value that is not one of its choices or is below its least."""
+    """Raise ConfigurationError for the first value that is empty, is not one of its choices or is below its least."""
     for name, declared in options_of(config).items():
         value = getattr(config, name)
         for one in value if isinstance(value, tuple) else (value,):
@@ -164,7 +170,8 @@ def check(config: Any) -> None:
 
 def _check_value(config: Any, name: str, declared: Option, value: Any) -> None:
     flag, choices = flag_of(config, name), declared.known_choices()
-    require(choices is None or value in choices, f"{flag} {value!r}: expected one of {', '.join(choices or ())}")
+    require(value != "", f"{flag}: expected a value, found an empty text; give one, or leave the option out")
+    require(choices is None or value in choices, f"{flag} {value!r}: expected {declared.listed()}")
     least = declared.least
     require(least is None or value >= least, f"{flag} must be at least {least}, not {value}")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..errors import ConfigurationError, shortened
 from .kinds import kind_of
 from .sites import Site
 
@@ -27,8 +28,8 @@ def tapped(model: Any, sites: Sequence[Site]) -> Iterator[Taps]:
     captured: dict[str, dict[str, Tensor]] = {str(site): {} for site in sites}
     hooks = []
     for site in dict.fromkeys(sites):
-        for tensor, module in kind_of(site).modules(model, site).items():
-            hooks.append(module.register_forward_hook(_keeper(captured[str(site)], tensor)))
+        for tensor, module in _modules(model, site).items():
+            hooks.append(module.register_forward_hook(_keeper(site, captured[str(site)], tensor)))
     try:
         yield captured
     finally:
@@ -36,8 +37,31 @@ def tapped(model: Any, sites: Sequence[Site]) -> Iterator[Taps]:
             hook.remove()
 
 
-def _keeper(store: dict[str, Tensor], tensor: str) -> Any:
+def _modules(model: Any, site: Site) -> dict[str, nn.Module]:
+    """Return the modules whose outputs are a site's tensors. Raises ConfigurationError if the kind names others."""
+    kind = kind_of(site)
+    modules = kind.modules(model, site)
+    if (
+        not isinstance(modules, Mapping)
+        or set(modules) != set(kind.tensors)
+        or not all(isinstance(module, nn.Module) for module in modules.values())
+    ):
+        raise ConfigurationError(
+            f"kind of signal {kind.name}: `modules` should return a module for each of its tensors {kind.tensors}, found "
+            f"{shortened(repr(modules))}; correct the kind"
+        )
+    return modules
+
+
+def _keeper(site: Site, store: dict[str, Tensor], tensor: str) -> Any:
     def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        store[tensor] = output[0] if isinstance(output, tuple) else output  # a block may return its position biases too
+        first = output[0] if isinstance(output, tuple) else output  # a block may return its position biases too
+        if not isinstance(first, Tensor) or first.ndim != 3:
+            found = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
+            raise ConfigurationError(
+                f"kind of signal {site.kind}: the module of {tensor} should return a tensor [batch, length, width], found "
+                f"{found}; correct the kind"
+            )
+        store[tensor] = first
 
     return keep

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..models.optimizer_settings import OPTIMIZERS, SCHEDULES
 from ..runtime.options import check, option, require
+from ..runtime.registry import NAME
 from .objective import CROSS_RELATIONS, OBJECTIVES
 
 DEFAULT_SIZE = "6L384H"
@@ -20,7 +21,7 @@ DEFAULT_LEARNING_RATE = {"adamw": 3e-4, "adafactor": 1e-2}
 """The learning rate by optimizer. AdamW's is MiniMoE's and MiniMA's (same author). Adafactor's, which is relative to each
 matrix's RMS, is from T5's own pre-training."""
 
-_NAMED_START = re.compile("[a-z][a-z0-9-]*:")
+_NAMED_START = re.compile(f"{NAME.pattern}:")
 """The beginning of `--init START:SOURCE`; `models/start` knows the names."""
 ONE_PASS = "one pass"
 """The mark of settings that students in one pass share."""

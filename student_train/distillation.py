@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigurationError
 from ..models.families import SpecialIds, family_of
 from ..signals.logits.head_loss import head_loss_sums
 from ..signals.taps import tapped
 from .reading.batch import Batch
 from .reading.teacher_signals import TeacherSignals
 from .terms import Term, Terms
+from .terms.contract import require_counts, require_sums, require_target
 
 TERMS_PART = "terms"
 """The name of the part that holds the terms' own parameters."""
@@ -63,7 +63,7 @@ class Distillation(nn.Module):
 
     def counts(self, batch: Batch) -> dict[str, int]:
         """Return by part the number that its sum over this batch, from `forward`, is divided by."""
-        counts = {name: _checked_counts(name, term, term.counts(batch)) for name, term in self.each_term()}
+        counts = {name: require_counts(name, term, term.counts(batch)) for name, term in self.each_term()}
         return {one.name: counts[one.term][one.part] for one in self.parts}
 
     def total(self, sums: Mapping[str, Tensor], counts: Mapping[str, float]) -> Tensor:
@@ -90,14 +90,14 @@ class Distillation(nn.Module):
             hidden = self.family.run(self.student, given, batch.valid)
         with torch.autocast(hidden.device.type, enabled=False):
             by_term = {
-                name: _checked_sums(name, term, term.sums(taps, teacher, batch)) for name, term in self.each_term()
+                name: require_sums(name, term, term.sums(taps, teacher, batch)) for name, term in self.each_term()
             }
         sums = {Part(name, part).name: value for name, parts in by_term.items() for part, value in parts.items()}
         return sums | self._head_sums(batch, teacher, hidden)
 
     def _head_sums(self, batch: Batch, teacher: TeacherSignals, hidden: Tensor) -> dict[str, Tensor]:
         """Return the losses on next-token distributions, from one sweep over the head that never forms all logits at once."""
-        by_term = {name: term.target(teacher, batch) for name, term in self.each_term()}
+        by_term = {name: require_target(name, term, term.target(teacher, batch)) for name, term in self.each_term()}
         targets = {name: target for name, target in by_term.items() if target is not None}
         if not targets:
             return {}
@@ -105,33 +105,3 @@ class Distillation(nn.Module):
         positions = hidden[batch.valid[batch.label_axis]]
         values = head_loss_sums(positions, weight, scale, list(targets.values()))
         return dict(zip(targets, values.unbind(), strict=True))
-
-
-def _checked_counts(name: str, term: Term, counts: Any) -> Mapping[str, int]:
-    """Return the counts of a term. Raise ConfigurationError unless they are integers from 0 by part."""
-    if (
-        not isinstance(counts, Mapping)
-        or set(counts) != set(term.parts)
-        or any(not isinstance(count, int) or count < 0 for count in counts.values())
-    ):
-        raise ConfigurationError(
-            f"loss term {name}: `counts` should return an integer for each of its parts {term.parts}, found {counts!r}; "
-            "correct the term"
-        )
-    return counts
-
-
-def _checked_sums(name: str, term: Term, sums: Any) -> Mapping[str, Tensor]:
-    """Return the sums of a term. Raise ConfigurationError unless they are scalars by part; a `target` stands for part ""."""
-    wanted = set(term.parts) - ({""} if term.trains_head else set())
-    if (
-        not isinstance(sums, Mapping)
-        or set(sums) != wanted
-        or any(not isinstance(one, Tensor) or one.shape for one in sums.values())
-    ):
-        shown = {part: getattr(one, "shape", one) for part, one in sums.items()} if isinstance(sums, Mapping) else sums
-        raise ConfigurationError(
-            f"loss term {name}: `sums` should return a scalar tensor for each of the parts {tuple(sorted(wanted))}, "
-            f"found the shapes {shown!r}; correct the term"
-        )
-    return sums

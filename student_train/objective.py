@@ -35,7 +35,13 @@ def spec(kind: str, name: str | None = None, **options: Any) -> TermSpec:
     return TermSpec(kind, name or kind, options)
 
 
-OBJECTIVES: Registry[tuple[TermSpec, ...]] = Registry("objective")
+def _is_objective(_name: str, entry: Any) -> bool:
+    return isinstance(entry, tuple) and bool(entry) and all(isinstance(one, TermSpec) for one in entry)
+
+
+OBJECTIVES: Registry[tuple[TermSpec, ...]] = Registry(
+    "objective", 'a tuple of terms, such as (spec("labels"),)', _is_objective
+)
 """Objective -> terms. `implicit` is the papers' L_Imp, `miniend-d` their L_Exp."""
 
 _DECODER_SELF = spec("relations", "decoder_self", site="decoder.self")
@@ -81,7 +87,7 @@ def build_objective(name: str, logits: bool, weights: Sequence[str], temperature
     Raises ConfigurationError for names, weights and temperatures that make no sense together.
     """
     specs = OBJECTIVES[name]
-    _require_terms(name, specs)
+    _require_names(name, specs)
     if not logits and name not in OPTIONAL_LOGITS:
         raise ConfigurationError(
             f"--no-logits goes with {' and '.join(OPTIONAL_LOGITS)}; objective {name} does not have such a variant"
@@ -93,12 +99,8 @@ def build_objective(name: str, logits: bool, weights: Sequence[str], temperature
     return Objective(name=name, terms=terms, weights=chosen | _parse_weights(weights, chosen))
 
 
-def _require_terms(objective: str, specs: Any) -> None:
-    """Raise ConfigurationError unless an objective is a tuple of terms with names of their own."""
-    if not isinstance(specs, tuple) or not specs or not all(isinstance(one, TermSpec) for one in specs):
-        raise ConfigurationError(
-            f'objective {objective}: expected a tuple of terms, such as (spec("labels"),), found {specs!r}; correct the plugin'
-        )
+def _require_names(objective: str, specs: Sequence[TermSpec]) -> None:
+    """Raise ConfigurationError unless the terms of an objective have names of their own."""
     names = [one.name for one in specs]
     for one in specs:
         taken = one.name in RESERVED or (one.name in OWN_NAMES and one.name != one.kind)

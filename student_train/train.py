@@ -197,7 +197,7 @@ def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: 
         value = sum(distillation.weights[term] * mean for term, mean in terms.items())
         by_part = gradient_norms(distillation) if config.is_logged(step) else {}  # before clipping
         norm = clip_gradient(distillation, config.max_grad_norm)
-        run.require_finite(value, norm)
+        run.require_finite(value, norm, terms)
 
         rate = learning_rate_at(step, config.steps, config.peak_learning_rate, config.warmup, config.schedule)
         rate = set_learning_rate(optimizer, rate, step)

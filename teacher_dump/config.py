@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..runtime.options import check, option, require
-from ..signals.choices import LOGIT_KINDS, RELATION_TEMPERATURES
+from ..signals.choices import LOGIT_KINDS, NOTHING, RELATION_TEMPERATURES
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
 DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target")}
@@ -114,7 +114,7 @@ class DumpSettings(ExampleSettings):
         "encoder.self,decoder.self,decoder.cross",
         section="fidelity",
         metavar="SITES",
-        help="Sites whose Q, K and V are cached: SITE[@LAYER] with commas, the last layer unless given; '' for none. "
+        help="Sites whose Q, K and V are cached: SITE[@LAYER] with commas, the last layer unless given; or none. "
         "encoder.hidden and decoder.hidden cache the output of a layer.",
     )
     relation_kl: float = option(
@@ -145,7 +145,7 @@ class DumpSettings(ExampleSettings):
     logits: str = option(
         "hybrid",
         section="fidelity",
-        choices=(*LOGIT_KINDS, "none"),
+        choices=(*LOGIT_KINDS, NOTHING),
         help="The next-token distributions to cache.",
     )
     top_k: int = option(

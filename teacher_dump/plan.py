@@ -12,6 +12,7 @@ import torch
 from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
 from ..runtime.identity import different_members, require_same
+from ..signals.choices import NOTHING
 from ..signals.kinds import kind_of, parse_sites
 from ..signals.logits.code import ENTROPY_STEP
 from ..signals.sites import Site
@@ -97,8 +98,9 @@ def planned_task(config: DumpConfig, sentinels: int) -> Task:
 
 
 def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedSignals:
-    sites = parse_sites(config.signals, teacher.family.depths(teacher.facts))
-    if not sites and config.logits == "none":
+    names = "" if config.signals == NOTHING else config.signals
+    sites = parse_sites(names, teacher.family.depths(teacher.facts))
+    if not sites and config.logits == NOTHING:
         raise ConfigurationError("nothing to cache: expected sites in --signals or a kind of --logits, found neither")
     return PlannedSignals(
         relations=_listed(sites, "relations"),
@@ -109,7 +111,7 @@ def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) 
         hidden=_listed(sites, "hidden"),
         hidden_error=config.hidden_error,
         calibration_examples=config.calibration_examples,
-        logits=None if config.logits == "none" else _planned_logits(config, tokenizer_size),
+        logits=None if config.logits == NOTHING else _planned_logits(config, tokenizer_size),
     )
 
 

@@ -305,24 +305,26 @@ def test_a_plugin_can_be_a_module_or_an_entry_point(run, tmp_path, objectives, m
 
 
 @pytest.mark.parametrize(
-    ("content", "named"),
+    "arguments",
     [
-        (None, "plugin.py: expected a Python file, found none"),
-        ("import nothing_of_this_name", "expected a module nothing_of_this_name, found none"),
-        ("x = 1\nraise ValueError('two\\nlines')", "plugin.py failed: ValueError: two lines (plugin.py, line 2)"),
-        ("def f(:", "plugin.py failed: SyntaxError"),
+        ["train-student", "--cache", "", "--output", "x"],
+        ["train-student", "--cache", "x", "--output", ""],
+        ["train-student", "--cache", "x", "--output", "x", "--size", ""],
+        ["train-student", "--cache", "x", "--output", "x", "--init", ""],
+        ["train-student", "--cache", "x", "--output", "x", "--weight", ""],
+        ["dump-teacher", "--teacher", "", "--corpus", "x", "--cache", "x", "--examples", "5"],
+        ["dump-teacher", "--teacher", "x", "--corpus", "x", "--cache", "x", "--examples", "5", "--signals", ""],
+        ["inspect", ""],
+        ["verify", ""],
+        ["compare", "", "--output", "x"],
     ],
+    ids=" ".join,
 )
-def test_a_plugin_that_is_missing_or_fails_is_one_clear_line(run, tmp_path, objectives, content, named):
-    """A plugin is somebody's first program against this package: the line that fails is what they need."""
-    plugin = tmp_path / "plugin.py"
-    if content is not None:
-        plugin.write_text(content)
-    assert_refused(run("inspect", tmp_path, "--plugin", plugin), named)
-
-
-def test_a_plugin_module_that_is_missing_is_one_clear_line(run, tmp_path):
-    assert_refused(run("inspect", tmp_path, "--plugin", "not_installed.terms"), "expected a module not_installed")
+def test_an_empty_value_is_refused_by_its_option(run, tmp_path, monkeypatch, arguments):
+    """What an unset variable of a script gives; an empty path would be the working directory."""
+    monkeypatch.chdir(tmp_path)
+    assert_refused(run(*arguments), "found an empty text")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_option_without_a_default_that_says_something_needs_words_for_it():
@@ -411,7 +413,7 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"hidden-error": 0}, "--hidden-error must be between 0 and 1"),
         ({"hidden-error": 1}, "--hidden-error must be between 0 and 1"),
         ({"hidden-error": "nan"}, "--hidden-error must be between 0 and 1"),
-        ({"signals": "", "logits": "none"}, "nothing to cache"),
+        ({"signals": "none", "logits": "none"}, "nothing to cache"),
         ({"input-length": 4096}, "longest input length that works is"),
         ({"input-length": 2}, "at least 3"),
         ({"noise-density": 1.5}, "--noise-density must be between 0 and 1"),
@@ -447,7 +449,7 @@ def test_a_wrong_setting_is_one_clear_line(dump, changed, named):
 def test_two_weighted_shuffled_corpora_are_dumped_and_held_to(dump, run, material, tmp_path):
     """Repeated options in the order of the shell; going on with other weights, order or buffer is refused by name."""
     other = write_texts(tmp_path / "other.jsonl", material.texts[::-1])
-    settings = {"teacher": material.teacher, "cache": tmp_path / "cache", **DUMP, "signals": ""}
+    settings = {"teacher": material.teacher, "cache": tmp_path / "cache", **DUMP, "signals": "none"}
     always = [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     def mixed(*corpora, weights=(3, 1), buffer=8):

@@ -222,7 +222,9 @@ class Family(ABC):
         """Return the names of the parameters of a stack's blocks."""
 
 
-FAMILIES: Registry[Family] = Registry("family of models")
+FAMILIES: Registry[Family] = Registry(
+    "family of models", "an object of miniend.Family", lambda _name, entry: isinstance(entry, Family)
+)
 """model_type -> family."""
 
 

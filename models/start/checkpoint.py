@@ -7,12 +7,10 @@ from typing import Any
 import torch
 
 from ...errors import ConfigurationError
-from ..families import family_of, model_type_of
+from ..families import family_of
 from ..pretrained import load_pretrained
-from .fresh import switch_off_dropout
 from .request import CHECKPOINT, STARTS, StartRequest
-
-_IDS = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
+from .starting import require_same_vocabulary, switch_off_dropout
 
 
 @STARTS.register(CHECKPOINT)
@@ -33,21 +31,6 @@ def load_student(source: str | Path, teacher_config: Mapping[str, Any]) -> Any:
     require_same_vocabulary(source, model, raw_config, teacher_config)
     absorb_meant_scale(model, raw_config)
     return switch_off_dropout(model)
-
-
-def require_same_vocabulary(
-    source: str | Path, model: Any, raw_config: Mapping[str, Any], expected: Mapping[str, Any]
-) -> None:
-    """Raise ConfigurationError unless family, vocabulary rows and special ids are the expected ones."""
-    own = {"model_type": model_type_of(raw_config), "vocab_size": family_of(model).facts(model).vocab_rows}
-    own |= {key: getattr(model.config, key, None) for key in _IDS}
-    wanted = {"model_type": model_type_of(expected)} | {key: expected.get(key) for key in ("vocab_size", *_IDS)}
-    for key, value in wanted.items():
-        if value is not None and own[key] not in (None, value):
-            raise ConfigurationError(
-                f"{source} has {key} {own[key]!r}, the cache's teacher has {value!r}; "
-                "a student must share its teacher's family and vocabulary, so start from another checkpoint"
-            )
 
 
 def absorb_meant_scale(model: Any, raw_config: Mapping[str, Any]) -> None:

@@ -6,14 +6,20 @@ from typing import Any
 import torch
 import transformers
 
+from ...errors import ConfigurationError
 from ..families import family_named
 from ..size import student_config
 from .request import DEFAULT_START, STARTS, StartRequest
+from .starting import switch_off_dropout
 
 
 @STARTS.register(DEFAULT_START)
 def fresh(request: StartRequest) -> Any:
     """Return a student of random weights, which are a function of size, teacher and seed."""
+    if request.source:
+        raise ConfigurationError(
+            f"--init {DEFAULT_START}:{request.source}: random weights do not have a source; leave --init out for them"
+        )
     config = student_config(request.size or request.default_size, request.teacher_config)
     return build_student(config, request.tied, request.seed)
 
@@ -36,16 +42,3 @@ def build_student(config: Mapping[str, Any], tied: bool, seed: int) -> Any:
         else:
             family.untie(model)
     return switch_off_dropout(model)
-
-
-def switch_off_dropout(model: Any) -> Any:
-    """Set every dropout of the modules to 0, in place, but not `config.dropout_rate`; return the model.
-
-    So dropout is off in train mode too, which transformers' gradient checkpointing needs.
-    """
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        elif isinstance(getattr(module, "dropout", None), float):
-            module.dropout = 0.0
-    return model

@@ -11,9 +11,10 @@ from ..families import family_of
 from ..layer_maps import layer_pairs
 from ..pretrained import load_pretrained
 from ..size import student_config
-from .checkpoint import absorb_meant_scale, require_same_vocabulary
+from .checkpoint import absorb_meant_scale
 from .fresh import build_student
 from .request import STARTS, StartRequest
+from .starting import require_same_vocabulary
 
 _FROM_TEACHER = (
     "d_kv",

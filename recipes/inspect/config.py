@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...runtime.options import option
+from ...runtime.options import check, option
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,3 +23,6 @@ class InspectConfig:
         shown="no picture",
         help="Also draw sizes, spectra and fidelity into this .png, .svg or .pdf file.",
     )
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...runtime.options import option
+from ...runtime.options import check, option
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +34,9 @@ class RepairConfig:
         section="advanced",
         help="For --repair: work in an environment that differs from the plan's, and accept its values.",
     )
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 A kind is the second half of a site's name: `encoder.self` is the kind `self` of the stack `encoder`.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from ..codes.code import CodePlace
 from ..codes.site_codec import SiteCodec
 from ..fidelity import MeanOf, SiteSample
 from ..sites import Site
+
+KIND_NAME = re.compile("[a-z][a-z0-9_]*")
+"""The form of a kind's name, which documents write as a part of a site's."""
 
 
 class Asked(Protocol):
@@ -108,7 +112,13 @@ class SignalKind(ABC):
         """Return a sentence for each member of a calibration's entry that cannot be right for this teacher."""
 
 
-KINDS: Registry[SignalKind] = Registry("kind of signal")
+def _is_kind(name: str, entry: Any) -> bool:
+    return isinstance(entry, SignalKind) and entry.name == name and KIND_NAME.fullmatch(name) is not None
+
+
+KINDS: Registry[SignalKind] = Registry(
+    "kind of signal", "an object of miniend.SignalKind whose `name` is this one, in lower case without '-'", _is_kind
+)
 """The second half of a site's name -> the kind."""
 
 

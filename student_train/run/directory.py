@@ -15,10 +15,13 @@ from ...errors import RunMismatchError
 from ...runtime.durable import write_durably
 from ...runtime.identity import ANOTHER_OUTPUT, require_same
 from ...runtime.options import identity_of
+from ...runtime.plugins import digests
 from ..config import TrainConfig
 
 RUN_FILE = "run.json"
 CHECKPOINTS = "checkpoints"
+PLUGINS = "plugins"
+"""The member of run.json that has the SHA-256 of every plugin's file."""
 SHAPE = (
     "model_type",
     "vocab_size",
@@ -48,7 +51,17 @@ def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str,
             f"{config.output} exists and does not hold a run of MiniEnD; name an empty or new directory"
         )
     config.output.mkdir(parents=True, exist_ok=True)
-    write_durably(path, (json.dumps(ours, indent=1, sort_keys=True) + "\n").encode())
+    document = {**ours, PLUGINS: digests()}
+    write_durably(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
+
+
+def changed_plugins(output: Path) -> list[str]:
+    """Return the names of the plugins' files that differ from those with which the run in this directory began.
+
+    They do not belong to what identifies a run, because a comment in a plugin does not change any weight.
+    """
+    then, now = _read(output / RUN_FILE).get(PLUGINS), digests()
+    return sorted(name for name, digest in then.items() if now.get(name, digest) != digest) if then else []
 
 
 def part_taken(output: Path) -> Part | None:

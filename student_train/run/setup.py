@@ -16,11 +16,12 @@ from ...models.start import start_student
 from ...runtime.progress import Log
 from ..config import DEFAULT_SIZE, TrainConfig
 from ..distillation import Distillation
-from ..objective import Objective
+from ..objective import Objective, TermSpec
 from ..reading.batch import Batch
 from ..reading.loader import BatchSource, in_order
 from ..reading.teacher_signals import Needs, TeacherDecoder, build_decoder, needed_columns
 from ..terms import TERMS, Term, TermContext, Terms
+from ..terms.contract import require_gradients, require_term
 from .unreached import freeze, require_gradient_of_what_is_read, summarise_unreached, unreached_parameters
 
 LABELS = "labels"
@@ -98,8 +99,13 @@ def build_learner(config: TrainConfig, objective: Objective, cache: Cache, devic
     context = TermContext(config, objective.name, cache, student, cache.family)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)  # so that a term's own parameters depend on the seed too
-        terms = {one.name: TERMS[one.kind].build(context, one.options).to(device) for one in objective.terms}
+        terms = {one.name: _built(one, context).to(device) for one in objective.terms}
     return Learner(config, objective, student, terms)
+
+
+def _built(spec: TermSpec, context: TermContext) -> Term:
+    """Return a term of the objective, checked."""
+    return require_term(spec.name, TERMS[spec.kind].build(context, spec.options), context)
 
 
 def start(config: TrainConfig, cache: Cache) -> Any:
@@ -156,7 +162,9 @@ def _freeze_unreached(distillation: Distillation, batch: Batch, decoder: Teacher
     signals = decoder.decode(batch)
 
     def loss() -> Tensor:
-        return distillation.total(distillation(batch, signals), distillation.counts(batch))
+        sums = distillation(batch, signals)
+        require_gradients(sums, [part.name for part in distillation.parts])
+        return distillation.total(sums, distillation.counts(batch))
 
     names = unreached_parameters(distillation, loss)
     require_gradient_of_what_is_read(names, distillation.student, distillation.family)

@@ -16,7 +16,7 @@ from ...runtime.progress import Log
 from ..reading.batch import Batch
 from .card_facts import card_facts
 from .checkpoint import latest_checkpoint, save_checkpoint
-from .directory import CHECKPOINTS
+from .directory import CHECKPOINTS, changed_plugins
 from .metrics import VALIDATION, MetricsLog
 from .model_card import model_card
 from .processes import Processes
@@ -68,6 +68,10 @@ class StudentRun:
             load_optimizer_tensors(setup.optimizer, saved[OPTIMIZER])
             self.state = TrainingState(step=checkpoint.step, **checkpoint.state)
             log(f"resumed at step {checkpoint.step}")
+            for name in changed_plugins(output):
+                log(
+                    f"  warning: the plugin {name} has changed since this run began; its first steps were made with other code"
+                )
         self._log = MetricsLog(output, self._logged_until()) if self._processes.main else None
         self.clock = Clock(self.state.tokens)
         setup.distillation.train()
@@ -97,8 +101,8 @@ class StudentRun:
         self._sums = {}
         return total
 
-    def require_finite(self, loss: float, norm: float) -> None:
-        """Raise NotFiniteError, before the update, if the loss or its gradient is not finite."""
+    def require_finite(self, loss: float, norm: float, terms: Mapping[str, float]) -> None:
+        """Raise NotFiniteError, before the update, if the loss, which sums the terms, or its gradient is not finite."""
         if math.isfinite(loss + norm):
             self._losses = []
             return
@@ -107,10 +111,12 @@ class StudentRun:
         broken = [number for finite, examples in parts for number in examples if not finite]
         broken = broken or [number for _, examples in parts for number in examples]  # only the gradient is not finite
         shown = ", ".join(map(str, sorted(broken)[:32])) + (", ..." if len(broken) > 32 else "")
+        guilty = [f"{name} {value}" for name, value in terms.items() if not math.isfinite(value)]
+        in_term = f"; not finite is {', '.join(guilty)}" if guilty else ""
         raise NotFiniteError(
             f"{self.setup.config.output}: the loss or its gradient is not finite at step {self.state.step + 1} (loss {loss}, "
-            f"gradient norm {norm}), met in examples {shown}; the last checkpoint is kept. Train again, into another --output, "
-            "with a lower --learning-rate, a longer --warmup-steps or without --bf16 (--init goes on from a student)"
+            f"gradient norm {norm}{in_term}), met in examples {shown}; the last checkpoint is kept. Train again, into another "
+            "--output, with a lower --learning-rate, a longer --warmup-steps or without --bf16 (--init goes on from a student)"
         )
 
     def advance(self, loss: float, tokens: int, metrics: Mapping[str, float]) -> None:

@@ -8,6 +8,7 @@ and processes before the division, so the loss does not depend on how a batch is
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import isabstract
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -92,7 +93,13 @@ class Term(nn.Module, ABC):
         return ", ".join(dict.fromkeys(str(pair.teacher) for pair in self.pairs))
 
 
-TERMS: Registry[type[Term]] = Registry("loss term")
+def _is_term(_name: str, entry: Any) -> bool:
+    return isinstance(entry, type) and issubclass(entry, Term) and not isabstract(entry)
+
+
+TERMS: Registry[type[Term]] = Registry(
+    "loss term", "a class of miniend.Term that has build, counts and formula", _is_term
+)
 """Kind of term -> its class."""
 
 Terms = Mapping[str, Term]

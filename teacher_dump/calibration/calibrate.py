@@ -9,6 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
+from ...errors import ConfigurationError
 from ...models.families import family_named
 from ...runtime.progress import progress_bar
 from ...signals.codes.site_codec import SiteCodec
@@ -118,9 +119,23 @@ def _run(
                 batch = run_teacher(teacher, examples, sites)
                 average.add(*batch.valid_logits())
                 for site in sites:
-                    samples[str(site)][part].append(batch.sample(site))
+                    sample = batch.sample(site)
+                    _require_width(site, sample, plan)
+                    samples[str(site)][part].append(sample)
                 bar.update(len(examples))
     return samples, average
+
+
+def _require_width(site: Site, sample: SiteSample, plan: Plan) -> None:
+    """Raise ConfigurationError unless the tensors of a site are there and as wide as their kind says."""
+    kind = kind_of(site)
+    expected = kind.width(plan.teacher.facts)
+    for name in kind.tensors:
+        found = sample.tensors[name].shape[-1] if name in sample.tensors else "none, because its module did not run"
+        if found != expected:
+            raise ConfigurationError(
+                f"kind of signal {kind.name}: {name} of {site} should be {expected} wide, found {found}; correct the kind"
+            )
 
 
 def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: Plan) -> SiteCodec:

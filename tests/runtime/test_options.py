@@ -59,6 +59,8 @@ class PaintedDoor(Paint):
     [
         ({"colour": "blue"}, "--colour 'blue': expected one of red"),
         ({"tools": ("brush", "hammer")}, "--tools 'hammer': expected one of brush, roller"),
+        ({"colour": ""}, "--colour: expected a value, found an empty text; give one, or leave the option out"),
+        ({"place": ""}, "--place: expected a value, found an empty text"),
         ({"coats": 0}, "--coats must be at least 1, not 0"),
         ({"drying": float("nan")}, "--drying must be at least 0, not nan"),
     ],

@@ -5,16 +5,18 @@ import sys
 import pytest
 
 from miniend.errors import ConfigurationError
+from miniend.models.families import FAMILIES
 from miniend.models.layer_maps import LAYER_MAPS
 from miniend.models.start import STARTS
 from miniend.runtime.registry import Registry, import_entries
 from miniend.signals.kinds import KINDS
-from miniend.student_train.terms import TERMS
+from miniend.student_train.objective import OBJECTIVES, spec
+from miniend.student_train.terms import TERMS, Term
 
 
 @pytest.fixture
 def colours():
-    registry = Registry("colour")
+    registry = Registry("colour", "a number", lambda _name, entry: isinstance(entry, int))
     registry.add("red", 1)
     registry.register("green")(2)
     return registry
@@ -45,7 +47,9 @@ def test_a_file_in_the_folder_is_an_entry(tmp_path, monkeypatch):
     """Whoever adds a file should not have to find the list that it must be written into."""
     folder = tmp_path / "made_of_files"
     folder.mkdir()
-    (folder / "__init__.py").write_text("from miniend.runtime.registry import Registry\nSHAPES = Registry('shape')\n")
+    (folder / "__init__.py").write_text(
+        "from miniend.runtime.registry import Registry\nSHAPES = Registry('shape', 'anything', lambda *_: True)\n"
+    )
     for name in ("square", "circle"):
         (folder / f"{name}.py").write_text(f"from made_of_files import SHAPES\nSHAPES.add({name!r}, {name!r})\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -69,3 +73,34 @@ def test_a_file_in_the_folder_is_an_entry(tmp_path, monkeypatch):
 def test_the_package_registers_its_own(registry, expected):
     """A file that no folder listing finds is a method that nobody can choose."""
     assert expected <= set(registry)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "two words", "-x", 3, None])
+def test_a_name_that_no_command_line_or_folder_can_hold_is_refused(colours, name):
+    """An objective's name is a folder's, a start's stands before a colon, a site's in a list with commas."""
+    with pytest.raises(ConfigurationError, match="expected a name of letters, digits"):
+        colours.add(name, 1)
+
+
+@pytest.mark.parametrize(
+    ("registry", "name", "entry", "expected"),
+    [
+        (TERMS, "x", TERMS["labels"](), "a class of miniend.Term that has build, counts and formula, found Labels()"),
+        (TERMS, "x", Term, "a class of miniend.Term that has build, counts and formula"),
+        (TERMS, "x", int, "a class of miniend.Term"),
+        (OBJECTIVES, "x", (), 'a tuple of terms, such as (spec("labels"),), found ()'),
+        (OBJECTIVES, "x", spec("labels"), "a tuple of terms"),
+        (OBJECTIVES, "x", ("labels",), "a tuple of terms"),
+        (LAYER_MAPS, "x", ((0, 1),), "a function of the student's depth and the teacher's"),
+        (STARTS, "x", None, "a function of a miniend.StartRequest"),
+        (FAMILIES, "x", type(FAMILIES["t5"]), "an object of miniend.Family"),
+        (KINDS, "x", type(KINDS["hidden"]), "an object of miniend.SignalKind whose `name` is this one"),
+        (KINDS, "x", KINDS["hidden"], "an object of miniend.SignalKind whose `name` is this one"),
+    ],
+)
+def test_an_entry_of_another_form_is_refused_where_it_is_registered(registry, name, entry, expected):
+    """There a plugin's author sees their own line; later it would be a traceback of ours."""
+    with pytest.raises(ConfigurationError) as refused:
+        registry.add(name, entry)
+    assert f"{registry.what} 'x': expected {expected}" in str(refused.value)
+    assert name not in registry

@@ -11,7 +11,8 @@ from transformers import (
     UMT5ForConditionalGeneration,
 )
 
-from miniend.signals.kinds import parse_sites
+from miniend.errors import ConfigurationError
+from miniend.signals.kinds import KINDS, parse_sites
 from miniend.signals.taps import tapped
 
 DEPTHS = {"encoder": 2, "decoder": 3}
@@ -101,3 +102,25 @@ def test_taps_are_part_of_the_graph_and_end_with_the_block(model):
     with pytest.raises(RuntimeError, match="stop"), tapped(model, sites):
         raise RuntimeError("stop")
     assert not any(module._forward_hooks for module in model.modules() if isinstance(module, torch.nn.Linear))
+
+
+@pytest.mark.parametrize(
+    ("modules", "named"),
+    [
+        (lambda _model: None, r"`modules` should return a module for each of its tensors \('hidden',\), found None"),
+        (lambda model: {"states": model.encoder}, "`modules` should return a module for each of its tensors"),
+        (lambda _model: {"hidden": "encoder"}, "`modules` should return a module for each of its tensors"),
+        (
+            lambda model: {"hidden": model.encoder},
+            r"hidden should return a tensor \[batch, length, width\], found Base",
+        ),
+    ],
+)
+def test_a_kind_that_names_other_modules_is_refused_by_its_name(model, monkeypatch, modules, named):
+    """It would be a KeyError of a term, or the coding of something that is no signal."""
+    monkeypatch.setattr(type(KINDS["hidden"]), "modules", lambda _self, model, _site: modules(model))
+    with (
+        pytest.raises(ConfigurationError, match=f"kind of signal hidden: .*{named}.*; correct the kind"),
+        tapped(model, parse_sites("encoder.hidden", DEPTHS)),
+    ):
+        run(model)

@@ -23,7 +23,7 @@ def lossless_home(tmp_path_factory):
 def logit_caches(ragged_home, tmp_path_factory):
     """By kind, caches of ragged pairs that hold distributions alone, of the ragged cache's teacher."""
     folder = tmp_path_factory.mktemp("kinds")
-    settings = {**PAIRS, "teacher": ragged_home / "teacher", "signals": "", "validation_examples": 0}
+    settings = {**PAIRS, "teacher": ragged_home / "teacher", "signals": "none", "validation_examples": 0}
     paths = [
         build_tiny_cache(folder, **settings, logits=kind, cache=folder / kind)
         for kind in ("top-k", "sampled", "hybrid")

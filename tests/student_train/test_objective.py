@@ -85,9 +85,6 @@ def test_a_temperature_without_a_logit_term_is_refused():
 @pytest.mark.parametrize(
     ("specs", "named"),
     [
-        ((), "expected a tuple of terms"),
-        (spec("labels"), "expected a tuple of terms"),
-        (("labels",), "expected a tuple of terms"),
         ((spec("labels"), spec("relations", "labels")), "found labels, labels"),
         ((spec("relations", "mine"), spec("labels", "mine")), "not used twice"),
         ((spec("relations", "loss"),), "not one of loss"),

@@ -28,7 +28,7 @@ from miniend.models import save as saving
 from miniend.models.families import family_of
 from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
-from miniend.student_train.run import student_run
+from miniend.student_train.run import directory, student_run
 from miniend.student_train.terms.labels import Labels
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig
@@ -173,6 +173,27 @@ def test_a_run_whose_term_has_other_parameters_now_is_refused(span_home, tmp_pat
     changes.append(change)
     with pytest.raises(RunMismatchError, match=f"holds a run of other parameters: {named}"):
         run(span_home, tmp_path / "student", objective="scratch")
+
+
+def test_a_resumed_run_says_that_a_plugin_has_changed(span_home, tmp_path, monkeypatch):
+    """Half of it would be trained by other code; a refusal would hold up whoever corrects a comment."""
+    step, said, digests = train.train_step, [], {"my_terms.py": "1", "others.py": "1"}
+
+    def interrupted(runs, batches, processes):
+        if runs[0].state.step == 5:
+            raise KeyboardInterrupt
+        return step(runs, batches, processes)
+
+    monkeypatch.setattr(directory, "digests", lambda: digests)
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "train_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(span_home, tmp_path / "student", objective="scratch")
+    digests["my_terms.py"] = "2"
+    run(span_home, tmp_path / "student", said.append, objective="scratch")
+    assert [line for line in said if "warning" in line] == [
+        "  warning: the plugin my_terms.py has changed since this run began; its first steps were made with other code"
+    ]
 
 
 def test_a_run_killed_while_its_model_is_written_writes_it_the_next_time(span_home, finished, tmp_path, monkeypatch):
@@ -422,7 +443,9 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_keeps_the_checkpoint(sp
 
     with monkeypatch.context() as broken:
         broken.setattr(train, "train_step", poisoned)
-        with pytest.raises(TrainingError, match=r"not finite at step 7 \(loss nan"):
+        with pytest.raises(
+            TrainingError, match=r"step 7 \(loss nan, gradient norm .*; not finite is .*encoder_self nan"
+        ):
             run(span_home, tmp_path / "student")
     assert [path.name for path in (tmp_path / "student" / "checkpoints").iterdir()] == ["step-00000004"]
     assert metrics(tmp_path / "student")[-1]["step"] == 6

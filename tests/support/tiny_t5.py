@@ -8,7 +8,9 @@ any quantizer passes, so `sharpen` scales the q, k and v weights until they are 
 import json
 import math
 import random
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -57,13 +59,36 @@ def build_tiny_t5(
     """A random checkpoint with its tokenizer in `folder`, which is returned; the head has `spare_rows` unused rows.
 
     `sharpen` below 1 scales q, k and v of every attention until the mean entropy of each relation is at most `sharpen`
-    times that of a uniform one. `v11` has gated feed-forward layers, as T5 v1.1, Flan-T5, mT5 and umT5 have.
+    times that of a uniform one. `v11` has gated feed-forward layers, as T5 v1.1, Flan-T5, mT5 and umT5 have. The same
+    arguments give the same files; a process makes them once, because sharpening takes as long as a tiny dump.
     """
+    tokenizer.save_pretrained(folder)
+    shape = (model_type, tied, v11, layers, d_model, heads, d_kv, seed, sharpen, spare_rows)
+    for name, content in _weights(len(tokenizer), *shape).items():
+        Path(folder, name).write_bytes(content)
+    return folder
+
+
+@cache
+def _weights(
+    ids: int,
+    model_type: str,
+    tied: bool,
+    v11: bool,
+    layers: tuple[int, int],
+    d_model: int,
+    heads: int,
+    d_kv: int,
+    seed: int,
+    sharpen: float,
+    spare_rows: int,
+) -> dict[str, bytes]:
+    """The files of a checkpoint, by name, without its tokenizer."""
     import transformers
 
     config_class, model_class = (getattr(transformers, name) for name in CLASSES[model_type])
     config = config_class(
-        vocab_size=len(tokenizer) + spare_rows,
+        vocab_size=ids + spare_rows,
         d_model=d_model,
         d_kv=d_kv,
         d_ff=2 * d_model,
@@ -83,13 +108,13 @@ def build_tiny_t5(
         model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight) * d_model**-0.5)
         model.config.tie_word_embeddings = False
     if sharpen < 1.0:
-        _sharpen(model, len(tokenizer), sharpen, seed)
-    tokenizer.save_pretrained(folder)
-    _save(model, folder, tied)
-    loaded = model_class.from_pretrained(folder)
-    assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
-    assert torch.equal(loaded.lm_head.weight, loaded.shared.weight) == tied
-    return folder
+        _sharpen(model, ids, sharpen, seed)
+    with TemporaryDirectory() as folder:
+        _save(model, Path(folder), tied)
+        loaded = model_class.from_pretrained(folder)
+        assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
+        assert torch.equal(loaded.lm_head.weight, loaded.shared.weight) == tied
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def _save(model: Any, folder: Path, tied: bool) -> None:

@@ -224,7 +224,7 @@ def test_another_corpus_under_the_same_name_is_refused(material, finished, tmp_p
 
 def test_a_corpus_that_is_too_short_says_what_it_holds_and_more_passes_help(material, tmp_path):
     """Going round unasked would show the same text twice; refusing without the number would leave the user guessing."""
-    settings = {"validation_examples": 0, "signals": "", "batch_size": 16, "shard_examples": 64}
+    settings = {"validation_examples": 0, "signals": "none", "batch_size": 16, "shard_examples": 64}
     with pytest.raises(CorpusError, match="too short: expected 1000 training") as refused:
         dump(material, tmp_path / "cache", examples=1000, **settings)
     held = int(re.search(r"found (\d+);", str(refused.value))[1])
@@ -309,14 +309,14 @@ def test_examples_depend_on_seed_and_index_alone(material, finished, tmp_path):
     """Examples that change with batch or shard size could not be compared between caches, nor dumped in parallel."""
     other = dump(material, tmp_path / "other", batch_size=7, shard_examples=11, codec="zstd", signals="decoder.cross")
     assert examples_of(miniend.open_cache(other.cache)) == examples_of(miniend.open_cache(finished))
-    reseeded = dump(material, tmp_path / "seed", seed=1, signals="")
+    reseeded = dump(material, tmp_path / "seed", seed=1, signals="none")
     assert examples_of(miniend.open_cache(reseeded.cache))[:3] != examples_of(miniend.open_cache(finished))[:3]
 
 
 @pytest.mark.parametrize("kind", ["sampled", "hybrid"])
 def test_draws_depend_on_seed_split_and_place_alone(material, tmp_path, kind):
     """Draws that change with batch, shard or order could not be repaired, grown or dumped in parallel."""
-    settings = {"logits": kind, "signals": "", "draws": 12}
+    settings = {"logits": kind, "signals": "none", "draws": 12}
     one = miniend.open_cache(dump(material, tmp_path / "one", **settings).cache)
     other = miniend.open_cache(
         dump(material, tmp_path / "other", **settings, batch_size=7, shard_examples=11, codec="zstd").cache

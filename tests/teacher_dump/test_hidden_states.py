@@ -12,6 +12,7 @@ import miniend
 from miniend.errors import CacheMismatchError, ConfigurationError
 from miniend.recipes.inspect.inspection import describe, inspect_cache
 from miniend.recipes.repair.verify import verify_cache
+from miniend.signals.kinds import KINDS
 from miniend.storage.folder import PublishedFolder
 from support.damage import files_of
 from support.setups import terms_of
@@ -166,3 +167,23 @@ def test_another_target_or_other_sites_are_refused_by_name(home, tmp_path, chang
     settings = {**PAIRS, **ALONE, "teacher": home / "teacher", "cache": home / "cache", **changed}
     with pytest.raises(CacheMismatchError, match=named):
         build_tiny_cache(tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"width": lambda _self, _facts: 7}, "hidden of encoder.hidden@1 should be 7 wide, found 32"),
+        (
+            {"modules": lambda _self, model, _site: {"hidden": torch.nn.Identity()}},
+            "found none, because its module did",
+        ),
+    ],
+)
+def test_a_kind_whose_tensors_are_not_what_it_says_is_refused_before_anything_is_fitted(
+    home, tmp_path, monkeypatch, changed, named
+):
+    """A user's own kind; its codes would have another width than every reader expects."""
+    for name, value in changed.items():
+        monkeypatch.setattr(type(KINDS["hidden"]), name, value)
+    with pytest.raises(ConfigurationError, match=f"kind of signal hidden: .*{named}.*; correct the kind"):
+        build_tiny_cache(tmp_path, **PAIRS, teacher=home / "teacher", signals="encoder.hidden", logits="none")

@@ -35,8 +35,8 @@ def read_options(kind: type, given: Mapping[str, Any], where: str, known: Collec
 def _require_choice(declared: Option | None, value: Any, what: str) -> None:
     choices = declared.known_choices() if declared else None
     for one in value if isinstance(value, tuple) else (value,):
-        if choices is not None and one not in choices:
-            raise ConfigurationError(f"{what} should be one of {', '.join(choices)}, found {one!r}")
+        if declared and choices is not None and one not in choices:
+            raise ConfigurationError(f"{what} should be {declared.listed()}, found {one!r}")
 
 
 def configured(kind: type[ConfigT], options: Mapping[str, Any], where: str) -> ConfigT:
@@ -66,7 +66,7 @@ def _fitted(value: Any, hint: Any) -> Any:
         return tuple(_fitted(one, get_args(hint)[0]) for one in (value if isinstance(value, list) else [value]))
     if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
         return float(value)
-    if hint is Path and isinstance(value, str):
+    if hint is Path and isinstance(value, str) and value:
         return Path(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError

@@ -63,9 +63,9 @@ def read_comparison(path: Path) -> Comparison:
     content = read_with_preset(path)
     if unknown := [key for key in content if key not in KEYS]:
         raise ConfigurationError(f"{path}: unknown key {unknown[0]!r}; expected preset or one of {', '.join(KEYS)}")
+    load_plugins(read_value(content.get("plugins", []), tuple[str, ...], "plugins"))
     if missing := [key for key in ("teacher", "dump", "sizes", "rows", "tasks") if not content.get(key)]:
         raise ConfigurationError(f"{path} and its preset do not say {' and '.join(missing)}; add that")
-    load_plugins(read_value(content.get("plugins", []), tuple[str, ...], "plugins"))
     _require_known_rates(content)
     comparison = Comparison(
         teacher=read_value(content["teacher"], str, "teacher"),

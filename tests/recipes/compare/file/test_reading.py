@@ -123,6 +123,7 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
     ("changed", "message"),
     [
         ({"teachers": "x"}, "unknown key 'teachers'"),
+        ({"plugins": "nowhere.py", "dump": None}, "--plugin nowhere.py: expected a Python file, found none"),
         ({"teacher": None}, "do not say teacher"),
         ({"rows": {"scratched": None}}, "scratched needs an objective"),
         ({"rows": {"a/b": {"objective": "scratch"}}}, "should be a name"),
