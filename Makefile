@@ -12,7 +12,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cloud,eval,plot,test]' -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e '.[cloud,eval,plot,test]' -c constraints.txt
 	mkdir -p $(VENV)/types && ln -sfn "$(CURDIR)" $(VENV)/types/miniend
 	touch $(STAMP)
 

@@ -4,6 +4,7 @@ import os
 
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 
+import gc
 import itertools
 import sys
 from pathlib import Path
@@ -47,9 +48,20 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     """A dump gives its process the threads of the plan; the next module has one again."""
+    gc.freeze()
     yield
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    """Starts real processes; see support/commands.py."""
+    from support.commands import Commands
+
+    server = Commands(tmp_path_factory.mktemp("commands"))
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

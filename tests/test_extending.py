@@ -1,15 +1,10 @@
 """docs/extending.md, run: its module adds a term, a relation, a layer map, a start and a kind, from outside of the package.
 
-One process imports the page's module and forks a child for each job, so that torch is imported once and nothing that the page
-registers is seen by other tests.
+Each job is a process of its own, so that nothing that the page registers is seen by other tests.
 """
 
-import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,50 +15,24 @@ import miniend
 from support.runs import RUN, metrics, same_weights, weights
 from support.tiny_cache import build_tiny_cache
 
-TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "extending.md"
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 SIGNALS = "encoder.self,decoder.self,decoder.cross,decoder.hidden@0,decoder.hidden@1"
 OBJECTIVES = ("hidden", "value-key", "miniend-e")
-DRIVER = """
-import json, os, signal, sys, traceback
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-from miniend.runtime.plugins import load_plugins
+KILLED_AFTER_SEVEN_STEPS = """
+import os, signal
+from miniend.cli import main
 from miniend.student_train import train
-from miniend.student_train.config import TrainConfig, each_student
 
-load_plugins(({plugin!r},))
-job = json.loads(sys.argv[1])
+step, made = train.train_step, []
 
+def killed(runs, batches, processes):
+    step(runs, batches, processes)
+    made.append(1)
+    if len(made) == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-def work(output, objectives, killed_after=None, dry_run=False, **settings):
-    step, made = train.train_step, 0
-
-    def killed(runs, batches, processes):
-        nonlocal made
-        step(runs, batches, processes)
-        made += 1
-        if made == killed_after:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    train.train_step = killed
-    config = TrainConfig(output=Path(output), **settings)
-    sizes = [settings.get("size")]
-    run = train.dry_run_students if dry_run else train.train_students
-    run(each_student(config, sizes, objectives), lambda line: print(line, flush=True))
-
-
-for number, arguments in enumerate(job):
-    child = os.fork()
-    if not child:
-        try:
-            work(**arguments)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    print("ENDED", number, os.waitstatus_to_exitcode(status), flush=True)
+train.train_step = killed
+main()
 """
 
 
@@ -83,40 +52,45 @@ def home(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def runs(home):
-    """Every job of this module: in one pass, alone, killed and resumed, from the start of one's own, and dry."""
-    settings = {**RUN, "cache": str(home / "cache")}
-    teacher = str(home / "teacher")
-    width = miniend.open_cache(home / "cache").plan.teacher.facts.d_model
-    from_layers = {**settings, "size": f"1L{width}H", "init": f"every-second:{teacher}", "relation_heads": None}
-    jobs = [
-        {**settings, "output": str(home / "together"), "objectives": OBJECTIVES},
-        *({**settings, "output": str(home / f"alone-{name}"), "objectives": [name]} for name in OBJECTIVES[:2]),
-        {**settings, "output": str(home / "killed"), "objectives": ["hidden"], "killed_after": 7},
-        {**settings, "output": str(home / "killed"), "objectives": ["hidden"]},
-        {
-            **from_layers,
-            "output": str(home / "started"),
-            "objectives": ["hidden"],
-            "steps": 1,
-            "warmup_steps": 0,
-            "learning_rate": 1e-12,
-        },
-        {**settings, "output": str(home / "dry"), "objectives": ["hidden"], "dry_run": True},
+def train(home, output, *objectives, **settings):
+    """The arguments of `miniend` for a training with the page's module."""
+    settings = {**RUN, "cache": home / "cache", "output": home / output, **settings}
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if value is not None]
+    return [
+        "train-student",
+        f"--plugin={home / 'my_methods.py'}",
+        *given,
+        *(f"--objective={one}" for one in objectives),
     ]
-    script = DRIVER.format(tests=str(TESTS), plugin=str(home / "my_methods.py"))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, json.dumps(jobs)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    ended = [int(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("ENDED")]
-    assert ended == [0, 0, 0, -signal.SIGKILL, 0, 0, 0], done.stdout + done.stderr
-    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def runs(home, commands):
+    """What every job of this module says: in one pass, alone, killed and resumed, from the start of one's own, and dry."""
+    width = miniend.open_cache(home / "cache").plan.teacher.facts.d_model
+    first_weights = {
+        "size": f"1L{width}H",
+        "init": f"every-second:{home / 'teacher'}",
+        "relation_heads": None,
+        "steps": 1,
+        "warmup_steps": 0,
+        "learning_rate": 1e-12,
+    }
+    killed = commands.python(KILLED_AFTER_SEVEN_STEPS, *train(home, "killed", "hidden"))
+    assert killed.wait() == -signal.SIGKILL, killed.written()
+    said = []
+    for arguments in (
+        train(home, "together", *OBJECTIVES),
+        train(home, "alone-hidden", "hidden"),
+        train(home, "alone-value-key", "value-key"),
+        train(home, "killed", "hidden"),
+        train(home, "started", "hidden", **first_weights),
+        [*train(home, "dry", "hidden"), "--dry-run"],
+    ):
+        process = commands.start(*arguments)
+        assert process.wait() == 0, process.written()
+        said += process.written()
+    return "\n".join(said)
 
 
 def of(home, objective):
@@ -182,21 +156,10 @@ def test_the_added_start_takes_the_layer_that_its_map_names(home, runs):
         assert torch.allclose(student[f"{stack}.{name}"], theirs, atol=1e-6)
 
 
-def miniend_command(*arguments):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", *arguments], env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def test_two_processes_have_the_losses_of_one_with_an_added_term(home, runs, tmp_path):
+def test_two_processes_have_the_losses_of_one_with_an_added_term(home, runs, commands, tmp_path):
     """DDP must exchange the gradients of the terms' own parameters too."""
-    options = {**RUN, "cache": home / "cache", "output": tmp_path / "two", "objective": "hidden"}
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    plugin = f"--plugin={home / 'my_methods.py'}"
-    done = miniend_command(*launcher, "-m", "miniend", "train-student", plugin, *flags)
-    assert done.returncode == 0, done.stderr
+    ranks = commands.ranks(2, *train(home, tmp_path / "two", "hidden"))
+    assert [rank.wait() for rank in ranks] == [0, 0], [rank.written() for rank in ranks]
     for line, other in zip(metrics(home / "alone-hidden"), metrics(tmp_path / "two"), strict=True):
         norms = {name for name in line if name.startswith("gradient_norm")}
         for name in line:  # this loss is large, so that ten steps of rounding are seen in its gradient
@@ -204,18 +167,17 @@ def test_two_processes_have_the_losses_of_one_with_an_added_term(home, runs, tmp
         assert other.keys() == line.keys()
 
 
-def test_an_added_kind_is_dumped_and_read_and_named_where_its_module_is_missing(home, tmp_path):
+def test_an_added_kind_is_dumped_and_read_and_named_where_its_module_is_missing(home, commands, tmp_path):
     """A cache of somebody else's kind is not a damaged cache."""
     plugin = f"--plugin={home / 'my_methods.py'}"
     settings = ("--examples=6", "--validation-examples=2", "--calibration-examples=3", "--input-length=32")
     sources = (f"--teacher={home / 'teacher'}", f"--corpus={home / 'corpus.jsonl'}", "--noise-density=0.3")
-    cache = tmp_path / "cache"
-    dumped = miniend_command(
-        *("-m", "miniend", "dump-teacher", plugin, *sources, f"--cache={cache}", *settings),
-        *("--signals=decoder.ffn", "--logits=none", "--device=cpu", "--threads=1"),
-    )
-    assert dumped.returncode == 0, dumped.stderr
-    verified = miniend_command("-m", "miniend", "verify", plugin, str(cache))
-    assert verified.returncode == 0, verified.stdout + verified.stderr
+    signals, cache = ("--signals=decoder.ffn", "--logits=none", "--device=cpu", "--threads=1"), tmp_path / "cache"
+    for arguments in (
+        ("dump-teacher", plugin, *sources, f"--cache={cache}", *settings, *signals),
+        ("verify", plugin, cache),
+    ):
+        process = commands.start(*arguments)
+        assert process.wait() == 0, process.written()
     with pytest.raises(miniend.errors.MiniEndError, match=r"ffn.*--plugin"):
         miniend.open_cache(cache)

@@ -67,7 +67,7 @@ def home(tmp_path_factory):
         "logits": "hybrid",
         "temperatures": (),
         "draws": DRAWS,
-        "signals": "",
+        "signals": "none",
         "cache": folder / "hybrid",
     }
     build_tiny_cache(folder, teacher=folder / "teacher", **hybrid)

@@ -3,10 +3,7 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -54,20 +51,15 @@ def unbroken(settings, tmp_path_factory):
     return dump(settings, tmp_path_factory.mktemp("unbroken") / "cache")
 
 
-HEEDING_INTERRUPTS = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-"""A shell lets what it starts in the background ignore SIGINT, these tests included, and their children inherit that."""
+@pytest.fixture
+def start(settings, commands):
+    """start(cache): the dump, as a process of the command."""
 
+    def started(cache):
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings, "cache": cache}.items()]
+        return commands.start("dump-teacher", *options)
 
-def start(settings, cache):
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings, "cache": cache}.items()]
-    miniend = Path(sys.executable).with_name("miniend")
-    command = [sys.executable, "-c", HEEDING_INTERRUPTS, miniend, "dump-teacher", *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return started
 
 
 def wait_for(process, cache, pattern):
@@ -92,10 +84,10 @@ def see_end(process, number, gaps):
     assert (process.returncode, said) == ENDS[number], (number, gaps)
 
 
-def test_an_interrupted_and_a_terminated_dump_end_with_a_line_and_go_on(settings, unbroken, tmp_path):
+def test_an_interrupted_and_a_terminated_dump_end_with_a_line_and_go_on(start, settings, unbroken, tmp_path):
     """Cheap machines send SIGTERM before they go: a traceback, a hang or half a shard would each cost the cache."""
     cases = {"once": (signal.SIGINT, ()), "twice": (signal.SIGTERM, (0.02, 0.001))}
-    processes = {name: start(settings, tmp_path / name) for name in cases}
+    processes = {name: start(tmp_path / name) for name in cases}
     for name, (number, gaps) in cases.items():
         wait_for(processes[name], tmp_path / name, "shards/validation-000000")
         stop(processes[name], number, gaps)
@@ -112,12 +104,12 @@ def test_an_interrupted_and_a_terminated_dump_end_with_a_line_and_go_on(settings
 @pytest.mark.parametrize(
     "stage", ["plan", "segments/.staging-*", "calibration", "shards/validation-*", "shards/train-000007"]
 )
-def test_a_signal_at_any_stage_ends_the_dump_in_order(settings, unbroken, tmp_path, number, stage):
+def test_a_signal_at_any_stage_ends_the_dump_in_order(start, settings, unbroken, tmp_path, number, stage):
     """Stages that the main thread writes itself, and second and third signals while the first is being obeyed."""
     chance = random.Random(f"{number} {stage}")
     for attempt in range(3):
         cache = tmp_path / str(attempt)
-        process = start(settings, cache)
+        process = start(cache)
         wait_for(process, cache, stage)
         time.sleep(chance.uniform(0, 0.1))
         gaps = [chance.uniform(0, 0.05) for _ in range(attempt)]

@@ -260,7 +260,7 @@ def test_a_near_lossless_cache_holds_what_plain_transformers_computes(family):
 def test_a_hybrid_cache_holds_every_likely_id_and_draws_that_average_to_the_rest(drawn):
     """Heads of one position beside draws of another, or weights that are not the tail's, would still train."""
     draws = 150  # random teachers are flat: about half of the ids are likelier than this
-    settings = {**LOSSLESS, "examples": 24, "logits": "hybrid", "draws": draws, "signals": ""}
+    settings = {**LOSSLESS, "examples": 24, "logits": "hybrid", "draws": draws, "signals": "none"}
     cache = dump(drawn.material, drawn.folder, f"hybrid{drawn.number}", **settings)
     model = plain_model(drawn.folder)
     entries = len(drawn.material.tokenizer)

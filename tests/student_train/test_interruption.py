@@ -5,8 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -121,17 +119,16 @@ def test_a_signal_in_an_evaluation_leaves_the_line_of_its_step_to_the_next_run(
     see_the_same(tmp_path, unbroken)
 
 
-def start(home, output, **settings):
-    settings = {**SETTINGS, "cache": home / "cache", "output": output, **settings}
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.Popen(
-        [sys.executable, "-m", "miniend", "train-student", *options],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(ragged_home, commands):
+    """start(output, **settings): the command, as a process."""
+
+    def started(output, **settings):
+        settings = {**SETTINGS, "cache": ragged_home / "cache", "output": output, **settings}
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+        return commands.start("train-student", *options)
+
+    return started
 
 
 def wait_for(process, output, lines):
@@ -145,9 +142,9 @@ def wait_for(process, output, lines):
     raise AssertionError(process.communicate())
 
 
-def test_the_command_says_that_it_was_terminated_and_exits_with_143(ragged_home, tmp_path):
+def test_the_command_says_that_it_was_terminated_and_exits_with_143(start, tmp_path):
     """Schedulers tell by the status whether to start the same command again."""
-    process = start(ragged_home, tmp_path / "out", steps=100_000, save_every=100_000, eval_every=100_000)
+    process = start(tmp_path / "out", steps=100_000, save_every=100_000, eval_every=100_000)
     wait_for(process, tmp_path / "out", 5)
     process.terminate()
     _, said = process.communicate(timeout=60)
@@ -158,13 +155,13 @@ def test_the_command_says_that_it_was_terminated_and_exits_with_143(ragged_home,
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_leave_no_trace(ragged_home, tmp_path):
+def test_twenty_kills_at_random_moments_leave_no_trace(ragged_home, start, tmp_path):
     """kill -9, anywhere: among the steps, in evaluations, while a checkpoint, the best student or the model is written."""
     settings = {"steps": 120, "save_every": 3, "eval_every": 10}
     train_student(config(ragged_home, tmp_path / "unbroken", **settings), quiet)
     output, chance, kills, interesting = tmp_path / "killed", random.Random(0), 0, 0
     while kills < 20:
-        process = start(ragged_home, output, **settings)
+        process = start(output, **settings)
         begun = len(metrics(output)) if (output / "metrics.jsonl").exists() else 0
         try:
             wait_for(process, output, begun + chance.randint(1, 6))

@@ -2,11 +2,8 @@
 
 import json
 import math
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -81,10 +78,6 @@ def files(folder):
     }
 
 
-def subprocess_environment(**more):
-    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **more}
-
-
 @pytest.fixture(scope="module")
 def finished(span_home, tmp_path_factory):
     """A finished run that tests may look at but not touch."""
@@ -94,13 +87,12 @@ def finished(span_home, tmp_path_factory):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
-def test_a_killed_run_ends_with_the_very_weights_of_an_unbroken_one(span_home, tmp_path, optimizer):
+def test_a_killed_run_ends_with_the_very_weights_of_an_unbroken_one(span_home, commands, tmp_path, optimizer):
     """A resume that skips, repeats or forgets a little gives another student, and nobody would ever know."""
     settings = {**RUN, "optimizer": optimizer}
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
-    arguments = [sys.executable, "-c", KILLED, span_home / "cache", killed, repr(settings), "7"]
-    ended = subprocess.run(arguments, env=subprocess_environment(), capture_output=True, text=True, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    process = commands.python(KILLED, span_home / "cache", killed, repr(settings), 7)
+    assert process.wait() == -signal.SIGKILL, process.written()
     assert [line["step"] for line in metrics(killed)] == list(range(1, 8)), (
         "it was killed three steps after a checkpoint"
     )
@@ -339,18 +331,15 @@ def test_relation_heads_that_do_not_divide_list_those_that_do(ragged_home, tmp_p
     assert not (tmp_path / "student").exists()
 
 
-def test_training_needs_neither_the_teacher_nor_a_network(tmp_path):
+def test_training_needs_neither_the_teacher_nor_a_network(commands, tmp_path):
     """The point of a cache: the command line itself, with teacher and corpus gone and every connection refused."""
     cache = build_tiny_cache(tmp_path / "away", cache=tmp_path / "cache", validation_examples=4)
     shutil.rmtree(tmp_path / "away")
     options = [f"--{k.replace('_', '-')}={v}" for k, v in {**RUN, "cache": cache, "output": tmp_path / "out"}.items()]
-    environment = subprocess_environment(
-        HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "nothing"), HOME=str(tmp_path), http_proxy="http://127.0.0.1:9"
-    )
-    arguments = [sys.executable, "-c", OFFLINE, "train-student", *options]
-    ended = subprocess.run(arguments, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert "trained 10 steps" in ended.stdout
+    process = commands.python(OFFLINE, "train-student", *options, cwd=str(tmp_path))
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "trained 10 steps" in out
     assert AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "out").config.d_model == 32
 
 

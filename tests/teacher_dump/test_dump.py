@@ -3,12 +3,9 @@
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import fields, replace
@@ -119,7 +116,7 @@ def test_two_dumps_of_the_same_settings_are_the_same_bytes(material, finished, t
     assert contents(tmp_path / "again") == contents(finished)
 
 
-def test_a_dump_killed_between_shards_and_run_again_is_the_unbroken_one(material, tmp_path):
+def test_a_dump_killed_between_shards_and_run_again_is_the_unbroken_one(material, commands, tmp_path):
     """A half-written shard that counts as published, or a leftover of the killed writer, would stay in the cache."""
     many = {"examples": 30, "shard_examples": 2}
     unbroken = dump(material, tmp_path / "unbroken", **many).cache
@@ -131,10 +128,7 @@ def test_a_dump_killed_between_shards_and_run_again_is_the_unbroken_one(material
         **many,
         "cache": str(killed),
     }
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, json.dumps(settings)], env=environment, stdout=subprocess.DEVNULL
-    )
+    process = commands.python(RUN, json.dumps(settings))
     published = killed / "shards" / "validation-000000" / "marker.json"
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
@@ -260,7 +254,13 @@ def test_a_second_pass_corrupts_the_same_segments_afresh(material, tmp_path):
     with pytest.raises(CorpusError) as refused:
         dump(material, tmp_path / "one", corpus=str(short), examples=1000, validation_examples=0)
     held = int(re.search(r"found (\d+)", str(refused.value))[1])
-    twice = {"corpus": str(short), "examples": 2 * held, "validation_examples": 0, "corpus_epochs": 2, "signals": ""}
+    twice = {
+        "corpus": str(short),
+        "examples": 2 * held,
+        "validation_examples": 0,
+        "corpus_epochs": 2,
+        "signals": "none",
+    }
     cache = miniend.open_cache(dump(material, tmp_path / "two", **twice).cache)
     sentinels = range(220 - 16, 220)
     for first, second in zip(cache[:held], cache[held:], strict=True):

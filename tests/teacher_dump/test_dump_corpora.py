@@ -53,7 +53,7 @@ def config(material, cache, **changed):
         "input_length": 32,
         "shard_examples": 16,
         "batch_size": 8,
-        "signals": "",
+        "signals": "none",
         "device": "cpu",
     }
     return DumpConfig(cache=cache, **settings | changed)

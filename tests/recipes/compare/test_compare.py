@@ -1,9 +1,7 @@
 """A comparison from its file to its report, and what is not done twice."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from time import sleep
 
@@ -163,24 +161,18 @@ def test_what_a_trial_refuses_is_told_with_the_student(written, tmp_path):
 
 
 @pytest.fixture
-def started(written, tmp_path):
+def started(written, commands, tmp_path):
     """started(): a process at the comparison in tmp_path/out; killed at the end where it still runs."""
     file = written(learning_rates=[1e-3])
-    command = [sys.executable, "-u", "-m", "miniend", "compare", str(file), "--output", str(tmp_path / "out")]
     processes = []
 
     def start():
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        )
-        processes.append(process)
-        return process
+        processes.append(commands.start("compare", file, "--output", tmp_path / "out"))
+        return processes[-1]
 
     yield start
     for process in processes:
         process.kill()
-        process.communicate()
 
 
 def require_whole(output):
@@ -208,9 +200,8 @@ def test_two_processes_on_one_output_share_the_work_and_do_none_of_it_twice(star
 @pytest.mark.slow
 def test_what_a_killed_process_was_at_is_done_by_the_other(started, tmp_path):
     first = started()
-    for line in first.stdout:
-        if line.startswith("evaluating "):
-            break
+    while "\nevaluating " not in first.written()[0] and first.poll() is None:
+        sleep(0.01)
     second = started()
     sleep(1.0)
     first.kill()

@@ -156,7 +156,7 @@ def test_logits_show_kept_mass_entries_and_the_angle_of_the_gradient(facts, pane
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"signals": ""}, {"Size", "Logits", "Gradient"}),
+        ({"signals": "none"}, {"Size", "Logits", "Gradient"}),
         ({"signals": "decoder.cross", "logits": "none"}, {"Size", "Spectrum", "Fidelity"}),
         ({"signals": "encoder.hidden", "logits": "none"}, {"Size", "Spectrum"}),
         ({"signals": "decoder.hidden"}, {"Size", "Spectrum", "Logits", "Gradient"}),

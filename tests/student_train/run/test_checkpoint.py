@@ -3,8 +3,6 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -66,11 +64,10 @@ def test_only_the_newest_are_kept(tmp_path, keep):
 @pytest.mark.parametrize(
     ("point", "step"), [("tensors", 1), ("digest", 1), ("flush", 1), ("rename", 1), ("removal", 2)]
 )
-def test_a_kill_leaves_the_old_or_the_new_checkpoint(tmp_path, point, step):
+def test_a_kill_leaves_the_old_or_the_new_checkpoint(commands, tmp_path, point, step):
     """Half a checkpoint would be trained on, or would stop a run that has a good one before it."""
     folder = tmp_path / "run"
-    done = subprocess.run([sys.executable, "-c", CHILD, str(folder), point], check=False, cwd=tmp_path, timeout=120)
-    assert done.returncode == -signal.SIGKILL
+    assert commands.python(CHILD, folder, point, cwd=str(tmp_path)).wait() == -signal.SIGKILL
     found = latest_checkpoint(folder)
     assert (found.step, found.state) == (step, {"at": step})
     assert torch.equal(found.tensors["weight"], torch.full((3,), float(step)))

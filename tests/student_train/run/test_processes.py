@@ -1,4 +1,4 @@
-"""Two processes, started by torchrun, train what one trains: the same losses, whatever the objective."""
+"""Two processes train what one trains: the same losses, whatever the objective; torchrun starts and stops them."""
 
 import os
 import signal
@@ -41,13 +41,13 @@ def command(cache, output, objectives, **settings):
     settings = {**SETTINGS, "size": "2L32H", "cache": cache, "output": output, **settings}
     without = [] if settings.pop("logits", True) else ["--no-logits"]
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    return ["-m", "miniend", "train-student", *options, *without, *(f"--objective={name}" for name in objectives)]
+    return ["train-student", *options, *without, *(f"--objective={name}" for name in objectives)]
 
 
 def start(arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen(
-        [sys.executable, *TORCHRUN, *arguments],
+        [sys.executable, *TORCHRUN, "-m", "miniend", *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -65,18 +65,19 @@ def end(process):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_two_processes_have_the_losses_of_one(ragged_home, tmp_path, group):
+def test_two_processes_have_the_losses_of_one(ragged_home, commands, tmp_path, group):
     """A mean of means, a gradient summed twice, or a frozen parameter that is waited for: each shows here."""
     objectives, settings = GROUPS[group]
     two, one = tmp_path / "two", tmp_path / "one"
-    process = start(command(ragged_home / "cache", two, objectives, **settings))
+    processes = commands.ranks(2, *command(ragged_home / "cache", two, objectives, **settings))
     whole = TrainConfig(
         cache=ragged_home / "cache", output=one, **{**SETTINGS, **settings, "gradient_accumulation_steps": 1}
     )
     train_students(each_student(whole, ["2L32H"], objectives), lambda _line: None)
-    out, err = end(process)
-    assert process.returncode == 0, err
-    assert out.count("trained 6 steps") == len(objectives), "one process speaks"
+    ended = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ended
+    said = [out.count("trained 6 steps") for out, _ in ended]
+    assert said == [len(objectives), 0], "one process speaks"
     for folder in sorted(one.iterdir()):
         ours, theirs = metrics(folder), metrics(two / folder.name)
         assert [line["step"] for line in theirs] == list(range(1, 7))
@@ -104,13 +105,13 @@ def test_a_signal_to_two_processes_ends_in_one_checkpoint_from_which_they_go_on(
     assert int(saved[0].removeprefix("step-")) == metrics(output)[-1]["step"] > 0
 
 
-def test_a_batch_that_does_not_divide_among_the_processes_is_refused(ragged_home, tmp_path):
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused(ragged_home, commands, tmp_path):
     """Silently dropping examples, or weighing processes unequally, would be another run."""
-    process = start(
-        command(ragged_home / "cache", tmp_path / "out", ["scratch"], batch_size=6, gradient_accumulation_steps=2)
-    )
-    _, err = end(process)
-    assert "--batch-size 6 does not divide among 2 processes with --gradient-accumulation-steps 2" in err
+    settings = {"batch_size": 6, "gradient_accumulation_steps": 2}
+    for process in commands.ranks(2, *command(ragged_home / "cache", tmp_path / "out", ["scratch"], **settings)):
+        _, err = process.communicate()
+        assert "--batch-size 6 does not divide among 2 processes with --gradient-accumulation-steps 2" in err
+        assert process.returncode == 2
     assert not (tmp_path / "out").exists()
 
 
