@@ -78,8 +78,9 @@ def require_axes(folder: PublishedFolder, marker: ShardMarker, axes: Sequence[st
 
 def check_columns(folder: PublishedFolder, expected: Expected, dtypes: Sequence[str] = INTEGERS) -> None:
     """Raise CacheDamagedError unless a folder has these columns on their axes in their shapes, with one of these data types."""
+    columns = folder.columns
     for name, (axis, shape) in expected.items():
-        info = folder.columns.get(name)
+        info = columns.get(name)
         if info is None:
             _damaged(folder, f"it lacks the column {name}")
         if (info["axis"], info["shape"]) != (axis, shape) or info["dtype"] not in dtypes:

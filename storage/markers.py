@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from itertools import compress
 from typing import Any
 
@@ -19,7 +18,7 @@ REQUESTS = 32
 
 def marker_members(place: ShardRange, parent: str) -> dict[str, Any]:
     """Return the members that every marker has, by name."""
-    return {"parent": parent, **asdict(place)}
+    return {"parent": parent, "split": place.split, "number": place.number, "start": place.start, "stop": place.stop}
 
 
 def open_marked(path: Where, place: ShardRange, parent: str) -> PublishedFolder:

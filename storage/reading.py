@@ -246,10 +246,11 @@ class PublishedFolder:
         path = self.path.local / name
         if self.path.local.is_symlink():
             raise self._damaged(name, "its folder is a symbolic link")
-        if path.exists() and not path.is_file():
-            raise self._damaged(name, "it is not a regular file")
         try:
-            with open(self.path.local / name, "rb", opener=_no_link) as stream:
+            mode = os.lstat(path).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):  # a pipe would wait for its writer
+                raise self._damaged(name, "it is not a regular file")
+            with open(path, "rb", opener=_no_link) as stream:
                 data = stream.read(MAXIMUM_BYTES + 1)
         except OSError as error:
             link = error.errno == errno.ELOOP

@@ -54,6 +54,9 @@ RUNS = {
     "e without logits": {"objective": "miniend-e", "logits": False},
 }
 
+SUMS_OF_OTHERS = ("implicit", "d by qq_kk_vv without logits")
+"""Runs without a term of their own: each of their terms is in another run, with and without logits beside it."""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
@@ -277,7 +280,9 @@ def furthest(lines, losses):
     return max(abs(line["loss"] - loss) / abs(loss) for line, loss in zip(lines, losses, strict=False))
 
 
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize(
+    "run", [pytest.param(run, marks=pytest.mark.slow) if run in SUMS_OF_OTHERS else run for run in RUNS]
+)
 def test_a_student_of_the_cache_follows_the_student_of_the_live_teacher(home, run):
     """A wrong mask, temperature, pairing or normalizer still trains, to another student than the one that was asked for."""
     lines, weights = offline(home, run)

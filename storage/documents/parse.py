@@ -27,7 +27,6 @@ from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ...errors import damaged, shortened
-from .values import Constraint
 
 SHOWN = 10
 """The number of misfits that a message names; it counts the others."""
@@ -156,12 +155,10 @@ Reader = Callable[[Any, Misfits], Any]
 def _reader(form: Any) -> Reader:
     """Return the reader of an annotation. It is put together once, since a cache may have ten thousand markers."""
     origin, arguments = get_origin(form), get_args(form)
-    if form in _SCALARS:
-        return _scalar(form, None)
-    if origin is Annotated:
-        return _scalar(*arguments)
+    if found := _scalar_of(form):
+        return _scalar(*found)
     if origin in (Union, UnionType):
-        return _nullable(*(one for one in arguments if one is not NoneType))
+        return _nullable(_without_null(form))
     if origin is tuple:
         return _list(arguments[0], None if arguments[-1] is Ellipsis else len(arguments))
     if origin is not None and issubclass(origin, Mapping):
@@ -180,17 +177,34 @@ _SCALARS: dict[Any, tuple[tuple[type, ...], str]] = {
 """Python type -> types that JSON gives it (true is not an integer) and what a message says of it."""
 
 
-def _scalar(form: type, constraint: Constraint | None) -> Reader:
-    types, expected = _SCALARS[form]
-    expected = constraint.expected if constraint else expected
-    test = constraint.test if constraint else None
+def _scalar_of(form: Any) -> tuple[Sequence[type], Callable[[Any], bool], str] | None:
+    """Return the types that a scalar annotation takes, its test, and the words for both; None for any other annotation."""
+    plain, constraint = get_args(form) if get_origin(form) is Annotated else (form, None)
+    if plain not in _SCALARS:
+        return None
+    types, expected = _SCALARS[plain]
+    return (types, constraint.test, constraint.expected) if constraint else (types, _any, expected)
 
+
+def _any(_value: Any) -> bool:
+    return True
+
+
+def _scalar(types: Sequence[type], test: Callable[[Any], bool], expected: str) -> Reader:
     def read(found: Any, misfits: Misfits) -> Any:
-        if type(found) not in types or not (test is None or test(found)):
+        if type(found) not in types or not test(found):
             misfits.add(expected, found)
         return found
 
     return read
+
+
+def _without_null(form: Any) -> Any:
+    """Return X of the annotation `X | None`, and any other annotation itself."""
+    if get_origin(form) not in (Union, UnionType):
+        return form
+    [inner] = (one for one in get_args(form) if one is not NoneType)
+    return inner
 
 
 def _nullable(form: Any) -> Reader:
@@ -238,27 +252,29 @@ def _inside(inner: Reader, key: object, part: Any, misfits: Misfits) -> Any:
 
 def _record(kind: Any) -> Reader:
     hints = get_type_hints(kind, include_extras=True)
-    plain: list[tuple[str, str, Any, Reader]] = []
+    plain: list[tuple[str, str, Any, Sequence[type], Callable[[Any], bool], Reader]] = []
     groups: list[tuple[str, str, str, Reader]] = []
     rest = ""
     for one in fields(kind):
         if _OTHERS in one.metadata:
             rest = one.name
         elif _ONLY_FOR in one.metadata:
-            [group] = (form for form in get_args(hints[one.name]) if form is not NoneType)
-            groups.append((one.name, *one.metadata[_ONLY_FOR], _reader(group)))
+            groups.append((one.name, *one.metadata[_ONLY_FOR], _reader(_without_null(hints[one.name]))))
         else:
             missing = _NOTHING if one.default is MISSING else one.default
-            plain.append((one.name, _name(one), missing, _reader(hints[one.name])))
-    named = {name for _, name, _, _ in plain}
+            form = hints[one.name]
+            types, test, _ = _scalar_of(_without_null(form)) or ((), _any, "")
+            plain.append((one.name, _name(one), missing, types, test, _reader(form)))
+    named = {name for _, name, *_ in plain}
 
     def read(found: Any, misfits: Misfits) -> Any:
         if not isinstance(found, dict):
             return misfits.add("an object", found)
         values, count = {}, misfits.count
-        for attribute, name, missing, inner in plain:
+        for attribute, name, missing, types, test, inner in plain:
             part = found.get(name, missing)
-            values[attribute] = part if part is missing is not _NOTHING else _inside(inner, name, part, misfits)
+            fits = (type(part) in types and test(part)) or part is missing is not _NOTHING  # most members, so fast
+            values[attribute] = part if fits else _inside(inner, name, part, misfits)
         for attribute, name, value, inner in groups:
             values[attribute] = inner(found, misfits) if found.get(name) == value else None
         if rest:

@@ -109,12 +109,13 @@ def _check_version(version: Any, where: str) -> None:
 
 def _require_shallow(value: Any) -> None:
     """Raise ValueError if objects and lists are nested more than MAXIMUM_DEPTH deep."""
-    level, depth = [value], 0
-    while level and depth <= MAXIMUM_DEPTH:
-        within = [node.values() if type(node) is dict else node for node in level if type(node) in (dict, list)]
-        level, depth = [node for nodes in within for node in nodes if type(node) in (dict, list)], depth + 1
-    if level:
-        raise ValueError(f"a document is nested at most {MAXIMUM_DEPTH} deep")
+    level: list[Any] = [[value]]
+    for _ in range(MAXIMUM_DEPTH + 2):
+        inside = (node.values() if type(node) is dict else node for node in level)
+        level = [node for nodes in inside for node in nodes if type(node) is dict or type(node) is list]
+        if not level:
+            return
+    raise ValueError(f"a document is nested at most {MAXIMUM_DEPTH} deep")
 
 
 def _finite(text: str) -> float:

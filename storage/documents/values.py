@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 LARGEST_NUMBER = 2**63
@@ -25,6 +26,7 @@ class Constraint:
     """The words for it in a message, such as "a positive number"."""
 
 
+@lru_cache(256)  # folders of one cache have the same axes
 def is_axis(name: str) -> bool:
     """Return whether a column can run along an axis of this name: a plain lower-case word, with digits and underscores."""
     return bool(_AXIS.fullmatch(name)) and name not in _RESERVED
@@ -53,7 +55,7 @@ Width = Annotated[int, _integer(1, LARGEST_WIDTH)]
 Number = Annotated[float, Constraint(lambda value: abs(value) < LARGEST_FLOAT, "a number")]
 PositiveNumber = Annotated[float, Constraint(lambda value: 0 < value < LARGEST_FLOAT, "a positive number")]
 Digest = Annotated[str, _matches("[0-9a-f]{64}", "a SHA-256 in hexadecimal")]
-Counts = Annotated[str, _matches("([0-9]{1,18}( [0-9]{1,18})*)?", "decimal counts, divided by blanks")]
+Counts = Annotated[str, _matches("(?:[0-9]{1,18}+(?: [0-9]{1,18}+)*+)?", "decimal counts, divided by blanks")]
 Axis = Annotated[str, Constraint(is_axis, "the name of an axis")]
 Split = Annotated[str, _one_of("validation", "train")]
 CodecName = Annotated[str, _one_of("pcodec", "zstd")]
