@@ -50,6 +50,11 @@ def help_of(command: str) -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
 
 
+def takes_no_empty_signals(command: str) -> bool:
+    """Return whether this build has a word for no signals."""
+    return "'' for none" not in " ".join(help_of(command).split())
+
+
 def options_of(command: str) -> frozenset[str]:
     """Return the options that the help of a command lists."""
     return frozenset(re.findall(r"^  (?:-\w, )?(--[a-z0-9-]+)(?=[ ,/]|$)", help_of(command), flags=re.MULTILINE))
@@ -62,7 +67,7 @@ def in_todays_words(arguments: list[str]) -> list[str]:
         if words[0] == command and old in words and old not in options_of(command):
             for place in [place for place, word in enumerate(words) if word == old]:
                 words[place : place + 2] = [new, form.format(words[place + 1])]
-    if NO_SIGNALS[0] in words and "'' for none" not in help_of(words[0]):
+    if NO_SIGNALS[0] in words and takes_no_empty_signals(words[0]):
         place = words.index(NO_SIGNALS[0]) + 1
         words[place] = words[place] or NO_SIGNALS[1]
     return words
