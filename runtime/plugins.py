@@ -75,7 +75,7 @@ def _load(name: str, what: str, load: Callable[[], ModuleType]) -> None:
         raise ConfigurationError(
             f"{what}: expected a module {error.name}, found none; check the name, or install it"
         ) from error
-    except Exception as error:  # whatever a plugin raises
+    except (Exception, SystemExit) as error:  # whatever a plugin raises
         raise ConfigurationError(f"{what} failed: {_in_words(error)}; {REMEDY}") from error
     if module.__file__:
         _loaded[name] = Path(module.__file__)
@@ -105,7 +105,7 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     """Return an error in one line, with the line of the user's file that led to it."""
     package = Path(__file__).parents[1]
     frames = traceback.extract_tb(error.__traceback__)

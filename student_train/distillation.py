@@ -17,7 +17,7 @@ from ..signals.taps import tapped
 from .reading.batch import Batch
 from .reading.teacher_signals import TeacherSignals
 from .terms import Term, Terms
-from .terms.contract import require_counts, require_sums, require_target
+from .terms.contract import require_counts, require_some, require_sums, require_target
 
 TERMS_PART = "terms"
 """The name of the part that holds the terms' own parameters."""
@@ -68,7 +68,8 @@ class Distillation(nn.Module):
 
     def total(self, sums: Mapping[str, Tensor], counts: Mapping[str, float]) -> Tensor:
         """Return the weighted loss: sum over terms of weight times the mean over the term's parts of sum / count."""
-        return torch.stack([sums[one.name] * (self.share(one) / counts[one.name]) for one in self.parts]).sum()
+        shares = {one.name: self.share(one) / require_some(one.name, counts[one.name]) for one in self.parts}
+        return torch.stack([sums[name] * share for name, share in shares.items()]).sum()
 
     def share(self, part: Part) -> float:
         """Return the part's factor in the loss: its term's weight, divided by the number of the term's parts."""
@@ -79,7 +80,7 @@ class Distillation(nn.Module):
         means = {}
         for term in self.weights:
             parts = [one.name for one in self.parts if one.term == term]
-            means[term] = sum(sums[name] / counts[name] for name in parts) / len(parts)
+            means[term] = sum(sums[name] / require_some(name, counts[name]) for name in parts) / len(parts)
         return means
 
     def forward(self, batch: Batch, teacher: TeacherSignals) -> dict[str, Tensor]:

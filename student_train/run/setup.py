@@ -21,7 +21,7 @@ from ..reading.batch import Batch
 from ..reading.loader import BatchSource, in_order
 from ..reading.teacher_signals import Needs, TeacherDecoder, build_decoder, needed_columns
 from ..terms import TERMS, Term, TermContext, Terms
-from ..terms.contract import require_gradients, require_term
+from ..terms.contract import TermOptions, require_gradients, require_term
 from .unreached import freeze, require_gradient_of_what_is_read, summarise_unreached, unreached_parameters
 
 LABELS = "labels"
@@ -105,7 +105,7 @@ def build_learner(config: TrainConfig, objective: Objective, cache: Cache, devic
 
 def _built(spec: TermSpec, context: TermContext) -> Term:
     """Return a term of the objective, checked."""
-    return require_term(spec.name, TERMS[spec.kind].build(context, spec.options), context)
+    return require_term(spec.name, TERMS[spec.kind].build(context, TermOptions(spec)), context)
 
 
 def start(config: TrainConfig, cache: Cache) -> Any:

@@ -13,9 +13,24 @@ from ...errors import CacheMismatchError, ConfigurationError, shortened
 from ...signals.kinds import KINDS
 from ...signals.logits.targets import LogitTarget
 from ...signals.sites import Site
+from ..objective import TermSpec
 from .term import SitePair, Term, TermContext
 
 CORRECT = "correct the term"
+
+
+class TermOptions(dict[str, Any]):
+    """The options of a term. One that is missing raises ConfigurationError, which names the term."""
+
+    def __init__(self, spec: TermSpec) -> None:
+        super().__init__(spec.options)
+        self._spec = spec
+
+    def __missing__(self, key: str) -> Any:
+        raise ConfigurationError(
+            f"loss term {self._spec.name}: expected the option {key}, found {', '.join(self) or 'none'}; write "
+            f"spec({self._spec.kind!r}, {key}=...) in its objective"
+        )
 
 
 def require_term(name: str, term: Any, context: TermContext) -> Term:
@@ -120,6 +135,15 @@ def require_target(name: str, term: Term, target: Any) -> LogitTarget | None:
         raise _wrong(name, f"`target` should return {expected}", target)
     found: LogitTarget | None = target
     return found
+
+
+def require_some(part: str, count: float) -> float:
+    """Return the number that a part's sum is divided by. Raises ConfigurationError if it is 0, for the mean is not defined."""
+    if not count:
+        raise ConfigurationError(
+            f"loss term {part}: expected that `counts` counts something in these examples, found 0; {CORRECT}"
+        )
+    return count
 
 
 def require_gradients(sums: Mapping[str, Tensor], parts: Iterable[str]) -> None:

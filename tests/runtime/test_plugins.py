@@ -41,6 +41,7 @@ def plugin(tmp_path):
         ("import nothing_of_this_name", "expected a module nothing_of_this_name, found none"),
         ("x = 1\nraise ValueError('two\\nlines')", "plugin.py failed: ValueError: two lines (plugin.py, line 2)"),
         ("def f(:", "plugin.py failed: SyntaxError"),
+        ("import sys\nsys.exit(3)", "plugin.py failed: SystemExit: 3 (plugin.py, line 2)"),
         (
             "import miniend\n\nmap = miniend.LAYER_MAPS['last']\nminiend.LAYER_MAPS.add('uniform', map)",
             "layer map 'uniform' is registered already; choose another name (plugin.py, line 4)",

@@ -79,6 +79,7 @@ def test_a_term_that_keeps_the_contract_is_built(ragged, mine):
         ({"pairs": (SitePair(LAST, Site("middle.self", 0)),)}, "should be one that t5 has"),
         ({"pairs": (SitePair(LAST, Site("decoder.nothing", 0)),)}, "should be one that t5 has"),
         ({"formula": None}, "`formula` should return a text, found None"),
+        ({"pairs": {}}, "`pairs` should be a tuple of miniend.SitePair"),
     ],
 )
 def test_a_term_that_breaks_the_contract_is_refused_where_it_is_built(ragged, mine, given, named):
@@ -122,6 +123,22 @@ def test_a_term_that_trains_nothing_is_refused(ragged, mine, detached):
     config = config_of(ragged, mine(sums=lambda taps: {"": detached(taps)}))
     with pytest.raises(ConfigurationError, match="loss term mine: its sum does not have a gradient"):
         set_up_alone(config, ragged)
+
+
+def test_a_count_of_nothing_is_refused(ragged, mine, monkeypatch):
+    """Its mean would be a division by zero, in the middle of a step."""
+    monkeypatch.setattr(Mine, "counts", lambda _self, _batch: {"": 0})
+    with pytest.raises(ConfigurationError, match="loss term mine: expected that `counts` counts something"):
+        set_up_alone(config_of(ragged, mine()), ragged)
+
+
+def test_an_option_that_a_term_needs_and_its_objective_lacks_is_named(ragged, monkeypatch):
+    """The built-in terms are used by objectives of plugins too."""
+    monkeypatch.setattr(OBJECTIVES, "_entries", {"mine": (spec("relations", "own"),)})
+    with pytest.raises(
+        ConfigurationError, match=r"loss term own: expected the option site, found none; write spec\('rel"
+    ):
+        terms_of(ragged, "mine")
 
 
 def test_a_target_belongs_to_a_term_that_trains_the_head_and_to_no_other(ragged, mine, monkeypatch):
