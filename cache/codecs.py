@@ -1,5 +1,7 @@
 """Read the codecs that a published calibration describes."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -9,6 +11,7 @@ from ..signals.kinds import kind_of
 from ..signals.logits.code import LogitCode, logit_code_from
 from ..signals.sites import site_from
 from ..storage.documents.calibration import Calibration, SiteEntry
+from ..storage.documents.parse import parse
 from ..storage.documents.plan import Plan
 from ..storage.folder import PublishedFolder
 
@@ -23,7 +26,15 @@ def _codec(folder: PublishedFolder, entry: SiteEntry) -> SiteCodec:
     names = [name for name in folder.columns if name.startswith(f"{site}.")]
     arrays = {name: torch.from_numpy(folder.column(name)) for name in names}
     steps = {place: code.step for place, code in entry.codes.items()}
-    return kind_of(site).read(site, steps, entry.others, arrays)
+    return kind_of(site).read(site, steps, members_of(entry, str(folder.path)), arrays)
+
+
+def members_of(entry: SiteEntry, where: str) -> Any:
+    """Return what a site's entry has beside its codes, in the form of its kind (`SignalKind.entry`).
+
+    Raises CacheDamagedError that names every member that does not fit; `where` names the document.
+    """
+    return parse(kind_of(site_from(entry.site)).entry, entry.others, f"{where}, in the entry of {entry.site},")
 
 
 def read_logit_code(calibration: PublishedFolder, plan: Plan) -> LogitCode | None:

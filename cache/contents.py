@@ -13,6 +13,7 @@ from ..storage.documents.calibration import Calibration, SiteEntry
 from ..storage.documents.marker import SegmentsMarker, ShardMarker
 from ..storage.documents.plan import Plan, TeacherFacts
 from ..storage.folder import PublishedFolder
+from .codecs import members_of
 from .logit_columns import expected_logit_columns
 
 
@@ -82,5 +83,5 @@ def _check_site(folder: PublishedFolder, entry: SiteEntry, member: str, facts: T
             raise damaged(folder.path, f"its code {entry.site}.{name} should {wanted}, in the column {place.column}")
         shape = [kind.width(facts) * len(place.blocks)]
         contents.check_columns(folder, {f"{entry.site}.{name}.mean": ("basis", shape)}, contents.FLOATS)
-    if misfit := next(iter(kind.misfits(site, entry.others, facts)), None):
+    if misfit := next(iter(kind.misfits(site, members_of(entry, str(folder.path)), facts)), None):
         raise damaged(folder.path, misfit)

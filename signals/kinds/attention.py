@@ -5,7 +5,6 @@ token axes, so Q has a code of its own, and K and V share another.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,7 +12,7 @@ from ...models.families import Facts, Stack, family_of, stack_named
 from ..codes.code import CodePlace
 from ..fidelity import MeanOf, SiteSample
 from ..relations.calibration import calibrate_site, measured_kl
-from ..relations.codec import AttentionCodec, attention_codec_from
+from ..relations.codec import AttentionCodec, AttentionEntry, attention_codec_from
 from ..relations.fidelity import relation_kl_spread
 from ..relations.relations import axes_of, default_relation_heads, relations_of
 from ..sites import Site
@@ -26,6 +25,7 @@ class Attention(SignalKind):
     member = "relations"
     tensors = ("query", "key", "value")
     measure = "mean KL in nats"
+    entry = AttentionEntry
     cross = False
 
     def modules(self, model: nn.Module, site: Site) -> dict[str, nn.Module]:
@@ -57,15 +57,16 @@ class Attention(SignalKind):
         return {**spread}
 
     def read(
-        self, site: Site, steps: Mapping[str, float], members: Mapping[str, Any], arrays: Mapping[str, Tensor]
+        self, site: Site, steps: Mapping[str, float], members: AttentionEntry, arrays: Mapping[str, Tensor]
     ) -> AttentionCodec:
         return attention_codec_from(site, self.places(site), steps, members, arrays)
 
-    def misfits(self, site: Site, members: Mapping[str, Any], facts: Facts) -> Iterable[str]:
-        if members["inner"] != self.width(facts) or members["inner"] % members["heads"]:
-            yield f"its site {site} has {members['inner']} columns in {members['heads']} heads"
+    def misfits(self, site: Site, members: AttentionEntry, facts: Facts) -> Iterable[str]:
+        inner, heads = members.inner, members.heads
+        if inner != self.width(facts) or heads < 1 or inner % heads:
+            yield f"its site {site} has {inner} columns in {heads} heads"
         kinds = {relation.kind for relation in relations_of(axes_of(self.places(site)))}
-        if any(set(members[name]) != kinds for name in ("alpha", "relative_entropy", "published_entropy")):
+        if any(set(told) != kinds for told in (members.alpha, members.relative_entropy, members.published_entropy)):
             yield f"its site {site} should tell of {', '.join(sorted(kinds))}"
 
 

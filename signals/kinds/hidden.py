@@ -44,13 +44,11 @@ class HiddenStates(SignalKind):
     def measured_on_shards(self, codec: SiteCodec, sample: SiteSample) -> dict[str, MeanOf]:
         return measured_error(codec, [sample])
 
-    def read(
-        self, site: Site, steps: Mapping[str, float], members: Mapping[str, Any], arrays: Mapping[str, Tensor]
-    ) -> SiteCodec:
+    def read(self, site: Site, steps: Mapping[str, float], members: Any, arrays: Mapping[str, Tensor]) -> SiteCodec:
         places = self.places(site)
         return SiteCodec(site=site, places=places, codes=codes_from(site, places, steps, arrays))
 
-    def misfits(self, site: Site, members: Mapping[str, Any], facts: Facts) -> Iterable[str]:
+    def misfits(self, site: Site, members: Any, facts: Facts) -> Iterable[str]:
         return ()
 
 

@@ -59,6 +59,11 @@ class SiteSamples:
     """The examples that the result is measured on."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodesOnly:
+    """An entry of a calibration that has nothing beside its codes."""
+
+
 class SignalKind(ABC):
     """One kind of signal: which tensors, where in a model, how they are coded, fitted and measured."""
 
@@ -69,6 +74,9 @@ class SignalKind(ABC):
     """The names of the tensors that are read at a site."""
     measure: ClassVar[str]
     """The name of its fidelity measure, for people."""
+    entry: ClassVar[type[Any]] = CodesOnly
+    """The members that a site's entry has in a calibration beside its codes: a frozen dataclass whose annotations say their form
+    (`storage/documents/parse.py`). A codec's `description` writes them."""
 
     @abstractmethod
     def exists(self, stack: Stack) -> bool:
@@ -99,17 +107,15 @@ class SignalKind(ABC):
         """Return what the codec loses on one sample of a shard; a mean may be a spread (`SpreadOf`)."""
 
     @abstractmethod
-    def read(
-        self, site: Site, steps: Mapping[str, float], members: Mapping[str, Any], arrays: Mapping[str, Tensor]
-    ) -> SiteCodec:
+    def read(self, site: Site, steps: Mapping[str, float], members: Any, arrays: Mapping[str, Tensor]) -> SiteCodec:
         """Rebuild a codec from a calibration.
 
-        `steps` are by name of the place, `members` are the members of the site's entry, `arrays` the arrays of the codes.
+        `steps` are by name of the place, `members` is the site's `entry`, `arrays` the arrays of the codes.
         """
 
     @abstractmethod
-    def misfits(self, site: Site, members: Mapping[str, Any], facts: Facts) -> Iterable[str]:
-        """Return a sentence for each member of a calibration's entry that cannot be right for this teacher."""
+    def misfits(self, site: Site, members: Any, facts: Facts) -> Iterable[str]:
+        """Return a sentence for each member of a site's `entry` that cannot be right for this teacher."""
 
 
 def _is_kind(name: str, entry: Any) -> bool:

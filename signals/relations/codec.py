@@ -13,6 +13,17 @@ from .relations import Relation, axes_of, relations_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AttentionEntry:
+    """The members that the entry of an attention site has in a calibration, beside its codes (SPEC.md, section 5)."""
+
+    inner: int
+    heads: int
+    alpha: Mapping[str, float]
+    relative_entropy: Mapping[str, float]
+    published_entropy: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AttentionCodec(SiteCodec):
     """The encoder and decoder of Q, K and V of one attention."""
 
@@ -48,17 +59,17 @@ def attention_codec_from(
     site: Site,
     places: tuple[CodePlace, ...],
     steps: Mapping[str, float],
-    members: Mapping[str, Any],
+    members: AttentionEntry,
     arrays: Mapping[str, Tensor],
 ) -> AttentionCodec:
-    """Rebuild the codec of an attention site from its description and arrays."""
+    """Rebuild the codec of an attention site from its entry and arrays."""
     return AttentionCodec(
         site=site,
         places=places,
         codes=codes_from(site, places, steps, arrays),
-        inner=int(members["inner"]),
-        heads=int(members["heads"]),
-        inverse_temperature=dict(members["alpha"]),
-        relative_entropy=dict(members["relative_entropy"]),
-        published_entropy=dict(members["published_entropy"]),
+        inner=members.inner,
+        heads=members.heads,
+        inverse_temperature=dict(members.alpha),
+        relative_entropy=dict(members.relative_entropy),
+        published_entropy=dict(members.published_entropy),
     )

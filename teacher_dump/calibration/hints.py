@@ -3,9 +3,11 @@
 import math
 from collections.abc import Iterator
 
+from ...cache.codecs import members_of
 from ...signals.fidelity import SpreadOf
+from ...signals.relations.codec import AttentionEntry
 from ...signals.relations.relations import carries_no_information, ordered
-from ...storage.documents.calibration import Calibration, SiteEntry
+from ...storage.documents.calibration import Calibration
 from ...storage.documents.measured import Mean
 from ...storage.documents.plan import Plan
 
@@ -41,9 +43,10 @@ def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
         )
     if plan.signals.logits:
         yield from _end_lines(loss, calibration.teacher.end_cross_entropy, plan.task.pairs)
-    for site in calibration.sites:
-        yield _entropy_line(site)
-    entropies = [e for site in calibration.sites for e in site.others["relative_entropy"].values()]
+    told = {site.site: members_of(site, "the calibration") for site in calibration.sites}
+    for name, members in told.items():
+        yield _entropy_line(name, members)
+    entropies = [entropy for members in told.values() for entropy in members.relative_entropy.values()]
     if any(map(carries_no_information, entropies)) and plan.signals.relation_temperature == "published":
         yield (
             "hint: students learn nothing from relations that carry no information; --relation-temperature calibrated, in a "
@@ -71,15 +74,15 @@ def _end_lines(loss: Mean, ends: Mean | None, pairs: bool) -> Iterator[str]:
         )
 
 
-def _entropy_line(site: SiteEntry) -> str:
-    parts, members = [], site.others
-    for kind in ordered(members["alpha"]):
+def _entropy_line(site: str, members: AttentionEntry) -> str:
+    parts = []
+    for kind in ordered(members.alpha):
         published, used, inverse_temperature = (
-            members["published_entropy"][kind],
-            members["relative_entropy"][kind],
-            members["alpha"][kind],
+            members.published_entropy[kind],
+            members.relative_entropy[kind],
+            members.alpha[kind],
         )
         part = f"{kind} {published:.3f}"
         part += f" sharpened by {inverse_temperature:.3g} to {used:.3f}" if inverse_temperature != 1.0 else ""
         parts.append(part + (" (carries no information)" if carries_no_information(used) else ""))
-    return f"{site.site}: relative entropy of the teacher's relations (1 is uniform): {', '.join(parts)}"
+    return f"{site}: relative entropy of the teacher's relations (1 is uniform): {', '.join(parts)}"

@@ -86,6 +86,8 @@ class Commands:
         """`miniend` with these arguments; the job may have `env` (changes of the environment), `cwd` and `code`."""
         self._count += 1
         files = [self._folder / f"{self._count}.{name}" for name in ("out", "err")]
+        for file in files:
+            file.touch()
         job = {"arguments": [str(one) for one in arguments], "files": [str(file) for file in files], **job}
         pid = self.ask(start=job)["pid"]
         return Command(self, pid, files)

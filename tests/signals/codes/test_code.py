@@ -10,6 +10,7 @@ from miniend.signals.fidelity import SiteSample
 from miniend.signals.kinds import kind_of
 from miniend.signals.relations.codec import AttentionCodec
 from miniend.signals.sites import Site
+from miniend.storage.documents.parse import parse
 from support.attention import axes_at
 
 KINDS = ("query", "key", "value")
@@ -164,7 +165,8 @@ def read_again(codec):
     """The codec that a reader makes of the two halves of a description."""
     described = codec.description()
     steps = {place: code["step"] for place, code in described["codes"].items()}
-    return kind_of(codec.site).read(codec.site, steps, described, codec.arrays())
+    kind = kind_of(codec.site)
+    return kind.read(codec.site, steps, parse(kind.entry, described, "here"), codec.arrays())
 
 
 @pytest.mark.parametrize("name", ["encoder.self", "decoder.self", "decoder.cross"])
