@@ -12,6 +12,7 @@ from typing import Any
 
 from ...cache import Cache, Part
 from ...errors import RunMismatchError
+from ...runtime.claims import holds_files
 from ...runtime.durable import write_durably
 from ...runtime.identity import ANOTHER_OUTPUT, require_same
 from ...runtime.options import identity_of
@@ -46,7 +47,7 @@ def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str,
         theirs = _read(path)
         require_same(f"{config.output} holds another run", theirs, ours, ANOTHER_OUTPUT)
         return
-    if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
+    if config.output.exists() and (not config.output.is_dir() or holds_files(config.output)):
         raise RunMismatchError(
             f"{config.output} exists and does not hold a run of MiniEnD; name an empty or new directory"
         )

@@ -1,9 +1,11 @@
 """Set up the students of one pass over a cache: check what they must share, build them, and claim their outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from ...cache import Cache, open_cache
 from ...errors import ConfigurationError, MiniEndError
+from ...runtime.claims import sole_writer
 from ...runtime.options import flag_of, marked
 from ...runtime.progress import Log
 from ..config import ONE_PASS, TrainConfig
@@ -11,6 +13,8 @@ from ..objective import build_objective
 from .directory import RUN_FILE, claim_output, is_finished, part_taken
 from .processes import Processes
 from .setup import Setup, build_learner, open_feed, set_up
+
+BY_THE_MAIN_PROCESS = "the main process refused its output; see what it said"
 
 
 def require_one_pass(configs: Sequence[TrainConfig], world: int) -> None:
@@ -60,19 +64,42 @@ def _open(configs: Sequence[TrainConfig]) -> Cache:
     return cache
 
 
+@contextmanager
+def sole_writers(configs: Sequence[TrainConfig], processes: Processes) -> Iterator[None]:
+    """Let the main process be the only writer of every output inside the block; finished runs are not written.
+
+    Raises in all processes what `sole_writer` raises in the main one.
+    """
+    with ExitStack() as held:
+        refused = None
+        if processes.main:
+            try:
+                for config in configs:
+                    if not is_finished(config.output):
+                        held.enter_context(sole_writer(config.output))
+            except MiniEndError as error:
+                refused = error
+        _raise_together(refused, processes, BY_THE_MAIN_PROCESS)
+        yield
+
+
 def claim_outputs(setups: Sequence[Setup], processes: Processes) -> None:
     """Let the main process claim the output directories; the others check what it wrote, or fail with it.
 
     Raises RunMismatchError for a directory of another run, ConfigurationError if a process does not see the directory.
     """
     refused = _refusal(setups) if processes.main else None
-    if processes.sum([float(refused is not None)])[0]:
-        raise refused or ConfigurationError("the main process refused its output; see what it said")
+    _raise_together(refused, processes, BY_THE_MAIN_PROCESS)
     if not processes.main:
         missing = [setup.config.output for setup in setups if not (setup.config.output / RUN_FILE).exists()]
         refused = _refusal(setups) if not missing else _unseen(missing[0])
+    _raise_together(refused, processes, "another process refused its output; see what it said")
+
+
+def _raise_together(refused: MiniEndError | None, processes: Processes, otherwise: str) -> None:
+    """Raise in every process if any of them refused: its own error, or a ConfigurationError with the text `otherwise`."""
     if processes.sum([float(refused is not None)])[0]:
-        raise refused or ConfigurationError("another process refused its output; see what it said")
+        raise refused or ConfigurationError(otherwise)
 
 
 def _unseen(output: object) -> ConfigurationError:
