@@ -6,7 +6,9 @@ from typing import Any
 import torch
 
 from ..errors import ConfigurationError, TrainingError
+from ..runtime.claims import sole_writer
 from ..runtime.devices import choose_device
+from ..runtime.launcher import not_used, options_decide, require_one_process
 from ..runtime.options import identity_of, marked
 from ..runtime.progress import Log, duration
 from .checkpoint import Checkpoint, load_checkpoint
@@ -41,9 +43,18 @@ SEARCH_SEED = 0
 def evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     """Do what is missing in the output directory, and return what `results.json` then holds.
 
-    We read the data before the model. Raises what loading raises, RunMismatchError if the directory holds another evaluation, and
+    We read the data before the model. Raises what loading raises, ConfigurationError in one of several processes of a launcher,
+    RunMismatchError if the directory holds another evaluation, OutputBusyError while another process evaluates there, and
     TrainingError if no learning rate gives a finite loss.
     """
+    require_one_process("miniend evaluate")
+    with sole_writer(config.output), options_decide(ranks=False) as missed:
+        if missed:
+            log(not_used(missed))
+        return _evaluate(config, log)
+
+
+def _evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     device = _device(config.device)
     tasks = [find_task(name) for name in dict.fromkeys(config.tasks)]
     for task in tasks:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .launcher import require_one_process
 from .options import REQUIRED, SECTIONS, Option, Shape, default_text, flag_of, option, option_of, shapes_of
 from .plugins import load_plugins
 
@@ -114,7 +115,8 @@ class ConfiguredCommand(click.Command):
     """A command whose options are the fields of a configuration dataclass.
 
     `run` gets the configuration. Of an option that takes several values the configuration has the first, and `run` gets all of
-    them by the name of the field. `more` is a second paragraph of the help; `without` names fields that are not offered.
+    them by the name of the field. `more` is a second paragraph of the help; `without` names fields that are not offered; `ranks`
+    says that several processes of a launcher may run it together.
     """
 
     def __init__(
@@ -127,8 +129,9 @@ class ConfiguredCommand(click.Command):
         examples: tuple[str, str],
         more: str = "",
         without: tuple[str, ...] = (),
+        ranks: bool = False,
     ) -> None:
-        self.kind, self.run, self.examples, self.more = kind, run, examples, more
+        self.kind, self.run, self.examples, self.more, self.ranks = kind, run, examples, more, ranks
         own = {name: entry for name, entry in _Entry.all_of(kind).items() if name not in without}
         self.entries = {**own, **_Entry.all_of(OfEveryCommand)}
         params = [entry.parameter() for entry in self.entries.values()]
@@ -150,6 +153,8 @@ class ConfiguredCommand(click.Command):
         return self.kind(**{**given, **first}), several
 
     def _called(self, **_values: Any) -> int | None:
+        if not self.ranks:
+            require_one_process(f"miniend {self.name}")
         config, several = self.configure(click.get_current_context())
         return self.run(config, **several)
 

@@ -15,9 +15,9 @@ from ...evaluation.tasks.known import find_task
 from ...runtime.claims import Claims
 from ...runtime.devices import threads_kept
 from ...runtime.durable import write_durably
+from ...runtime.launcher import require_one_process
 from ...runtime.progress import Log
 from ...teacher_dump.dump import dump_teacher
-from ...teacher_dump.worker import Worker
 from .file.paths import Paths
 from .file.reading import read_comparison
 from .file.settings import MAIN, Comparison, Student
@@ -40,10 +40,7 @@ def compare(file: Path, output: Path, plan_only: bool, log: Log) -> None:
     Raises ConfigurationError for a bad file, under torchrun, and if a library is missing. Raises RunMismatchError if the
     directory was made with other settings, and whatever the stages raise.
     """
-    if Worker.from_environment().size > 1:
-        raise ConfigurationError(
-            "processes of one comparison share only its output directory; start each without torchrun or accelerate launch"
-        )
+    require_one_process("miniend compare")
     comparison = read_comparison(file)
     require_scipy()
     for task in comparison.tasks:

@@ -16,6 +16,7 @@ from torch import nn
 
 from ...errors import ConfigurationError
 from ...runtime.devices import choose_device, reset_accelerate
+from ...runtime.launcher import options_decide
 from ...runtime.stopping import stop_requested
 
 
@@ -29,15 +30,19 @@ class Processes:
     def __init__(self, device: str, trackers: Sequence[str] = ()) -> None:
         wanted = choose_device(device)
         _require_trackers(trackers)
-        self._accelerator = Accelerator(
-            cpu=wanted.type == "cpu", log_with=list(trackers) or None, dynamo_backend="no", mixed_precision="no"
-        )
-        self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
-        self._wraps = torch.distributed.is_initialized()
-        if self._wraps and wanted.index is not None:
-            raise ConfigurationError(
-                f"--device {device} names one GPU for {self.world} processes; leave it out or write cuda"
+        with ExitStack() as entered:
+            self.not_used = entered.enter_context(options_decide(ranks=True))
+            """The settings of the launcher that do not count."""
+            self._accelerator = Accelerator(
+                cpu=wanted.type == "cpu", log_with=list(trackers) or None, dynamo_backend="no", mixed_precision="no"
             )
+            self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
+            self._wraps = torch.distributed.is_initialized()
+            if self._wraps and wanted.index is not None:
+                raise ConfigurationError(
+                    f"--device {device} names one GPU for {self.world} processes; leave it out or write cuda"
+                )
+            self._environment = entered.pop_all()
         self.device: torch.device = self._accelerator.device if self._wraps else wanted
 
     @property
@@ -92,8 +97,9 @@ class Processes:
 
     def close(self) -> None:
         """End the trackers' run and leave the other processes."""
-        self._accelerator.end_training()
-        reset_accelerate()
+        with self._environment:
+            self._accelerator.end_training()
+            reset_accelerate()
 
 
 def _require_trackers(names: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from miniend.errors import ConfigurationError, RunMismatchError, TrainingError
+from miniend.errors import ConfigurationError, OutputBusyError, RunMismatchError, TrainingError
 from miniend.evaluation import evaluate as module
 from miniend.evaluation.evaluate import evaluate
 from miniend.evaluation.protocols.protocol import Predictions
@@ -14,6 +14,7 @@ from miniend.evaluation.report import describe
 from miniend.evaluation.tasks.known import find_task
 from miniend.evaluation.tasks.sources import load_task
 from miniend.evaluation.tuning.fine_tuning import FineTuning
+from miniend.runtime.claims import sole_writer
 from support.tiny_t5 import build_tiny_t5
 
 
@@ -65,6 +66,24 @@ def test_rates_that_all_diverge_are_refused(config, fake):
     """With what to do."""
     fake(diverging=(1e-4, 2e-4, 3e-4))
     with pytest.raises(TrainingError, match="give lower ones with --learning-rate"):
+        evaluate(config(), silent)
+
+
+def test_a_second_evaluation_of_one_directory_is_refused(config, fake):
+    """Both would fine-tune every seed, and each would overwrite the other's results."""
+    fake()
+    with sole_writer(config().output), pytest.raises(OutputBusyError, match="is being written by another process"):
+        evaluate(config(), silent)
+    evaluate(config(), silent)
+
+
+def test_one_of_several_processes_is_refused(config, fake, monkeypatch):
+    """Both ranks fine-tuned with twice the batch and wrote the same files: accuracy 40.0 where it was 36.7."""
+    fake()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(
+        ConfigurationError, match=r"works in one process, but a launcher started several \(WORLD_SIZE=2\)"
+    ):
         evaluate(config(), silent)
 
 

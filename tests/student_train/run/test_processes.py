@@ -17,7 +17,8 @@ from miniend.errors import ConfigurationError
 from miniend.student_train.config import TrainConfig, each_student
 from miniend.student_train.run.processes import Processes
 from miniend.student_train.train import train_students
-from support.runs import metrics, weights
+from support.launchers import WANTED
+from support.runs import metrics, same_weights, weights
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 SETTINGS = {
@@ -119,6 +120,18 @@ def test_an_unknown_tracker_is_refused_with_those_that_are_there(tmp_path):
     """accelerate drops trackers that are not installed with a word that nobody reads."""
     with pytest.raises(ConfigurationError, match=r"--tracker 'abacus' is not installed or unknown .*available here"):
         Processes("cpu", ["abacus"])
+
+
+def test_what_a_launcher_asks_for_does_not_reach_a_training(ragged_home, tmp_path, monkeypatch):
+    """An accelerate config of somebody else would choose number format, sharding and device, and run.json would not say so."""
+    said, settings = [], {**SETTINGS, "size": "2L32H", "steps": 2}
+    for name in ("quiet", "launched"):
+        config = TrainConfig(cache=ragged_home / "cache", output=tmp_path / name, **settings)
+        train_students([config], said.append)
+        assert any("ACCELERATE_USE_FSDP=true" in line for line in said) == (name == "launched")
+        for variable, value in WANTED.items():
+            monkeypatch.setenv(variable, value)
+    assert same_weights(tmp_path / "quiet", tmp_path / "launched")
 
 
 class Notebook(GeneralTracker):
