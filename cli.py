@@ -150,6 +150,7 @@ COMMANDS = (
         _inspect,
         summary="Show what is in a cache, how large it is and how faithful.",
         examples=("  miniend inspect c4-t5-base", "  miniend inspect c4-t5-base --plot c4-t5-base.png"),
+        computes=False,
     ),
     ConfiguredCommand(
         "verify",
@@ -161,6 +162,7 @@ COMMANDS = (
             "  miniend verify c4-t5-base",
             "  miniend verify c4-t5-base --repair --teacher google-t5/t5-base \\\n      --corpus hf:allenai/c4:en",
         ),
+        computes=False,
     ),
     ConfiguredCommand(
         "evaluate",

@@ -7,10 +7,11 @@ import torch
 
 from ..errors import ConfigurationError, TrainingError
 from ..runtime.claims import sole_writer
+from ..runtime.cores import SharedCores
 from ..runtime.devices import choose_device
 from ..runtime.launcher import not_used, options_decide, require_one_process
 from ..runtime.options import identity_of, marked
-from ..runtime.progress import Log, duration
+from ..runtime.progress import Log, duration, silent
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
@@ -94,6 +95,7 @@ class _TaskRun:
     ) -> None:
         self._config, self._task, self._device, self._log = config, task, device, log
         self._folder = config.output / task.name
+        self._cores = SharedCores(log if device.type == "cpu" else silent)
         self._protocol = protocol_for(task, config.protocol, checkpoint, config.max_length, config.max_summary_length)
         self._rates = config.rates(task)
         self._digest = data.digest()
@@ -172,7 +174,9 @@ class _TaskRun:
             device=self._device,
         )
         title = f"{self._task.name}, learning rate {rate:g}, seed {seed}"
-        return fine_tune_and_predict(self._protocol, train, development, settings, title)
+        predictions = fine_tune_and_predict(self._protocol, train, development, settings, title)
+        self._cores.look()
+        return predictions
 
     def _shown(self, record: SeedRecord) -> str:
         metric = self._task.metrics[0]

@@ -33,7 +33,7 @@ POLL_SECONDS = 0.2
 WRITER = "writer"
 """The name of the claim on a whole directory."""
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
-"""The errors of flock where there are no locks. EBADF is NFS's answer for a file that we could only open to read."""
+"""The errors of flock on a file system without locks. NFS answers EBADF for a file that we could only open to read."""
 
 
 class Claims:

@@ -15,6 +15,7 @@ import torch
 
 from ..errors import ConfigurationError, TrainingError
 from ..models.optimizers import learning_rate_at, set_learning_rate
+from ..runtime.cores import SharedCores
 from ..runtime.launcher import not_used
 from ..runtime.progress import Log, progress_bar, silent
 from ..runtime.stopping import Terminated, held_back
@@ -122,7 +123,7 @@ def _train(setups: Sequence[Setup], processes: Processes, log: Log) -> None:
             stack.callback(run.close)
         require_same_steps([run.state.step for run in runs], processes)
         with held_back(unless=Exception):
-            _loop(runs, processes)
+            _loop(runs, processes, log)
         for run in runs:
             run.finish(log)
         processes.wait()
@@ -134,10 +135,11 @@ def _save(runs: Sequence[StudentRun], processes: Processes) -> None:
     processes.wait()
 
 
-def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
+def _loop(runs: Sequence[StudentRun], processes: Processes, log: Log) -> None:
     config, feed = runs[0].setup.config, runs[0].setup.feed
     first = min(run.state.step for run in runs)
     share = Share(processes.rank, processes.world, config.gradient_accumulation_steps)
+    cores = SharedCores(log if processes.device.type == "cpu" else silent)
     ahead = Prefetcher(steps(feed.training, config.batch_size, config.seed, first, share))
     try:
         _end_step([run for run in runs if run.state.unlogged is not None], processes)
@@ -150,6 +152,7 @@ def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
                 bar.set_postfix({run.name: f"{run.state.loss:.4f}" for run in due}, refresh=False)
                 _end_step(due, processes)
                 bar.update()
+                cores.look()
     except Stopped:  # save before waiting for the loader's threads, because a machine goes away soon after its signal
         _save(runs, processes)
         raise Terminated from None
