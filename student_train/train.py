@@ -115,7 +115,8 @@ def _train(setups: Sequence[Setup], processes: Processes, log: Log) -> None:
             f"{prefix}{key}": str(value)
             for setup, prefix in zip(setups, prefixes, strict=True)
             for key, value in asdict(setup.config).items()
-        }
+        },
+        [setup.config.output for setup in setups],
     )
     with ExitStack() as stack:
         for run in runs:

@@ -6,6 +6,7 @@ other processes by `sum`, in float64, so that counts are exact and every process
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ...errors import ConfigurationError
 from ...runtime.devices import choose_device, reset_accelerate
 from ...runtime.launcher import options_decide
 from ...runtime.stopping import stop_requested
+from .tracker_run import tracker_settings
 
 
 class Stopped(BaseException):
@@ -85,10 +87,11 @@ class Processes:
         if self._wraps:
             self._accelerator.wait_for_everyone()
 
-    def start_trackers(self, settings: Mapping[str, Any]) -> None:
-        """Tell the trackers that a run starts, and its settings."""
+    def start_trackers(self, settings: Mapping[str, Any], outputs: Sequence[Path]) -> None:
+        """Tell the trackers that a run starts or goes on, and its settings."""
         if self._accelerator.log_with:
-            self._accelerator.init_trackers("miniend", config=dict(settings))
+            own = tracker_settings(outputs) if self.main else {}
+            self._accelerator.init_trackers("miniend", config=dict(settings), init_kwargs=dict(own))
 
     def track(self, values: Mapping[str, float], step: int) -> None:
         """Send numbers to the trackers."""
