@@ -464,9 +464,11 @@ def test_two_weighted_shuffled_corpora_are_dumped_and_held_to(dump, run, materia
         ("other.jsonl", 1.0),
     ]
     assert "were already there" in mixed(material.corpus, other).out
-    assert_refused(mixed(material.corpus, other, weights=(2, 1)), "corpus.parts[1].weight: there 3.0, now 2.0")
+    assert_refused(
+        mixed(material.corpus, other, weights=(2, 1)), "corpus.parts[1].weight: there 3.0, now 2.0 (--corpus-weight)"
+    )
     assert_refused(mixed(other, material.corpus, weights=(1, 3)), "corpus.parts: the same 2 in another order")
-    assert_refused(mixed(material.corpus, other, buffer=9), "corpus.shuffle_buffer: there 8, now 9")
+    assert_refused(mixed(material.corpus, other, buffer=9), "--shuffle-buffer: there 8, now 9")
     assert_refused(mixed(material.corpus, other, weights=(1,)), "each of 2 --corpus", "found 1")
     assert_refused(mixed(material.corpus, material.corpus), "its documents would come twice")
 

@@ -61,6 +61,12 @@ def _open(configs: Sequence[TrainConfig]) -> Cache:
     cache = open_cache(configs[0].cache, configs[0].allow_unfinished, parts[0] if parts else None)
     if not len(cache.training):
         raise ConfigurationError(f"{cache.path} does not have published training examples yet; run dump-teacher again")
+    size = configs[0].batch_size
+    if len(cache.training) < size:
+        raise ConfigurationError(
+            f"--batch-size {size} is larger than the {len(cache.training)} training examples of {cache.path}: lower it, or dump "
+            "more with --examples"
+        )
     return cache
 
 
@@ -111,7 +117,7 @@ def _unseen(output: object) -> ConfigurationError:
 def _refusal(setups: Sequence[Setup]) -> MiniEndError | None:
     try:
         for setup in setups:
-            claim_output(setup.config, setup.feed.cache, setup.student.config.to_dict())
+            claim_output(setup.config, setup.feed.cache, setup.student)
     except MiniEndError as error:
         return error
     return None

@@ -31,7 +31,7 @@ class Processes:
 
     def __init__(self, device: str, trackers: Sequence[str] = ()) -> None:
         wanted = choose_device(device)
-        _require_trackers(trackers)
+        require_trackers(trackers)
         with ExitStack() as entered:
             self.not_used = entered.enter_context(options_decide(ranks=True))
             """The settings of the launcher that do not count."""
@@ -105,7 +105,7 @@ class Processes:
             reset_accelerate()
 
 
-def _require_trackers(names: Sequence[str]) -> None:
+def require_trackers(names: Sequence[str]) -> None:
     installed = {str(getattr(name, "value", name)) for name in get_available_trackers()}
     available = sorted(name for name in installed if not LOGGER_TYPE_TO_CLASS[name].requires_logging_directory)
     for name in names:

@@ -7,6 +7,7 @@ import torch
 
 from miniend.errors import ConfigurationError, OutputBusyError, RunMismatchError, TrainingError
 from miniend.evaluation import evaluate as module
+from miniend.evaluation.config import EvaluateConfig
 from miniend.evaluation.evaluate import evaluate
 from miniend.evaluation.protocols.protocol import Predictions
 from miniend.evaluation.records import TaskSummary
@@ -15,6 +16,7 @@ from miniend.evaluation.tasks.known import find_task
 from miniend.evaluation.tasks.sources import load_task
 from miniend.evaluation.tuning.fine_tuning import FineTuning
 from miniend.runtime.claims import sole_writer
+from miniend.runtime.options import flag_of
 from support.tiny_t5 import build_tiny_t5
 
 
@@ -119,10 +121,10 @@ def test_other_settings_are_not_mixed(config, fake, sentiment, write_rows, token
     asked |= {"optimizer": "adafactor"}
     asked |= {"learning_rates": (1e-3,), "data": other, "protocol": "text"}
     for name, value in asked.items():
-        with pytest.raises(RunMismatchError, match=f"{name}: there"):
+        with pytest.raises(RunMismatchError, match=f"{flag_of(EvaluateConfig, name)}: there"):
             evaluate(config(**{name: value}), silent)
     build_tiny_t5(tmp_path / "model", tokenizer, layers=(1, 1), seed=1)
-    with pytest.raises(RunMismatchError, match="digest: there"):
+    with pytest.raises(RunMismatchError, match="--model: there"):
         evaluate(config(model=str(tmp_path / "model")), silent)
 
 

@@ -167,7 +167,7 @@ def test_other_corpora_are_refused_by_what_differs(material, finished, tmp_path)
     """Their number, their order, their names and their bytes."""
     a, b = material.corpora
     one = {"corpus": a, "corpus_weight": ()}
-    assert_refused(material, finished, "corpus.parts: there 2, now 1 of them", **one)
+    assert_refused(material, finished, "--corpus: there 2, now 1 of them", **one)
     swapped = {"corpus": (b, a), "corpus_weight": (1.0, 2.0)}
     assert_refused(material, finished, "corpus.parts: the same 2 in another order", **swapped)
     renamed = shutil.copy(a, tmp_path / "renamed.jsonl")
