@@ -54,7 +54,7 @@ def _as_typed(difference: str, typed: Mapping[str, str]) -> str:
 
 
 def _is_below(member: str, names: Collection[str]) -> bool:
-    """Return whether a member, or a text that begins with it, is one of `names` or a part of it."""
+    """Return whether a member, perhaps with more text after it, is one of `names` or a part of one."""
     return any(member == name or member.startswith((f"{name}.", f"{name}[", f"{name}:")) for name in names)
 
 

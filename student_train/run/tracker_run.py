@@ -9,7 +9,7 @@ from typing import Any
 from ...runtime.durable import write_durably
 
 TRACKER_FILE = "tracker.json"
-"""In the first output of a pass: the id by the names of all its outputs, because a student can also be resumed alone."""
+"""In the first output of a pass: the id by the names of all its outputs, because a student can also be resumed by itself."""
 GOING_ON = "wandb"
 """The tracker that can go on with a run whose id its user chose."""
 
