@@ -67,11 +67,9 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
     seconds = Seconds()
     with seconds.counting("start"):
         begun = _plan_so_far(config)
-        mixture = parse_mixture(config).pinned(begun and begun.corpus)
-        same = begun is not None and begun.teacher.name == config.teacher
-        revision = pin_revision(
-            config.teacher, config.teacher_revision, begun.teacher.revision if begun and same else None
-        )
+        mixture = parse_mixture(config).pinned(begun.corpus if begun else None)
+        known = begun.teacher.revision if begun and begun.teacher.name == config.teacher else None
+        revision = pin_revision(config.teacher, config.teacher_revision, known)
         read_raw_config(config.teacher, revision)
         tokenizer = TextTokenizer.load(config.teacher, revision)
         described = tokenizer.describe(config.task == "span-corruption")
