@@ -20,7 +20,7 @@ from .recipes.repair.config import VerifyConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.options import completed
 from .runtime.plugins import fault_of_a_plugin
-from .runtime.stopping import Terminated, stoppable
+from .runtime.stopping import how_stopped, stoppable
 from .student_train.config import TrainConfig, TrainRequest, each_student
 from .teacher_dump.config import DumpConfig
 
@@ -116,6 +116,7 @@ COMMANDS = (
             "  miniend dump-teacher --teacher google-t5/t5-base --corpus hf:allenai/c4:en \\\n"
             "      --cache c4-t5-base --examples 200000 --batch-size 64 --dtype bfloat16",
         ),
+        ranks=True,
     ),
     ConfiguredCommand(
         "estimate",
@@ -141,6 +142,7 @@ COMMANDS = (
             "  miniend train-student --cache c4-t5-base --output students --size 6L384H \\\n"
             "      --size 4L256H --objective miniend-e --objective minilm",
         ),
+        ranks=True,
     ),
     ConfiguredCommand(
         "inspect",
@@ -148,6 +150,7 @@ COMMANDS = (
         _inspect,
         summary="Show what is in a cache, how large it is and how faithful.",
         examples=("  miniend inspect c4-t5-base", "  miniend inspect c4-t5-base --plot c4-t5-base.png"),
+        computes=False,
     ),
     ConfiguredCommand(
         "verify",
@@ -159,6 +162,7 @@ COMMANDS = (
             "  miniend verify c4-t5-base",
             "  miniend verify c4-t5-base --repair --teacher google-t5/t5-base \\\n      --corpus hf:allenai/c4:en",
         ),
+        computes=False,
     ),
     ConfiguredCommand(
         "evaluate",
@@ -202,7 +206,7 @@ app = program(
 
 
 def exit_status(run: Callable[[], int | None]) -> int:
-    """Run a command and return its exit status: 2 for an error of ours, 130 for an interrupt, 143 for SIGTERM.
+    """Run a command and return its exit status: 2 for an error of ours, 130 for an interrupt, 143 for SIGTERM (128 + number).
 
     These print one line and not a traceback.
     """
@@ -218,8 +222,8 @@ def exit_status(run: Callable[[], int | None]) -> int:
             raise
         return _failed(message, 2)
     except KeyboardInterrupt as stopped:
-        word, status = ("terminated", 143) if isinstance(stopped, Terminated) else ("interrupted", 130)
-        return _failed(f"{word}; run the same command again to go on", status)
+        words, status = how_stopped(stopped)
+        return _failed(f"{words}; run the same command again to go on", status)
 
 
 def _expected(error: Exception) -> str | None:

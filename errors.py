@@ -9,6 +9,7 @@
      ├─ CacheDamagedError    (OSError)            bytes on disk are not the bytes that were published
      ├─ ObjectStoreError     (OSError)            the object store cannot be reached, or refuses a request
      ├─ CacheUnfinishedError (RuntimeError)       the dump has not published everything that it planned
+     ├─ OutputBusyError      (RuntimeError)       another process writes into the output directory
      ├─ RunMismatchError     (ValueError)         the output directory holds another training run
      └─ TrainingError        (RuntimeError)       the training cannot go on (a loss that is not finite, ...)
 
@@ -53,6 +54,10 @@ class ObjectStoreError(MiniEndError, OSError):
 
 class CacheUnfinishedError(MiniEndError, RuntimeError):
     """The dump has not published everything that it planned."""
+
+
+class OutputBusyError(MiniEndError, RuntimeError):
+    """Another process writes into the output directory."""
 
 
 class RunMismatchError(MiniEndError, ValueError):

@@ -6,9 +6,12 @@ from typing import Any
 import torch
 
 from ..errors import ConfigurationError, TrainingError
+from ..runtime.claims import sole_writer
+from ..runtime.cores import SharedCores
 from ..runtime.devices import choose_device
+from ..runtime.launcher import not_used, options_decide, require_one_process
 from ..runtime.options import identity_of, marked
-from ..runtime.progress import Log, duration
+from ..runtime.progress import Log, duration, silent
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
@@ -41,9 +44,18 @@ SEARCH_SEED = 0
 def evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     """Do what is missing in the output directory, and return what `results.json` then holds.
 
-    We read the data before the model. Raises what loading raises, RunMismatchError if the directory holds another evaluation, and
+    We read the data before the model. Raises what loading raises, ConfigurationError in one of several processes of a launcher,
+    RunMismatchError if the directory holds another evaluation, OutputBusyError while another process evaluates there, and
     TrainingError if no learning rate gives a finite loss.
     """
+    require_one_process("miniend evaluate")
+    with sole_writer(config.output), options_decide(ranks=False) as missed:
+        if missed:
+            log(not_used(missed))
+        return _evaluate(config, log)
+
+
+def _evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     device = _device(config.device)
     tasks = [find_task(name) for name in dict.fromkeys(config.tasks)]
     for task in tasks:
@@ -83,6 +95,7 @@ class _TaskRun:
     ) -> None:
         self._config, self._task, self._device, self._log = config, task, device, log
         self._folder = config.output / task.name
+        self._cores = SharedCores(log if device.type == "cpu" else silent)
         self._protocol = protocol_for(task, config.protocol, checkpoint, config.max_length, config.max_summary_length)
         self._rates = config.rates(task)
         self._digest = data.digest()
@@ -161,7 +174,9 @@ class _TaskRun:
             device=self._device,
         )
         title = f"{self._task.name}, learning rate {rate:g}, seed {seed}"
-        return fine_tune_and_predict(self._protocol, train, development, settings, title)
+        predictions = fine_tune_and_predict(self._protocol, train, development, settings, title)
+        self._cores.look()
+        return predictions
 
     def _shown(self, record: SeedRecord) -> str:
         metric = self._task.metrics[0]

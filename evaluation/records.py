@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import RunMismatchError
 from ..runtime.durable import write_durably
 from ..runtime.identity import ANOTHER_OUTPUT, require_same
+from ..runtime.options import typed_by_identity
 from ..storage.documents.parse import parse_plain
+from .config import EvaluateConfig
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MODEL, FACTS, RESULTS, SETTINGS = "model.json", "facts.json", "results.json", "settings.json"
+TYPED = {**typed_by_identity(EvaluateConfig), "data": "--data", "digest": "--model"}
+"""What decides the members of `model.json` and `settings.json`, as the user types it."""
 Document = dict[str, Any]
 """A document whose members depend on the task, the model or the options."""
 T = TypeVar("T")
@@ -169,4 +173,4 @@ def claim(path: Path, ours: Mapping[str, Any], beside: Mapping[str, Any] | None 
     if theirs is None:
         write_record(path, {**(beside or {}), **ours})
         return
-    require_same(f"{path.parent} holds another evaluation", theirs, ours, ANOTHER_OUTPUT)
+    require_same(f"{path.parent} holds another evaluation", theirs, ours, ANOTHER_OUTPUT, typed=TYPED)

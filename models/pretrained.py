@@ -11,17 +11,19 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, ConfigurationError, in_one_line
+from ..runtime.hub import commit_of
 from ..runtime.progress import quiet_transformers
 from .families import family_named, model_type_of
 
 
-def pin_revision(name: str, revision: str | None) -> str | None:
+def pin_revision(name: str, revision: str | None, known: str | None = None) -> str | None:
     """Return the commit of a hub checkpoint's revision (the newest one unless given); None for a local folder.
 
-    We ask the hub, then its local cache. If neither knows the commit, the revision is returned as it is. All files of one
-    checkpoint are loaded at the returned revision. Raises ConfigurationError for a revision of a local folder.
+    `known` is the commit of this checkpoint when the work began; see `runtime/hub.py`. We ask the hub, then its local cache. If
+    neither knows the commit, the revision is returned as it is. All files of one checkpoint are loaded at the returned
+    revision. Raises ConfigurationError for a revision of a local folder.
     """
-    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
     if Path(name).exists():
         if revision is not None:
@@ -29,12 +31,12 @@ def pin_revision(name: str, revision: str | None) -> str | None:
                 f"a local folder does not have revisions: {name} was asked for at {revision!r}; leave --teacher-revision out"
             )
         return None
-    with contextlib.suppress(Exception):
-        return HfApi().model_info(name, revision=revision, timeout=30).sha
+    if commit := commit_of("model", name, revision, known if revision is None else None):
+        return commit
     with contextlib.suppress(Exception):
         cached = try_to_load_from_cache(name, "config.json", revision=revision)
-        return Path(cached).parent.name if isinstance(cached, str) else revision
-    return revision
+        return Path(cached).parent.name if isinstance(cached, str) else revision or known
+    return revision or known
 
 
 def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, Any]:

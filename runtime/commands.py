@@ -5,6 +5,7 @@ The help of a command has 80 columns everywhere: its options by section, each wi
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import Field, dataclass, fields
+from functools import partial
 from inspect import get_annotations
 from pathlib import Path
 from textwrap import wrap
@@ -13,6 +14,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .cores import choose_waiting
+from .launcher import require_one_process
 from .options import REQUIRED, SECTIONS, Option, Shape, default_text, flag_of, option, option_of, shapes_of
 from .plugins import load_plugins
 
@@ -114,7 +117,8 @@ class ConfiguredCommand(click.Command):
     """A command whose options are the fields of a configuration dataclass.
 
     `run` gets the configuration. Of an option that takes several values the configuration has the first, and `run` gets all of
-    them by the name of the field. `more` is a second paragraph of the help; `without` names fields that are not offered.
+    them by the name of the field. `more` is a second paragraph of the help; `without` names fields that are not offered; `ranks`
+    says that several processes of a launcher may run it together, `computes` that it loads torch for long work.
     """
 
     def __init__(
@@ -127,8 +131,11 @@ class ConfiguredCommand(click.Command):
         examples: tuple[str, str],
         more: str = "",
         without: tuple[str, ...] = (),
+        ranks: bool = False,
+        computes: bool = True,
     ) -> None:
         self.kind, self.run, self.examples, self.more = kind, run, examples, more
+        self.ranks, self.computes = ranks, computes
         own = {name: entry for name, entry in _Entry.all_of(kind).items() if name not in without}
         self.entries = {**own, **_Entry.all_of(OfEveryCommand)}
         params = [entry.parameter() for entry in self.entries.values()]
@@ -150,6 +157,10 @@ class ConfiguredCommand(click.Command):
         return self.kind(**{**given, **first}), several
 
     def _called(self, **_values: Any) -> int | None:
+        if not self.ranks:
+            require_one_process(f"miniend {self.name}")
+        if self.computes:
+            choose_waiting(partial(click.echo, err=True))
         config, several = self.configure(click.get_current_context())
         return self.run(config, **several)
 

@@ -10,6 +10,7 @@ The command line (`runtime/commands.py`), the YAML file of `compare` and the che
             check(self)
 """
 
+import math
 import types
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -25,6 +26,8 @@ Choices = Iterable[str] | Callable[[], Iterable[str]]
 ConfigT = TypeVar("ConfigT")
 REQUIRED = "required"
 """The default text of an option that must be given."""
+LARGEST = 10**18
+"""What a whole number must be below: torch's seeds and counters have 63 bits."""
 _KEY = "option"
 
 
@@ -147,6 +150,18 @@ def identity_of(config: Any, without: Collection[str] = ()) -> dict[str, Any]:
     return {str(key): getattr(config, str(key)) for key in named.values()}
 
 
+def typed_by_identity(kind: Any, flags: bool = True) -> dict[str, str]:
+    """Return what the user types for each member of `identity_of`: a flag of the command line, or the key in a YAML file."""
+    typed = {}
+    for one in fields(kind):
+        declared = option_of(one)
+        if declared is not None and declared.identity:
+            flag = flag_of(kind, one.name)
+            flag = flag.replace("--", "--no-", 1) if one.default is True else flag
+            typed[one.name if declared.identity is True else declared.identity] = flag if flags else one.name
+    return typed
+
+
 def completed(kind: type[ConfigT], settings: Any, **more: Any) -> ConfigT:
     """Return a configuration of `kind` with the values of `settings`, as far as it has such fields, and with `more`."""
     known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
@@ -160,7 +175,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def check(config: Any) -> None:
-    """Raise ConfigurationError for the first value that is empty, is not one of its choices or is below its least."""
+    """Raise ConfigurationError for the first value that is empty, not finite, not one of its choices or below its least."""
     for name, declared in options_of(config).items():
         value = getattr(config, name)
         for one in value if isinstance(value, tuple) else (value,):
@@ -172,6 +187,11 @@ def _check_value(config: Any, name: str, declared: Option, value: Any) -> None:
     flag, choices = flag_of(config, name), declared.known_choices()
     require(value != "", f"{flag}: expected a value, found an empty text; give one, or leave the option out")
     require(choices is None or value in choices, f"{flag} {value!r}: expected {declared.listed()}")
+    require(not isinstance(value, float) or math.isfinite(value), f"{flag}: expected a finite number, found {value}")
+    require(
+        not isinstance(value, int) or abs(value) < LARGEST,
+        f"{flag}: expected a number of at most 18 digits, found more",
+    )
     least = declared.least
     require(least is None or value >= least, f"{flag} must be at least {least}, not {value}")
 

@@ -1,6 +1,7 @@
-"""Turn SIGINT and SIGTERM into exceptions in the main thread, so that a command unwinds, prints a line and ends.
+"""Turn signals that ask for an end into exceptions in the main thread, so that a command unwinds, prints a line and ends.
 
-Preemptible machines send SIGTERM some seconds before they go away.
+Preemptible machines send SIGTERM some seconds before they go away. A lost terminal sends SIGHUP, schedulers SIGUSR1, SIGUSR2 or
+SIGXCPU, as they are told to, before the time of a job is over.
 """
 
 import signal
@@ -15,36 +16,47 @@ REPEATED = 1.0
 """Seconds within which a second signal counts as the same one, because launchers repeat what the terminal has sent already."""
 
 
+TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+STOPPING = (signal.SIGINT, *TERMINATING)
+
+
 class Terminated(KeyboardInterrupt):
-    """SIGTERM. It is a KeyboardInterrupt, so that code that handles an interrupt handles it too."""
+    """A signal other than SIGINT. It is a KeyboardInterrupt, so that code that handles an interrupt handles it too."""
+
+    def __init__(self, number: signal.Signals = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = number
 
 
-EXCEPTIONS: dict[signal.Signals, type[KeyboardInterrupt]] = {
-    signal.SIGINT: KeyboardInterrupt,
-    signal.SIGTERM: Terminated,
-}
+def how_stopped(stopped: KeyboardInterrupt) -> tuple[str, int]:
+    """Return in words what stopped a command, and the exit status that shells give to its signal."""
+    if not isinstance(stopped, Terminated):
+        return "interrupted", 128 + signal.SIGINT
+    by = "" if stopped.number == signal.SIGTERM else f" by {stopped.number.name}"
+    return f"terminated{by}", 128 + stopped.number
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt and SIGTERM raise Terminated in the block; a signal that was ignored stays ignored.
+    """Let SIGINT raise KeyboardInterrupt and the other signals of STOPPING raise Terminated in the block.
 
-    The end of the block restores the handlers. If one of the two exceptions leaves the block, both signals are ignored from then
-    on, because the process is about to end. Does nothing outside the main thread.
+    A signal that was ignored stays ignored (nohup ignores SIGHUP); so does a handler that Python did not set and could not put
+    back. The end of the block restores the handlers. If one of the two exceptions leaves the block, all these signals are ignored
+    from then on, because the process is about to end. Does nothing outside the main thread.
     """
     if current_thread() is not main_thread():
         yield
         return
     raising = _raising()
-    before = {number: signal.getsignal(number) for number in EXCEPTIONS}
-    changed = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    changed = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
     after: dict[signal.Signals, Any] = before
     for number in changed:
         signal.signal(number, raising)
     try:
         yield
     except KeyboardInterrupt:
-        after = dict.fromkeys(EXCEPTIONS, signal.SIG_IGN)
+        after = dict.fromkeys(STOPPING, signal.SIG_IGN)
         raise
     finally:
         for number in changed:
@@ -56,7 +68,7 @@ class _HeldBack:
 
     depth = 0
     """The number of blocks that the main thread is inside of."""
-    waiting: type[KeyboardInterrupt] | None = None
+    waiting: KeyboardInterrupt | None = None
     """The exception of a signal that waits for the end of the outermost block."""
 
 
@@ -93,9 +105,10 @@ def _raising() -> Callable[[int, FrameType | None], None]:
         previous, last = last, monotonic()
         if last - previous < REPEATED:
             return
+        stopped = KeyboardInterrupt() if number == signal.SIGINT else Terminated(signal.Signals(number))
         if not _HeldBack.depth:
-            raise EXCEPTIONS[signal.Signals(number)]
-        _HeldBack.waiting = EXCEPTIONS[signal.Signals(number)]
+            raise stopped
+        _HeldBack.waiting = stopped
 
     return handle
 

@@ -21,6 +21,9 @@ DEFAULT_LEARNING_RATE = {"adamw": 3e-4, "adafactor": 1e-2}
 """The learning rate by optimizer. AdamW's is MiniMoE's and MiniMA's (same author). Adafactor's, which is relative to each
 matrix's RMS, is from T5's own pre-training."""
 
+TEMPERATURES = (0.1, 100.0)
+"""The smallest and the largest temperature, as in a dump."""
+
 _NAMED_START = re.compile(f"{NAME.pattern}:")
 """The beginning of `--init START:SOURCE`; `models/start` knows the names."""
 ONE_PASS = "one pass"
@@ -117,6 +120,11 @@ class StepSettings:
             f"--gradient-accumulation-steps {self.gradient_accumulation_steps} does not divide --batch-size {self.batch_size}",
         )
         require(
+            0 < self.peak_learning_rate < 1,
+            f"--learning-rate must be between 0 and 1, not {self.peak_learning_rate:g}",
+        )
+        require(0 <= self.weight_decay < 1, f"--weight-decay must be at least 0 and below 1, not {self.weight_decay:g}")
+        require(
             0 <= self.warmup <= self.steps,
             f"--warmup-steps must be between 0 and --steps {self.steps}, not {self.warmup_steps}",
         )
@@ -199,7 +207,6 @@ class TrainSettings(StepSettings):
         section="training",
         metavar="[START:]SOURCE",
         shown="fresh weights",
-        identity=True,
         help="Where the student starts: a checkpoint of a student, which brings its size; or teacher-layers:TEACHER for evenly "
         "spaced layers of its teacher, whose width the size must have.",
     )
@@ -214,7 +221,11 @@ class TrainSettings(StepSettings):
 
     def __post_init__(self) -> None:
         StepSettings.__post_init__(self)
-        require(self.temperature > 0, f"--temperature must be positive, not {self.temperature:g}")
+        least, most = TEMPERATURES
+        require(
+            least <= self.temperature <= most,
+            f"--temperature must be between {least:g} and {most:g}, not {self.temperature:g}",
+        )
         require(
             not (self.init or "").endswith(":"),
             f"--init {self.init}: expected START:SOURCE, found no source; name a folder or a hub name",

@@ -8,7 +8,6 @@ A term here is a name in TERMS (`student_train/terms`) with its options; an obje
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +66,9 @@ RESERVED = (
 )
 """Names that a term cannot have: the names of other metrics, and the attributes of a module."""
 
+MOST_WEIGHT = 1e6
+"""The largest weight of a term. Beyond, its gradient drowns all others, and overflows float32 soon after."""
+
 CROSS_RELATIONS = ("qk", "qq_kk_vv")
 """The two readings of L^CrossAttn, whose exact form could not be recovered from the paper."""
 
@@ -119,9 +121,10 @@ def _parse_weights(weights: Sequence[str], chosen: Mapping[str, float]) -> dict[
             value = float(number)
         except ValueError:
             value = -1.0
-        if term not in chosen or not 0 < value < math.inf:
+        if term not in chosen or not 0 < value <= MOST_WEIGHT:
             raise ConfigurationError(
-                f"--weight {item!r}: expected TERM=NUMBER > 0 with TERM one of {', '.join(chosen)}"
+                f"--weight {item!r}: expected TERM=NUMBER above 0 and at most {MOST_WEIGHT:,.0f}, with TERM one of "
+                f"{', '.join(chosen)}"
             )
         parsed[term] = value
     return parsed

@@ -15,6 +15,8 @@ import torch
 
 from ..errors import ConfigurationError, TrainingError
 from ..models.optimizers import learning_rate_at, set_learning_rate
+from ..runtime.cores import SharedCores
+from ..runtime.launcher import not_used
 from ..runtime.progress import Log, progress_bar, silent
 from ..runtime.stopping import Terminated, held_back
 from .config import TrainConfig
@@ -25,7 +27,7 @@ from .reading.loader import Prefetcher, Share, steps
 from .run.directory import is_finished
 from .run.gradient_norms import gradient_norms
 from .run.metrics import last_validation
-from .run.one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all
+from .run.one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all, sole_writers
 from .run.processes import Processes, Stopped
 from .run.setup import Setup
 from .run.student_run import StudentRun
@@ -45,26 +47,33 @@ def train_students(configs: Sequence[TrainConfig], log: Log = print) -> list[dic
     """Train several students in one pass over the cache and return their validation losses in nats.
 
     Each may be resumed, together with the others or alone. Raises ConfigurationError if settings differ that one pass has in
-    common, or if two students have the same output.
+    common, or if two students have the same output, and OutputBusyError while another process trains into one of the outputs.
     """
     processes = Processes(configs[0].device, configs[0].tracker)
     log = log if processes.main else silent
+    if processes.not_used:
+        log(not_used(processes.not_used))
     try:
         require_one_pass(configs, processes.world)
-        setups = set_up_all(configs, processes, log)
-        claim_outputs(setups, processes)
-        unfinished = []
-        for setup in setups:
-            if is_finished(setup.config.output):
-                log(f"{setup.config.output} is finished: {setup.config.steps} steps")
-            else:
-                unfinished.append(setup)
-        del setups  # frees the finished students
-        if unfinished:
-            _train(unfinished, processes, log)
+        with sole_writers(configs, processes):
+            _train_unfinished(configs, processes, log)
         return [last_validation(config.output) for config in configs]
     finally:
         processes.close()
+
+
+def _train_unfinished(configs: Sequence[TrainConfig], processes: Processes, log: Log) -> None:
+    setups = set_up_all(configs, processes, log)
+    claim_outputs(setups, processes)
+    unfinished = []
+    for setup in setups:
+        if is_finished(setup.config.output):
+            log(f"{setup.config.output} is finished: {setup.config.steps} steps")
+        else:
+            unfinished.append(setup)
+    del setups  # frees the finished students
+    if unfinished:
+        _train(unfinished, processes, log)
 
 
 def dry_run_students(configs: Sequence[TrainConfig], log: Log = print) -> list[DryRun]:
@@ -106,7 +115,8 @@ def _train(setups: Sequence[Setup], processes: Processes, log: Log) -> None:
             f"{prefix}{key}": str(value)
             for setup, prefix in zip(setups, prefixes, strict=True)
             for key, value in asdict(setup.config).items()
-        }
+        },
+        [setup.config.output for setup in setups],
     )
     with ExitStack() as stack:
         for run in runs:
@@ -114,7 +124,7 @@ def _train(setups: Sequence[Setup], processes: Processes, log: Log) -> None:
             stack.callback(run.close)
         require_same_steps([run.state.step for run in runs], processes)
         with held_back(unless=Exception):
-            _loop(runs, processes)
+            _loop(runs, processes, log)
         for run in runs:
             run.finish(log)
         processes.wait()
@@ -126,10 +136,11 @@ def _save(runs: Sequence[StudentRun], processes: Processes) -> None:
     processes.wait()
 
 
-def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
+def _loop(runs: Sequence[StudentRun], processes: Processes, log: Log) -> None:
     config, feed = runs[0].setup.config, runs[0].setup.feed
     first = min(run.state.step for run in runs)
     share = Share(processes.rank, processes.world, config.gradient_accumulation_steps)
+    cores = SharedCores(log if processes.device.type == "cpu" else silent)
     ahead = Prefetcher(steps(feed.training, config.batch_size, config.seed, first, share))
     try:
         _end_step([run for run in runs if run.state.unlogged is not None], processes)
@@ -142,6 +153,7 @@ def _loop(runs: Sequence[StudentRun], processes: Processes) -> None:
                 bar.set_postfix({run.name: f"{run.state.loss:.4f}" for run in due}, refresh=False)
                 _end_step(due, processes)
                 bar.update()
+                cores.look()
     except Stopped:  # save before waiting for the loader's threads, because a machine goes away soon after its signal
         _save(runs, processes)
         raise Terminated from None

@@ -42,6 +42,39 @@ from .teacher import Teacher
 NOT_COMPARED = ("environment", "derived")
 NAMES_OF_THE_TEACHER = ("name", "revision")
 """The members of a teacher that we do not compare, because the digest of its tensors decides."""
+TYPED = {
+    "teacher": "--teacher",
+    "teacher.dtype": "--dtype",
+    "tokenizer": "--teacher",
+    "corpus.parts": "--corpus",
+    "corpus.parts.weight": "--corpus-weight",
+    "corpus.fields": "--field",
+    "corpus.shuffle_buffer": "--shuffle-buffer",
+    "objective.kind": "--task",
+    "objective.input_length": "--input-length",
+    "objective.target_length": "--target-length",
+    "objective.noise_density": "--noise-density",
+    "objective.mean_span": "--mean-noise-span-length",
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in ("seed", "validation_examples", "batch_size", "shard_examples", "codec")
+    },
+    "signals.relations": "--signals",
+    "signals.hidden": "--signals",
+    **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("relation_kl", "relation_step", "relation_rank")},
+    **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("relation_temperature", "hidden_error")},
+    "signals.calibration_examples": "--calibration-examples",
+    "signals.logits": "--logits",
+    "signals.logits.kind": "--logits",
+    "signals.logits.k": "--top-k",
+    "signals.logits.top_p": "--top-p",
+    "signals.logits.draws": "--draws",
+    "signals.logits.step": "--logit-step",
+    "signals.logits.temperatures": "--temperatures",
+}
+"""What decides the members of a plan, as the user types it."""
+DERIVED = (*(f"objective.{name}" for name in ("target_length", "segment_length", "noise", "spans")), "signals.logits.k")
+"""The members of a plan that follow from lengths, densities and draws, except for pairs and for top-k."""
 MOST_THREADS = 8
 """The largest default number of a dump's threads, because several workers may share a machine."""
 
@@ -205,7 +238,8 @@ def compare_plans(root: Where, theirs: Mapping[str, Any], ours: Plan, mixed: boo
     body = ours.body()
     compared = _compared({key: theirs.get(key) for key in body})
     remedy = "Use the same settings, or another --cache"
-    require_same(f"{root} holds another dump", compared, _compared(body), remedy, CacheMismatchError)
+    subject = f"{root} holds another dump"
+    require_same(subject, compared, _compared(body), remedy, CacheMismatchError, typed=TYPED, derived=DERIVED)
     if not mixed:
         remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"
         there, here = ({"environment": one["environment"]} for one in (theirs, body))  # each member of it counts

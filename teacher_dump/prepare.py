@@ -66,8 +66,10 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
     """Load and check teacher, tokenizer and corpora. Raises MiniEndError for a user's mistakes before anything is written."""
     seconds = Seconds()
     with seconds.counting("start"):
-        mixture = parse_mixture(config).pinned()
-        revision = pin_revision(config.teacher, config.teacher_revision)
+        begun = _plan_so_far(config)
+        mixture = parse_mixture(config).pinned(begun.corpus if begun else None)
+        known = begun.teacher.revision if begun and begun.teacher.name == config.teacher else None
+        revision = pin_revision(config.teacher, config.teacher_revision, known)
         read_raw_config(config.teacher, revision)
         tokenizer = TextTokenizer.load(config.teacher, revision)
         described = tokenizer.describe(config.task == "span-corruption")
@@ -79,6 +81,12 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
             require_free(config.cache)
             mixture.require_documents()  # refuse a wrong field or an empty corpus before a plan holds it
     return Sources(teacher, tokenizer, mixture, plan, seconds)
+
+
+def _plan_so_far(config: DumpConfig) -> Plan | None:
+    """Return the published plan; None if the cache does not have one yet."""
+    path = plan_path(config.cache)
+    return PublishedFolder(path, "plan").parsed(Plan) if folder_exists(path, "plan") else None
 
 
 def prepare(config: DumpConfig, sources: Sources) -> Prepared:

@@ -412,7 +412,7 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"signals": "decoder.hidden@1"}, "this model has 1 layers there"),
         ({"hidden-error": 0}, "--hidden-error must be between 0 and 1"),
         ({"hidden-error": 1}, "--hidden-error must be between 0 and 1"),
-        ({"hidden-error": "nan"}, "--hidden-error must be between 0 and 1"),
+        ({"hidden-error": "nan"}, "--hidden-error: expected a finite number, found nan"),
         ({"signals": "none", "logits": "none"}, "nothing to cache"),
         ({"input-length": 4096}, "longest input length that works is"),
         ({"input-length": 2}, "at least 3"),
@@ -429,7 +429,7 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"top-p": 0}, "--top-p must be above 0"),
         ({"temperatures": 2}, "--temperatures needs --logits top-k"),
         ({"logits": "top-k", "temperatures": 1}, "must be between 0.1 and 100 and not 1"),
-        ({"logits": "top-k", "temperatures": "nan"}, "must be between 0.1 and 100"),
+        ({"logits": "top-k", "temperatures": "nan"}, "--temperatures: expected a finite number, found nan"),
         ({"top-p": 1.01}, "--top-p must be above 0 and at most 1"),
         ({"calibration-examples": 2}, "--calibration-examples must be at least 3"),
         ({"examples": 2}, "at least 3"),
@@ -464,9 +464,11 @@ def test_two_weighted_shuffled_corpora_are_dumped_and_held_to(dump, run, materia
         ("other.jsonl", 1.0),
     ]
     assert "were already there" in mixed(material.corpus, other).out
-    assert_refused(mixed(material.corpus, other, weights=(2, 1)), "corpus.parts[1].weight: there 3.0, now 2.0")
-    assert_refused(mixed(other, material.corpus, weights=(1, 3)), "corpus.parts: the same 2 in another order")
-    assert_refused(mixed(material.corpus, other, buffer=9), "corpus.shuffle_buffer: there 8, now 9")
+    assert_refused(
+        mixed(material.corpus, other, weights=(2, 1)), "corpus.parts[1].weight: there 3.0, now 2.0 (--corpus-weight)"
+    )
+    assert_refused(mixed(other, material.corpus, weights=(1, 3)), "--corpus: the same 2 in another order")
+    assert_refused(mixed(material.corpus, other, buffer=9), "--shuffle-buffer: there 8, now 9")
     assert_refused(mixed(material.corpus, other, weights=(1,)), "each of 2 --corpus", "found 1")
     assert_refused(mixed(material.corpus, material.corpus), "its documents would come twice")
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a real process ends with one line, leaves nothing half-written, and the next run goes on."""
+"""Signals that ask for an end: a real process ends with one line, leaves nothing half-written, and the next run goes on."""
 
 import os
 import random
@@ -8,7 +8,7 @@ import time
 import pytest
 
 from miniend import cli
-from miniend.runtime.stopping import Terminated, held_back, stoppable
+from miniend.runtime.stopping import STOPPING, Terminated, held_back, stoppable
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from support.fork_server import SMALL, differences, whole_or_absent
@@ -18,7 +18,20 @@ from support.tiny_tokenizer import build_tiny_tokenizer
 ENDS = {
     signal.SIGINT: (130, "miniend: interrupted; run the same command again to go on\n"),
     signal.SIGTERM: (143, "miniend: terminated; run the same command again to go on\n"),
+    signal.SIGHUP: (129, "miniend: terminated by SIGHUP; run the same command again to go on\n"),
+    signal.SIGUSR1: (138, "miniend: terminated by SIGUSR1; run the same command again to go on\n"),
+    signal.SIGUSR2: (140, "miniend: terminated by SIGUSR2; run the same command again to go on\n"),
+    signal.SIGXCPU: (152, "miniend: terminated by SIGXCPU; run the same command again to go on\n"),
 }
+
+
+@pytest.fixture
+def handlers():
+    """Puts the handlers back: `stoppable` leaves the signals ignored, for its process is about to end."""
+    before = {number: signal.getsignal(number) for number in ENDS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +99,7 @@ def see_end(process, number, gaps):
 
 def test_an_interrupted_and_a_terminated_dump_end_with_a_line_and_go_on(start, settings, unbroken, tmp_path):
     """Cheap machines send SIGTERM before they go: a traceback, a hang or half a shard would each cost the cache."""
-    cases = {"once": (signal.SIGINT, ()), "twice": (signal.SIGTERM, (0.02, 0.001))}
+    cases = {"once": (signal.SIGINT, ()), "twice": (signal.SIGTERM, (0.02, 0.001)), "slurm": (signal.SIGUSR1, ())}
     processes = {name: start(tmp_path / name) for name in cases}
     for name, (number, gaps) in cases.items():
         wait_for(processes[name], tmp_path / name, "shards/validation-000000")
@@ -119,18 +132,33 @@ def test_a_signal_at_any_stage_ends_the_dump_in_order(start, settings, unbroken,
         assert differences(dump(settings, cache), unbroken) == []
 
 
-def test_the_handler_of_sigterm_is_put_back():
+@pytest.mark.parametrize("number", ENDS)
+def test_the_handlers_are_put_back(number):
     """A library that keeps a signal for itself breaks whatever program calls it."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     seen = []
-    assert cli.exit_status(lambda: seen.append(signal.getsignal(signal.SIGTERM))) == 0
+    assert cli.exit_status(lambda: seen.append(signal.getsignal(number))) == 0
     assert seen[0] is not before
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
 
 
-def test_a_signal_waits_for_what_must_not_be_left_halfway():
+@pytest.mark.parametrize("number", ENDS)
+def test_every_signal_that_asks_for_an_end_has_a_line_and_its_status(number, capfd, handlers):
+    """A lost terminal sends SIGHUP, SLURM what --signal says: their default is death on the spot, without a checkpoint."""
+    assert set(ENDS) == set(STOPPING)
+    status, said = ENDS[number]
+    assert cli.exit_status(lambda: signal.raise_signal(number)) == status
+    assert capfd.readouterr().err == said
+
+
+def test_a_signal_that_was_ignored_stays_ignored(handlers):
+    """nohup ignores SIGHUP so that a run outlives its terminal."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert cli.exit_status(lambda: signal.raise_signal(signal.SIGHUP)) == 0
+
+
+def test_a_signal_waits_for_what_must_not_be_left_halfway(handlers):
     """Zarr's loop goes on writing in its own thread, into the folder that the interrupted writer has just removed."""
-    before = {number: signal.getsignal(number) for number in ENDS}
     seen = []
 
     def terminated_while_writing():
@@ -140,19 +168,14 @@ def test_a_signal_waits_for_what_must_not_be_left_halfway():
                 seen.append("written")
             seen.append("interrupted too late")
 
-    try:
-        with pytest.raises(Terminated):
-            terminated_while_writing()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with pytest.raises(Terminated):
+        terminated_while_writing()
     assert seen == ["written"]
 
 
 @pytest.mark.parametrize(("unless", "raised"), [((), Terminated), (OSError, Terminated), (ValueError, ValueError)])
-def test_an_error_that_ends_the_command_is_not_hidden_by_a_signal_that_waits(unless, raised):
+def test_an_error_that_ends_the_command_is_not_hidden_by_a_signal_that_waits(unless, raised, handlers):
     """Others are: a reader that takes an error for an answer would go on, and the signal be lost."""
-    before = {number: signal.getsignal(number) for number in ENDS}
 
     @stoppable()
     @held_back(unless)
@@ -160,12 +183,8 @@ def test_an_error_that_ends_the_command_is_not_hidden_by_a_signal_that_waits(unl
         os.kill(os.getpid(), signal.SIGTERM)
         raise ValueError
 
-    try:
-        with pytest.raises((ValueError, Terminated)) as found:
-            failing_after_a_signal()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with pytest.raises((ValueError, Terminated)) as found:
+        failing_after_a_signal()
     assert found.type is raised
     with held_back():
         pass  # nothing waits any more

@@ -12,12 +12,14 @@ from ...cache import open_cache
 from ...errors import ConfigurationError
 from ...evaluation.records import Document, write_record
 from ...evaluation.tasks.known import find_task
+from ...evaluation.tasks.sources import load_task
 from ...runtime.claims import Claims
-from ...runtime.devices import threads_kept
+from ...runtime.devices import choose_device, threads_kept
 from ...runtime.durable import write_durably
-from ...runtime.progress import Log
+from ...runtime.launcher import require_one_process
+from ...runtime.progress import Log, silent
+from ...student_train.run.processes import require_trackers
 from ...teacher_dump.dump import dump_teacher
-from ...teacher_dump.worker import Worker
 from .file.paths import Paths
 from .file.reading import read_comparison
 from .file.settings import MAIN, Comparison, Student
@@ -40,16 +42,24 @@ def compare(file: Path, output: Path, plan_only: bool, log: Log) -> None:
     Raises ConfigurationError for a bad file, under torchrun, and if a library is missing. Raises RunMismatchError if the
     directory was made with other settings, and whatever the stages raise.
     """
-    if Worker.from_environment().size > 1:
-        raise ConfigurationError(
-            "processes of one comparison share only its output directory; start each without torchrun or accelerate launch"
-        )
+    require_one_process("miniend compare")
     comparison = read_comparison(file)
-    require_scipy()
-    for task in comparison.tasks:
-        find_task(task).require_libraries()
+    _require_everything(comparison)
     with Claims(output) as claims:
         _Run(comparison, Paths(output), claims, log).run(plan_only)
+
+
+def _require_everything(comparison: Comparison) -> None:
+    """Check before the first hour what the last ones need: libraries, trackers, the device and the data of the tasks."""
+    require_scipy()
+    choose_device(comparison.device)
+    steps = [one.settings for one in comparison.everyone]
+    require_trackers([name for one in (*steps, comparison.continuation) if one for name in one.tracker])
+    for name, settings in comparison.tasks.items():
+        task = find_task(name)
+        task.require_libraries()
+        if settings.data is not None:
+            load_task(task, settings.data, silent)
 
 
 class _Run:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from ...errors import ConfigurationError
+from ...runtime.claims import holds_files, sole_writer
 from ...runtime.progress import Log
 from ...student_train.config import TrainConfig
 from ...student_train.train import train_student
@@ -67,8 +68,14 @@ class _Paths:
 def run_demo(output: Path, log: Log) -> bool:
     """Run everything in `output` and print the table; return whether the teacher learned enough to teach.
 
-    The files of an earlier demo are replaced. Raises ConfigurationError for a directory that holds something else.
+    The files of an earlier demo are replaced. Raises ConfigurationError for a directory that holds something else, and
+    OutputBusyError while another demo writes there.
     """
+    with sole_writer(output):
+        return _run_demo(output, log)
+
+
+def _run_demo(output: Path, log: Log) -> bool:
     paths = _fresh(output)
     begun = perf_counter()
     log(f"1/4  teacher: a tokenizer and a small T5 from {CORPUS} ({TEACHER_STEPS} steps)")
@@ -88,7 +95,7 @@ def run_demo(output: Path, log: Log) -> bool:
 
 def _fresh(output: Path) -> _Paths:
     stamp = output / ".miniend-demo"
-    if output.exists() and (not output.is_dir() or (any(output.iterdir()) and not stamp.exists())):
+    if output.exists() and (not output.is_dir() or (holds_files(output) and not stamp.exists())):
         raise ConfigurationError(
             f"{output} is not a directory of an earlier demo; give an empty or new one with --output"
         )

@@ -21,7 +21,7 @@ from ...storage.folder import PublishedFolder, publish_folder
 from ...storage.layout import calibration_path, plan_path, read_extents, shard_path, shard_table
 from ...storage.survey import SINGLE, survey
 from ...teacher_dump.calibration.calibrate import calibrate
-from ...teacher_dump.corpus.corpus import HUB_PREFIX, parse_corpus
+from ...teacher_dump.corpus.corpus import parse_corpus
 from ...teacher_dump.corpus.mixture import Mixture
 from ...teacher_dump.corpus.tokenizer import TextTokenizer
 from ...teacher_dump.examples.segments import SEGMENTS_PER_FOLDER, SegmentStore
@@ -69,16 +69,14 @@ def _mixture(names: Sequence[str], plan: Plan) -> Mixture:
             f"expected {len(planned.parts)} --corpus in the order of the dump, found {len(names)}; give the same ones again"
         )
     for name, part in zip(names, planned.parts, strict=True):
-        commit = part.hub.revision if part.hub and name.startswith(HUB_PREFIX) and "@" not in name else None
-        full = f"{name}@{commit}" if commit else name
-        corpora.append(parse_corpus(full, planned.fields, part.hub.split if part.hub else "train"))
+        corpora.append(parse_corpus(name, planned.fields, part.hub.split if part.hub else "train"))
     mixture = Mixture(
         corpora=tuple(corpora),
         weights=tuple(part.weight for part in planned.parts),
         shuffle_buffer=planned.shuffle_buffer,
         seed=plan.seed,
     )
-    return mixture.pinned()
+    return mixture.pinned(planned)
 
 
 class Redo:

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...errors import CacheMismatchError
@@ -83,16 +83,20 @@ def _locked_name(target: Path) -> tuple[Path, int]:
 
 
 def _remove_if_abandoned(folder: Path) -> bool:
-    """Remove one staging folder, then its lock file, and return True; return False if a writer holds the lock."""
-    lock = take_lock(_lock_path(folder))
+    """Remove one staging folder, then its lock file, and return True.
+
+    Return False if a writer holds the lock, if nobody can know (without locks), or if another user must remove the folder.
+    """
+    lock = take_lock(_lock_path(folder), certain=True)
     if lock is None:
         return False
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        _lock_path(folder).unlink(missing_ok=True)
+        with suppress(PermissionError):
+            _lock_path(folder).unlink(missing_ok=True)
     finally:
         os.close(lock)
-    return True
+    return not folder.exists()
 
 
 def _lock_path(folder: Path) -> Path:

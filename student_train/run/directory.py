@@ -5,21 +5,24 @@ run takes that part again, even if the dump has added shards. We refuse a direct
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ...cache import Cache, Part
 from ...errors import RunMismatchError
+from ...models.pretrained import tensor_digest
+from ...runtime.claims import holds_files
 from ...runtime.durable import write_durably
 from ...runtime.identity import ANOTHER_OUTPUT, require_same
-from ...runtime.options import identity_of
+from ...runtime.options import identity_of, typed_by_identity
 from ...runtime.plugins import digests
 from ..config import TrainConfig
 
 RUN_FILE = "run.json"
 CHECKPOINTS = "checkpoints"
+FIRST_WEIGHTS = "first_weights"
+"""The member of run.json that has the SHA-256 of the weights that `--init` gave."""
 PLUGINS = "plugins"
 """The member of run.json that has the SHA-256 of every plugin's file."""
 SHAPE = (
@@ -33,25 +36,35 @@ SHAPE = (
     "num_decoder_layers",
     "feed_forward_proj",
 )
+TYPED = {
+    **typed_by_identity(TrainConfig),
+    "student": "--size or --init",
+    FIRST_WEIGHTS: "--init",
+    "cache_part": "--cache",
+    "cache_digest": "--cache",
+}
+"""What decides the members of run.json, as the user types it."""
 
 
-def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> None:
+def claim_output(config: TrainConfig, cache: Cache, student: Any) -> None:
     """Write run.json into a fresh output directory, or check that the run.json there describes this run.
+
+    `student` is the model with its first weights.
 
     Raises RunMismatchError, which names what differs, for another run or a directory that holds other files.
     """
     path = config.output / RUN_FILE
-    ours = _identity(config, cache, student_config)
+    ours = _identity(config, cache, student)
     if path.exists():
         theirs = _read(path)
-        require_same(f"{config.output} holds another run", theirs, ours, ANOTHER_OUTPUT)
+        require_same(f"{config.output} holds another run", theirs, ours, ANOTHER_OUTPUT, typed=TYPED)
         return
-    if config.output.exists() and (not config.output.is_dir() or any(config.output.iterdir())):
+    if config.output.exists() and holds_files(config.output):
         raise RunMismatchError(
             f"{config.output} exists and does not hold a run of MiniEnD; name an empty or new directory"
         )
     config.output.mkdir(parents=True, exist_ok=True)
-    document = {**ours, PLUGINS: digests()}
+    document = {**ours, "init": config.init, PLUGINS: digests()}
     write_durably(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
 
 
@@ -81,12 +94,21 @@ def is_finished(output: Path) -> bool:
     return (output / "model.safetensors").exists()
 
 
-def _identity(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> dict[str, Any]:
-    settings = identity_of(config)
-    settings |= {"cache_part": asdict(cache.part), "cache_digest": cache.digest}
-    settings |= {f"student.{name}": student_config[name] for name in SHAPE}
+def _identity(config: TrainConfig, cache: Cache, student: Any) -> dict[str, Any]:
+    settings, shape = identity_of(config), student.config.to_dict()
+    settings |= {
+        "cache_part": asdict(cache.part),
+        "cache_digest": cache.digest,
+        FIRST_WEIGHTS: _first_weights(config, student),
+    }
+    settings |= {f"student.{name}": shape[name] for name in SHAPE}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
+
+
+def _first_weights(config: TrainConfig, student: Any) -> str | None:
+    """Return the SHA-256 of weights that came from elsewhere, whatever their path is; None for weights that the seed decides."""
+    return None if config.init is None else tensor_digest(student.state_dict())
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Set up the students of one pass over a cache: check what they must share, build them, and claim their outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from ...cache import Cache, open_cache
 from ...errors import ConfigurationError, MiniEndError
+from ...runtime.claims import sole_writer
 from ...runtime.options import flag_of, marked
 from ...runtime.progress import Log
 from ..config import ONE_PASS, TrainConfig
@@ -11,6 +13,8 @@ from ..objective import build_objective
 from .directory import RUN_FILE, claim_output, is_finished, part_taken
 from .processes import Processes
 from .setup import Setup, build_learner, open_feed, set_up
+
+BY_THE_MAIN_PROCESS = "the main process refused its output; see what it said"
 
 
 def require_one_pass(configs: Sequence[TrainConfig], world: int) -> None:
@@ -57,7 +61,32 @@ def _open(configs: Sequence[TrainConfig]) -> Cache:
     cache = open_cache(configs[0].cache, configs[0].allow_unfinished, parts[0] if parts else None)
     if not len(cache.training):
         raise ConfigurationError(f"{cache.path} does not have published training examples yet; run dump-teacher again")
+    size = configs[0].batch_size
+    if len(cache.training) < size:
+        raise ConfigurationError(
+            f"--batch-size {size} is larger than the {len(cache.training)} training examples of {cache.path}: lower it, or dump "
+            "more with --examples"
+        )
     return cache
+
+
+@contextmanager
+def sole_writers(configs: Sequence[TrainConfig], processes: Processes) -> Iterator[None]:
+    """Let the main process be the only writer of every output inside the block; finished runs are not written.
+
+    Raises in all processes what `sole_writer` raises in the main one.
+    """
+    with ExitStack() as held:
+        refused = None
+        if processes.main:
+            try:
+                for config in configs:
+                    if not is_finished(config.output):
+                        held.enter_context(sole_writer(config.output))
+            except MiniEndError as error:
+                refused = error
+        _raise_together(refused, processes, BY_THE_MAIN_PROCESS)
+        yield
 
 
 def claim_outputs(setups: Sequence[Setup], processes: Processes) -> None:
@@ -66,13 +95,17 @@ def claim_outputs(setups: Sequence[Setup], processes: Processes) -> None:
     Raises RunMismatchError for a directory of another run, ConfigurationError if a process does not see the directory.
     """
     refused = _refusal(setups) if processes.main else None
-    if processes.sum([float(refused is not None)])[0]:
-        raise refused or ConfigurationError("the main process refused its output; see what it said")
+    _raise_together(refused, processes, BY_THE_MAIN_PROCESS)
     if not processes.main:
         missing = [setup.config.output for setup in setups if not (setup.config.output / RUN_FILE).exists()]
         refused = _refusal(setups) if not missing else _unseen(missing[0])
+    _raise_together(refused, processes, "another process refused its output; see what it said")
+
+
+def _raise_together(refused: MiniEndError | None, processes: Processes, otherwise: str) -> None:
+    """Raise in every process if any of them refused: its own error, or a ConfigurationError with the text `otherwise`."""
     if processes.sum([float(refused is not None)])[0]:
-        raise refused or ConfigurationError("another process refused its output; see what it said")
+        raise refused or ConfigurationError(otherwise)
 
 
 def _unseen(output: object) -> ConfigurationError:
@@ -84,7 +117,7 @@ def _unseen(output: object) -> ConfigurationError:
 def _refusal(setups: Sequence[Setup]) -> MiniEndError | None:
     try:
         for setup in setups:
-            claim_output(setup.config, setup.feed.cache, setup.student.config.to_dict())
+            claim_output(setup.config, setup.feed.cache, setup.student)
     except MiniEndError as error:
         return error
     return None

@@ -6,6 +6,7 @@ other processes by `sum`, in float64, so that counts are exact and every process
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,9 @@ from torch import nn
 
 from ...errors import ConfigurationError
 from ...runtime.devices import choose_device, reset_accelerate
+from ...runtime.launcher import options_decide
 from ...runtime.stopping import stop_requested
+from .tracker_run import tracker_settings
 
 
 class Stopped(BaseException):
@@ -28,16 +31,20 @@ class Processes:
 
     def __init__(self, device: str, trackers: Sequence[str] = ()) -> None:
         wanted = choose_device(device)
-        _require_trackers(trackers)
-        self._accelerator = Accelerator(
-            cpu=wanted.type == "cpu", log_with=list(trackers) or None, dynamo_backend="no", mixed_precision="no"
-        )
-        self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
-        self._wraps = torch.distributed.is_initialized()
-        if self._wraps and wanted.index is not None:
-            raise ConfigurationError(
-                f"--device {device} names one GPU for {self.world} processes; leave it out or write cuda"
+        require_trackers(trackers)
+        with ExitStack() as entered:
+            self.not_used = entered.enter_context(options_decide(ranks=True))
+            """The settings of the launcher that do not count."""
+            self._accelerator = Accelerator(
+                cpu=wanted.type == "cpu", log_with=list(trackers) or None, dynamo_backend="no", mixed_precision="no"
             )
+            self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
+            self._wraps = torch.distributed.is_initialized()
+            if self._wraps and wanted.index is not None:
+                raise ConfigurationError(
+                    f"--device {device} names one GPU for {self.world} processes; leave it out or write cuda"
+                )
+            self._environment = entered.pop_all()
         self.device: torch.device = self._accelerator.device if self._wraps else wanted
 
     @property
@@ -80,10 +87,11 @@ class Processes:
         if self._wraps:
             self._accelerator.wait_for_everyone()
 
-    def start_trackers(self, settings: Mapping[str, Any]) -> None:
-        """Tell the trackers that a run starts, and its settings."""
+    def start_trackers(self, settings: Mapping[str, Any], outputs: Sequence[Path]) -> None:
+        """Tell the trackers that a run starts or goes on, and its settings."""
         if self._accelerator.log_with:
-            self._accelerator.init_trackers("miniend", config=dict(settings))
+            own = tracker_settings(outputs) if self.main else {}
+            self._accelerator.init_trackers("miniend", config=dict(settings), init_kwargs=dict(own))
 
     def track(self, values: Mapping[str, float], step: int) -> None:
         """Send numbers to the trackers."""
@@ -92,11 +100,12 @@ class Processes:
 
     def close(self) -> None:
         """End the trackers' run and leave the other processes."""
-        self._accelerator.end_training()
-        reset_accelerate()
+        with self._environment:
+            self._accelerator.end_training()
+            reset_accelerate()
 
 
-def _require_trackers(names: Sequence[str]) -> None:
+def require_trackers(names: Sequence[str]) -> None:
     installed = {str(getattr(name, "value", name)) for name in get_available_trackers()}
     available = sorted(name for name in installed if not LOGGER_TYPE_TO_CLASS[name].requires_logging_directory)
     for name in names:

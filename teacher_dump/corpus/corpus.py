@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import ConfigurationError, CorpusError
-from ...storage.documents.plan import CorpusPart
+from ...storage.documents.plan import CorpusPart, PlannedCorpus
 from .files import Document, check_ending, describe_file, read_file
 from .hub import HubName, describe_hub, parse_hub_name, pin_hub, read_hub
 
@@ -75,9 +75,9 @@ def _find_files(name: str, fields: tuple[str, ...]) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def pinned(corpus: Corpus) -> Corpus:
-    """Return the same corpus, with a hub dataset at its present commit."""
-    return corpus if corpus.hub is None else replace(corpus, hub=pin_hub(corpus.hub))
+def pinned(corpus: Corpus, planned: PlannedCorpus | None = None) -> Corpus:
+    """Return the same corpus, with a hub dataset at one commit; see `pin_hub`."""
+    return corpus if corpus.hub is None else replace(corpus, hub=pin_hub(corpus.hub, planned))
 
 
 def fingerprint(corpus: Corpus, weight: float) -> CorpusPart:

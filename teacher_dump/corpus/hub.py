@@ -4,14 +4,14 @@ We stream them in the order of the files, so that we download only what we read.
 raise one CorpusError that names the corpus.
 """
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import CorpusError, in_one_line
-from ...storage.documents.plan import CorpusFile, HubDataset
+from ...runtime.hub import commit_of
+from ...storage.documents.plan import CorpusFile, HubDataset, PlannedCorpus
 from .files import describe_file, pick_fields
 
 
@@ -65,9 +65,22 @@ def describe_hub(hub: HubName) -> tuple[HubDataset, tuple[CorpusFile, ...] | Non
     return HubDataset(name=hub.name, config=hub.config, split=hub.split, revision=hub.revision), None
 
 
-def pin_hub(hub: HubName) -> HubName:
-    """Return the same dataset at the present commit of its revision, so that we read the commit that we record."""
-    return hub if Path(hub.name).is_dir() else replace(hub, revision=_commit(hub) or hub.revision)
+def pin_hub(hub: HubName, planned: PlannedCorpus | None = None) -> HubName:
+    """Return the same dataset at one commit, so that we read the commit that we record.
+
+    It is the present commit of its revision, or the one of `planned`, with which a dump began; see `runtime/hub.py`.
+    """
+    if Path(hub.name).is_dir():
+        return hub
+    commit = commit_of("dataset", hub.name, hub.revision, _known(hub, planned))
+    return replace(hub, revision=commit or hub.revision)
+
+
+def _known(hub: HubName, planned: PlannedCorpus | None) -> str | None:
+    """Return the commit at which a plan reads this dataset; None if it does not."""
+    wanted = (hub.name, hub.config, hub.split)
+    read = [part.hub for part in planned.parts if part.hub is not None] if planned is not None else []
+    return next((one.revision for one in read if (one.name, one.config, one.split) == wanted), None)
 
 
 def _stream(hub: HubName) -> Any:
@@ -84,15 +97,6 @@ def _local_files(hub: HubName) -> list[str]:
         return list(datasets.load_dataset_builder(hub.name, name=hub.config).config.data_files[hub.split])
     except Exception as error:
         raise _unreadable(hub, error) from error
-
-
-def _commit(hub: HubName) -> str | None:
-    """Return the present commit of the revision, or None if the hub does not answer."""
-    from huggingface_hub import HfApi
-
-    with contextlib.suppress(Exception):
-        return HfApi().dataset_info(hub.name, revision=hub.revision, timeout=30).sha
-    return None
 
 
 def _unreadable(hub: HubName, error: Exception) -> CorpusError:

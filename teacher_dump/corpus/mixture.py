@@ -4,7 +4,6 @@ Cursors count a document's index in this stream, and the choice of validation do
 from its beginning: a dump that continues at an index reads the documents before it again and drops them.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -27,9 +26,9 @@ class Mixture:
     """The number of documents in the buffer; 0 keeps the order."""
     seed: int
 
-    def pinned(self) -> "Mixture":
-        """Return the same mixture, with every hub dataset at its present commit."""
-        return replace(self, corpora=tuple(pinned(corpus) for corpus in self.corpora))
+    def pinned(self, planned: PlannedCorpus | None = None) -> "Mixture":
+        """Return the same mixture, with every hub dataset at one commit: the present one, or the one of the plan so far."""
+        return replace(self, corpora=tuple(pinned(corpus, planned) for corpus in self.corpora))
 
     def fingerprint(self) -> PlannedCorpus:
         """Return what identifies the stream except the seed, which is elsewhere in a plan. Reads every local file once."""
@@ -59,7 +58,7 @@ def parse_mixture(config: DumpConfig) -> Mixture:
     corpora = tuple(parse_corpus(name, config.fields, config.split) for name in config.corpora)
     _require_distinct(corpora)
     weights = config.corpus_weight or (1.0,) * len(corpora)
-    if len(weights) != len(corpora) or not all(math.isfinite(weight) and weight > 0 for weight in weights):
+    if len(weights) != len(corpora) or not all(weight > 0 for weight in weights):
         raise ConfigurationError(
             f"expected one positive --corpus-weight for each of {len(corpora)} --corpus, in their order, or none at all; "
             f"found {', '.join(f'{weight:g}' for weight in weights)}"

@@ -7,6 +7,7 @@ import pytest
 
 from miniend.errors import CheckpointError
 from miniend.evaluation.evaluate import evaluate
+from support.launchers import WANTED
 
 
 def silent(_line):
@@ -47,6 +48,22 @@ def test_two_seeds_differ_and_one_is_the_same_again(config, tmp_path):
     again = json.loads((tmp_path / "again" / "sst2" / "seed-0.json").read_text())
     assert seeds[0]["predictions"] == again["predictions"]
     assert [seed["seed"] for seed in seeds] == [0, 1]
+
+
+def test_what_a_launcher_asks_for_does_not_reach_a_fine_tuning(config, tmp_path, monkeypatch):
+    """Scores changed with ACCELERATE_MIXED_PRECISION=bf16, while settings.json said `"bf16": false`."""
+    asked = {"learning_rates": (3e-3,), "seeds": 1, "epochs": 2}
+    evaluate(config(**asked), silent)
+    for name, value in {**WANTED, "LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    said = []
+    evaluate(config(**asked, output=tmp_path / "launched"), said.append)
+    ours, theirs = (
+        json.loads((tmp_path / name / "sst2" / "seed-0.json").read_text())["predictions"]
+        for name in ("out", "launched")
+    )
+    assert ours == theirs
+    assert "ACCELERATE_MIXED_PRECISION=bf16" in said[0]
 
 
 def test_a_model_that_is_no_encoder_decoder_is_refused(config, tmp_path):

@@ -80,7 +80,7 @@ def test_other_settings_are_not_mixed(summarise, fake):
     fake()
     evaluate(summarise(), silent)
     for changed in ({"max_summary_length": 24}, {"max_length": 24}, {"eval_examples": 5}):
-        with pytest.raises(RunMismatchError, match=f"{next(iter(changed))}: there"):
+        with pytest.raises(RunMismatchError, match=f"--{next(iter(changed)).replace('_', '-')}: there"):
             evaluate(summarise(**changed), silent)
     evaluate(summarise(max_length=512), silent)
 

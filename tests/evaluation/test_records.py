@@ -73,5 +73,5 @@ def test_a_setting_that_is_not_there_is_one_that_was_left_out(tmp_path):
     path = tmp_path / "settings.json"
     claim(path, {"epochs": 3})
     claim(path, {"epochs": 3, "eval_examples": None})
-    with pytest.raises(RunMismatchError, match="eval_examples: there None, now 5"):
+    with pytest.raises(RunMismatchError, match="--eval-examples: there None, now 5"):
         claim(path, {"epochs": 3, "eval_examples": 5})

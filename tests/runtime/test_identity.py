@@ -37,3 +37,26 @@ def test_the_message_says_what_differs_and_what_to_do():
     with pytest.raises(CacheMismatchError) as refused:
         require_same("out holds another dump", {}, many, "Use another", CacheMismatchError)
     assert str(refused.value).count("there None") == MOST_NAMED
+
+
+def test_a_difference_is_named_as_the_user_types_it_and_what_follows_from_another_is_left_out():
+    """`objective.noise: there 38, now 85` names nothing that a command line has; --noise-density decides it."""
+    theirs = {"density": 0.1, "noise": 5, "teacher": {"dtype": "f"}, "parts": [{"name": "a", "weight": 1}], "other": 1}
+    typed = {
+        "density": "--noise-density",
+        "teacher": "--teacher",
+        "teacher.dtype": "--dtype",
+        "parts.weight": "--corpus-weight",
+    }
+
+    def said(**ours):
+        with pytest.raises(RunMismatchError) as refused:
+            require_same("out", theirs, {**theirs, **ours}, "Use it", typed=typed, derived=("noise",))
+        return str(refused.value)
+
+    assert said(density=0.2, noise=9) == "out: --noise-density: there 0.1, now 0.2. Use it"
+    assert said(noise=9) == "out: noise: there 5, now 9. Use it"
+    assert said(teacher={"dtype": "g"}) == "out: --dtype: there f, now g. Use it"
+    assert said(teacher={"dtype": "f", "name": "x"}) == "out: teacher.name: there None, now x (--teacher). Use it"
+    assert said(parts=[{"name": "a", "weight": 2}]) == "out: parts[a].weight: there 1, now 2 (--corpus-weight). Use it"
+    assert said(other=2) == "out: other: there 1, now 2. Use it"

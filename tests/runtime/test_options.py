@@ -1,5 +1,6 @@
 """Options, each declared once on the field of a dataclass."""
 
+import typing
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class PaintedDoor(Paint):
         ({"colour": ""}, "--colour: expected a value, found an empty text; give one, or leave the option out"),
         ({"place": ""}, "--place: expected a value, found an empty text"),
         ({"coats": 0}, "--coats must be at least 1, not 0"),
-        ({"drying": float("nan")}, "--drying must be at least 0, not nan"),
+        ({"drying": float("nan")}, "--drying: expected a finite number, found nan"),
     ],
 )
 def test_choices_and_least_values_are_checked_where_they_are_declared(settings, message):
@@ -129,7 +130,7 @@ def test_what_identifies_a_training_changes_only_on_purpose():
     assert sorted(identity_of(TrainSettings())) == sorted(
         _words(
             "objective logits temperature cross_relation relation_heads weight steps batch_size gradient_accumulation_steps "
-            "optimizer peak_learning_rate warmup schedule weight_decay max_grad_norm bf16 seed init"
+            "optimizer peak_learning_rate warmup schedule weight_decay max_grad_norm bf16 seed"
         )
     )
     assert sorted(marked(TrainConfig, ONE_PASS)) == sorted(
@@ -156,3 +157,47 @@ def test_which_examples_there_are_changes_only_on_purpose():
             "mean_noise_span_length corpus_epochs examples validation_examples shard_examples seed"
         )
     )
+
+
+CONFIGURATIONS = {
+    "train-student": (TrainConfig, {"cache": "c", "output": Path("o")}),
+    "dump-teacher": (DumpConfig, {"teacher": "t", "corpus": "python-docs", "examples": 9, "cache": "c"}),
+    "evaluate": (EvaluateConfig, {"model": "m", "tasks": ("glue/sst2",), "output": Path("o")}),
+}
+NUMBERS = [
+    (command, name, shape)
+    for command, (kind, _) in CONFIGURATIONS.items()
+    for name, shape in shapes_of(kind).items()
+    if shape.type in (int, float)
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "shape"), NUMBERS, ids=[f"{command} {name}" for command, name, _ in NUMBERS]
+)
+def test_a_number_that_cannot_be_computed_with_is_refused_before_anything_begins(command, name, shape):
+    """`--learning-rate inf` wrote the output directory and stopped at step 2; a seed of 400 digits was a traceback."""
+    kind, least = CONFIGURATIONS[command]
+    bad = (10**18, -(10**18)) if shape.type is int else (float("inf"), float("-inf"), float("nan"))
+    several = typing.get_origin(typing.get_type_hints(kind)[name]) is tuple
+    for value in bad:
+        with pytest.raises(ConfigurationError, match=flag_of(kind, name)):
+            kind(**least | {name: (value,) if several else value})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": 0.0},
+        {"learning_rate": 1.0},
+        {"learning_rate": -1e-3},
+        {"weight_decay": 1.5},
+        {"temperature": 1e-3},
+        {"temperature": 1e6},
+    ],
+)
+def test_a_finite_number_out_of_its_range_is_refused_too(settings):
+    """A temperature of 1e-3 or a rate of 1 diverges in the first steps, after the cache was read."""
+    (name,) = settings
+    with pytest.raises(ConfigurationError, match=f"{flag_of(TrainConfig, name)} must be"):
+        TrainConfig(cache="c", output=Path("o"), **settings)

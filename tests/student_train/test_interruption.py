@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from miniend.errors import TrainingError
-from miniend.runtime.stopping import Terminated, stoppable
+from miniend.runtime.stopping import TERMINATING, Terminated, how_stopped, stoppable
 from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.run import validation
@@ -47,10 +47,17 @@ def see_the_same(output, unbroken):
     assert (output / "README.md").read_bytes() == (unbroken / "README.md").read_bytes()
 
 
-@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Terminated), (signal.SIGINT, KeyboardInterrupt)])
-@pytest.mark.parametrize("step", [0, 1, 6, 9])
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [
+        *((number, step) for number in (signal.SIGTERM, signal.SIGINT) for step in (0, 1, 6, 9)),
+        (signal.SIGHUP, 6),
+        (signal.SIGUSR1, 6),
+        (signal.SIGXCPU, 6),
+    ],
+)
 def test_a_signal_in_a_step_ends_in_a_checkpoint_of_that_step(
-    ragged_home, unbroken, tmp_path, monkeypatch, number, raised, step
+    ragged_home, unbroken, tmp_path, monkeypatch, number, step
 ):
     """Half a minute of warning is all that a cheap machine gives; the step in hand is done in less."""
     one_step = train.train_step
@@ -62,9 +69,10 @@ def test_a_signal_in_a_step_ends_in_a_checkpoint_of_that_step(
 
     with monkeypatch.context() as patched:
         patched.setattr(train, "train_step", signalled)
-        with pytest.raises(raised), stoppable():
+        with pytest.raises(KeyboardInterrupt) as stopped, stoppable():
             train_student(config(ragged_home, tmp_path), quiet)
     restore_signals()
+    assert how_stopped(stopped.value)[1] == 128 + number
     assert checkpoints(tmp_path) == [f"step-{step + 1:08d}"]
     assert not (tmp_path / "model.safetensors").exists()
     train_student(config(ragged_home, tmp_path), quiet)
@@ -89,8 +97,9 @@ def test_a_loss_that_is_not_finite_is_told_though_a_signal_came_in_its_step(ragg
 
 
 def restore_signals():
-    """`stoppable` leaves both ignored, for the process is about to end; this one is not."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """`stoppable` leaves them ignored, for the process is about to end; this one is not."""
+    for number in TERMINATING:
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -104,7 +113,7 @@ def test_a_signal_in_an_evaluation_leaves_the_line_of_its_step_to_the_next_run(
     def signalled(*arguments):
         seen.append(1)
         if len(seen) == batch:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGUSR1 if batch == 1 else signal.SIGTERM)
         return add(*arguments)
 
     with monkeypatch.context() as patched:

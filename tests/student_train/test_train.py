@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 import miniend
@@ -225,17 +225,19 @@ def test_running_a_finished_run_again_changes_nothing(span_home, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"size": "2L64H"}, "student.d_model: there 32, now 64"),
-        ({"objective": "implicit"}, "objective: there miniend-e, now implicit"),
-        ({"steps": 20}, "steps: there 10, now 20"),
-        ({"learning_rate": 1e-2}, "peak_learning_rate: there 0.0003, now 0.01"),
-        ({"seed": 1}, "seed: there 0, now 1"),
-        ({"relation_heads": 8}, "relation_heads: there 4, now 8"),
-        ({"weight": ("logits=2",)}, "weight"),
+        ({"size": "2L64H"}, r"student.d_model: there 32, now 64 \(--size or --init\)"),
+        ({"objective": "implicit"}, "--objective: there miniend-e, now implicit"),
+        ({"steps": 20}, "--steps: there 10, now 20"),
+        ({"learning_rate": 1e-2}, "--learning-rate: there 0.0003, now 0.01"),
+        ({"warmup_steps": 1}, "--warmup-steps: there 2, now 1"),
+        ({"logits": False}, "--no-logits: there True, now False"),
+        ({"seed": 1}, "--seed: there 0, now 1"),
+        ({"relation_heads": 8}, "--relation-heads: there 4, now 8"),
+        ({"weight": ("logits=2",)}, "--weight"),
     ],
 )
 def test_other_settings_in_the_same_directory_are_refused(span_home, finished, changed, named):
-    """Going on with other settings gives a model whose card is wrong."""
+    """Going on with other settings gives a model whose card is wrong; `peak_learning_rate` and `warmup` are in no help."""
     before = files(finished)
     with pytest.raises(RunMismatchError, match=named):
         run(span_home, finished, **changed)
@@ -244,7 +246,7 @@ def test_other_settings_in_the_same_directory_are_refused(span_home, finished, c
 
 def test_another_cache_is_refused_in_the_same_directory(ragged_home, finished):
     """The same settings on other data are another run."""
-    with pytest.raises(RunMismatchError, match="cache_digest"):
+    with pytest.raises(RunMismatchError, match="--cache: there"):
         run(ragged_home, finished)
 
 
@@ -254,7 +256,7 @@ def test_a_directory_with_other_files_is_refused_and_left_alone(span_home, tmp_p
     with pytest.raises(RunMismatchError, match="does not hold a run of MiniEnD"):
         run(span_home, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(RunMismatchError, match="does not hold a run of MiniEnD"):
+    with pytest.raises(ConfigurationError, match=r"thesis.txt is a file; expected a directory to write to"):
         run(span_home, tmp_path / "thesis.txt")
 
 
@@ -389,6 +391,24 @@ def test_a_student_goes_on_from_a_student(span_home, finished, tmp_path):
     assert any("2+2 layers, d_model 32" in line for line in said)
 
 
+def test_a_start_is_known_by_its_weights_and_not_by_its_path(span_home, finished, tmp_path, monkeypatch):
+    """`--init student/` after `--init student` was another run, and other weights at the same path were the same one."""
+    monkeypatch.chdir(tmp_path)
+    start = Path(shutil.copytree(finished, tmp_path / "start"))
+    settings = {"steps": 2, "size": None, "warmup_steps": 1}
+    run(span_home, tmp_path / "student", init="start", **settings)
+    for spelling in ("start/", "./start", str(start), str(finished)):
+        said = []
+        run(span_home, tmp_path / "student", said.append, init=spelling, **settings)
+        assert said[-1].endswith("is finished: 2 steps")
+    assert json.loads((tmp_path / "student" / "run.json").read_text())["init"] == "start"
+    tensors = load_file(start / "model.safetensors")
+    tensors["shared.weight"][3, 0] += 1e-3
+    save_file(tensors, start / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RunMismatchError, match="student holds another run: --init: there "):
+        run(span_home, tmp_path / "student", init="start", **settings)
+
+
 def test_a_student_starts_from_layers_of_its_teacher(span_home, tmp_path):
     """At the teacher's own depth every term starts at what the cache lost; at half of it, with the teacher's last layer."""
     start = f"teacher-layers:{span_home / 'teacher'}"
@@ -409,6 +429,8 @@ def test_settings_that_cannot_work_are_refused_before_the_directory_is_claimed(s
         {"learning_rate": 0.0},
         {"weight_decay": -1.0},
         {"batch_size": 5, "gradient_accumulation_steps": 2},
+        {"batch_size": 1000},
+        {"weight": ("logits=1e40",)},
         {"device": "abacus"},
         {"init": "teacher-layers:"},
         {"init": f"teacher-layers:{tmp_path / 'nowhere'}"},

@@ -146,8 +146,9 @@ def _serve() -> dict[str, Any] | None:
 def _run(job: dict[str, Any]) -> None:
     """Become the process that was asked for."""
     os.setsid()
+    for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"):
+        signal.signal(signal.Signals[name], signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for descriptor, file in zip((1, 2), job["files"], strict=True):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)

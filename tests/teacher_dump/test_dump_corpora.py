@@ -142,10 +142,10 @@ def test_a_mixed_and_shuffled_dump_grows_into_what_one_large_dump_is(material, t
     [
         ({"corpus_weight": (1.0, 1.0)}, "corpus.parts[1].weight: there 2.0, now 1.0"),
         ({"corpus_weight": ()}, "corpus.parts[1].weight: there 2.0, now 1.0"),
-        ({"shuffle_buffer": 17}, "corpus.shuffle_buffer: there 16, now 17"),
-        ({"shuffle_buffer": 0}, "corpus.shuffle_buffer: there 16, now 0"),
+        ({"shuffle_buffer": 17}, "--shuffle-buffer: there 16, now 17"),
+        ({"shuffle_buffer": 0}, "--shuffle-buffer: there 16, now 0"),
         ({"seed": 1}, "seed: there 0, now 1"),
-        ({"field": ("other",)}, "corpus.fields: there ['text'], now ['other']"),
+        ({"field": ("other",)}, "--field: there ['text'], now ['other']"),
     ],
     ids=str,
 )
@@ -167,9 +167,9 @@ def test_other_corpora_are_refused_by_what_differs(material, finished, tmp_path)
     """Their number, their order, their names and their bytes."""
     a, b = material.corpora
     one = {"corpus": a, "corpus_weight": ()}
-    assert_refused(material, finished, "corpus.parts: there 2, now 1 of them", **one)
+    assert_refused(material, finished, "--corpus: there 2, now 1 of them", **one)
     swapped = {"corpus": (b, a), "corpus_weight": (1.0, 2.0)}
-    assert_refused(material, finished, "corpus.parts: the same 2 in another order", **swapped)
+    assert_refused(material, finished, "--corpus: the same 2 in another order", **swapped)
     renamed = shutil.copy(a, tmp_path / "renamed.jsonl")
     assert_refused(
         material, finished, "files[renamed.jsonl].name: there a.jsonl, now renamed", corpus=(str(renamed), b)
@@ -237,7 +237,10 @@ def test_a_hub_teacher_is_loaded_at_the_revision_that_was_asked_for_and_recorded
         COMMITS["v1"]: COMMITS["v1"],
     }
     assert teachers[None] == teachers["main"] != teachers["v1"] == teachers[COMMITS["v1"]]
-    assert_refused(material, caches["v1"], "teacher.tensor_digest: there ", teacher="owner/tiny")
+    gone_on = dump(material, caches["v1"], teacher="owner/tiny")
+    assert miniend.open_cache(gone_on).plan.teacher == teachers["v1"], "without a revision, the one of the plan"
+    other = {"teacher": "owner/tiny", "teacher_revision": "main"}
+    assert_refused(material, caches["v1"], "teacher.tensor_digest: there ", **other)
     with pytest.raises(CheckpointError, match=r"owner/tiny at v9: no config\.json could be read"):
         dump(material, tmp_path / "none", teacher="owner/tiny", teacher_revision="v9")
 

@@ -9,7 +9,7 @@ from ....models.size import parse_size
 from ....student_train.objective import Objective, build_objective
 from ....student_train.terms import trains_head
 from .paths import Paths
-from .settings import Comparison, Student
+from .settings import MAIN, Comparison, Student
 
 
 def check(comparison: Comparison) -> None:
@@ -28,6 +28,7 @@ def check(comparison: Comparison) -> None:
             )
     for student in comparison.everyone:
         _check_student(comparison, student)
+    _require_use_of(comparison)
     for task in comparison.tasks:
         find_task(task)
 
@@ -44,6 +45,17 @@ def _require_folders_of_their_own(students: Sequence[Student]) -> None:
         seen[folder] = student
 
 
+def _require_use_of(comparison: Comparison) -> None:
+    """Raise ConfigurationError for a cache that would be dumped for nothing."""
+    used = {MAIN, *(student.cache for student in comparison.everyone)}
+    for name in comparison.caches:
+        if name not in used:
+            raise ConfigurationError(
+                f"caches, {name}: no row and no assistant has `cache: {name}`, and it would be dumped for nothing; give it to a "
+                f"row, or leave it out with `{name}: false`"
+            )
+
+
 def _check_student(comparison: Comparison, student: Student) -> None:
     if student.cache not in comparison.caches:
         known = ", ".join(comparison.caches)
@@ -54,6 +66,11 @@ def _check_student(comparison: Comparison, student: Student) -> None:
         objective = _objective(student)
     except ConfigurationError as error:
         raise ConfigurationError(f"{student.name}: {error}") from None
+    examples, batch = comparison.caches[student.cache].settings.examples, student.settings.batch_size
+    if batch > examples:
+        raise ConfigurationError(
+            f"{student.name}: batch_size {batch} is larger than the {examples} examples of the dump; lower it, or dump more"
+        )
     teacher = comparison.caches[student.cache].teacher
     if (
         teacher

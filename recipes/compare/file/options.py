@@ -65,7 +65,10 @@ def _fitted(value: Any, hint: Any) -> Any:
     if get_origin(hint) is tuple:
         return tuple(_fitted(one, get_args(hint)[0]) for one in (value if isinstance(value, list) else [value]))
     if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError from None
     if hint is Path and isinstance(value, str) and value:
         return Path(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

@@ -170,11 +170,16 @@ def _tasks(content: Options) -> dict[str, EvaluateSettings]:
 
 def _pairs(content: Options) -> Iterator[tuple[str, str]]:
     known, rows = list(_mapping(content, "rows")), [name for name, _ in _named(content, "rows")]
-    for pair in content.get("pairs") or [[name, rows[0]] for name in rows[1:]]:
+    pairs = content.get("pairs") or [[name, rows[0]] for name in rows[1:]]
+    if not isinstance(pairs, list):
+        raise ConfigurationError(f"pairs: expected a list of pairs of rows, found {pairs!r}")
+    for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
             raise ConfigurationError(f"pairs: {pair!r} should be a list of two rows")
         if unknown := [name for name in pair if name not in known]:
             raise ConfigurationError(f"pairs: unknown row {unknown[0]!r}; expected two of {', '.join(rows)}")
+        if pair[0] == pair[1]:
+            raise ConfigurationError(f"pairs: {pair!r} compares a row with itself; name two rows")
         if all(name in rows for name in pair):  # drops the pairs of a row that the file leaves out
             yield pair[0], pair[1]
 

@@ -5,14 +5,23 @@ rows, sizes, tasks, seeds and learning rates, which change nothing that exists.
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
+from ....evaluation.config import EvaluateSettings
 from ....evaluation.records import Document, read_record, write_record
 from ....runtime.identity import ANOTHER_OUTPUT, require_same
-from ....runtime.options import completed, identity_of, marked
+from ....runtime.options import completed, identity_of, marked, typed_by_identity
 from ....student_train.config import VARIED, TrainSettings
 from ..file.paths import Paths
 from ..file.settings import Comparison, Student
+
+TYPED = {
+    **typed_by_identity(TrainSettings, flags=False),
+    **typed_by_identity(EvaluateSettings, flags=False),
+    "examples": "examples of the dump",
+}
+"""What decides the members of the settings, as the user types it in the file."""
 
 
 def require_same_settings(comparison: Comparison, paths: Paths) -> None:
@@ -20,7 +29,7 @@ def require_same_settings(comparison: Comparison, paths: Paths) -> None:
     there = read_record(paths.settings) or {}
     for name, ours in _settings(comparison).items():
         remedy = f"{ANOTHER_OUTPUT}, or give the row another name"
-        require_same(f"{paths.root} holds another {name}", there.get(name) or ours, ours, remedy)
+        require_same(f"{paths.root} holds another {name}", there.get(name) or ours, ours, remedy, typed=TYPED)
 
 
 def keep_settings(comparison: Comparison, paths: Paths) -> None:
@@ -40,4 +49,13 @@ def _settings(comparison: Comparison) -> Document:
 
 def _of_student(comparison: Comparison, student: Student) -> dict[str, Any]:
     settings = identity_of(student.settings, without=marked(TrainSettings, VARIED))
+    settings["init"] = _one_spelling(student.settings.init)
     return settings | {"cache": student.cache, "examples": comparison.caches[student.cache].settings.examples}
+
+
+def _one_spelling(init: str | None) -> str | None:
+    """Return the value of `init` with a path as it is from the root, because it may be given relative or with a slash."""
+    if init is None:
+        return None
+    name, colon, source = ("", "", init) if Path(init).exists() else init.rpartition(":")
+    return name + colon + (str(Path(source).resolve()) if Path(source).exists() else source)

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from miniend import cli
-from miniend.errors import ConfigurationError, RunMismatchError
+from miniend.errors import ConfigurationError, MiniEndError, RunMismatchError
 from miniend.recipes.compare.compare import _Run, compare
 from miniend.recipes.compare.file.paths import Paths
 from miniend.recipes.compare.file.reading import read_comparison
@@ -236,6 +236,22 @@ def test_a_library_that_is_missing_is_told_before_anything_is_done(written, tmp_
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ConfigurationError, match=r"pip install 'miniend\[eval\]'"):
         compare(written(), tmp_path / "out", True, pytest.fail)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"train": {"steps": 4, "batch_size": 4, "tracker": "abacus"}}, "--tracker 'abacus' is not installed"),
+        ({"continuation": {"steps": 2, "tracker": ["abacus"]}}, "--tracker 'abacus' is not installed"),
+        ({"device": "cuda:7"}, "cuda:7"),
+        ({"evaluate": {"data": "nowhere"}}, "nowhere"),
+    ],
+)
+def test_what_the_last_hour_needs_is_asked_for_before_the_first(written, tmp_path, changed, message):
+    """The whole dump was made, and then the tracker was not installed."""
+    with pytest.raises(MiniEndError, match=message):
+        compare(written(**changed), tmp_path / "out", False, pytest.fail)
     assert not (tmp_path / "out").exists()
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -14,10 +15,13 @@ from accelerate.tracking import GeneralTracker
 from accelerate.utils import LoggerType
 
 from miniend.errors import ConfigurationError
+from miniend.student_train import train
 from miniend.student_train.config import TrainConfig, each_student
 from miniend.student_train.run.processes import Processes
+from miniend.student_train.run.tracker_run import tracker_settings
 from miniend.student_train.train import train_students
-from support.runs import metrics, weights
+from support.launchers import WANTED
+from support.runs import metrics, same_weights, weights
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 SETTINGS = {
@@ -121,16 +125,30 @@ def test_an_unknown_tracker_is_refused_with_those_that_are_there(tmp_path):
         Processes("cpu", ["abacus"])
 
 
+def test_what_a_launcher_asks_for_does_not_reach_a_training(ragged_home, tmp_path, monkeypatch):
+    """An accelerate config of somebody else would choose number format, sharding and device, and run.json would not say so."""
+    said, settings = [], {**SETTINGS, "size": "2L32H", "steps": 2}
+    for name in ("quiet", "launched"):
+        config = TrainConfig(cache=ragged_home / "cache", output=tmp_path / name, **settings)
+        train_students([config], said.append)
+        assert any("ACCELERATE_USE_FSDP=true" in line for line in said) == (name == "launched")
+        for variable, value in WANTED.items():
+            monkeypatch.setenv(variable, value)
+    assert same_weights(tmp_path / "quiet", tmp_path / "launched")
+
+
 class Notebook(GeneralTracker):
     """A tracker that is installed."""
 
     name, requires_logging_directory, main_process_only = "wandb", False, True
     tracker = None
     lines: ClassVar[list] = []
+    runs: ClassVar[list] = []
 
-    def __init__(self, project, **_rest):
+    def __init__(self, project, **told):
         super().__init__()
         self.lines.append(project)
+        self.runs.append(told)
 
     def store_init_configuration(self, values):
         self.lines.append(values)
@@ -142,11 +160,55 @@ class Notebook(GeneralTracker):
         self.lines.append("finished")
 
 
-def test_a_tracker_hears_what_is_logged(ragged_home, tmp_path, monkeypatch):
-    """Students of one pass are told apart; the settings go with them."""
+@pytest.fixture
+def notebook(monkeypatch):
+    """An empty notebook in the place of wandb."""
     monkeypatch.setattr(tracking, "_available_trackers", [LoggerType.WANDB])
     monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "wandb", Notebook)
     monkeypatch.setattr(accelerator, "LOGGER_TYPE_TO_CLASS", tracking.LOGGER_TYPE_TO_CLASS)
+    Notebook.lines.clear()
+    Notebook.runs.clear()
+
+
+def test_a_resumed_run_goes_on_in_its_tracker(ragged_home, tmp_path, monkeypatch, notebook):
+    """Killed and resumed, wandb showed two runs with overlapping steps, both without a name."""
+    settings = {**SETTINGS, "size": "2L32H", "objective": "scratch", "tracker": ("wandb",)}
+    step = train.train_step
+
+    def dying(runs, batches, processes):
+        if runs[0].state.step == 5:
+            raise SystemExit
+        return step(runs, batches, processes)
+
+    for output in ("first", "other"):
+        config = TrainConfig(cache=ragged_home / "cache", output=tmp_path / output, **settings)
+        monkeypatch.setattr(train, "train_step", dying)
+        with pytest.raises(SystemExit):
+            train_students([config], lambda _line: None)
+    monkeypatch.setattr(train, "train_step", step)
+    train_students([replace(config, output=tmp_path / "first")], lambda _line: None)
+    first, other, again = Notebook.runs
+    assert again == first
+    assert first["id"] != other["id"]
+    assert (first["name"], first["resume"]) == ("first", "allow")
+
+
+def test_a_student_that_goes_on_alone_has_a_run_of_its_own(tmp_path):
+    """Its numbers have no prefix then; a damaged file costs the old run, not the training."""
+    outputs = [tmp_path / "students" / name for name in ("a", "b")]
+    for output in outputs:
+        output.mkdir(parents=True)
+    together = tracker_settings(outputs)["wandb"]
+    assert together["name"] == "students"
+    alone = tracker_settings(outputs[:1])["wandb"]
+    assert (alone["name"], alone["id"] == together["id"]) == ("a", False)
+    assert tracker_settings(outputs)["wandb"] == together
+    (outputs[0] / "tracker.json").write_text("[1]")
+    assert tracker_settings(outputs)["wandb"]["id"] != together["id"]
+
+
+def test_a_tracker_hears_what_is_logged(ragged_home, tmp_path, notebook):
+    """Students of one pass are told apart; the settings go with them."""
     whole = TrainConfig(cache=ragged_home / "cache", output=tmp_path, tracker=("wandb",), **SETTINGS)
     train_students(each_student(whole, ["2L32H"], ["scratch", "minilm"]), lambda _line: None)
     project, settings, *lines, end = Notebook.lines

@@ -69,7 +69,8 @@ def test_a_list_of_learning_rates_replaces_those_that_a_preset_has_by_row(tmp_pa
 
 
 def test_another_cache_has_the_options_of_the_first_but_for_its_own(written):
-    found = read_comparison(written(caches={"calibrated": {"relation_temperature": "calibrated"}}))
+    rows = {"scratch": None, "miniend-e": {"cache": "calibrated"}}
+    found = read_comparison(written(rows=rows, caches={"calibrated": {"relation_temperature": "calibrated"}}))
     main, other = (found.dump(name, "teacher", Path("cache")) for name in (MAIN, "calibrated"))
     assert (main.relation_temperature, other.relation_temperature) == ("published", "calibrated")
     assert main.examples == other.examples == 24
@@ -155,6 +156,21 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"evaluate": {"model": "x"}}, "unknown option 'model'"),
         ({"pairs": [["scratch"]]}, "should be a list of two rows"),
         ({"caches": {"c": {"teacher": "nobody"}}}, "unknown assistant nobody; expected one of none"),
+        ({"pairs": 5}, "pairs: expected a list of pairs of rows, found 5"),
+        ({"pairs": [["scratch", "scratch"]]}, "pairs: .* compares a row with itself"),
+        (
+            {"caches": {"c": {"draws": 5}}},
+            "caches, c: no row and no assistant has `cache: c`, and it would be dumped for nothing",
+        ),
+        (
+            {"train": {"steps": 4, "batch_size": 25}},
+            "scratch: batch_size 25 is larger than the 24 examples of the dump",
+        ),
+        ({"train": {"max_grad_norm": ".inf"}}, "max_grad_norm"),
+        (
+            {"train": {"weight": "labels=1e40"}},
+            "scratch: --weight 'labels=1e40': expected TERM=NUMBER above 0 and at most",
+        ),
         ({"sizes": []}, "do not say sizes"),
         ({"sizes": ["1L32H", "1L33H"]}, "scratch: size 1L33H: d_model 33 is not a multiple"),
         ({"sizes": ["1L32H", "1L32H"]}, "share the folder name"),
@@ -246,6 +262,14 @@ def test_an_assistant_may_not_have_the_name_of_a_row_of_its_size(written):
     [
         ("[1, 2]", "should be a mapping from keys"),
         ("a: [", "is not valid YAML"),
+        ("seeds: 010", "is not valid YAML: YAML reads 010 in another base; write a plain decimal number"),
+        ("train: {steps: 1:30}", "YAML reads 1:30 in another base"),
+        ("train: {max_grad_norm: 1:30.5}", "YAML reads 1:30.5 in another base"),
+        ("seeds: !!int x", "is not valid YAML: x is not a number in .* line 1"),
+        ("seeds: !!float x", "is not valid YAML: x is not a number"),
+        ("seeds: " + "1" * 5000, "is not a number"),
+        ("seeds: 2024-02-31", "holds what YAML cannot read"),
+        ("[" * 20000, "holds what YAML cannot read"),
         ("seeds: 1\nseeds: 2", "is not valid YAML: 'seeds' is given twice in .* line 2"),
         ("rows:\n  scratch: {steps: 3}\n  scratch:", "'scratch' is given twice"),
         ("preset: tiny", "unknown preset 'tiny'; expected paper or small"),

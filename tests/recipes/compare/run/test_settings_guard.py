@@ -27,7 +27,7 @@ def test_more_of_everything_may_be_added_and_rows_left_out(begun, settings):
     ("section", "changed", "message"),
     [
         ("train", {"steps": 8}, "student 1L32H scratch: steps: there 4, now 8"),
-        ("dump", {"examples": 48}, "student 1L32H scratch: examples: there 24, now 48"),
+        ("dump", {"examples": 48}, "student 1L32H scratch: examples of the dump: there 24, now 48"),
         ("evaluate", {"epochs": 2}, "task glue/sst2: epochs: there 1, now 2"),
     ],
 )
@@ -42,3 +42,19 @@ def test_a_row_that_is_left_out_for_a_while_is_not_forgotten(written, tmp_path):
     keep_settings(read_comparison(written(rows={"logits": None})), paths)
     with pytest.raises(RunMismatchError, match="1L32H scratch: max_grad_norm"):
         require_same_settings(read_comparison(written(rows={"scratch": {"max_grad_norm": 5}})), paths)
+
+
+def test_a_start_may_be_spelled_in_another_way_but_not_be_another(written, tmp_path, monkeypatch):
+    """Relative and absolute, with and without a slash: the row is the same."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "teacher").mkdir()
+    paths = Paths(tmp_path / "out")
+
+    def rows(source):
+        return read_comparison(written(rows={"sliced": {"objective": "minilm", "init": f"teacher-layers:{source}"}}))
+
+    keep_settings(rows("teacher"), paths)
+    for spelling in ("teacher/", "./teacher", str(tmp_path / "teacher")):
+        require_same_settings(rows(spelling), paths)
+    with pytest.raises(RunMismatchError, match="sliced: init: there "):
+        require_same_settings(rows("elsewhere"), paths)
