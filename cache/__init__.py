@@ -1,7 +1,8 @@
 """Open a cache, decode its examples, and check that what is stored fits the signals."""
 
-from .cache import TOKENIZER_FOLDER, Cache, Part, Split, open_cache
+from .cache import Cache, Part, Split, open_cache
 from .codecs import read_codecs, read_logit_code, read_mean_probability
+from .contents import TOKENIZER_FOLDER
 from .examples import Example, Factors, SparseLogits
 from .shards import Shard
 

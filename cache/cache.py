@@ -7,16 +7,16 @@ checks that they belong together. A column's bytes are checked against its marke
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from ..errors import CacheMismatchError, CacheUnfinishedError, damaged
 from ..models.families import Family, SpecialIds, family_named
+from ..models.tokenizer_files import tokenizer_from_files
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
 from ..signals.logits.code import LogitCode
-from ..storage.documents.plan import Plan
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import (
     cache_digest,
@@ -30,11 +30,16 @@ from ..storage.markers import open_published
 from ..storage.positions import parse_ranges, positions_text
 from ..storage.stores.place import Place, Where, place_of
 from .codecs import read_codecs, read_logit_code
-from .contents import read_calibration, read_shard, require_known_kinds
+from .contents import (
+    TOKENIZER_FOLDER,
+    read_calibration,
+    read_plan,
+    read_shard,
+    require_known_kinds,
+    tokenizer_names,
+)
 from .examples import Decoders, Example, Integers, decoded_example
 from .shards import LoadedShard, Shard
-
-TOKENIZER_FOLDER = "tokenizer/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Cache(Sequence[Example]):
     def __init__(self, path: Place, allow_unfinished: bool = False, part: Part | None = None) -> None:
         self.path = path
         self.plan_folder = _open(plan_path(path), "plan", f"{path} is not a MiniEnD cache: it does not have a plan")
-        self.plan = self.plan_folder.parsed(Plan)
+        self.plan = read_plan(self.plan_folder)
         require_known_kinds(self.plan, path)
         self.extents = read_extents(path, self.plan.digest)[: part.extents if part else None]
         if any(extent.shard_examples != self.plan.shard_examples for extent in self.extents):
@@ -121,9 +126,13 @@ class Cache(Sequence[Example]):
         return self.decoders.codecs_of(member)
 
     def tokenizer_files(self) -> dict[str, bytes]:
-        """Return the files of the teacher's tokenizer, by name, as `save_pretrained` writes them."""
-        names = [name for name in self.plan_folder.document["files"] if name.startswith(TOKENIZER_FOLDER)]
-        return {name.removeprefix(TOKENIZER_FOLDER): self.plan_folder.file(name) for name in names}
+        """Return the files of the teacher's tokenizer, by name, byte for byte."""
+        return {name: self.plan_folder.file(TOKENIZER_FOLDER + name) for name in tokenizer_names(self.plan_folder)}
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The teacher's tokenizer, as transformers loads it: `cache.tokenizer.decode(example.input_ids)`."""
+        return tokenizer_from_files(self.tokenizer_files(), self.plan.teacher.facts.model_type)
 
     def fidelity(self) -> dict[str, dict[str, SpreadOf]]:
         """Return the measurements of the markers, added up over all shards, by site (or `logits`) and kind.

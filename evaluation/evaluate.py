@@ -7,6 +7,7 @@ import torch
 
 from ..errors import ConfigurationError, TrainingError
 from ..runtime.devices import choose_device
+from ..runtime.links import require_no_links
 from ..runtime.options import identity_of, marked
 from ..runtime.progress import Log, duration
 from .checkpoint import Checkpoint, load_checkpoint
@@ -51,6 +52,7 @@ def evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     data = {task.name: load_task(task, config.data, log) for task in tasks}
     checkpoint = load_checkpoint(config.model)
     identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
+    require_no_links(config.output)
     claim(config.output / MODEL, identity, beside={"model": config.model})
     if read_as(config.output / FACTS, ModelFacts) is None:
         write_record(config.output / FACTS, plain(model_facts(checkpoint.model, device)))

@@ -14,6 +14,7 @@ from ...cache import Cache, Part
 from ...errors import RunMismatchError
 from ...runtime.durable import write_durably
 from ...runtime.identity import ANOTHER_OUTPUT, require_same
+from ...runtime.links import require_no_links
 from ...runtime.options import identity_of
 from ...runtime.plugins import digests
 from ..config import TrainConfig
@@ -38,8 +39,9 @@ SHAPE = (
 def claim_output(config: TrainConfig, cache: Cache, student_config: Mapping[str, Any]) -> None:
     """Write run.json into a fresh output directory, or check that the run.json there describes this run.
 
-    Raises RunMismatchError, which names what differs, for another run or a directory that holds other files.
+    Raises RunMismatchError, which names what differs, for another run or a directory that holds other files or links.
     """
+    require_no_links(config.output)
     path = config.output / RUN_FILE
     ours = _identity(config, cache, student_config)
     if path.exists():
