@@ -4,6 +4,7 @@
 checks that they belong together. A column's bytes are checked against its marker when the column is first read.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 from ..errors import CacheMismatchError, CacheUnfinishedError, damaged
 from ..models.families import Family, SpecialIds, family_named
 from ..models.tokenizer_files import tokenizer_from_files
+from ..runtime.markdown import one_line
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
 from ..signals.logits.code import LogitCode
@@ -38,8 +40,15 @@ from .contents import (
     require_known_kinds,
     tokenizer_names,
 )
-from .examples import Decoders, Example, Integers, decoded_example
+from .examples import Decoders, Example, Integers, decoded_example, stored_in
 from .shards import LoadedShard, Shard
+
+MANY = 16
+"""The number of shards, beside two for each that there is, that are read before we look for reading at random."""
+AT_RANDOM = (
+    "reading examples at random reads a whole shard for nearly each of them; iterate over miniend.ShuffledExamples(cache), which "
+    "reads each shard once"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ class Cache(Sequence[Example]):
             )
         self.digest = cache_digest(self._digests())
         self._latest: LoadedShard | None = None
+        self._asked = self._read = 0
         self.training = Split(self, "train")
         self.validation = Split(self, "validation")
 
@@ -100,6 +110,19 @@ class Cache(Sequence[Example]):
     def __getitem__(self, index: slice) -> list[Example]: ...
     def __getitem__(self, index: int | slice) -> Example | list[Example]:
         return self.training[index]
+
+    def __repr__(self) -> str:
+        plan, code = self.plan, self.logit_code
+        return (
+            f"<Cache {one_line(str(self.path))}: {len(self.training)} training and {len(self.validation)} validation examples in "
+            f"{len(self.shards)} shards; teacher {one_line(plan.teacher.name)}; {', '.join(self.codecs) or 'no sites'}; "
+            f"logits {code.kind if code else 'none'}>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the name and the part, and not what is open: another process opens the cache anew."""
+        where = str(self.path) if self.path.bucket else str(self.path.local.absolute())
+        return _opened_again, (where, self.part, self.digest)
 
     @property
     def family(self) -> Family:
@@ -158,8 +181,12 @@ class Cache(Sequence[Example]):
     def loaded(self, shard: Shard) -> "LoadedShard":
         """Return a shard whose columns stay in memory; we keep the latest one for its next example."""
         latest = self._latest
+        self._asked += 1
         if latest is None or latest.shard is not shard:
             self._latest = latest = LoadedShard(shard, self.logit_code)
+            self._read += 1
+            if self._read == MANY + 2 * len(self.shards) and self._asked < 2 * self._read:
+                warnings.warn(AT_RANDOM, stacklevel=3)
         return latest
 
     def _open_shards(self, wanted: Sequence[int]) -> dict[int, Shard]:
@@ -181,7 +208,7 @@ class Split(Sequence[Example]):
     """The examples of one part of a cache, `train` or `validation`."""
 
     def __init__(self, cache: Cache, name: str) -> None:
-        self._cache = cache
+        self.cache, self.name = cache, name
         self.shards = [shard for shard in cache.shards if shard.place.split == name]
 
     def __len__(self) -> int:
@@ -203,12 +230,17 @@ class Split(Sequence[Example]):
         index %= len(self)
         number = int(np.searchsorted(self._ends, index, side="right"))
         shard = self.shards[number]
-        return decoded_example(
-            self._cache.decoders, self._cache.loaded(shard), index - int(self._ends[number]) + shard.examples
-        )
+        place = index - int(self._ends[number]) + shard.examples
+        return decoded_example(self.cache.decoders, stored_in(self.cache.decoders, self.cache.loaded(shard), place))
 
     def __iter__(self) -> Iterator[Example]:
         return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} examples in {len(self.shards)} shards: {self.name} of {one_line(str(self.cache.path))}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Split, (self.cache, self.name)
 
 
 def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = None) -> Cache:
@@ -221,6 +253,13 @@ def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = 
     CacheUnfinishedError if shards are missing (unless `allow_unfinished`, which takes what is published).
     """
     return Cache(place_of(path), allow_unfinished, part)
+
+
+def _opened_again(where: str, part: Part, digest: str) -> Cache:
+    cache = open_cache(where, allow_unfinished=True, part=part)
+    if cache.digest != digest:
+        raise CacheMismatchError(f"{where} is not the cache that it was when this object was pickled; open it anew")
+    return cache
 
 
 def _positions(part: Part | None, count: int) -> list[int]:
