@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+"""The start of a tag, a comment or an address."""
 _BARE_BAR = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 """A bar that no backslash escapes, with the pairs of backslashes before it."""
 
@@ -20,7 +22,16 @@ def code(text: str) -> str:
     return f"{fence}{room}{line}{room}{fence}"
 
 
+def plain(text: str) -> str:
+    """Return one line of text in which HTML means nothing. Emphasis may still come of it."""
+    return _TAG.sub("&lt;", one_line(text))
+
+
+def row(cells: Iterable[str]) -> str:
+    """Return a line of a table whose cells are Markdown; a bar inside a cell does not start another one."""
+    return "| " + " | ".join(_BARE_BAR.sub(r"\1\\|", cell) for cell in cells) + " |"
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return the lines of a table whose cells are Markdown; a bar inside a cell does not start another one."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join("| " + " | ".join(_BARE_BAR.sub(r"\1\\|", cell) for cell in line) + " |\n" for line in lines)
+    """Return the lines of a table whose cells are Markdown."""
+    return "".join(f"{row(line)}\n" for line in (heads, ["---"] * len(heads), *rows))

@@ -1,6 +1,7 @@
 """The files of a tokenizer are those of the teacher's folder, byte for byte, and nothing else."""
 
 import json
+import shutil
 
 import pytest
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
@@ -38,6 +39,18 @@ def test_the_files_are_carried_over_byte_for_byte_and_no_other_is(folder):
     files = tokenizer_files(folder)
     assert set(files) == {"tokenizer.json", "tokenizer_config.json", "spiece.model"}
     assert files == {name: (folder / name).read_bytes() for name in files}
+
+
+def test_the_files_of_a_name_on_the_hub_are_those_of_its_revision(folder, tmp_path_factory, monkeypatch):
+    """`google/mt5-small` at the pinned commit, from the local cache where the hub cannot be asked."""
+    hub = tmp_path_factory.mktemp("hub")
+    for commit, marker in (("a" * 40, b"old"), ("b" * 40, b"new")):
+        snapshot = hub / "models--owner--name" / "snapshots" / commit
+        shutil.copytree(folder, snapshot)
+        (snapshot / "spiece.model").write_bytes(marker)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub))
+    for commit, marker in (("a" * 40, b"old"), ("b" * 40, b"new")):
+        assert tokenizer_files("owner/name", commit) == tokenizer_files(folder) | {"spiece.model": marker}
 
 
 @pytest.mark.parametrize("kind", BUILDERS)
