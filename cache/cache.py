@@ -43,8 +43,8 @@ from .contents import (
 from .examples import Decoders, Example, Integers, decoded_example, stored_in
 from .shards import LoadedShard, Shard
 
-MANY = 16
-"""The number of shards, beside two for each that there is, that are read before we look for reading at random."""
+MANY = 128_000_000
+"""The bytes of shards after which we look whether examples are read at random; less costs nobody much."""
 AT_RANDOM = (
     "reading examples at random reads a whole shard for nearly each of them; iterate over miniend.ShuffledExamples(cache), which "
     "reads each shard once"
@@ -97,7 +97,8 @@ class Cache(Sequence[Example]):
             )
         self.digest = cache_digest(self._digests())
         self._latest: LoadedShard | None = None
-        self._asked = self._read = 0
+        self._asked = self._read = self._bytes = 0
+        self._warned = False
         self.training = Split(self, "train")
         self.validation = Split(self, "validation")
 
@@ -185,7 +186,9 @@ class Cache(Sequence[Example]):
         if latest is None or latest.shard is not shard:
             self._latest = latest = LoadedShard(shard, self.logit_code)
             self._read += 1
-            if self._read == MANY + 2 * len(self.shards) and self._asked < 2 * self._read:
+            self._bytes += shard.folder.total_bytes
+            if self._bytes > MANY and self._asked < 2 * self._read and not self._warned:
+                self._warned = True
                 warnings.warn(AT_RANDOM, stacklevel=3)
         return latest
 

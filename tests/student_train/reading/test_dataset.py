@@ -82,12 +82,16 @@ def test_a_cache_larger_than_the_memory_still_gives_every_example_once(cache, mo
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_workers_share_the_examples(cache, monkeypatch, workers):
-    """Without a share for each worker, an epoch would have every example as often as there are workers."""
-    found = []
+    """Without a share for each worker, an epoch would have every example as often as there are workers, and as much memory."""
+    read, kept, found = BatchSource.read, [], []
+    monkeypatch.setattr(
+        BatchSource, "read", lambda self, shard, places: kept.extend(places) or read(self, shard, places)
+    )
     for number in range(workers):
         info = type("Info", (), {"id": number, "num_workers": workers})
         monkeypatch.setattr(dataset, "get_worker_info", lambda info=info: info)
         found.append([key(one) for one in miniend.ShuffledExamples(cache.validation, seed=1)])
+    assert len(kept) == len(cache.validation)
     monkeypatch.setattr(dataset, "get_worker_info", lambda: None)
     alone = [key(one) for one in miniend.ShuffledExamples(cache.validation, seed=1)]
     assert [found[place % workers][place // workers] for place in range(len(alone))] == alone
@@ -126,8 +130,9 @@ def test_a_cache_that_was_replaced_meanwhile_is_refused(ragged_home, span_home, 
         pickle.loads(pickled)
 
 
-def test_reading_at_random_is_said_once_and_reading_in_order_is_not(cache):
+def test_reading_at_random_is_said_once_and_reading_in_order_is_not(cache, monkeypatch):
     """It is ten times slower, and nothing shows why."""
+    monkeypatch.setattr("miniend.cache.cache.MANY", 100_000)
     with pytest.warns(UserWarning, match="ShuffledExamples") as caught:
         _ = [cache[place] for place in (0, -1) * 40]
     assert len(caught) == 1
