@@ -6,7 +6,11 @@ STAMP := $(VENV)/.installed
 # A file goes to one worker as a whole, so that no cache is dumped for both; conftest.py says which come first.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test test-slow lint clean
+# The last transformers 4, for which others made their environments; everything else is what make install installed.
+OLD := .venv-transformers4
+OLD_STAMP := $(OLD)/.installed
+
+.PHONY: install demo test test-slow test-compat lint clean
 
 install: $(STAMP)
 
@@ -25,10 +29,20 @@ test: install lint
 test-slow: install
 	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests $(TWO) -m slow
 
+test-compat: install $(OLD_STAMP)
+	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests/models/test_transformers_4.py -m compat
+
+$(OLD_STAMP): $(STAMP) constraints-transformers4.txt
+	$(PYTHON) -m venv --without-pip $(OLD)
+	$(BIN)/pip --python $(OLD)/bin/python install --quiet --disable-pip-version-check --no-deps -r constraints-transformers4.txt
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > \
+		"$$($(OLD)/bin/python -c 'import site; print(site.getsitepackages()[0])')/shared.pth"
+	touch $(OLD_STAMP)
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(VENV)/types $(BIN)/mypy -p miniend
 
 clean:
-	rm -rf $(VENV) demo-output build dist *.egg-info
+	rm -rf $(VENV) $(OLD) demo-output build dist *.egg-info

@@ -1,8 +1,9 @@
 """MiniEnD: offline distillation of T5-family encoder-decoders.
 
 `miniend dump-teacher` runs a teacher over a corpus once and caches its signals; `miniend train-student` trains students
-from the cache without the teacher. From Python, `miniend.open_cache(path)` reads a cache. A module of one's own adds loss
-terms, objectives, layer maps, starts and kinds of signals to the registries named here; see docs/extending.md.
+from the cache without the teacher. From Python, `miniend.open_cache(path)` reads a cache; `ShuffledExamples` and `collate`
+feed it to a training of one's own (docs/reading.md). A module of one's own adds loss terms, objectives, layer maps, starts
+and kinds of signals to the registries named here (docs/extending.md).
 """
 
 from importlib import import_module
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors as errors
+    from .cache import collate as collate
     from .cache import open_cache as open_cache
     from .models.families import FAMILIES as FAMILIES
     from .models.families import Family as Family
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .signals.sites import Site as Site
     from .student_train.objective import OBJECTIVES as OBJECTIVES
     from .student_train.objective import spec as spec
+    from .student_train.reading.dataset import ShuffledExamples as ShuffledExamples
     from .student_train.terms import TERMS as TERMS
     from .student_train.terms import SitePair as SitePair
     from .student_train.terms import Term as Term
@@ -32,6 +35,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "open_cache": "cache",
+    "collate": "cache",
     "FAMILIES": "models.families",
     "Family": "models.families",
     "LAYER_MAPS": "models.layer_maps",
@@ -44,6 +48,7 @@ _LAZY = {
     "Site": "signals.sites",
     "OBJECTIVES": "student_train.objective",
     "spec": "student_train.objective",
+    "ShuffledExamples": "student_train.reading.dataset",
     "TERMS": "student_train.terms",
     "SitePair": "student_train.terms",
     "Term": "student_train.terms",
@@ -60,6 +65,7 @@ __all__ = [
     "TERMS",
     "Family",
     "Relation",
+    "ShuffledExamples",
     "SignalKind",
     "Site",
     "SitePair",
@@ -67,6 +73,7 @@ __all__ = [
     "Term",
     "TermContext",
     "__version__",
+    "collate",
     "errors",
     "layer_pairs",
     "open_cache",

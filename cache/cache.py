@@ -4,19 +4,21 @@
 checks that they belong together. A column's bytes are checked against its marker when the column is first read.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from ..errors import CacheMismatchError, CacheUnfinishedError, damaged
 from ..models.families import Family, SpecialIds, family_named
+from ..models.tokenizer_files import tokenizer_from_files
+from ..runtime.markdown import one_line
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
 from ..signals.logits.code import LogitCode
-from ..storage.documents.plan import Plan
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import (
     cache_digest,
@@ -30,11 +32,23 @@ from ..storage.markers import open_published
 from ..storage.positions import parse_ranges, positions_text
 from ..storage.stores.place import Place, Where, place_of
 from .codecs import read_codecs, read_logit_code
-from .contents import read_calibration, read_shard, require_known_kinds
-from .examples import Decoders, Example, Integers, decoded_example
+from .contents import (
+    TOKENIZER_FOLDER,
+    read_calibration,
+    read_plan,
+    read_shard,
+    require_known_kinds,
+    tokenizer_names,
+)
+from .examples import Decoders, Example, Integers, decoded_example, stored_in
 from .shards import LoadedShard, Shard
 
-TOKENIZER_FOLDER = "tokenizer/"
+MANY = 128_000_000
+"""The bytes of shards after which we look whether examples are read at random; less costs nobody much."""
+AT_RANDOM = (
+    "reading examples at random reads a whole shard for nearly each of them; iterate over miniend.ShuffledExamples(cache), which "
+    "reads each shard once"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,7 @@ class Cache(Sequence[Example]):
     def __init__(self, path: Place, allow_unfinished: bool = False, part: Part | None = None) -> None:
         self.path = path
         self.plan_folder = _open(plan_path(path), "plan", f"{path} is not a MiniEnD cache: it does not have a plan")
-        self.plan = self.plan_folder.parsed(Plan)
+        self.plan = read_plan(self.plan_folder)
         require_known_kinds(self.plan, path)
         self.extents = read_extents(path, self.plan.digest)[: part.extents if part else None]
         if any(extent.shard_examples != self.plan.shard_examples for extent in self.extents):
@@ -83,6 +97,8 @@ class Cache(Sequence[Example]):
             )
         self.digest = cache_digest(self._digests())
         self._latest: LoadedShard | None = None
+        self._asked = self._read = self._bytes = 0
+        self._warned = False
         self.training = Split(self, "train")
         self.validation = Split(self, "validation")
 
@@ -95,6 +111,19 @@ class Cache(Sequence[Example]):
     def __getitem__(self, index: slice) -> list[Example]: ...
     def __getitem__(self, index: int | slice) -> Example | list[Example]:
         return self.training[index]
+
+    def __repr__(self) -> str:
+        plan, code = self.plan, self.logit_code
+        return (
+            f"<Cache {one_line(str(self.path))}: {len(self.training)} training and {len(self.validation)} validation examples in "
+            f"{len(self.shards)} shards; teacher {one_line(plan.teacher.name)}; {', '.join(self.codecs) or 'no sites'}; "
+            f"logits {code.kind if code else 'none'}>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the name and the part, and not what is open: another process opens the cache anew."""
+        where = str(self.path) if self.path.bucket else str(self.path.local.absolute())
+        return _opened_again, (where, self.part, self.digest)
 
     @property
     def family(self) -> Family:
@@ -121,9 +150,13 @@ class Cache(Sequence[Example]):
         return self.decoders.codecs_of(member)
 
     def tokenizer_files(self) -> dict[str, bytes]:
-        """Return the files of the teacher's tokenizer, by name, as `save_pretrained` writes them."""
-        names = [name for name in self.plan_folder.document["files"] if name.startswith(TOKENIZER_FOLDER)]
-        return {name.removeprefix(TOKENIZER_FOLDER): self.plan_folder.file(name) for name in names}
+        """Return the files of the teacher's tokenizer, by name, byte for byte."""
+        return {name: self.plan_folder.file(TOKENIZER_FOLDER + name) for name in tokenizer_names(self.plan_folder)}
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The teacher's tokenizer, as transformers loads it: `cache.tokenizer.decode(example.input_ids)`."""
+        return tokenizer_from_files(self.tokenizer_files(), self.plan.teacher.facts.model_type)
 
     def fidelity(self) -> dict[str, dict[str, SpreadOf]]:
         """Return the measurements of the markers, added up over all shards, by site (or `logits`) and kind.
@@ -149,8 +182,14 @@ class Cache(Sequence[Example]):
     def loaded(self, shard: Shard) -> "LoadedShard":
         """Return a shard whose columns stay in memory; we keep the latest one for its next example."""
         latest = self._latest
+        self._asked += 1
         if latest is None or latest.shard is not shard:
             self._latest = latest = LoadedShard(shard, self.logit_code)
+            self._read += 1
+            self._bytes += shard.folder.total_bytes
+            if self._bytes > MANY and self._asked < 2 * self._read and not self._warned:
+                self._warned = True
+                warnings.warn(AT_RANDOM, stacklevel=3)
         return latest
 
     def _open_shards(self, wanted: Sequence[int]) -> dict[int, Shard]:
@@ -172,7 +211,7 @@ class Split(Sequence[Example]):
     """The examples of one part of a cache, `train` or `validation`."""
 
     def __init__(self, cache: Cache, name: str) -> None:
-        self._cache = cache
+        self.cache, self.name = cache, name
         self.shards = [shard for shard in cache.shards if shard.place.split == name]
 
     def __len__(self) -> int:
@@ -194,12 +233,17 @@ class Split(Sequence[Example]):
         index %= len(self)
         number = int(np.searchsorted(self._ends, index, side="right"))
         shard = self.shards[number]
-        return decoded_example(
-            self._cache.decoders, self._cache.loaded(shard), index - int(self._ends[number]) + shard.examples
-        )
+        place = index - int(self._ends[number]) + shard.examples
+        return decoded_example(self.cache.decoders, stored_in(self.cache.decoders, self.cache.loaded(shard), place))
 
     def __iter__(self) -> Iterator[Example]:
         return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} examples in {len(self.shards)} shards: {self.name} of {one_line(str(self.cache.path))}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Split, (self.cache, self.name)
 
 
 def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = None) -> Cache:
@@ -212,6 +256,13 @@ def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = 
     CacheUnfinishedError if shards are missing (unless `allow_unfinished`, which takes what is published).
     """
     return Cache(place_of(path), allow_unfinished, part)
+
+
+def _opened_again(where: str, part: Part, digest: str) -> Cache:
+    cache = open_cache(where, allow_unfinished=True, part=part)
+    if cache.digest != digest:
+        raise CacheMismatchError(f"{where} is not the cache that it was when this object was pickled; open it anew")
+    return cache
 
 
 def _positions(part: Part | None, count: int) -> list[int]:

@@ -6,6 +6,7 @@ documents, each time a cache is opened.
 
 from ..errors import CacheMismatchError, damaged
 from ..models.families import family_named
+from ..models.tokenizer_files import TOKENIZER_FILES, strangers
 from ..signals.kinds import KINDS, kind_of
 from ..signals.sites import is_site, site_from
 from ..storage import contents
@@ -15,6 +16,27 @@ from ..storage.documents.plan import Plan, TeacherFacts
 from ..storage.folder import PublishedFolder
 from .codecs import members_of
 from .logit_columns import expected_logit_columns
+
+TOKENIZER_FOLDER = "tokenizer/"
+
+
+def read_plan(folder: PublishedFolder) -> Plan:
+    """Return the plan. Raise CacheDamagedError if it lists a file of the tokenizer that a tokenizer does not have.
+
+    The files of the tokenizer go into every student, where another name could be that of the run's own record, or of a program.
+    """
+    plan = folder.parsed(Plan)
+    if others := strangers(tokenizer_names(folder)):
+        raise damaged(
+            folder.path, f"the files of its tokenizer can be {', '.join(TOKENIZER_FILES)}; found {others[0]!r}"
+        )
+    return plan
+
+
+def tokenizer_names(folder: PublishedFolder) -> list[str]:
+    """Return the names of the tokenizer's files in a plan's folder."""
+    paths = [path for path in folder.document["files"] if path.startswith(TOKENIZER_FOLDER)]
+    return [path.removeprefix(TOKENIZER_FOLDER) for path in paths]
 
 
 def require_known_kinds(plan: Plan, where: object) -> None:

@@ -1,8 +1,7 @@
 """One example of a cache as a student sees it; we decode its sites on demand."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,8 +10,9 @@ import torch
 from ..models.families import Family, SpecialIds
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.kinds import kind_of
-from ..signals.logits.code import LogitCode
+from ..signals.logits.code import LogitCode, LogitIntegers
 from ..signals.sites import find_site
+from ..storage.columns.lists import starts_of
 from .shards import LoadedShard
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -29,7 +29,7 @@ class Factors:
     value: Floats
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SparseLogits:
     """The next-token distributions of one example: per target position, a head of exact ids and draws from the tail.
 
@@ -51,8 +51,11 @@ class SparseLogits:
     draw_weights: Floats
     """The probability that each draw represents, float32 [draws]."""
 
+    def __repr__(self) -> str:
+        return f"<{len(self.tail_mass)} positions, {len(self.head_ids)} entries in heads, {len(self.draw_ids)} draws>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Example:
     """One example as a student sees it."""
 
@@ -77,6 +80,10 @@ class Example:
         """The ids that a student must predict, int32 [m], EOS included."""
         return self.ids[self.label_axis]
 
+    def __repr__(self) -> str:
+        lengths = ", ".join(f"{len(ids)} {axis} ids" for axis, ids in self.ids.items())
+        return f"<Example: {lengths}, relations {self.relations!r}, hidden {self.hidden!r}, logits {self.logits!r}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Decoders:
@@ -94,72 +101,91 @@ class Decoders:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """One example in a shard."""
+class StoredExample:
+    """The integers of one example."""
 
-    shard: LoadedShard
-    spans: dict[str, slice]
-    """Where its tokens are on each axis."""
-    tokens: dict[str, torch.Tensor]
-    """The ids that the stacks were given, by axis."""
-
-    def decode(self, codec: SiteCodec) -> dict[str, Floats]:
-        """Return the tensors of a site by kind."""
-        coefficients = {}
-        for column, place in codec.columns.items():
-            stored = self.shard.column(column)[:, self.spans[place.axis]].T
-            coefficients[column] = torch.from_numpy(stored.astype(np.int32))
-        return {kind: tensor.numpy() for kind, tensor in codec.decode(coefficients, self.tokens).items()}
+    ids: dict[str, Integers]
+    """Token ids by axis, int32 [length]."""
+    rows: Callable[[str, str], np.ndarray[Any, np.dtype[Any]]]
+    """Returns the integers [rank, length] of a column, given its name and its axis."""
+    logits: LogitIntegers | None
+    """The integers of the target positions; None for a cache without distributions."""
 
 
-class _Decoded(Mapping[str, T]):
-    """The sites of one example, decoded on demand; `form` turns the tensors of a site into its value."""
+class Sites(Mapping[str, T]):
+    """Values by site, found by full (`encoder.self@11`) or short (`encoder.self`) name; `make` gives the value of a full name."""
 
-    def __init__(
-        self, codecs: Mapping[str, SiteCodec], stored: _Stored, form: Callable[[dict[str, Floats]], T]
-    ) -> None:
-        self._codecs, self._stored, self._form = codecs, stored, form
+    def __init__(self, names: Sequence[str], make: Callable[[str], T]) -> None:
+        self._names, self._make = tuple(names), make
 
     def __getitem__(self, name: str) -> T:
-        return self._form(self._stored.decode(self._codecs[find_site(name, list(self._codecs))]))
+        return self._make(find_site(name, self._names))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._codecs)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._codecs)
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self._names) or 'nothing'}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _decoded_sites, (dict(self.items()),)
 
 
-def decoded_example(decoders: Decoders, shard: LoadedShard, index: int) -> Example:
-    """Return example `index` of a shard."""
-    family, ids, spans = decoders.family, {}, {}
-    for axis in family.axes:
+def _decoded_sites(values: dict[str, T]) -> Sites[T]:
+    return Sites(list(values), values.__getitem__)
+
+
+def stored_in(decoders: Decoders, shard: LoadedShard, index: int) -> StoredExample:
+    """Return the integers of example `index` of a shard."""
+    spans = {}
+    for axis in decoders.family.axes:
         offsets = shard.column(f"{axis}s.offsets")
         spans[axis] = slice(int(offsets[index]), int(offsets[index + 1]))
-        ids[axis] = shard.column(f"{axis}s.ids")[spans[axis]].astype(np.int32)
-    single = {axis: torch.from_numpy(values)[None] for axis, values in ids.items()}
-    given = family.given(single, decoders.special_ids)
-    stored = _Stored(shard, spans, {axis: tokens[0] for axis, tokens in given.items()})
-    return Example(
-        ids=ids,
-        label_axis=family.label_axis,
-        relations=_Decoded(decoders.codecs_of("relations"), stored, lambda tensors: Factors(**tensors)),
-        hidden=_Decoded(decoders.codecs_of("hidden"), stored, itemgetter("hidden")),
-        logits=_logits(decoders.logit_code, shard, spans[family.label_axis]),
+    ids = {axis: shard.column(f"{axis}s.ids")[span].astype(np.int32) for axis, span in spans.items()}
+    labels = spans[decoders.family.label_axis]
+    return StoredExample(
+        ids,
+        lambda column, axis: shard.column(column)[:, spans[axis]],
+        shard.logits.positions(labels.start, labels.stop) if decoders.logit_code else None,
     )
 
 
-def _logits(code: LogitCode | None, shard: LoadedShard, span: slice) -> SparseLogits | None:
-    if code is None:
+def decoded_example(decoders: Decoders, stored: StoredExample) -> Example:
+    """Return an example whose sites are decoded when they are asked for."""
+    family = decoders.family
+    single = {axis: torch.from_numpy(values)[None] for axis, values in stored.ids.items()}
+    tokens = {axis: given[0] for axis, given in family.given(single, decoders.special_ids).items()}
+
+    def decode(name: str) -> dict[str, Floats]:
+        codec = decoders.codecs[name]
+        integers = {
+            column: torch.from_numpy(stored.rows(column, place.axis).T.astype(np.int32))
+            for column, place in codec.columns.items()
+        }
+        return {kind: tensor.numpy() for kind, tensor in codec.decode(integers, tokens).items()}
+
+    return Example(
+        ids=stored.ids,
+        label_axis=family.label_axis,
+        relations=Sites(list(decoders.codecs_of("relations")), lambda name: Factors(**decode(name))),
+        hidden=Sites(list(decoders.codecs_of("hidden")), lambda name: decode(name)["hidden"]),
+        logits=_logits(decoders.logit_code, stored.logits),
+    )
+
+
+def _logits(code: LogitCode | None, stored: LogitIntegers | None) -> SparseLogits | None:
+    if code is None or stored is None:
         return None
-    stored = shard.logits
-    decoded = code.decode(stored.positions(span.start, span.stop))
+    decoded = code.decode(stored)
     return SparseLogits(
-        head_starts=stored.head_starts[span.start : span.stop + 1] - stored.head_starts[span.start],
+        head_starts=starts_of(stored.head_sizes.numpy()),
         head_ids=decoded.head_ids.numpy().astype(np.int32),
         head_log_probabilities=decoded.head_log_p.numpy(),
         tail_mass=decoded.tail_mass.numpy(),
-        draw_starts=stored.draw_starts[span.start : span.stop + 1] - stored.draw_starts[span.start],
+        draw_starts=starts_of(stored.draw_sizes.numpy()),
         draw_ids=decoded.draw_ids.numpy().astype(np.int32),
         draw_weights=decoded.draw_weight.numpy(),
     )

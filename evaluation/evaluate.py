@@ -1,5 +1,6 @@
 """Evaluate a checkpoint: for every task choose a learning rate on a part of train, fine-tune with every seed, score, sum up."""
 
+from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..runtime.claims import sole_writer
 from ..runtime.cores import SharedCores
 from ..runtime.devices import choose_device
 from ..runtime.launcher import not_used, options_decide, require_one_process
+from ..runtime.links import require_no_links
 from ..runtime.options import identity_of, marked
 from ..runtime.progress import Log, duration, silent
 from .checkpoint import Checkpoint, load_checkpoint
@@ -18,6 +20,7 @@ from .facts import model_facts
 from .protocols.protocol import Predictions
 from .protocols.protocols import protocol_for
 from .records import (
+    EXAMPLES,
     FACTS,
     MODEL,
     SETTINGS,
@@ -29,11 +32,13 @@ from .records import (
     claim,
     plain,
     read_as,
+    read_record,
     write_record,
 )
 from .report import write_results
 from .tasks.examples import TaskData, draw, split_off
 from .tasks.known import find_task
+from .tasks.said import describe_data
 from .tasks.sources import load_task
 from .tasks.task import Task
 from .tuning.fine_tuning import FineTuning, fine_tune_and_predict
@@ -61,8 +66,11 @@ def _evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     for task in tasks:
         task.require_libraries()
     data = {task.name: load_task(task, config.data, log) for task in tasks}
+    for task in tasks:
+        log(describe_data(task, data[task.name]))
     checkpoint = load_checkpoint(config.model)
     identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
+    require_no_links(config.output)
     claim(config.output / MODEL, identity, beside={"model": config.model})
     if read_as(config.output / FACTS, ModelFacts) is None:
         write_record(config.output / FACTS, plain(model_facts(checkpoint.model, device)))
@@ -105,6 +113,9 @@ class _TaskRun:
     def finish(self) -> None:
         """Make every missing record."""
         claim(self._folder / SETTINGS, self._settings())
+        if read_record(self._folder / EXAMPLES) is None:
+            written = {name: [asdict(example) for example in part] for name, part in self._development.items()}
+            write_record(self._folder / EXAMPLES, written)
         rate = self._choose_rate()
         for seed in range(self._config.seeds):
             path = self._folder / f"seed-{seed}.json"
@@ -159,7 +170,14 @@ class _TaskRun:
             scores=scores,
             unreadable={name: one.unreadable for name, one in predictions.items()},
             predictions={name: one.answers for name, one in predictions.items()},
+            texts={name: one.texts for name, one in predictions.items() if one.texts is not None} or None,
+            baseline=self._baseline(),
         )
+
+    def _baseline(self) -> dict[str, dict[str, float]] | None:
+        """Return the scores of the most frequent answer by development set."""
+        found = {name: self._task.baseline(self._train, part) for name, part in self._development.items()}
+        return {name: scores for name, scores in found.items() if scores} or None
 
     def _fine_tune(
         self, train: list[Any], development: dict[str, list[Any]], rate: float, seed: int

@@ -4,6 +4,7 @@
     OUT/facts.json                      its size and speed
     OUT/TASK/settings.json              data and settings of a task
     OUT/TASK/learning-rate-LR.json      score of one learning rate on the part of train that is held out for choosing it
+    OUT/TASK/examples.json              the examples of the development sets, in the order of the predictions
     OUT/TASK/seed-N.json                scores and predictions of one seed on the development sets
     OUT/results.json                    everything together: mean and standard deviation, GLUE score
 
@@ -26,7 +27,7 @@ from .config import EvaluateConfig
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-MODEL, FACTS, RESULTS, SETTINGS = "model.json", "facts.json", "results.json", "settings.json"
+MODEL, FACTS, RESULTS, SETTINGS, EXAMPLES = "model.json", "facts.json", "results.json", "settings.json", "examples.json"
 TYPED = {**typed_by_identity(EvaluateConfig), "data": "--data", "digest": "--model"}
 """What decides the members of `model.json` and `settings.json`, as the user types it."""
 Document = dict[str, Any]
@@ -73,9 +74,13 @@ class SeedRecord:
     scores: Mapping[str, Mapping[str, float]]
     """The scores by development set and metric."""
     unreadable: Mapping[str, int]
-    """The number of answers that were not a label, by development set."""
+    """The number of answers that were not a label, or of summaries that were empty, by development set."""
     predictions: Mapping[str, Any]
-    """The answers by development set."""
+    """The answers by development set, in the order of `examples.json`."""
+    texts: Mapping[str, Any] | None = None
+    """The texts in which the answers were given, where they are not the answers themselves."""
+    baseline: Mapping[str, Mapping[str, float]] | None = None
+    """The scores of the most frequent answer of train, for every example; None for summaries."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +104,7 @@ class TaskSummary:
     learning_rate: float
     seeds: tuple[int, ...]
     unreadable: int
-    """The number of answers over all seeds that were not a label and counted as wrong."""
+    """The number of answers over all seeds that were not a label and counted as wrong, or of summaries that were empty."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +121,8 @@ class EvaluationResults:
     results: Scores
     glue_score: float | None
     """None while one of its eight results is missing."""
+    baselines: Mapping[str, Mapping[str, float]] | None = None
+    """The scores of the most frequent answer of train, by result and metric."""
 
     def as_json(self) -> Document:
         """Return the JSON object of `results.json`."""

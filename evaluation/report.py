@@ -28,6 +28,7 @@ def write_results(output: Path) -> EvaluationResults:
     model, facts = read_record(output / MODEL) or {}, read_as(output / FACTS, ModelFacts)
     tasks: dict[str, TaskSummary] = {}
     results: dict[str, Mapping[str, ScoreSpread]] = {}
+    baselines: dict[str, Mapping[str, float]] = {}
     for name in TASKS:
         if seeds := _seeds(output / name):
             tasks[name] = TaskSummary(
@@ -36,6 +37,7 @@ def write_results(output: Path) -> EvaluationResults:
                 unreadable=sum(sum(seed.unreadable.values()) for seed in seeds),
             )
             results |= _spreads(seeds)
+            baselines |= seeds[0].baseline or {}
     summary = EvaluationResults(
         model=model.get("model"),
         protocol=model.get("protocol"),
@@ -44,6 +46,7 @@ def write_results(output: Path) -> EvaluationResults:
         tasks=tasks,
         results=results,
         glue_score=glue_score(results),
+        baselines=baselines or None,
     )
     write_record(output / RESULTS, summary.as_json())
     return summary
@@ -59,17 +62,21 @@ def describe(results: EvaluationResults) -> list[str]:
         f"{facts.gflops:.3g} GFLOPs (one per multiply-add, 128 + 128 positions)",
         f"{facts.latency_ms:.1f} ms for one example, {facts.examples_per_second:.1f} examples/s ({facts.device})",
         "",
-        f"{'result':<16} {'metric':<9} {'mean':>6} {'std':>6}  seeds",
+        f"{'result':<16} {'metric':<9} {'mean':>6} {'std':>6}  seeds  majority",
     ]
     for name, metrics in results.results.items():
         for metric, score in metrics.items():
             deviation = "-" if score.std is None else f"{score.std:.2f}"
-            lines.append(f"{name:<16} {metric:<9} {score.mean:>6.2f} {deviation:>6}  {len(score.values)}")
+            majority = (results.baselines or {}).get(name, {}).get(metric)
+            beside = "" if majority is None else f"      {majority:>6.2f}"
+            lines.append(f"{name:<16} {metric:<9} {score.mean:>6.2f} {deviation:>6}  {len(score.values)}{beside}")
     if results.glue_score is not None:
         lines.append(f"{'GLUE score':<16} {'mean of 8':<9} {results.glue_score:>6.2f}")
     for name, task in results.tasks.items():
         if task.unreadable:
-            lines.append(f"{name}: {task.unreadable} answers over all seeds were not a label and counted as wrong")
+            summary = isinstance(TASKS[name], SummaryTask)
+            kind, what = ("summaries", "empty") if summary else ("answers", "not a label and counted as wrong")
+            lines.append(f"{name}: {task.unreadable} {kind} over all seeds were {what}")
     return lines
 
 

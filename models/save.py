@@ -14,18 +14,21 @@ from typing import Any
 from safetensors import SafetensorError
 
 from ..errors import ConfigurationError, TrainingError
-from ..runtime.durable import flush
+from ..runtime.durable import flush, share
 from ..runtime.progress import quiet_transformers
 from .families import family_of
+from .tokenizer_files import strangers
 
 
 def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes], readme: str) -> None:
     """Write a folder that `AutoModelForSeq2SeqLM` and `AutoTokenizer` load: weights, configs, tokenizer files, README.md.
 
     Every file is written aside, flushed and renamed, so after a kill each file is either old or new. config.json says truthfully
-    whether the head is tied and scaled, which transformers 5 itself does not. Raises ConfigurationError for a tokenizer file
-    whose name has folders or is that of another file, and TrainingError if the weights cannot be written.
+    whether the head is tied and scaled, which transformers 5 itself does not. Raises ConfigurationError for a file that
+    a tokenizer does not have, and TrainingError if the weights cannot be written.
     """
+    if others := strangers(tokenizer_files):
+        raise ConfigurationError(f"expected the files of a tokenizer, found {others[0]!r}; a student gets nothing else")
     aside = folder / ".partial"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -39,15 +42,24 @@ def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes],
     _correct_config(aside / "config.json", model)
     (aside / "README.md").write_text(readme, encoding="utf-8")
     for name, content in tokenizer_files.items():
-        if Path(name).name != name or (aside / name).exists():
-            raise ConfigurationError(f"tokenizer file {name!r} cannot be saved: it needs a plain file name of its own")
         (aside / name).write_bytes(content)
     # the weights come last, because a folder with weights counts as finished
     for path in sorted(aside.iterdir(), key=lambda path: (path.suffix == ".safetensors", path.name)):
+        share(path)
         flush(path)
         os.replace(path, folder / path.name)
     aside.rmdir()
     flush(folder)
+
+
+def right_in_transformers_4(model: Any) -> bool:
+    """Return whether transformers 4 computes the same with the saved folder as version 5.
+
+    Version 4 scales the decoder's output if, and only if, config.json ties the embeddings. Version 5 always scales that of umT5,
+    never that of mT5.
+    """
+    family = family_of(model)
+    return family.tied(model) == (family.head_scale(model) != 1.0)
 
 
 def _correct_config(path: Path, model: Any) -> None:

@@ -102,7 +102,7 @@ def prepare(config: DumpConfig, sources: Sources) -> Prepared:
 
 def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[Plan, ExampleSource]:
     """Publish only plan and segments if they are not published yet, and return the plan and the source of examples."""
-    plan = ensure_plan(config, sources.plan, sources.tokenizer.files())
+    plan = ensure_plan(config, sources.plan, sources.tokenizer.files)
     for parent in parents(config.cache):
         remove_abandoned(parent)
     chosen(config, _table(plan, planned_totals(config, plan)))  # refuse wrong --shards before we read the corpus

@@ -18,7 +18,9 @@ class Predictions(Generic[AnswerT]):
     answers: list[AnswerT]
     """A label or a text per example."""
     unreadable: int
-    """The number of answers that were not a label, and were replaced by a wrong label."""
+    """The number of answers that were not a label and were replaced by a wrong label, or of summaries that were empty."""
+    texts: list[str] | None = None
+    """The texts that were generated, if they are not the answers themselves."""
 
 
 class TaskProtocol(ABC, Generic[ExampleT, AnswerT]):

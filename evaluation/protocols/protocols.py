@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from ...errors import TrainingError
 from ...models.families import family_of
 from ..checkpoint import Checkpoint
 from ..config import PROTOCOL_NAMES
@@ -83,6 +84,11 @@ class HeadProtocol(TaskProtocol[LabelledExample, float]):
         features = self.features(examples, targets=False)
         outputs = longest_first(features, lambda some: trainer.predict(some, ignore_keys=UNWANTED_OUTPUTS).predictions)
         logits = np.asarray(outputs, np.float64)
+        if strange := int((~np.isfinite(logits).all(-1)).sum()):
+            raise TrainingError(
+                f"{self._task.name}: {strange} of {len(logits)} predictions are not finite after fine-tuning; give a lower "
+                "--learning-rate, or leave --bf16 out"
+            )
         chosen = logits[:, 0] if self._task.is_regression else logits.argmax(-1)
         return Predictions([float(value) for value in chosen], 0)
 
@@ -118,7 +124,7 @@ class TextProtocol(GeneratingProtocol[LabelledExample, float]):
         read = [self._task.understand(text) for text in texts]
         pairs = zip(read, examples, strict=True)
         labels = [self._task.wrong(example.label) if label is None else label for label, example in pairs]
-        return Predictions(labels, read.count(None))
+        return Predictions(labels, read.count(None), list(texts))
 
 
 PROTOCOLS: dict[str, type[HeadProtocol] | type[TextProtocol]] = dict(

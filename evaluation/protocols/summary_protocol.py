@@ -38,7 +38,8 @@ class SummaryProtocol(GeneratingProtocol[SummaryExample, str]):
     def predict(self, trainer: Any, examples: Sequence[SummaryExample]) -> Predictions[str]:
         """Return the best of four beams, at most as long as a summary may be."""
         features = self.features(examples, targets=False)
-        return Predictions(self.generate(trainer, features, max_new_tokens=self._max_summary_length, **SEARCH), 0)
+        texts = self.generate(trainer, features, max_new_tokens=self._max_summary_length, **SEARCH)
+        return Predictions(texts, sum(not text.strip() for text in texts))
 
     def _encode(self, texts: list[str], length: int) -> list[list[int]]:
         """Return the ids and EOS. Line breaks become spaces, as in T5's own vocabulary, for every tokenizer."""

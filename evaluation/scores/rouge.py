@@ -16,6 +16,7 @@ from typing import Any
 from ...errors import ConfigurationError
 
 ROUGE_METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+_WORD = re.compile("[a-z0-9]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -39,6 +40,11 @@ def rouge_scorer() -> Any:
     except ImportError as error:
         raise ConfigurationError(f"ROUGE needs rouge-score: pip install 'miniend[eval]' ({error})") from None
     return RougeScorer(ROUGE_METRICS, use_stemmer=True)
+
+
+def has_words(text: str) -> bool:
+    """Return whether ROUGE sees a word in the text."""
+    return _WORD.search(text.lower()) is not None
 
 
 def sentence_lines(text: str) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -38,6 +38,8 @@ class TaskData(Generic[ExampleT]):
 
     train: list[ExampleT]
     development: dict[str, list[ExampleT]]
+    files: dict[str, str] = field(default_factory=dict)
+    """The file or split that each part was read from, by `train` or the name of the result."""
 
     def digest(self) -> str:
         """Return the SHA-256 of all texts and labels."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, ClassVar
 
 from ...errors import CorpusError
@@ -49,6 +50,22 @@ class GlueTask(Task[LabelledExample, float]):
             texts = tuple(_text(row, column, place) for column in columns)
             examples.append(LabelledExample(texts, _label(self, row.get(label_column), place)))
         return examples
+
+    def told(self, examples: Sequence[LabelledExample]) -> str:
+        """Return the share of each label, or the range of the similarities, and the length of the longest text."""
+        labels = [example.label for example in examples]
+        if self.is_regression:
+            told = f"similarities {min(labels):g} to {max(labels):g}, mean {fmean(labels):.2f}"
+        else:
+            shares = (f"{word} {labels.count(number) / len(labels):.1%}" for number, word in enumerate(self.labels))
+            told = ", ".join(shares)
+        return f"{told}, longest text {max(len(text) for example in examples for text in example.texts):,} characters"
+
+    def baseline(self, train: Sequence[LabelledExample], examples: Sequence[LabelledExample]) -> dict[str, float]:
+        """Return the scores of the most frequent label of train, or of the mean similarity, for every example."""
+        labels = [example.label for example in train]
+        answer = fmean(labels) if self.is_regression else max(sorted(set(labels)), key=labels.count)
+        return self.scores(examples, [answer] * len(examples))
 
     def scores(self, examples: Sequence[LabelledExample], answers: Sequence[float]) -> dict[str, float]:
         """Return the metrics of `scores.score` on the labels."""

@@ -25,16 +25,41 @@ def load_task(task: Task[ExampleT, AnswerT], data: Path | None, log: Log) -> Tas
     if not data.is_dir():
         raise CorpusError(f"{data} does not exist; give --data a folder or a file with the data of {task.name}")
     folder = _task_folder(task, data)
-    development = {name: _read(task, _find(folder, names), log) for name, names in task.development.items()}
-    return TaskData(_read(task, _find(folder, ("train",)), log), development)
+    _require_own(task, folder)
+    paths = {"train": _find(folder, ("train",))}
+    paths |= {name: _find(folder, names) for name, names in task.development.items()}
+    parts = {name: _read(task, path, log) for name, path in paths.items()}
+    return TaskData(parts.pop("train"), parts, {name: str(path) for name, path in paths.items()})
 
 
 def _from_file(task: Task[ExampleT, AnswerT], path: Path, log: Log) -> TaskData[ExampleT]:
     if path.suffix not in READERS:
         raise CorpusError(f"{path}: expected a file that ends in {', '.join(READERS)}")
+    _require_own(task, path.parent)
     train, held_out = split_off(_read(task, path, log))
     log(f"{path} is one file: {len(train)} of its examples are for training, {len(held_out)} are the development set")
-    return TaskData(train, dict.fromkeys(task.development, held_out))
+    files = {"train": str(path)} | dict.fromkeys(task.development, f"a tenth of {path.name}")
+    return TaskData(train, dict.fromkeys(task.development, held_out), files)
+
+
+def _require_own(task: Task[ExampleT, AnswerT], folder: Path) -> None:
+    """Raise CorpusError for a folder with the name of another task: several tasks have columns of the same names.
+
+    A task that is not on the hub takes any data.
+    """
+    from .known import TASKS
+
+    named = _letters(folder.resolve().name)
+    owner = next((one for one in TASKS.values() if named in (_letters(one.name), _letters(one.folder))), task)
+    if task.hub and owner.name != task.name:
+        raise CorpusError(
+            f"{folder} has the name of {owner.prefix}{owner.name}, but the task is {task.prefix}{task.name}; "
+            f"give --data the folder of {task.name}, or rename this one if it holds that"
+        )
+
+
+def _letters(name: str) -> str:
+    return "".join(each for each in name.lower() if each.isalnum())
 
 
 def _task_folder(task: Task[ExampleT, AnswerT], data: Path) -> Path:
@@ -97,4 +122,6 @@ def _from_hub(task: Task[ExampleT, AnswerT], log: Log) -> TaskData[ExampleT]:
             raise CorpusError(f"{title}: expected a split {name}, found {', '.join(splits)}")
         return task.examples(list(splits[name]), f"{title}, {name}", log)
 
-    return TaskData(examples("train"), {name: examples(names[0]) for name, names in task.development.items()})
+    named = {"train": "train"} | {name: names[0] for name, names in task.development.items()}
+    parts = {name: examples(split) for name, split in named.items()}
+    return TaskData(parts.pop("train"), parts, {name: f"{title}, {split}" for name, split in named.items()})

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ...errors import CorpusError
 from ...runtime.progress import Log
-from ..scores.rouge import ROUGE_METRICS, rouge, rouge_scorer
+from ..scores.rouge import ROUGE_METRICS, has_words, rouge, rouge_scorer
 from .examples import SummaryExample
 from .tables import Row
 from .task import Task
@@ -47,6 +47,21 @@ class SummaryTask(Task[SummaryExample, str]):
                 examples.append(SummaryExample(text, references))
         self._count_blank(len(rows) - len(examples), len(rows), f"{source} or {target}", where, log)
         return examples
+
+    def told(self, examples: Sequence[SummaryExample]) -> str:
+        """Return the length of the longest text and summary, and how many summaries ROUGE cannot score."""
+        references = [reference for example in examples for reference in example.references]
+        foreign = sum(not any(has_words(reference) for reference in example.references) for example in examples)
+        told = (
+            f"longest text {max(len(example.text) for example in examples):,} characters, longest summary "
+            f"{max(map(len, references)):,}"
+        )
+        if foreign:
+            told += f", warning: {foreign:,} have a summary without a word of a-z or digits, so ROUGE is 0 for anything"
+        return told
+
+    def baseline(self, train: Sequence[SummaryExample], examples: Sequence[SummaryExample]) -> None:
+        """Return None: no summary fits every text."""
 
     def scores(self, examples: Sequence[SummaryExample], answers: Sequence[str]) -> dict[str, float]:
         """Return ROUGE against the references."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ MALFORMED_SHARE = 0.01
 
 LONGEST_FIELD = 2**31 - 1
 """The longest field in characters. By default csv would refuse more than 131,072."""
+
+_QUOTED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
+"""A field that holds a quote, as writers of .csv quote it."""
 
 
 def read_table(path: Path, headerless: Sequence[str], log: Log) -> list[Row]:
@@ -39,6 +43,11 @@ def _read_tsv(path: Path, lines: Iterable[str], headerless: Sequence[str], log: 
     """Read every line as a row. A tab ends a field, even inside quotes."""
     fields = [line.rstrip("\r\n").split("\t") for line in lines]
     fields = [row for row in fields if row != [""]]
+    if quoted := sum(_QUOTED.fullmatch(field) is not None for row in fields for field in row):
+        log(
+            f"warning: {path} has {quoted:,} fields with doubled quotes inside quotes, as pandas writes them. A .tsv is read "
+            "without quoting, like GLUE's own, and the texts keep their quotes; write a .csv or .jsonl, or quoting=csv.QUOTE_NONE"
+        )
     if fields and headerless and len(fields[0]) == len(headerless) and not set(fields[0]) & set(headerless):
         fields.insert(0, list(headerless))
     return _named(path, fields, log)

@@ -39,6 +39,14 @@ class Task(ABC, Generic[ExampleT, AnswerT]):
         """Return the examples in rows that come from `where`, a file or a split. Raises CorpusError for a row that is not one."""
 
     @abstractmethod
+    def told(self, examples: Sequence[ExampleT]) -> str:
+        """Return a phrase about the labels or summaries and the lengths of the texts of one part."""
+
+    @abstractmethod
+    def baseline(self, train: Sequence[ExampleT], examples: Sequence[ExampleT]) -> dict[str, float] | None:
+        """Return the scores of one answer for all, the most frequent of train; None if a task does not have such answers."""
+
+    @abstractmethod
     def scores(self, examples: Sequence[ExampleT], answers: Sequence[AnswerT]) -> dict[str, float]:
         """Return the scores in per cent by metric. Raises ConfigurationError if the libraries that compute them are missing."""
 

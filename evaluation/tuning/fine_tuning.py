@@ -88,7 +88,7 @@ def fine_tune_and_predict(
 ) -> dict[str, Predictions[AnswerT]]:
     """Fine-tune a fresh model, and return its predictions by development set; the model is dropped.
 
-    Raises TrainingError if the loss is not finite.
+    Raises TrainingError if the loss, the weights or the predictions are not finite.
     """
     from transformers import PrinterCallback
 
@@ -105,6 +105,11 @@ def fine_tune_and_predict(
         if not math.isfinite(loss):
             raise TrainingError(
                 f"{title}: the loss is not finite at learning rate {settings.learning_rate:g}; give a lower --learning-rate"
+            )
+        if not all(bool(parameter.isfinite().all()) for parameter in trainer.model.parameters()):
+            raise TrainingError(
+                f"{title}: the weights are not finite after training at learning rate {settings.learning_rate:g}; give a lower "
+                "--learning-rate, or leave --bf16 out"
             )
         return {name: protocol.predict(trainer, examples) for name, examples in development.items()}
 

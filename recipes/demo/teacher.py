@@ -21,7 +21,7 @@ from ...models.start.fresh import build_student
 from ...runtime.progress import progress_bar, quiet_transformers
 from ...storage.documents.plan import PlannedTokenizer
 from ...teacher_dump.corpus.corpus import documents, parse_corpus
-from ...teacher_dump.corpus.tokenizer import TextTokenizer, tokenizer_files
+from ...teacher_dump.corpus.tokenizer import TextTokenizer
 from ...teacher_dump.examples.packing import is_validation, pack_segments
 from ...teacher_dump.examples.span_corruption import SpanLengths, corrupt, example_rng, lengths, noise_mask
 
@@ -91,7 +91,7 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
     readme = (
         "# The demo's teacher\n\nA small T5, pre-trained by `miniend demo` on the documentation that Python carries.\n"
     )
-    save_student(model, folder, tokenizer_files(tokenizer.tokenizer), readme)
+    save_student(model, folder, tokenizer.files, readme)
     return perf_counter() - begun
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from ...cache.contents import read_calibration, read_segments, read_shard, require_known_kinds
+from ...cache.contents import read_calibration, read_plan, read_segments, read_shard, require_known_kinds
 from ...cache.logit_columns import read_logits
 from ...errors import CacheMismatchError, MiniEndError, damaged
 from ...models.families import family_named
@@ -81,7 +81,7 @@ class _Verifier:
     def __init__(self, root: Place, contents: Survey, bar: Any) -> None:
         self.report = Report(unlisted=list(contents.strangers), leftovers=list(contents.leftovers))
         self._root, self._contents, self._bar = root, contents, bar
-        self._plan = self._read("plan", lambda folder: folder.parsed(Plan))
+        self._plan = self._read("plan", read_plan)
         if self._plan is not None:
             require_known_kinds(self._plan, root)
         self._totals, self._all_extents = self._extents()

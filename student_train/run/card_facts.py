@@ -6,7 +6,9 @@ from typing import Any
 
 from ...cache import Cache
 from ...models.families import parameter_counts
+from ...models.save import right_in_transformers_4
 from ...models.size import describe_size
+from ...models.tokenizer_files import saved_by_version_5
 from ...signals.logits.fidelity import logit_facts
 from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.relations import carries_no_information
@@ -18,6 +20,10 @@ from .model_card import Term as CardTerm
 from .setup import Setup
 from .state import TrainingState
 from .unreached import summarise_unreached
+
+EXAMPLE = "The <extra_id_0> walks in the park, and the <extra_id_1> sings."
+"""A text to fill in, for a student of span corruption."""
+EXAMPLE_OF_PAIRS = "The cat walks in the park, and the bird sings."
 
 
 def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
@@ -31,7 +37,11 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         size=describe_size(setup.student.config.to_dict()),
         parameters=parameters,
         parameters_without_embeddings=without_embeddings,
+        example=EXAMPLE if plan.tokenizer.sentinel_ids else EXAMPLE_OF_PAIRS,
+        right_in_transformers_4=right_in_transformers_4(setup.student),
+        tokenizer_of_version_5=saved_by_version_5(cache.tokenizer_files()),
         teacher=plan.teacher.name,
+        teacher_on_hub=plan.teacher.revision is not None,
         teacher_digest=plan.teacher.tensor_digest,
         cache_digest=cache.digest,
         corpus=corpus_line(plan),

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...errors import TrainingError
-from ...runtime.durable import flush
+from ...runtime.durable import flush, share
 
 VERSION = 1
 _TENSORS, _STATE = "state.safetensors", "state.json"
@@ -84,6 +84,7 @@ def _write(partial: Path, step: int, tensors: Mapping[str, Tensor], state: Mappi
             f"{partial} could not be written ({error}); make room and run the same command again, "
             "the checkpoint before it is kept"
         ) from error
+    share(partial / _TENSORS)
     document = {"version": VERSION, "step": step, "tensors_sha256": _digest(partial / _TENSORS), "state": dict(state)}
     document = json.loads(json.dumps(document))
     document["sha256"] = _document_digest(document)

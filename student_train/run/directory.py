@@ -15,6 +15,7 @@ from ...models.pretrained import tensor_digest
 from ...runtime.claims import holds_files
 from ...runtime.durable import write_durably
 from ...runtime.identity import ANOTHER_OUTPUT, require_same
+from ...runtime.links import require_no_links
 from ...runtime.options import identity_of, typed_by_identity
 from ...runtime.plugins import digests
 from ..config import TrainConfig
@@ -51,8 +52,9 @@ def claim_output(config: TrainConfig, cache: Cache, student: Any) -> None:
 
     `student` is the model with its first weights.
 
-    Raises RunMismatchError, which names what differs, for another run or a directory that holds other files.
+    Raises RunMismatchError, which names what differs, for another run or a directory that holds other files or links.
     """
+    require_no_links(config.output)
     path = config.output / RUN_FILE
     ours = _identity(config, cache, student)
     if path.exists():

@@ -4,9 +4,14 @@ It is made from plain facts, so that a card can be tested without a model or a c
 `ModelCardData` (https://huggingface.co/docs/hub/model-cards).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
+
+from ...runtime.markdown import code, one_line, table
 
 _PAPERS = """## Citation
 
@@ -14,6 +19,10 @@ _PAPERS = """## Citation
   LREC-COLING 2024, [arXiv 2305.12330](https://arxiv.org/abs/2305.12330).
 - W. Wang, H. Bao, S. Huang, L. Dong, F. Wei: *MiniLMv2: Multi-Head Self-Attention Relation Distillation for Compressing
   Pretrained Transformers*, [arXiv 2012.15828](https://arxiv.org/abs/2012.15828).
+"""
+
+_LICENSE = """The licenses of the teacher and of the corpus decide what you may do with this model. MiniEnD does not know them:
+before you publish it, put the license into the first lines of this file.
 """
 
 
@@ -36,7 +45,15 @@ class ModelCardFacts:
     parameters: int
     parameters_without_embeddings: int
     """The number of parameters without the input embedding and an untied output head."""
+    example: str
+    """A text to try it on."""
+    right_in_transformers_4: bool
+    """Whether transformers 4 computes the same with it as version 5."""
+    tokenizer_of_version_5: bool
+    """Whether transformers 5 saved its tokenizer, in a form that version 4 cannot read."""
     teacher: str
+    teacher_on_hub: bool
+    """Whether the teacher's name is its name on the hub."""
     teacher_digest: str
     """The SHA-256 of the teacher's tensors."""
     cache_digest: str
@@ -82,25 +99,20 @@ def model_card(facts: ModelCardFacts) -> str:
 
 
 def _front_matter(facts: ModelCardFacts) -> str:
-    quoted = facts.teacher.replace("\\", "\\\\").replace('"', '\\"')
-    return f"""---
-library_name: transformers
-pipeline_tag: text2text-generation
-tags:
-- miniend
-- distillation
-- encoder-decoder
-- t5
-teacher: "{quoted}"
----
-"""
+    """Return the YAML block. The hub knows a base model by its name there, and `unknown` as a license."""
+    members: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation", "license": "unknown"}
+    if facts.teacher_on_hub:
+        members["base_model"] = one_line(facts.teacher)
+    members |= {"tags": ["miniend", "distillation", "encoder-decoder", "t5"], "teacher": one_line(facts.teacher)}
+    text = yaml.safe_dump(members, sort_keys=False, allow_unicode=True, width=math.inf)
+    return f"---\n{text}---\n"
 
 
 def _introduction(facts: ModelCardFacts) -> str:
-    text = f"""# A student of {facts.teacher}
+    text = f"""# A student of {code(facts.teacher)}
 
 {facts.size}: {facts.parameters:,} parameters, {facts.parameters_without_embeddings:,} without embeddings. Distilled
-task-agnostically by MiniEnD from a cache of the teacher's answers on {facts.corpus}.
+task-agnostically by MiniEnD from a cache of the teacher's answers on {code(facts.corpus)}.
 """
     if facts.generates:
         return text
@@ -114,32 +126,51 @@ task-agnostically by MiniEnD from a cache of the teacher's answers on {facts.cor
 
 
 def _usage(facts: ModelCardFacts) -> str:
-    purpose = "load" if facts.generates else "load, to fine-tune"
-    return f"""## Use
+    lines = [
+        "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer",
+        "",
+        'folder = "."  # where this file is, or the name that you gave the model on the hub',
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        "model = AutoModelForSeq2SeqLM.from_pretrained(folder)",
+    ]
+    if facts.generates:
+        lines += [
+            f'inputs = tokenizer({facts.example!a}, return_tensors="pt")',
+            "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=20)[0]))",
+        ]
+    block = "\n".join(("```python", *lines, "```"))
+    return f"## Use\n\n{block}\n\n{_versions(facts)}\n\n{_LICENSE}"
 
-```python
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-folder = "."  # {purpose}: the folder of this file
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForSeq2SeqLM.from_pretrained(folder)
-```
-"""
+def _versions(facts: ModelCardFacts) -> str:
+    """Return what the major versions of transformers make of this student."""
+    tokenizer = (
+        " The teacher's tokenizer was saved by version 5; for version 4 add `extra_special_tokens={}` to the arguments of "
+        "`AutoTokenizer.from_pretrained`."
+        if facts.tokenizer_of_version_5
+        else ""
+    )
+    if facts.right_in_transformers_4:
+        return f"Versions 4 and 5 of transformers compute the same with this model.{tokenizer}"
+    return (
+        "**Use version 5 of transformers.** Version 4 loads this model without a warning and computes other logits: it scales "
+        f"the decoder's output if, and only if, the embeddings are tied.{tokenizer}"
+    )
 
 
 def _objective(facts: ModelCardFacts) -> str:
-    rows = [(term.name, term.formula, f"{term.weight:g}") for term in facts.terms]
-    text = f"## Objective\n\n`{facts.objective}`, a weighted sum of terms:\n\n"
-    text += _table(("term", "formula", "weight"), rows)
+    rows = [(code(term.name), code(term.formula), f"{term.weight:g}") for term in facts.terms]
+    text = f"## Objective\n\n{code(facts.objective)}, a weighted sum of terms:\n\n"
+    text += table(("term", "formula", "weight"), rows)
     if facts.relation_heads is not None:
         text += f"\nRelation heads: {facts.relation_heads}.\n"
     if facts.relation_temperatures:
         kinds = _columns(facts.relation_temperatures)
         text += "\nFactors that sharpen each relation, in teacher and student alike (1 is the published form):\n\n"
-        text += _table(("site", *kinds), _rows(facts.relation_temperatures, kinds))
+        text += table(("site", *kinds), _rows(facts.relation_temperatures, kinds))
     if facts.unreached:
         text += "\nParameters that this objective cannot reach; they are as they were at the start of training:\n\n"
-        text += "".join(f"- {line}\n" for line in facts.unreached)
+        text += "".join(f"- {code(line)}\n" for line in facts.unreached)
     return text
 
 
@@ -147,19 +178,19 @@ def _training(facts: ModelCardFacts) -> str:
     rows = [
         ("teacher's tensors (SHA-256)", f"`{facts.teacher_digest}`"),
         ("cache (SHA-256)", f"`{facts.cache_digest}`"),
-        ("corpus", facts.corpus),
+        ("corpus", code(facts.corpus)),
         ("steps", f"{facts.steps:,}"),
         ("batch size", f"{facts.batch_size:,}"),
         ("tokens seen", f"{facts.tokens_seen:,}"),
-        ("optimizer", facts.optimizer),
+        ("optimizer", code(facts.optimizer)),
         ("learning rate", f"{facts.learning_rate:g}, {facts.schedule}"),
         ("dropout in distillation", "0"),
         ("training loss at the start", f"{facts.initial_loss:.4f}"),
         ("training loss at the end", f"{facts.final_loss:.4f}"),
-        *((f"validation {name}", f"{value:.4f}") for name, value in facts.validation.items()),
+        *((f"validation {code(name)}", f"{value:.4f}") for name, value in facts.validation.items()),
         *facts.software.items(),
     ]
-    return "## Training\n\n" + _table(("what", "value"), rows)
+    return "## Training\n\n" + table(("what", "value"), rows)
 
 
 def _fidelity(facts: ModelCardFacts) -> str:
@@ -168,9 +199,9 @@ def _fidelity(facts: ModelCardFacts) -> str:
     text = "## Fidelity of the cache\n"
     if facts.fidelity:
         columns = _columns(facts.fidelity)
-        rows = [(name, *(row.get(column, "") for column in columns)) for name, row in facts.fidelity.items()]
+        rows = [(code(name), *(row.get(column, "") for column in columns)) for name, row in facts.fidelity.items()]
         text += "\nKL divergence, in nats, from the teacher's relations to the cached ones, over rows and heads:\n\n"
-        text += _table(("relation", *columns), rows)
+        text += table(("relation", *columns), rows)
     return text + (f"\n{facts.logit_fidelity}\n" if facts.logit_fidelity else "")
 
 
@@ -180,9 +211,4 @@ def _columns(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _rows(table: Mapping[str, Mapping[str, float]], columns: Sequence[str]) -> list[tuple[str, ...]]:
-    return [(name, *(f"{row[key]:.3g}" if key in row else "" for key in columns)) for name, row in table.items()]
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return [(code(name), *(f"{row[key]:.3g}" if key in row else "" for key in columns)) for name, row in table.items()]

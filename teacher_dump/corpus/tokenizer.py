@@ -1,14 +1,14 @@
-"""The teacher's tokenizer: load it, check that it fits the teacher, describe it, and store its files in a cache."""
+"""The teacher's tokenizer: load it with its files, check that it fits the teacher, and describe it."""
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ...errors import TeacherError
 from ...models.tokenizer import load_fast_tokenizer
+from ...models.tokenizer_files import tokenizer_files
 from ...storage.documents.plan import PlannedTokenizer
 from .plain_text import plain_text_encoder
 
@@ -22,23 +22,21 @@ If a vocabulary has both, the model was trained on the former.
 class TextTokenizer:
     """A tokenizer as the dump uses it: it turns text into ids and describes itself for a plan."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, files: Mapping[str, bytes]) -> None:
         self.tokenizer = tokenizer
+        self.files = files
+        """The files that it was loaded from, by name, byte for byte."""
         self.encode_batch = plain_text_encoder(tokenizer)
         """The function from a list of texts to a list of ids, without special ids."""
 
     @classmethod
     def load(cls, path_or_name: str | Path, revision: str | None = None) -> "TextTokenizer":
         """Load a tokenizer from a folder, or from a hub name at a revision."""
-        return cls(load_fast_tokenizer(path_or_name, revision))
+        return cls(load_fast_tokenizer(path_or_name, revision), tokenizer_files(path_or_name, revision))
 
     def check_fits(self, vocab_rows: int) -> None:
         """Raise TeacherError if a teacher with that many vocabulary rows cannot use it."""
         check_fits(self.tokenizer, vocab_rows)
-
-    def files(self) -> dict[str, bytes]:
-        """Return the files that are needed to load it again, by relative path."""
-        return tokenizer_files(self.tokenizer)
 
     def describe(self, sentinels: bool) -> PlannedTokenizer:
         """Return its size, the ids of its special tokens and its digest; only pairs may do without sentinels."""
@@ -87,24 +85,3 @@ def tokenizer_digest(tokenizer: Any) -> str:
     """Return the SHA-256 of everything that decides the ids of a text: vocabulary, scores, normalizer, added tokens."""
     described = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
-
-
-def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
-    """Return the files that `save_pretrained` writes, by relative path; equal tokenizers give equal bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-    return files
-
-
-def tokenizer_from_files(files: Mapping[str, bytes]) -> Any:
-    """Return the tokenizer of the files that `tokenizer_files` returned."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise TeacherError(f"expected tokenizer files inside one folder, found the name {name!r}")
-            path = Path(folder, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        return load_fast_tokenizer(folder)

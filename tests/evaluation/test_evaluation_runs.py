@@ -220,8 +220,53 @@ def test_all_tasks_give_the_glue_score(config, fake, write_rows, tmp_path):
     results = evaluate(config(**asked, learning_rates=(1e-4,)), silent)
     assert results.glue_score == pytest.approx(100.0)
     lines = describe(results)
-    assert any(line.split() == ["mnli_mismatched", "accuracy", "100.00", "-", "1"] for line in lines)
+    assert any(line.split() == ["mnli_mismatched", "accuracy", "100.00", "-", "1", "50.00"] for line in lines)
     assert lines[-1].split() == ["GLUE", "score", "mean", "of", "8", "100.00"]
+
+
+def test_what_was_read_is_said_before_the_model_is_loaded(config, fake):
+    """A wrong file shows in its name, its size or the share of its labels, and not in a score after hours."""
+    fake()
+    said = []
+    evaluate(config(learning_rates=(1e-4,)), said.append)
+    folder = config().data / "SST-2"
+    labels = "negative 50.0%, positive 50.0%, longest text"
+    assert said[0].startswith(f"glue/sst2: train {folder / 'train.tsv'}, 40 examples, {labels} 13 characters; ")
+    assert f"sst2 {folder / 'dev.tsv'}, 12 examples, {labels}" in said[0]
+
+
+@pytest.mark.parametrize(("wrong", "score"), [((), 100.0), ((1e-4,), 0.0)])
+def test_the_score_is_printed_beside_the_one_of_the_most_frequent_answer(
+    config, fake, tmp_path, write_rows, wrong, score
+):
+    """An accuracy of 80 is nothing where 80 of 100 labels are the same."""
+    rows = [{"sentence": f"film {n}", "label": int(n % 5 > 0)} for n in range(20)]
+    for name in ("train", "dev"):
+        write_rows(tmp_path / "sst2" / f"{name}.tsv", rows)
+    fake(wrong=wrong)
+    results = evaluate(config(data=tmp_path, seeds=1, learning_rates=(1e-4,)), silent)
+    assert results.baselines == {"sst2": {"accuracy": 80.0}}
+    line = next(line for line in describe(results) if line.startswith("sst2 "))
+    assert line.split() == ["sst2", "accuracy", f"{score:.2f}", "-", "1", "80.00"]
+
+
+def test_predictions_are_kept_with_their_examples(config, fake, tmp_path):
+    """Numbers without texts cannot be read by anybody, and the data may be gone by then."""
+    fake()
+    evaluate(config(seeds=1, learning_rates=(1e-4,), eval_examples=5), silent)
+    examples = json.loads((tmp_path / "out" / "sst2" / "examples.json").read_text())
+    record = json.loads((tmp_path / "out" / "sst2" / "seed-0.json").read_text())
+    assert [example["label"] for example in examples["sst2"]] == record["predictions"]["sst2"]
+    assert all(set(example) == {"texts", "label"} and "film" in example["texts"][0] for example in examples["sst2"])
+
+
+def test_a_link_in_the_output_is_refused(config, fake, tmp_path):
+    """A stranger's directory could have its records written elsewhere."""
+    fake()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sst2").symlink_to(tmp_path)
+    with pytest.raises(RunMismatchError, match="sst2 is a link to"):
+        evaluate(config(), silent)
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ def add_seed(folder, seed, rate, scores, unreadable):
     write_record(folder / f"seed-{seed}.json", plain(record))
 
 
-def add_summaries(output):
+def add_summaries(output, empty=0):
     scores = {"xsum": {"rouge1": 20.126, "rouge2": 5.0}}
-    add_seed(output / "xsum", 0, 3e-4, scores, {"xsum": 0})
+    add_seed(output / "xsum", 0, 3e-4, scores, {"xsum": empty})
 
 
 def test_seeds_are_summed_up_by_number(output):
@@ -62,12 +62,18 @@ def test_the_lines_say_what_was_found(output):
         "12.3 ms for one example, 56.8 examples/s (CPU, 1 threads)",
     ]
     assert [line.split() for line in lines[4:8]] == [
-        ["result", "metric", "mean", "std", "seeds"],
+        ["result", "metric", "mean", "std", "seeds", "majority"],
         ["rte", "accuracy", "55.00", "3.32", "11"],
         ["xsum", "rouge1", "20.13", "-", "1"],
         ["xsum", "rouge2", "5.00", "-", "1"],
     ]
     assert lines[8:] == ["rte: 22 answers over all seeds were not a label and counted as wrong"]
+
+
+def test_empty_summaries_are_counted(output):
+    """A mean of 5 may be 16 summaries of which 14 are empty."""
+    add_summaries(output, empty=14)
+    assert describe(write_results(output))[-1] == "xsum: 14 summaries over all seeds were empty"
 
 
 def test_without_summaries_the_protocol_is_all_there_is_to_say(output):

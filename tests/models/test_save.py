@@ -1,6 +1,8 @@
 """Saved students: the folder is the model that plain transformers loads from it, and nothing else."""
 
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, PreTrainedTokeniz
 from miniend.errors import ConfigurationError
 from miniend.models.families import family_of
 from miniend.models.save import save_student
+from miniend.student_train.run.checkpoint import save_checkpoint
 from support.students import FAMILY_NAMES, fresh, logits, perturb
 
 BOTH = pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
@@ -69,9 +72,29 @@ def test_saving_over_a_student_leaves_only_the_new_one(tmp_path, tokenizer_files
     assert {path.name for path in tmp_path.iterdir()} == expected
 
 
-@pytest.mark.parametrize("name", ["../escape.json", "config.json", "model.safetensors"])
-def test_tokenizer_files_cannot_leave_the_folder_or_replace_the_model(tmp_path, name):
-    """File names come from a cache that somebody else made."""
-    with pytest.raises(ConfigurationError, match="plain file name"):
-        save_student(fresh("t5", True), tmp_path / "out", {name: b""}, "")
-    assert not (tmp_path / "escape.json").exists()
+STRANGE = [
+    "../escape.json", "config.json", "model.safetensors", "run.json", "adapter_config.json", "modeling.py", ".bashrc",
+    "README.md",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_student_gets_no_other_file_than_those_of_a_tokenizer(tmp_path, name):
+    """File names come from a cache that somebody else made: run.json is the run's own record, a .py file is a program."""
+    with pytest.raises(ConfigurationError, match="expected the files of a tokenizer"):
+        save_student(fresh("t5", True), tmp_path / "out", {"tokenizer.json": b"{}", name: b""}, "")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660), (0o077, 0o600)])
+def test_the_mode_of_every_file_is_the_one_that_umask_gives(tmp_path, tokenizer_files, umask, mode):
+    """safetensors writes 0600, which colleagues and containers cannot read, and umask 077 must still keep others out."""
+    before = os.umask(umask)
+    try:
+        save_student(fresh("t5", True), tmp_path / "out", tokenizer_files, "card")
+        save_checkpoint(tmp_path / "checkpoints", 1, {"weight": torch.ones(3)}, {})
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name for path in files} > {"model.safetensors", "state.safetensors", "README.md"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {mode}

@@ -2,12 +2,14 @@
 
 import json
 import math
+import re
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -23,6 +25,7 @@ from miniend.errors import (
 )
 from miniend.models import save as saving
 from miniend.models.families import family_of
+from miniend.models.tokenizer_files import tokenizer_files
 from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.run import directory, student_run
@@ -248,6 +251,52 @@ def test_another_cache_is_refused_in_the_same_directory(ragged_home, finished):
     """The same settings on other data are another run."""
     with pytest.raises(RunMismatchError, match="--cache: there"):
         run(ragged_home, finished)
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "checkpoints", "best", "checkpoints/step-00000010/state.json", "tensorboard"]
+)
+def test_a_run_with_a_link_inside_is_refused_before_anything_is_written(span_home, finished, tmp_path, name):
+    """A stranger's half-finished run could have its log appended to a file of yours. The directory itself may be a link."""
+    student, linked = tmp_path / "student", tmp_path / "linked"
+    shutil.copytree(finished, student)
+    (student / "model.safetensors").unlink()
+    linked.symlink_to(student)
+    outside = tmp_path / "outside"
+    (student / name).rename(outside)
+    (student / name).symlink_to(outside)
+    before = files(outside) if outside.is_dir() else outside.read_bytes()
+    for output in (student, linked):
+        with pytest.raises(RunMismatchError, match=rf"{name} is a link to .*outside"):
+            run(span_home, output)
+    assert before == (files(outside) if outside.is_dir() else outside.read_bytes())
+    (student / name).unlink()
+    outside.rename(student / name)
+    run(span_home, linked)
+    assert same_weights(student, finished)
+
+
+def test_a_student_has_the_teachers_tokenizer_byte_for_byte_and_a_card_that_works_when_pasted(
+    span_home, finished, monkeypatch, capsys
+):
+    """Version 4 of transformers cannot read a tokenizer that version 5 saves anew; a card is the first thing that is tried."""
+    (card,) = re.findall(r"```python\n(.*?)```", (finished / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(finished)
+    exec(card, {})
+    assert capsys.readouterr().out.startswith("<pad>")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        theirs = (span_home / "teacher" / name).read_bytes()
+        assert (finished / name).read_bytes() == (finished / "best" / name).read_bytes() == theirs
+
+
+def test_what_the_readme_uploads_is_the_model_and_nothing_else(finished):
+    """The state of the optimizer is twice the size of the model, and events hold the name of the machine."""
+    text = (Path(miniend.__file__).parent / "README.md").read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("hf upload")]
+    paths = [path.relative_to(finished).as_posix() for path in sorted(finished.rglob("*")) if path.is_file()]
+    uploaded = set(filter_repo_objects(paths, ignore_patterns=re.findall(r'--exclude "(.*?)"', line)))
+    model = {"README.md", "config.json", "generation_config.json", "model.safetensors"}
+    assert uploaded == model | set(tokenizer_files(finished))
 
 
 def test_a_directory_with_other_files_is_refused_and_left_alone(span_home, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 import miniend
 from miniend.teacher_dump.config import DumpConfig
-from miniend.teacher_dump.corpus.tokenizer import sentinel_ids, tokenizer_from_files
+from miniend.teacher_dump.corpus.tokenizer import sentinel_ids
 from miniend.teacher_dump.dump import dump_teacher
 from support.multilingual import PARAGRAPHS
 from support.spans import restored
@@ -63,7 +63,7 @@ def test_inputs_and_targets_reassemble_to_the_tokenizers_ids_with_nothing_lost_a
 
 def test_decoding_gives_the_text_back_as_the_tokenizer_itself_does(dumped):
     """Ids that agree are no use to a student whose tokenizer lost its combining characters on the way into the cache."""
-    kept = tokenizer_from_files(dumped.cache.tokenizer_files())
+    kept = dumped.cache.tokenizer
     joined = [token for segment in segments(dumped) for token in segment]
     assert kept.unk_token_id not in joined
     decoded = kept.decode(joined)

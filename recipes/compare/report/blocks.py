@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from ....runtime.markdown import plain, row
+
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: 13px; }
@@ -58,14 +60,14 @@ def as_markdown(blocks: Sequence[Block]) -> str:
 def _markdown(block: Block) -> str:
     match block:
         case Heading(text, level):
-            return f"{'#' * level} {text}"
+            return f"{'#' * level} {plain(text)}"
         case Paragraph(text):
-            return text
+            return plain(text)
         case Picture(path, caption):
-            return f"![{caption}]({path.name})\n\n{caption}"
+            return f"![{plain(caption)}]({path.name})\n\n{plain(caption)}"
         case Table(header, rows):
             lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-            return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+            return "\n".join(row(map(plain, line)) for line in lines)
 
 
 def as_html(blocks: Sequence[Block]) -> str:

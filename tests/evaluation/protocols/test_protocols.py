@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from miniend.errors import TrainingError
 from miniend.evaluation.checkpoint import load_checkpoint
 from miniend.evaluation.protocols.protocols import HeadProtocol, TextProtocol, shorten
 from miniend.evaluation.tasks.examples import LabelledExample
@@ -130,3 +131,16 @@ def test_answers_that_are_no_label_count_as_wrong(checkpoint):
     found = TextProtocol(TASKS["sst2"], checkpoint, 128).understood(["positive", "negative", "good", ""], examples)
     assert found.answers == [1.0, 0.0, 0.0, 1.0]
     assert found.unreadable == 2
+    assert found.texts == ["positive", "negative", "good", ""]
+
+
+@pytest.mark.parametrize("task", ["sst2", "stsb"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_predictions_that_are_not_finite_are_an_error(checkpoint, task, value):
+    """The largest of numbers that are not numbers is the first class, and a correlation with them is reported as 0."""
+    outputs = np.zeros((3, 1 if task == "stsb" else 2))
+    outputs[1] = value
+    trainer = SimpleNamespace(predict=lambda some, **_how: SimpleNamespace(predictions=outputs))
+    examples = [PAIR if task == "stsb" else LabelledExample(("a",), 1.0)] * 3
+    with pytest.raises(TrainingError, match=f"{task}: 1 of 3 predictions are not finite"):
+        HeadProtocol(TASKS[task], checkpoint, 32).predict(trainer, examples)

@@ -77,7 +77,7 @@ def test_summaries_are_searched_by_four_beams(checkpoint, predictor):
         ids = checkpoint.model.generate(input_ids=ids, do_sample=False, **search)
         expected += checkpoint.tokenizer.batch_decode(ids, skip_special_tokens=True)
     assert found.answers == expected
-    assert found.unreadable == 0
+    assert found.unreadable == expected.count("") > 0
     assert any(expected)
 
 

@@ -32,6 +32,34 @@ def test_a_folder_is_read_in_every_usual_layout(tmp_path, sentiment, write_rows,
     assert len(data.development["sst2"]) == 4
 
 
+@pytest.mark.parametrize(
+    ("task", "folder"),
+    [("cola", "SST-2"), ("sst2", "cola"), ("rte", "WNLI"), ("stsb", "mrpc"), ("xsum", "scitldr"), ("rte", "STS_B")],
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_folder_with_the_name_of_another_task_is_refused(tmp_path, write_rows, task, folder, inside):
+    """Tasks have columns of the same names: CoLA was scored on the sentences of SST-2."""
+    rows = [{"sentence": "a", "sentence1": "a", "sentence2": "b", "document": "a", "summary": "b", "label": 1}] * 20
+    for name in ("train", "dev"):
+        write_rows(tmp_path / folder / f"{name}.jsonl", rows)
+    data = tmp_path / folder if inside else tmp_path / folder / "train.jsonl"
+    with pytest.raises(CorpusError, match=f"{folder} has the name of .*, but the task is .*/{task}; give --data"):
+        load(task, data)
+
+
+@pytest.mark.parametrize(
+    ("task", "folder"),
+    [("sst2", "SST-2"), ("stsb", "stsb"), ("pairs", "xsum"), ("sst2", "my-films"), ("rte", "glue_wnli")],
+)
+def test_a_folder_of_the_tasks_own_name_or_of_none_is_read(tmp_path, write_rows, task, folder):
+    """`pairs` takes any texts with summaries."""
+    row = {"sentence": "a", "sentence1": "a", "sentence2": "b", "document": "a", "summary": "b", "label": 1}
+    for name in ("train", "dev"):
+        write_rows(tmp_path / folder / f"{name}.jsonl", [row])
+    data, _ = load(task, tmp_path / folder)
+    assert data.files == {"train": str(tmp_path / folder / "train.jsonl"), task: str(tmp_path / folder / "dev.jsonl")}
+
+
 def test_mnli_has_two_development_sets(tmp_path, write_rows):
     """Matched and mismatched are measured apart, by one model."""
     write_rows(tmp_path / "MNLI" / "train.tsv", [mnli_row(n) for n in range(3)])

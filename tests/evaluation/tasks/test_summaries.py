@@ -29,6 +29,16 @@ def test_cnn_dailymail_as_csv_is_read(tmp_path):
     assert said == []
 
 
+def test_summaries_that_rouge_cannot_score_are_counted():
+    """In another script ROUGE is 0 for anything that a model says."""
+    task = TASKS["xsum"]
+    rows = [("a text", ("今天下雨",)), ("a longer text", ("Зимой снег", "snow")), ("text", ("!?",)), ("text", ("7",))]
+    told = task.told([SummaryExample(*row) for row in rows])
+    assert told.startswith("longest text 13 characters, longest summary 10, warning: 2 have a summary without a word")
+    assert "warning" not in task.told([SummaryExample("a", ("Über b",))])
+    assert task.baseline([], []) is None
+
+
 def test_xsum_as_one_csv_is_divided(tmp_path, articles, write_rows):
     """A tenth is the development set; further columns are nothing."""
     rows = [row | {"id": n} for n, row in enumerate(articles(30))]

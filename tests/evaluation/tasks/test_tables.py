@@ -1,5 +1,6 @@
 """Rows from files, as GLUE and others hand them round."""
 
+import pandas
 import pytest
 
 from miniend.errors import CorpusError
@@ -19,6 +20,19 @@ def test_tabs_alone_divide_a_tsv(tmp_path):
         {"Quality": "1", "#1 String": '" he said'},
         {"Quality": "0", "#1 String": 'so, "yes"'},
     ]
+
+
+def test_a_tsv_that_pandas_quoted_is_warned_about_and_glues_own_quotes_are_not(tmp_path):
+    """The texts would keep quotes that nobody wrote, all of them doubled."""
+    texts = ['she said "hi" twice', 'he "left"', "so"]
+    pandas.DataFrame({"sentence": texts, "label": [1, 0, 1]}).to_csv(tmp_path / "train.tsv", sep="\t", index=False)
+    read_rows, said = read(tmp_path / "train.tsv")
+    assert read_rows[0]["sentence"] == '"she said ""hi"" twice"'
+    assert len(said) == 1
+    assert "2 fields with doubled quotes" in said[0]
+    glue = 'sentence\tlabel\n"yes" he said\t1\n"all of it"\t1\n""\t0\n" open\t0\nhe said ""\t1\n'
+    (tmp_path / "dev.tsv").write_text(glue)
+    assert read(tmp_path / "dev.tsv")[1] == []
 
 
 def test_a_csv_is_quoted(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import Seq2SeqTrainer
 
 from miniend.errors import TrainingError
 from miniend.evaluation.checkpoint import load_checkpoint
@@ -71,6 +72,20 @@ def test_every_example_is_trained_on_and_every_development_set_predicted(checkpo
         ("sst2, predictions", 1, 1, "batch"),
     ]
     assert all(bar.closed for bar in bars)
+
+
+def test_weights_that_are_not_finite_are_an_error_even_if_the_loss_is(checkpoint, settings, monkeypatch):
+    """A model that generates answers with them says something, and would be scored as if it were a model."""
+    train = Seq2SeqTrainer.train
+
+    def broken(self, *arguments, **options):
+        found = train(self, *arguments, **options)
+        self.model.shared.weight.data[7] = float("nan")
+        return found
+
+    monkeypatch.setattr(Seq2SeqTrainer, "train", broken)
+    with pytest.raises(TrainingError, match="sst2: the weights are not finite after training"):
+        fine_tune_and_predict(TextProtocol(TASKS["sst2"], checkpoint, 32), EXAMPLES, {}, settings(), "sst2")
 
 
 @pytest.fixture

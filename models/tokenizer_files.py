@@ -1,0 +1,69 @@
+"""The files of a tokenizer: which there can be, how they are read from a checkpoint, and how they are loaded again.
+
+We carry a teacher's files over byte for byte, into the cache and into every student. A tokenizer that transformers saves anew
+has the form of that version of transformers, which another version may not read.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from .tokenizer import load_tokenizer
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+)
+"""The names of the files that a tokenizer can consist of, as transformers writes them; nothing else goes into a student."""
+
+
+def strangers(names: Iterable[str]) -> list[str]:
+    """Return the names that no file of a tokenizer has."""
+    return [name for name in names if name not in TOKENIZER_FILES]
+
+
+def tokenizer_files(name: str | Path, revision: str | None = None) -> dict[str, bytes]:
+    """Return the files of the tokenizer in a folder, or under a hub name at a revision, as they are there, by name."""
+    from transformers.utils import cached_file
+
+    lenient = {
+        f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "gated_repo", "connection_errors")
+    }
+    files = {}
+    for file in TOKENIZER_FILES:
+        if (path := cached_file(str(name), file, revision=revision or "main", **lenient)) is not None:
+            files[file] = Path(path).read_bytes()
+    return files
+
+
+def saved_by_version_5(files: Mapping[str, bytes]) -> bool:
+    """Return whether tokenizer_config.json has the form of transformers 5, in which version 4 cannot read the special tokens."""
+    try:
+        config = json.loads(files.get("tokenizer_config.json", b"{}"))
+    except ValueError:
+        return False
+    return isinstance(config, dict) and isinstance(config.get("extra_special_tokens"), list)
+
+
+def tokenizer_from_files(files: Mapping[str, bytes], model_type: str) -> Any:
+    """Return the tokenizer of such files. Where they do not name its class, the type of the model decides it.
+
+    Raises CheckpointError if they cannot be loaded.
+    """
+    with TemporaryDirectory() as folder:
+        Path(folder, "config.json").write_text(json.dumps({"model_type": model_type}), encoding="utf-8")
+        for name, content in files.items():
+            if strangers([name]):
+                raise ValueError(f"expected the names of a tokenizer's files, found {name!r}")
+            Path(folder, name).write_bytes(content)
+        return load_tokenizer(folder)
