@@ -15,6 +15,7 @@ from ..storage.publishing.publish import remove_abandoned
 from .calibration.calibrate import calibrate
 from .config import DumpConfig, TeacherSettings
 from .corpus.mixture import Mixture, parse_mixture
+from .corpus.other_readings import other_readings
 from .corpus.tokenizer import TextTokenizer
 from .examples.source import ExampleSource
 from .extents import ensure_extent, planned_totals
@@ -50,6 +51,10 @@ class Sources:
     plan: Plan
     """This run's plan, which may not be published yet."""
     seconds: Seconds
+
+    def other_readings(self, teacher: str) -> Iterator[str]:
+        """Yield a warning for each other reading of the teacher's tokenizer that gives text of the corpus other ids."""
+        return other_readings(teacher, self.teacher.revision, self.tokenizer, self.mixture)
 
 
 @dataclass(frozen=True, slots=True)

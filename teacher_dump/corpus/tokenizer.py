@@ -90,9 +90,16 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
-    """Return the files that `save_pretrained` writes, by relative path; equal tokenizers give equal bytes."""
+    """Return the files that load this tokenizer again, by relative path; equal tokenizers give equal bytes.
+
+    They are what `save_pretrained` writes, except that they name no class but `PreTrainedTokenizerFast`: it runs tokenizer.json
+    as it is, where T5Tokenizer would keep only its vocabulary.
+    """
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
+        config = Path(folder, "tokenizer_config.json")
+        stated = json.loads(config.read_text("utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+        config.write_text(json.dumps(stated, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
         paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
     return files
