@@ -90,6 +90,8 @@ class Family(ABC):
     """The class of transformers with the language-model head."""
     stacks: ClassVar[tuple[Stack, ...]]
     """The stacks, in the order in which a model runs them."""
+    head_parameter: ClassVar[str]
+    """The name of the head's weight in a checkpoint that does not tie it to the embedding."""
     label_axis: ClassVar[str]
     """The token axis whose tokens the head predicts."""
     parts: ClassVar[tuple[str, ...]]
@@ -216,6 +218,10 @@ class Family(ABC):
     @abstractmethod
     def is_whole(self, sublayer: str, names: set[str]) -> bool:
         """Return whether these names, as `located` returns them, are all parameters of a sublayer."""
+
+    def may_hold(self, tensor: str) -> bool:
+        """Return whether a checkpoint may hold a tensor of this name that the model does not use, without any harm."""
+        return False
 
     @abstractmethod
     def stack_parameters(self, model: nn.Module, stack: str) -> set[str]:
