@@ -219,10 +219,6 @@ class Family(ABC):
     def is_whole(self, sublayer: str, names: set[str]) -> bool:
         """Return whether these names, as `located` returns them, are all parameters of a sublayer."""
 
-    def may_hold(self, tensor: str) -> bool:
-        """Return whether a checkpoint may hold a tensor of this name that the model does not use, without any harm."""
-        return False
-
     @abstractmethod
     def stack_parameters(self, model: nn.Module, stack: str) -> set[str]:
         """Return the names of the parameters of a stack's blocks."""

@@ -189,10 +189,6 @@ class T5(Family):
         whole = _WHOLE.get(sublayer, {""}) <= names
         return whole and (sublayer != "feed-forward" or bool(names & {"wi", "wi_0"}))
 
-    def may_hold(self, tensor: str) -> bool:
-        """Return whether it is the position bias of cross-attention, which T5's first checkpoints have and no version uses."""
-        return tensor.endswith("EncDecAttention.relative_attention_bias.weight")
-
     def stack_parameters(self, model: nn.Module, stack: str) -> set[str]:
         return {name for name, _ in model.named_parameters() if name.startswith(f"{stack}.block.")}
 

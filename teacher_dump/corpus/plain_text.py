@@ -71,6 +71,7 @@ def _with_unmatchable(tokenizer: Any, special: Mapping[str, int]) -> Any:
     described["model"] |= _renamed_model(described["model"], special)
     for token in described["added_tokens"]:
         if token["content"] in special:
+            # a normalizer may take the new name away again, so the token is marked as special too
             token |= {"content": UNMATCHABLE + token["content"], "special": True}
     described |= {"truncation": None, "padding": None}
     try:

@@ -6,13 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from miniend.errors import CheckpointError, TeacherError
 from miniend.models.tokenizer import class_tokenizer, load_fast_tokenizer, load_tokenizer
+from miniend.teacher_dump.corpus.plain_text import UNMATCHABLE
 from miniend.teacher_dump.corpus.tokenizer import TextTokenizer, sentinel_ids, tokenizer_files
 
 TEXTS = ["The cat sat on the Mat, and THE dog looked at it.", "Größe  ﬁne ｆｕｌｌ\n\tdef f(x): return x_1"] * 3
@@ -25,6 +26,7 @@ NORMALIZERS = {
     "strip accents": normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()]),
     "bert": normalizers.BertNormalizer(),
     "replace": normalizers.Replace("t", "T"),
+    "ascii": normalizers.Replace(Regex("[^ -~]"), ""),
     "prepend": normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
 }
 PRE_TOKENIZERS = {
@@ -57,7 +59,8 @@ def pipeline(kind, normalizer, pre_tokenizer, order, sentinels):
     tokenizer.train_from_iterator(
         TEXTS, trainer(vocab_size=90, special_tokens=list(order), show_progress=False, **unknown)
     )
-    tokenizer.add_tokens([AddedToken(text, special=sentinels == "special", normalized=False) for text in SENTINELS])
+    special, normalized = sentinels == "special", sentinels == "normalized"
+    tokenizer.add_tokens([AddedToken(text, special=special, normalized=normalized) for text in SENTINELS])
     return tokenizer.to_str()
 
 
@@ -74,9 +77,18 @@ def write(folder, described, class_name="T5Tokenizer", **config):
     normalizer=st.sampled_from([*NORMALIZERS]),
     pre_tokenizer=st.sampled_from([*PRE_TOKENIZERS]),
     order=st.permutations(CONTROL).map(tuple),
-    sentinels=st.sampled_from(["special", "ordinary"]),
+    sentinels=st.sampled_from(["special", "ordinary", "normalized"]),
     class_name=st.sampled_from(["T5Tokenizer", "T5TokenizerFast", "RobertaTokenizer", "PreTrainedTokenizerFast"]),
     texts=st.lists(st.one_of(st.sampled_from(TEXTS), st.text(max_size=30)), max_size=4),
+)
+@example(
+    kind="wordpiece",
+    normalizer="ascii",  # it removes U+FFFF
+    pre_tokenizer="bert",
+    order=CONTROL,
+    sentinels="normalized",
+    class_name="T5Tokenizer",
+    texts=TEXTS,
 )
 def test_the_ids_are_those_of_the_tokenizers_library_for_every_pipeline(
     kind, normalizer, pre_tokenizer, order, sentinels, class_name, texts
@@ -92,8 +104,10 @@ def test_the_ids_are_those_of_the_tokenizers_library_for_every_pipeline(
         expected = [row.ids for row in Tokenizer.from_str(described).encode_batch(texts, add_special_tokens=False)]
         text_tokenizer = TextTokenizer.load(folder)
         assert text_tokenizer.encode_batch(texts) == expected
+        [spelled] = text_tokenizer.encode_batch([f"a {SENTINELS[0]}b</s> {UNMATCHABLE}{SENTINELS[1]}"])
         plan = text_tokenizer.describe(sentinels=True)
         assert (plan.pad_id, plan.eos_id) == (order.index("<pad>"), order.index("</s>"))
+        assert not {plan.pad_id, plan.eos_id, *plan.sentinel_ids}.intersection(spelled)
         assert plan.sentinel_ids == tuple(Tokenizer.from_str(described).token_to_id(t) for t in reversed(SENTINELS))
         for name, content in text_tokenizer.files().items():
             Path(student, name).write_bytes(content)

@@ -1,8 +1,12 @@
 """The tokenizer, on small ones built like T5's and mT5's."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from miniend.errors import CheckpointError, TeacherError
 from miniend.models.tokenizer import load_fast_tokenizer
@@ -129,6 +133,20 @@ def test_sentinels_that_are_ordinary_added_tokens_are_plain_text_too():
     assert sentinel_ids(tokenizer)[:2] == [299, 298]
     [ids] = plain_text_encoder(tokenizer)(["the cat <extra_id_81> and"])
     assert not set(ids).intersection(range(200, 300))
+
+
+@pytest.mark.parametrize("written", [str, list], ids=["old files", "new files"])
+def test_a_special_token_that_merges_could_spell_is_plain_text_too(written):
+    """A BPE vocabulary trained on pages about T5 may spell "</s>" by merges."""
+    merges = [("<", "/"), ("</", "s"), ("</s", ">"), ("a", "b")]
+    words = ["<pad>", "</s>", "<unk>", *"</s>ab", "</", "</s", "ab"]
+    model = {"type": "BPE", "unk_token": "<unk>", "vocab": {word: i for i, word in enumerate(words)}}
+    model["merges"] = [" ".join(pair) if written is str else list(pair) for pair in merges]
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    backend = Tokenizer.from_str(json.dumps({"version": "1.0", "added_tokens": [], "model": model}))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **names)
+    [ids] = plain_text_encoder(tokenizer)(["</s>ab"])
+    assert [words[i] for i in ids] == ["</s", ">", "ab"]
 
 
 def test_sentinels_come_in_the_order_of_their_names():
