@@ -13,7 +13,9 @@ from torch import Tensor
 from ..errors import CheckpointError, ConfigurationError, in_one_line
 from ..runtime.hub import commit_of
 from ..runtime.progress import quiet_transformers
+from .checkpoint_files import refuse_adapter, refuse_other_frameworks
 from .families import family_named, model_type_of
+from .loaded_weights import check_own_head, check_weights
 
 
 def pin_revision(name: str, revision: str | None, known: str | None = None) -> str | None:
@@ -42,12 +44,16 @@ def pin_revision(name: str, revision: str | None, known: str | None = None) -> s
 def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, Any]:
     """Return the config.json of a local folder or a hub checkpoint, as its author wrote it.
 
-    Raises CheckpointError if it cannot be read, or does not describe a T5-family encoder-decoder.
+    Raises CheckpointError if it cannot be read, does not describe a T5-family encoder-decoder, or comes with an adapter or
+    with quantized weights.
     """
     from transformers import PretrainedConfig
 
     try:
+        refuse_adapter(name, revision)
         raw, _ = PretrainedConfig.get_config_dict(str(name), revision=revision or "main")
+    except CheckpointError:
+        raise
     except (OSError, ValueError) as error:
         where = f"{name} at {revision}" if revision else name
         raise CheckpointError(f"{where}: no config.json could be read ({in_one_line(error)})") from error
@@ -56,14 +62,19 @@ def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, 
             f"{name}: config.json is missing or empty; expected a folder or hub name of a T5-family checkpoint"
         )
     model_type_of(raw)
+    if raw.get("quantization_config"):
+        raise CheckpointError(
+            f"{name}: its weights are quantized (quantization_config in config.json); use the checkpoint that it was made from, "
+            "or load it with transformers, call dequantize() and save_pretrained()"
+        )
     return dict(raw)
 
 
 def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None = None) -> tuple[Any, dict[str, Any]]:
-    """Return the model with its language-model head, on the CPU, and its raw config.json.
+    """Return the model with its language-model head, on the CPU, and its raw config.json with the start id of its decoder.
 
-    `revision` is for hub checkpoints. Raises CheckpointError if the checkpoint is of another family, cannot be read, or lacks
-    weights that the model needs; transformers would fill those with random numbers.
+    `revision` is for hub checkpoints. Raises CheckpointError if the checkpoint is of another family, cannot be read, or does not
+    hold exactly the weights that the model uses.
     """
     import transformers
     from safetensors import SafetensorError
@@ -71,19 +82,32 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     raw = read_raw_config(name, revision)
     model_class = getattr(transformers, family_named(model_type_of(raw)).architecture)
     try:
+        refuse_other_frameworks(name, revision)
         with quiet_transformers():
             model, report = model_class.from_pretrained(
-                str(name), revision=revision or "main", dtype=dtype, output_loading_info=True
+                str(name),
+                revision=revision or "main",
+                dtype=dtype,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that the report has the shapes
             )
+        check_weights(name, model, report)
+        check_own_head(name, model, raw, revision)
+    except CheckpointError:
+        raise
     except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise CheckpointError(f"{name} cannot be loaded: {in_one_line(error)}") from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise CheckpointError(
-            f"{name} lacks {len(missing)} of its weights ({', '.join(missing[:3])}, ...), which would be random: "
-            "use a complete checkpoint"
-        )
-    return model, raw
+    model.config.decoder_start_token_id = _start_id(model, raw)
+    return model, raw | {"decoder_start_token_id": model.config.decoder_start_token_id}
+
+
+def _start_id(model: Any, raw_config: Mapping[str, Any]) -> int:
+    """Return the first id that the decoder is given: of config.json, else of generation_config.json, else the padding id."""
+    stated = (
+        raw_config.get("decoder_start_token_id"),
+        getattr(model.generation_config, "decoder_start_token_id", None),
+    )
+    return int(next((i for i in (*stated, model.config.pad_token_id) if i is not None), 0))
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:

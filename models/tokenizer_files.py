@@ -18,6 +18,7 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
     "spiece.model",
+    "sentencepiece.model",
     "sentencepiece.bpe.model",
     "tokenizer.model",
     "vocab.json",

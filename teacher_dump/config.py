@@ -13,6 +13,8 @@ from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
 DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target")}
 """The default fields of the corpus, by task."""
+NAMED_ORDER, REVERSED_ORDER = "named", "reversed"
+"""The orders in which span corruption can use the sentinels: from <extra_id_0> up, or from the last one down."""
 TEACHER_DTYPES = ("float32", "bfloat16")
 CODECS = ("pcodec", "zstd")
 
@@ -60,6 +62,13 @@ class ExampleSettings:
     )
     noise_density: float = option(0.15, section="corpus", help="Share of the tokens that span corruption removes.")
     mean_noise_span_length: float = option(3.0, section="corpus", help="Mean length of a removed span, in tokens.")
+    sentinel_order: str | None = option(
+        None,
+        section="corpus",
+        choices=(NAMED_ORDER, REVERSED_ORDER),
+        shown="named, if the teacher knows it",
+        help="named: the first span is <extra_id_0>. reversed: it is the last sentinel, as in transformers' flax recipe.",
+    )
     corpus_epochs: int = option(
         1, section="corpus", least=1, help="Passes over the corpus at most; each has fresh corruptions."
     )
@@ -89,6 +98,10 @@ class ExampleSettings:
         require(
             len(self.fields) == expected,
             f"--task {self.task} needs {expected} --field, found {len(self.fields)}: {', '.join(self.fields)}",
+        )
+        require(
+            self.task != "pairs" or self.sentinel_order is None,
+            "--sentinel-order is for span corruption; pairs do not get sentinels, so leave it out",
         )
         require(
             self.task != "pairs" or self.corpus_epochs == 1,

@@ -12,7 +12,8 @@ from ..cache import open_cache
 from ..runtime.claims import Claims
 from ..runtime.progress import Log, progress_bar, silent
 from ..storage.documents.calibration import Calibration
-from ..storage.layout import shards_path
+from ..storage.folder import folder_exists
+from ..storage.layout import plan_path, shards_path
 from ..storage.markers import published
 from ..storage.positions import positions_text
 from ..storage.stores.place import place_of
@@ -55,6 +56,9 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
     sources = open_sources(config, worker)
     with Claims(place_of(config.cache).local) as claims:
         claims.wait(PREPARATION, lambda: log(f"waiting for another worker to prepare {config.cache}"))
+        if not folder_exists(plan_path(config.cache), "plan"):
+            for line in sources.other_readings(config.teacher):
+                log(line)
         prepared = prepare(config, sources)
         claims.release(PREPARATION)
         for line in calibration_lines(prepared.calibration.parsed(Calibration), prepared.plan):

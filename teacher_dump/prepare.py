@@ -7,14 +7,16 @@ from time import perf_counter
 
 from ..errors import CorpusError
 from ..models.pretrained import pin_revision, read_raw_config
-from ..storage.documents.plan import Plan
+from ..storage.documents.plan import Plan, PlannedTokenizer
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import ShardRange, calibration_path, parents, plan_path, shard_table
 from ..storage.positions import positions_in
 from ..storage.publishing.publish import remove_abandoned
 from .calibration.calibrate import calibrate
-from .config import DumpConfig, TeacherSettings
+from .calibration.sentinel_order import in_order, order_in, require_known_order
+from .config import NAMED_ORDER, DumpConfig, TeacherSettings
 from .corpus.mixture import Mixture, parse_mixture
+from .corpus.other_readings import DOCUMENTS, other_readings
 from .corpus.tokenizer import TextTokenizer
 from .examples.source import ExampleSource
 from .extents import ensure_extent, planned_totals
@@ -51,6 +53,10 @@ class Sources:
     """This run's plan, which may not be published yet."""
     seconds: Seconds
 
+    def other_readings(self, teacher: str) -> Iterator[str]:
+        """Yield a warning for each other reading of the teacher's tokenizer that gives text of the corpus other ids."""
+        return other_readings(teacher, self.teacher.revision, self.tokenizer, self.mixture)
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -72,7 +78,7 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         revision = pin_revision(config.teacher, config.teacher_revision, known)
         read_raw_config(config.teacher, revision)
         tokenizer = TextTokenizer.load(config.teacher, revision)
-        described = tokenizer.describe(config.task == "span-corruption")
+        described = _describe(config, tokenizer, begun)
         prints = mixture.fingerprint()
         teacher = load_teacher(config.teacher, config.dtype, worker.device(config.device), revision)
         tokenizer.check_fits(teacher.facts.vocab_rows)
@@ -80,6 +86,9 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         if not folder_exists(plan_path(config.cache), "plan"):
             require_free(config.cache)
             mixture.require_documents()  # refuse a wrong field or an empty corpus before a plan holds it
+            if plan.task.corruption and config.sentinel_order is None:
+                texts = (text for (text,) in mixture.first_documents(DOCUMENTS))
+                require_known_order(teacher, described, plan.task.corruption, texts, tokenizer.encode_batch)
     return Sources(teacher, tokenizer, mixture, plan, seconds)
 
 
@@ -87,6 +96,14 @@ def _plan_so_far(config: DumpConfig) -> Plan | None:
     """Return the published plan; None if the cache does not have one yet."""
     path = plan_path(config.cache)
     return PublishedFolder(path, "plan").parsed(Plan) if folder_exists(path, "plan") else None
+
+
+def _describe(config: DumpConfig, tokenizer: TextTokenizer, begun: Plan | None) -> PlannedTokenizer:
+    """Return the tokenizer with its sentinels in the order that was asked for, or else in that of a published plan."""
+    described = tokenizer.describe(config.task == "span-corruption")
+    if config.sentinel_order is not None or begun is None:
+        return in_order(described, config.sentinel_order or NAMED_ORDER)
+    return in_order(described, order_in(begun.tokenizer, described))
 
 
 def prepare(config: DumpConfig, sources: Sources) -> Prepared:

@@ -75,8 +75,6 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
     model.eval().requires_grad_(False)
     digest = tensor_digest(model.state_dict())
     model.to(device)
-    pad = model.config.pad_token_id or 0
-    start = model.config.decoder_start_token_id
     return Teacher(
         name=display_name(name),
         revision=revision,
@@ -84,8 +82,8 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
         raw_config=raw,
         facts=family.facts(model),
         digest=digest,
-        start_id=pad if start is None else start,
-        pad_id=pad,
+        start_id=model.config.decoder_start_token_id,
+        pad_id=model.config.pad_token_id or 0,
     )
 
 

@@ -25,7 +25,7 @@ OPTIONS = {
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
         --task --input-length --target-length --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signals --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step
+        --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step --sentinel-order
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment --force
     """,
@@ -33,7 +33,7 @@ OPTIONS = {
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
         --task --input-length --target-length --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signals --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step
+        --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step --sentinel-order
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --sample-examples --epochs --json
     """,

@@ -90,6 +90,8 @@ class Family(ABC):
     """The class of transformers with the language-model head."""
     stacks: ClassVar[tuple[Stack, ...]]
     """The stacks, in the order in which a model runs them."""
+    head_parameter: ClassVar[str]
+    """The name of the head's weight in a checkpoint that does not tie it to the embedding."""
     label_axis: ClassVar[str]
     """The token axis whose tokens the head predicts."""
     parts: ClassVar[tuple[str, ...]]

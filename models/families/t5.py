@@ -46,6 +46,7 @@ class T5(Family):
     name = "t5"
     architecture = "T5ForConditionalGeneration"
     stacks = (Stack("encoder", "input", causal=False), Stack("decoder", "target", causal=True, reads="encoder"))
+    head_parameter = "lm_head.weight"
     label_axis = "target"
     parts = ("embedding", "encoder", "decoder_self", "decoder_cross", "decoder_feed_forward", "head")
     bias_in_every_block = False
@@ -94,7 +95,7 @@ class T5(Family):
         return model.lm_head.weight, self.head_scale(model)
 
     def body(self, model: nn.Module) -> dict[str, Tensor]:
-        return {name: tensor for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+        return {name: tensor for name, tensor in model.state_dict().items() if name != self.head_parameter}
 
     def tied(self, model: Any) -> bool:
         return model.lm_head.weight is model.shared.weight

@@ -21,6 +21,7 @@ from ...storage.folder import PublishedFolder, publish_folder
 from ...storage.layout import calibration_path, plan_path, read_extents, shard_path, shard_table
 from ...storage.survey import SINGLE, survey
 from ...teacher_dump.calibration.calibrate import calibrate
+from ...teacher_dump.calibration.sentinel_order import in_order, order_in
 from ...teacher_dump.corpus.corpus import parse_corpus
 from ...teacher_dump.corpus.mixture import Mixture
 from ...teacher_dump.corpus.tokenizer import TextTokenizer
@@ -48,11 +49,12 @@ def open_sources(
     mixture = _mixture(corpora, plan)
     revision = pin_revision(teacher_name, plan.teacher.revision)
     tokenizer = TextTokenizer.load(teacher_name, revision)
+    described = tokenizer.describe(sentinels=not plan.task.pairs)
     teacher = load_teacher(teacher_name, plan.teacher.dtype, choose_device(device), revision)
     ours = replace(
         plan,
         teacher=planned_teacher(teacher, plan.teacher.dtype),
-        tokenizer=tokenizer.describe(sentinels=not plan.task.pairs),
+        tokenizer=in_order(described, order_in(plan.tokenizer, described)),
         corpus=mixture.fingerprint(),
         environment=numeric_environment(teacher.device, plan.environment.threads),
     )

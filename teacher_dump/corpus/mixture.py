@@ -6,6 +6,7 @@ from its beginning: a dump that continues at an index reads the documents before
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ...errors import ConfigurationError
 from ...storage.documents.plan import PlannedCorpus
@@ -43,6 +44,11 @@ class Mixture:
         """Read the first document of every corpus. Raises CorpusError for a wrong field or an empty corpus."""
         for corpus in self.corpora:
             next(documents(corpus))
+
+    def first_documents(self, count: int) -> Iterator[Document]:
+        """Yield the first documents of every corpus, at most `count` of each."""
+        for corpus in self.corpora:
+            yield from islice(documents(corpus), count)
 
     def documents(self) -> Iterator[Document]:
         """Yield every document of every corpus, always in the same order; when a corpus ends, the others continue."""

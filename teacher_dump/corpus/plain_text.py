@@ -1,10 +1,10 @@
 """Turn plain text into ids, but never into special ids, whatever the text contains.
 
 A page that contains "</s>" or "<extra_id_0>" must not yield the ids of EOS or a sentinel. `split_special_tokens=True` does
-not achieve that for T5. It only skips the search for added tokens. The Unigram model then finds the same strings as pieces of
-its vocabulary, with the best score of all. SentencePiece never matches its control pieces, so neither do we. The encoder works
-on a copy of the tokenizer in which each special piece starts with a space, which pre-tokenized text never contains. All ids
-stay the same, and so does the encoding of every other text.
+not achieve that for T5. It only skips the search for added tokens that are marked as special. The model then finds the same
+strings as pieces of its vocabulary. SentencePiece never matches its control pieces, so neither do we. The encoder works on a
+copy of the tokenizer in which each special piece has another name, which text does not contain, and each special token is
+marked as such. All ids stay the same, and so does the encoding of every other text.
 """
 
 import json
@@ -14,8 +14,12 @@ from typing import Any
 from ...errors import TeacherError
 
 EncodeBatch = Callable[[list[str]], list[list[int]]]
-UNMATCHABLE = " "
-"""The text before each special piece: Metaspace and byte-level pre-tokenizers remove all spaces from what a model sees."""
+UNMATCHABLE = " \uffff"
+"""The text before each special piece.
+
+Most pre-tokenizers remove all spaces from what a model sees. For the others there is U+FFFF, which Unicode says is never a
+character. Where a text has it all the same, the encoder reads U+FFFD instead.
+"""
 
 
 def plain_text_encoder(tokenizer: Any) -> EncodeBatch:
@@ -25,17 +29,27 @@ def plain_text_encoder(tokenizer: Any) -> EncodeBatch:
     `tokenizers` backend itself. It uses threads and ignores `model_max_length`, so that transformers' warning about long
     sequences does not appear. Raises TeacherError if special ids cannot be kept out of text.
     """
-    special = _special_tokens(tokenizer)
+    special = special_tokens(tokenizer)
     backend = _with_unmatchable(tokenizer, special)
 
     def encode_batch(texts: list[str]) -> list[list[int]]:
+        texts = [text.replace("\uffff", "\ufffd") for text in texts]
         return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
-    _check_plain(encode_batch, special, tokenizer.unk_token_id)
+    _check_plain(encode_batch, special, unknown_id(tokenizer))
     return encode_batch
 
 
-def _special_tokens(tokenizer: Any) -> dict[str, int]:
+def unknown_id(tokenizer: Any) -> int | None:
+    """Return the id that the model itself gives to characters which the vocabulary lacks; None if it does not have one."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    if "unk_id" in model:
+        return None if model["unk_id"] is None else int(model["unk_id"])
+    found = model["vocab"].get(model.get("unk_token"))
+    return None if found is None else int(found)
+
+
+def special_tokens(tokenizer: Any) -> dict[str, int]:
     """Return the ids, by piece, that text must not yield: special tokens and sentinels, added or part of the model."""
     added = {token.content: token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
     vocabulary = tokenizer.get_vocab()
@@ -54,19 +68,11 @@ def _with_unmatchable(tokenizer: Any, special: Mapping[str, int]) -> Any:
     from tokenizers import Tokenizer
 
     described = json.loads(tokenizer.backend_tokenizer.to_str())
-    model = described["model"]
-
-    def renamed(text: str) -> str:
-        return UNMATCHABLE + text if text in special else text
-
-    if isinstance(model["vocab"], dict):
-        model["vocab"] = {renamed(text): token_id for text, token_id in model["vocab"].items()}
-    else:
-        model["vocab"] = [[renamed(text), score] for text, score in model["vocab"]]
-    if model.get("unk_token") is not None:
-        model["unk_token"] = renamed(model["unk_token"])
+    described["model"] |= _renamed_model(described["model"], special)
     for token in described["added_tokens"]:
-        token["content"] = renamed(token["content"])
+        if token["content"] in special:
+            # a normalizer may take the new name away again, so the token is marked as special too
+            token |= {"content": UNMATCHABLE + token["content"], "special": True}
     described |= {"truncation": None, "padding": None}
     try:
         backend = Tokenizer.from_str(json.dumps(described))
@@ -78,9 +84,31 @@ def _with_unmatchable(tokenizer: Any, special: Mapping[str, int]) -> Any:
     return backend
 
 
+def _renamed_model(model: Mapping[str, Any], special: Mapping[str, int]) -> dict[str, Any]:
+    """Return the members of a model that name a special piece, with the new names; merges that make one are left out."""
+
+    def renamed(text: str) -> str:
+        return UNMATCHABLE + text if text in special else text
+
+    if not isinstance(model["vocab"], dict):
+        return {"vocab": [[renamed(text), score] for text, score in model["vocab"]]}
+    changed: dict[str, Any] = {"vocab": {renamed(text): token_id for text, token_id in model["vocab"].items()}}
+    if model.get("unk_token") is not None:
+        changed["unk_token"] = renamed(model["unk_token"])
+    if "merges" in model:
+        inside = model.get("continuing_subword_prefix") or ""
+        pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"]]
+        changed["merges"] = [
+            [left, right]
+            for left, right in pairs
+            if special.keys().isdisjoint((left, right, left + right.removeprefix(inside)))
+        ]
+    return changed
+
+
 def _check_plain(encode_batch: EncodeBatch, special: Mapping[str, int], unk_id: int | None) -> None:
     """Raise TeacherError if one of the special strings, as spelled or as renamed, yields a special id."""
-    spellings = [form for text in special for form in (text, UNMATCHABLE + text, f"a{text}b{UNMATCHABLE}{text}")]
+    spellings = [form for text in special for form in (text, UNMATCHABLE + text, f"a{text}b {text}")]
     forbidden = set(special.values()) - {unk_id}
     for text, ids in zip(spellings, encode_batch(spellings), strict=True):
         if forbidden.intersection(ids):

@@ -1,0 +1,52 @@
+"""Differences between the teacher's own tokenizer file and what others make of it, found by reading text of the corpus."""
+
+import json
+import shutil
+
+import pytest
+
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.corpus.mixture import parse_mixture
+from miniend.teacher_dump.corpus.other_readings import other_readings
+from miniend.teacher_dump.corpus.tokenizer import TextTokenizer
+from support.tiny_t5 import tiny_texts, write_texts
+from support.tiny_tokenizer import build_tiny_tokenizer
+
+TEXTS = tiny_texts(12)
+
+
+@pytest.fixture
+def teacher(tmp_path):
+    build_tiny_tokenizer(TEXTS, 200, sentinels=8, folder=tmp_path)
+    return tmp_path
+
+
+def warnings_of(teacher, texts):
+    corpus = write_texts(teacher / "corpus.jsonl", texts)
+    mixture = parse_mixture(DumpConfig(teacher="t", corpus=str(corpus), cache="c", examples=3))
+    return list(other_readings(teacher, None, TextTokenizer.load(teacher), mixture))
+
+
+def test_nothing_is_said_where_the_class_reads_the_same(teacher):
+    """A warning on every dump teaches people to ignore warnings. Text that spells special tokens does not count."""
+    assert warnings_of(teacher, [*TEXTS, "</s> and <extra_id_3>", "日本"]) == []
+
+
+def test_a_class_that_gives_other_ids_is_named_with_counts(teacher):
+    """Whoever compares a student with its teacher in transformers sees other ids, and should know why."""
+    path = teacher / "tokenizer.json"
+    described = json.loads(path.read_text()) | {"normalizer": {"type": "Lowercase"}}
+    path.write_text(json.dumps(described))
+    [line] = warnings_of(teacher, [text.upper() for text in TEXTS] + ["ba"])
+    assert "transformers' T5Tokenizer gives 12 of 13 texts" in line
+    assert "the file 0)" in line
+
+
+def test_a_sentencepiece_model_beside_another_file_is_compared_too(teacher, tmp_path_factory):
+    """Two files of one folder may be of two trainings."""
+    from sentencepiece import SentencePieceTrainer
+
+    model = tmp_path_factory.mktemp("spm") / "m"
+    SentencePieceTrainer.train(sentence_iterator=iter(TEXTS), model_prefix=str(model), vocab_size=60, minloglevel=2)
+    shutil.copy(f"{model}.model", teacher / "spiece.model")
+    assert [line for line in warnings_of(teacher, TEXTS) if "sentencepiece with spiece.model gives 12 of 12" in line]
