@@ -36,8 +36,8 @@ def other_readings(name: str | Path, revision: str | None, tokenizer: TextTokeni
             )
             yield (
                 f"warning: {reader} gives {different} of {len(texts)} texts of the corpus other ids than the teacher's own "
-                f"file ({counts[1]} unknown tokens, the file {counts[0]}); this cache and its students use the file. Read texts for "
-                "them with transformers.PreTrainedTokenizerFast"
+                f"file ({counts[1]} unknown tokens, the file {counts[0]}); this cache and its students use the file. Read their "
+                "texts with transformers.PreTrainedTokenizerFast"
             )
 
 
