@@ -9,7 +9,8 @@ from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.corpus.mixture import parse_mixture
 from miniend.teacher_dump.corpus.other_readings import other_readings
 from miniend.teacher_dump.corpus.tokenizer import TextTokenizer
-from support.tiny_t5 import tiny_texts, write_texts
+from miniend.teacher_dump.dump import dump_teacher
+from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
 
 TEXTS = tiny_texts(12)
@@ -50,3 +51,24 @@ def test_a_sentencepiece_model_beside_another_file_is_compared_too(teacher, tmp_
     SentencePieceTrainer.train(sentence_iterator=iter(TEXTS), model_prefix=str(model), vocab_size=60, minloglevel=2)
     shutil.copy(f"{model}.model", teacher / "spiece.model")
     assert [line for line in warnings_of(teacher, TEXTS) if "sentencepiece with spiece.model gives 12 of 12" in line]
+
+
+def test_a_new_dump_says_it_once(tmp_path):
+    """The warning is for whoever begins; a run that goes on has nothing left to decide."""
+    folder = build_tiny_t5(tmp_path / "t5", build_tiny_tokenizer(TEXTS, 200, sentinels=8), layers=(1, 1))
+    described = json.loads((folder / "tokenizer.json").read_text()) | {"normalizer": {"type": "Lowercase"}}
+    (folder / "tokenizer.json").write_text(json.dumps(described))
+    corpus = write_texts(tmp_path / "corpus.jsonl", [text.title() for text in TEXTS])
+    config = DumpConfig(
+        teacher=str(folder),
+        corpus=str(corpus),
+        cache=tmp_path / "cache",
+        examples=3,
+        validation_examples=1,
+        input_length=40,
+        signals="none",
+    )
+    runs = [[], []]
+    for lines in runs:
+        dump_teacher(config, lines.append)
+    assert [sum("transformers' T5Tokenizer gives" in line for line in lines) for lines in runs] == [1, 0]
