@@ -18,6 +18,7 @@ from ..storage.positions import positions_text
 from ..storage.stores.place import place_of
 from .calibration.hints import calibration_lines, tail_lines
 from .config import DumpConfig
+from .examples.counts import count_lines, total_counts
 from .prepare import Prepared, Seconds, chosen, open_sources, prepare
 from .shards.encoder import ShardEncoder, Timings
 from .shards.loop import examples_in, make_shards
@@ -57,6 +58,9 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
         claims.wait(PREPARATION, lambda: log(f"waiting for another worker to prepare {config.cache}"))
         prepared = prepare(config, sources)
         claims.release(PREPARATION)
+        counts = total_counts(prepared.source.segments.counts())
+        for line in (*sources.mixture.notes, *count_lines(counts, prepared.plan.task.pairs)):
+            log(line)
         for line in calibration_lines(prepared.calibration.parsed(Calibration), prepared.plan):
             log(line)
         encoder = ShardEncoder(prepared.plan, prepared.calibration, sources.teacher, prepared.source)

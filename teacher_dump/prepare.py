@@ -16,6 +16,7 @@ from .calibration.calibrate import calibrate
 from .config import DumpConfig, TeacherSettings
 from .corpus.mixture import Mixture, parse_mixture
 from .corpus.tokenizer import TextTokenizer
+from .examples.segments import TextSource
 from .examples.source import ExampleSource
 from .extents import ensure_extent, planned_totals
 from .plan import ensure_plan, plan_of, require_free
@@ -47,6 +48,7 @@ class Sources:
     teacher: Teacher
     tokenizer: TextTokenizer
     mixture: Mixture
+    text: TextSource
     plan: Plan
     """This run's plan, which may not be published yet."""
     seconds: Seconds
@@ -70,6 +72,7 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         revision = pin_revision(config.teacher, config.teacher_revision)
         read_raw_config(config.teacher, revision)
         tokenizer = TextTokenizer.load(config.teacher, revision)
+        text = TextSource(mixture.documents, tokenizer.encoder(config.task == "pairs"), tokenizer.unknown_id)
         described = tokenizer.describe(config.task == "span-corruption")
         prints = mixture.fingerprint()
         teacher = load_teacher(config.teacher, config.dtype, worker.device(config.device), revision)
@@ -78,7 +81,7 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         if not folder_exists(plan_path(config.cache), "plan"):
             require_free(config.cache)
             mixture.require_documents()  # refuse a wrong field or an empty corpus before a plan holds it
-    return Sources(teacher, tokenizer, mixture, plan, seconds)
+    return Sources(teacher, tokenizer, mixture, text, plan, seconds)
 
 
 def prepare(config: DumpConfig, sources: Sources) -> Prepared:
@@ -115,9 +118,7 @@ def _table(plan: Plan, totals: list[int]) -> list[ShardRange]:
 
 def _ensure_segments(config: DumpConfig, source: ExampleSource, sources: Sources) -> None:
     segments = source.segments
-    segments.ensure(
-        config.validation_examples, config.examples, sources.mixture.documents, sources.tokenizer.encode_batch
-    )
+    segments.ensure(config.validation_examples, config.examples, sources.text)
     available = segments.count("train") * config.corpus_epochs
     if available < config.examples:
         raise CorpusError(

@@ -1,4 +1,4 @@
-"""Turn plain text into ids, but never into special ids, whatever the text contains.
+"""Turn text into ids: of the web as plain text, never into special ids; of pairs as the teacher's tokenizer does.
 
 A page that contains "</s>" or "<extra_id_0>" must not yield the ids of EOS or a sentinel. `split_special_tokens=True` does
 not achieve that for T5. It only skips the search for added tokens. The Unigram model then finds the same strings as pieces of
@@ -32,6 +32,22 @@ def plain_text_encoder(tokenizer: Any) -> EncodeBatch:
         return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     _check_plain(encode_batch, special, tokenizer.unk_token_id)
+    return encode_batch
+
+
+def whole_encoder(tokenizer: Any) -> EncodeBatch:
+    """Return a function from texts to the ids that the tokenizer itself gives, special tokens in the text included.
+
+    It does not truncate, pad, or add special tokens.
+    """
+    from tokenizers import Tokenizer
+
+    described = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    backend = Tokenizer.from_str(json.dumps(described))
+
+    def encode_batch(texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+
     return encode_batch
 
 

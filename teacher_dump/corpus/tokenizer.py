@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import TeacherError
 from ...models.tokenizer import load_fast_tokenizer
 from ...storage.documents.plan import PlannedTokenizer
-from .plain_text import plain_text_encoder
+from .plain_text import EncodeBatch, plain_text_encoder, whole_encoder
 
 SENTINEL_PREFIXES = ("▁", "")
 """The prefixes of sentinels: mT5's pieces are called `▁<extra_id_k>`, T5's `<extra_id_k>`.
@@ -24,8 +24,19 @@ class TextTokenizer:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self.encode_batch = plain_text_encoder(tokenizer)
-        """The function from a list of texts to a list of ids, without special ids."""
+
+    def encoder(self, pairs: bool = False) -> EncodeBatch:
+        """Return the function from a list of texts to their ids: of pairs with special ids, of any other text without.
+
+        Raises TeacherError if special ids cannot be kept out of text.
+        """
+        return whole_encoder(self.tokenizer) if pairs else plain_text_encoder(self.tokenizer)
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of characters that the vocabulary lacks; None if it can write all of them, or another token has this id."""
+        found: int | None = self.tokenizer.unk_token_id
+        return None if found in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id) else found
 
     @classmethod
     def load(cls, path_or_name: str | Path, revision: str | None = None) -> "TextTokenizer":

@@ -143,5 +143,5 @@ def test_a_path_that_is_not_there_or_no_table_is_refused(tmp_path):
     with pytest.raises(CorpusError, match="does not exist"):
         load("sst2", tmp_path / "nowhere")
     (tmp_path / "all.xlsx").write_text("")
-    with pytest.raises(CorpusError, match=r"expected a file that ends in \.tsv, \.csv, \.jsonl"):
+    with pytest.raises(CorpusError, match=r"expected a file that ends in \.jsonl, \.json, \.csv, \.tsv, \.parquet"):
         load("sst2", tmp_path / "all.xlsx")
