@@ -49,6 +49,9 @@ def evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     for task in tasks:
         task.require_libraries()
     data = {task.name: load_task(task, config.data, log) for task in tasks}
+    for name, loaded in data.items():
+        for line in loaded.doubts():
+            log(f"{name}: {line}")
     checkpoint = load_checkpoint(config.model)
     identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
     claim(config.output / MODEL, identity, beside={"model": config.model})

@@ -151,8 +151,9 @@ def pack_pairs(
 ) -> Iterator[tuple[Ids, Ids, SegmentCursor]]:
     """Yield (inputs [<= input_length], targets [<= target_length], cursor of the next pair), all ids int32, ragged.
 
-    `prefix` stands before every input. We cut each side to its length less one and add EOS. We leave out a pair if one side is blank or
-    does not have a token. Raises ConfigurationError for a length below 2, and CorpusError if the document of `start` is missing.
+    `prefix` is put before every input. We cut each side to its length less one and add EOS. We leave out a pair if one side is
+    blank or does not have a token. Raises ConfigurationError for a length below 2, and CorpusError if the document of `start` is
+    missing.
     """
     if min(input_length, target_length) < 2:
         raise ConfigurationError(

@@ -160,6 +160,8 @@ def test_damaged_files_are_refused_by_name(tmp_path, name, content, said):
 def test_names_without_readable_files_are_refused(tmp_path):
     """Found at once, not after the teacher was loaded."""
     (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "pointer").mkdir()
+    (tmp_path / "pointer" / "c.txt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     (tmp_path / "c.xlsx").write_text("a,b")
     (tmp_path / "c.txt").write_text("plain")
     for name, said in [
@@ -167,11 +169,12 @@ def test_names_without_readable_files_are_refused(tmp_path):
         ("none-*", "no file matches"),
         (
             "",
-            r"holds c\.txt, c\.xlsx, empty\.jsonl; write a folder as a quoted glob, such as --corpus '.*/\*\.(txt|jsonl)'",
+            r"holds c\.txt, c\.xlsx, empty\.jsonl, pointer; write a folder as a quoted glob, .* '.*/\*\.(txt|jsonl)'",
         ),
         ("empty.jsonl", "empty.jsonl is empty"),
         ("empty.json", "did you mean empty.jsonl in the folder"),
         ("gone/c.jsonl", "the folder .*gone does not exist"),
+        ("pointer/c.txt", "is a Git LFS pointer and not the data; fetch the data with `git lfs pull`"),
         ("c.xlsx", r"ending in \.txt, \.jsonl, .*, found .*c\.xlsx"),
     ]:
         with pytest.raises(CorpusError, match=said):
