@@ -114,7 +114,9 @@ def read_or_refused(path, ending):
         if ending == ".txt":
             texts = list(text_documents(path))
         else:
-            texts = [text for row in read_rows(path) for name in row for text in texts_of(row, name, row.place)]
+            rows = list(read_rows(path))
+            texts = [json.dumps(row, ensure_ascii=False, default=str) for row in rows]
+            texts += [text for row in rows for name in row for text in texts_of(row, name, row.place)]
     except CorpusError as error:
         refusal = str(error)
     assert path.name in refusal

@@ -60,6 +60,14 @@ def test_documents_with_an_empty_side_stay_in_the_stream(tmp_path, ending, write
     assert [is_blank(document) for document in read(path, "a", "b")] == [True, True, True, False]
 
 
+def test_nan_is_a_missing_text(tmp_path):
+    """pandas writes it where a text is missing; a traceback late in a corpus was the answer."""
+    (tmp_path / "c.jsonl").write_text(
+        '{"a": NaN, "b": NaN}\n{"a": "y", "b": {"c": NaN}}\n{"a": "y", "b": {"c": "z"}}\n'
+    )
+    assert read(tmp_path / "c.jsonl", "a", "b.c") == [("", ""), ("y", ""), ("y", "z")]
+
+
 def test_a_glob_is_sorted_by_name_and_mixes_kinds(tmp_path, monkeypatch):
     """The file system's own order differs between machines."""
     names = [str(tmp_path / name) for name in ("c.txt", "a.parquet", "b.jsonl")]

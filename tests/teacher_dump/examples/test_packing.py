@@ -131,6 +131,8 @@ def test_long_documents_are_packed_like_short_ones(contents, steps, length):
         patched.setattr(pieces, "PIECE", 3)
         patched.setattr(pieces, "WINDOW", 2)
         assert listed(pack_segments(documents, spy, length)) == expected
+        for place, (_, cursor) in enumerate(expected, start=1):
+            assert listed(pack_segments(documents, encode, length, cursor)) == expected[place:]
         pairs = [(index, text, text[::-1]) for index, text in documents]
         packed = listed(pack_pairs(pairs, encode, 9, 5, EOS))
     assert packed == listed(pack_pairs(pairs, encode, 9, 5, EOS))
