@@ -28,8 +28,8 @@ class EvaluateSettings:
         None,
         section="essential",
         shown="from the hub; summarize/pairs needs it",
-        help="Folder with train and dev as .tsv, .csv or .jsonl, either directly or in a subfolder named after the task. Or one "
-        "such file; a tenth of it becomes the development set.",
+        help="Folder with train and dev as .tsv, .csv, .jsonl, .json (each also .gz or .zst) or .parquet, or a saved dataset, "
+        "either directly or in a subfolder named after the task. Or one such file; a tenth of it becomes the development set.",
     )
     protocol: str = option(
         "head",

@@ -68,6 +68,9 @@ def _evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     data = {task.name: load_task(task, config.data, log) for task in tasks}
     for task in tasks:
         log(describe_data(task, data[task.name]))
+    for name, loaded in data.items():
+        for line in loaded.doubts():
+            log(f"{name}: {line}")
     checkpoint = load_checkpoint(config.model)
     identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
     require_no_links(config.output)

@@ -1,7 +1,8 @@
 """The files of a tokenizer: which there can be, how they are read from a checkpoint, and how they are loaded again.
 
 We carry a teacher's files over byte for byte, into the cache and into every student. A tokenizer that transformers saves anew
-has the form of that version of transformers, which another version may not read.
+has the form of that version of transformers, which another version may not read. There is one exception: if the class that the
+files name gives the corpus other ids than the files do, we name another class (`files_without_class`).
 """
 
 import json
@@ -45,6 +46,18 @@ def tokenizer_files(name: str | Path, revision: str | None = None) -> dict[str, 
         if (path := cached_file(str(name), file, revision=revision or "main", **lenient)) is not None:
             files[file] = Path(path).read_bytes()
     return files
+
+
+def files_without_class(files: Mapping[str, bytes], tokenizer: Any) -> dict[str, bytes]:
+    """Return the files with a tokenizer_config.json that names PreTrainedTokenizerFast, which runs tokenizer.json as it is.
+
+    T5Tokenizer would keep only the vocabulary of that file. `tokenizer` is what the files come to.
+    """
+    config = json.loads(files.get("tokenizer_config.json", b"{}")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    named = {f"{role}_token": getattr(tokenizer, f"{role}_token") for role in ("eos", "pad", "unk")}
+    config = {role: token for role, token in named.items() if token is not None} | config
+    own = {"tokenizer.json": tokenizer.backend_tokenizer.to_str().encode()}
+    return own | dict(files) | {"tokenizer_config.json": json.dumps(config, indent=2, sort_keys=True).encode()}
 
 
 def saved_by_version_5(files: Mapping[str, bytes]) -> bool:

@@ -3,6 +3,7 @@
 The help of a command has 80 columns everywhere: its options by section, each with its default, and two examples.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import Field, dataclass, fields
 from functools import partial
@@ -22,6 +23,8 @@ from .plugins import load_plugins
 WIDTH, INDENT, HELP_COLUMN = 80, 2, 28
 SETTINGS = {"terminal_width": WIDTH, "max_content_width": WIDTH}
 """The width of the help, whatever the terminal has."""
+_EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)")
+"""What click says of words that no option takes, such as the files of a glob that the shell has expanded."""
 _WORDS = {int: "N", float: "NUMBER", Path: "PATH", str: "NAME"}
 
 
@@ -228,6 +231,9 @@ def program(name: str, summary: str, version: str, commands: Iterable[click.Comm
 def usage_in_one_line(error: click.ClickException) -> str:
     """Return what is wrong with a command line, and where its help is."""
     text = " ".join(error.format_message().split())
+    if found := _EXTRA.fullmatch(text):
+        files = [name for name in found[1].split() if Path(name).exists()]
+        text += f": {files[0]} is a file; put a glob into quotes, as in --corpus 'wiki/*.jsonl'" if files else ""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "miniend"
     return f"{text[:1].lower()}{text[1:].rstrip('.')}; see {path} --help"

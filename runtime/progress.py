@@ -15,13 +15,19 @@ def silent(_line: str) -> None:
     """Drop the line."""
 
 
-def progress_bar(description: str, total: int | None, unit: str, initial: int = 0, shown: bool = True) -> Any:
-    """Return a tqdm bar on standard error, disabled if `shown` is false or standard error is not a terminal."""
+def progress_bar(
+    description: str, total: int | None, unit: str, initial: int = 0, shown: bool = True, scaled: bool = False
+) -> Any:
+    """Return a tqdm bar on standard error, disabled if `shown` is false or standard error is not a terminal.
+
+    With `scaled` it shows numbers as kB, MB and so on.
+    """
     return tqdm(
         total=total,
         initial=initial,
         desc=description,
         unit=unit,
+        unit_scale=scaled,
         dynamic_ncols=True,
         disable=not (shown and sys.stderr.isatty()),
         file=sys.stderr,

@@ -7,7 +7,7 @@ teacher and which part, and `DumpConfig` where the cache is. Field names are the
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runtime.options import check, option, require
+from ..runtime.options import changed_from_defaults, check, flag_of, marked, option, require
 from ..signals.choices import LOGIT_KINDS, NOTHING, RELATION_TEMPERATURES
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
@@ -15,6 +15,8 @@ DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target")}
 """The default fields of the corpus, by task."""
 NAMED_ORDER, REVERSED_ORDER = "named", "reversed"
 """The orders in which span corruption can use the sentinels: from <extra_id_0> up, or from the last one down."""
+OF_PAIRS, OF_SPANS = "pairs", "span-corruption"
+"""The marks of options that only one task has; they are the names of the tasks."""
 TEACHER_DTYPES = ("float32", "bfloat16")
 CODECS = ("pcodec", "zstd")
 
@@ -25,8 +27,9 @@ class ExampleSettings:
 
     corpus: str | tuple[str, ...] = option(
         section="essential",
-        help="python-docs; a file or quoted glob of .txt, .jsonl[.gz] or .parquet; or hf:NAME[:CONFIG][@REVISION], which can "
-        "also be a local folder. Repeatable: several corpora are mixed document by document; when one ends, the others go on.",
+        help="python-docs; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or .zst) or .parquet; a "
+        "folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: several corpora "
+        "are mixed document by document; when one ends, the others go on.",
     )
     examples: int = option(
         section="essential", least=1, help="Training examples. A larger number in a later run appends."
@@ -47,9 +50,10 @@ class ExampleSettings:
         (),
         section="corpus",
         shown="text, or input and target for --task pairs",
-        help="Field of every corpus that holds the text. Give it twice for --task pairs.",
+        help="Field that holds the text, of every corpus; twice for --task pairs. a.b is a field inside another. Or name one, "
+        "or two, for each --corpus in their order.",
     )
-    split: str = option("train", section="corpus", help="Split of the hf: corpora.")
+    split: str = option("train", section="corpus", help="Split of hf: corpora and of saved datasets.")
     task: str = option(
         "span-corruption",
         section="corpus",
@@ -57,20 +61,40 @@ class ExampleSettings:
         help="T5 span corruption of text, or ready-made pairs of input and target.",
     )
     input_length: int = option(512, section="essential", least=1, help="Input tokens per example, EOS included.")
-    target_length: int = option(
-        128, section="corpus", least=1, help="Longest target of a pair; span corruption derives its own."
+    prefix: str | None = option(
+        None,
+        section="corpus",
+        marks=(OF_PAIRS,),
+        shown="none",
+        help="Text before every input of a pair, such as 'summarize: '.",
     )
-    noise_density: float = option(0.15, section="corpus", help="Share of the tokens that span corruption removes.")
-    mean_noise_span_length: float = option(3.0, section="corpus", help="Mean length of a removed span, in tokens.")
+    target_length: int = option(
+        128,
+        section="corpus",
+        least=1,
+        marks=(OF_PAIRS,),
+        help="Longest target of a pair; span corruption derives its own.",
+    )
+    noise_density: float = option(
+        0.15, section="corpus", marks=(OF_SPANS,), help="Share of the tokens that span corruption removes."
+    )
+    mean_noise_span_length: float = option(
+        3.0, section="corpus", marks=(OF_SPANS,), help="Mean length of a removed span, in tokens."
+    )
     sentinel_order: str | None = option(
         None,
         section="corpus",
+        marks=(OF_SPANS,),
         choices=(NAMED_ORDER, REVERSED_ORDER),
         shown="named, if the teacher knows it",
         help="named: the first span is <extra_id_0>. reversed: it is the last sentinel, as in transformers' flax recipe.",
     )
     corpus_epochs: int = option(
-        1, section="corpus", least=1, help="Passes over the corpus at most; each has fresh corruptions."
+        1,
+        section="corpus",
+        least=1,
+        marks=(OF_SPANS,),
+        help="Passes over the corpus at most; each has fresh corruptions.",
     )
     validation_examples: int = option(
         512, section="corpus", least=0, help="Validation examples, from documents that training never sees."
@@ -94,19 +118,23 @@ class ExampleSettings:
             self.examples >= 3, "--examples must be at least 3: calibration needs one each for basis, step and report"
         )
         require(0 < self.noise_density < 1, f"--noise-density must be between 0 and 1, not {self.noise_density:g}")
-        expected = len(DEFAULT_FIELDS[self.task])
+        each = len(DEFAULT_FIELDS[self.task])
         require(
-            len(self.fields) == expected,
-            f"--task {self.task} needs {expected} --field, found {len(self.fields)}: {', '.join(self.fields)}",
+            len(self.fields) in (each, each * len(self.corpora)),
+            f"--task {self.task} needs {each} --field, or {each} for each --corpus, found {len(self.fields)}: "
+            f"{', '.join(self.fields)}",
         )
-        require(
-            self.task != "pairs" or self.sentinel_order is None,
-            "--sentinel-order is for span corruption; pairs do not get sentinels, so leave it out",
-        )
-        require(
-            self.task != "pairs" or self.corpus_epochs == 1,
-            "--corpus-epochs needs fresh corruptions; pairs would only be repeated, so leave it at 1",
-        )
+        self._require_own_options()
+
+    def _require_own_options(self) -> None:
+        """Raise ConfigurationError for an option of the other task, which would be ignored."""
+        changed = changed_from_defaults(self)
+        for task in DEFAULT_FIELDS:
+            for name in marked(type(self), task):
+                require(
+                    task == self.task or name not in changed,
+                    f"{flag_of(type(self), name)} is an option of --task {task}, not of --task {self.task}; leave it out",
+                )
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -115,8 +143,14 @@ class ExampleSettings:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that we read of every corpus."""
+        """The fields that we read: of every corpus, or of each corpus in their order."""
         return self.field or DEFAULT_FIELDS[self.task]
+
+    def fields_of(self, corpus: int) -> tuple[str, ...]:
+        """Return the fields of a corpus, which is counted from 0."""
+        each = len(DEFAULT_FIELDS[self.task])
+        start = corpus * each if len(self.fields) > each else 0
+        return self.fields[start : start + each]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

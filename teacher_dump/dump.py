@@ -4,7 +4,7 @@ Any number of processes may dump to one cache. The first one prepares it while t
 (runtime/claims.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -19,6 +19,7 @@ from ..storage.positions import positions_text
 from ..storage.stores.place import place_of
 from .calibration.hints import calibration_lines, tail_lines
 from .config import DumpConfig
+from .examples.counts import count_lines, total_counts
 from .prepare import Prepared, Seconds, chosen, open_sources, prepare
 from .shards.encoder import ShardEncoder, Timings
 from .shards.loop import examples_in, make_shards
@@ -57,10 +58,16 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
     with Claims(place_of(config.cache).local) as claims:
         claims.wait(PREPARATION, lambda: log(f"waiting for another worker to prepare {config.cache}"))
         if not folder_exists(plan_path(config.cache), "plan"):
-            for line in sources.other_readings(config.teacher):
+            readings = sources.other_readings(config.teacher)
+            for line in readings.lines:
                 log(line)
+            if not readings.by_class:
+                sources = replace(sources, tokenizer=sources.tokenizer.run_by_its_file())
         prepared = prepare(config, sources)
         claims.release(PREPARATION)
+        counts = total_counts(prepared.source.segments.counts())
+        for line in (*sources.mixture.notes, *count_lines(counts, prepared.plan.task.pairs)):
+            log(line)
         for line in calibration_lines(prepared.calibration.parsed(Calibration), prepared.plan):
             log(line)
         encoder = ShardEncoder(prepared.plan, prepared.calibration, sources.teacher, prepared.source)

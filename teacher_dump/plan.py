@@ -116,7 +116,8 @@ def planned_teacher(teacher: Teacher, dtype: str) -> PlannedTeacher:
 def planned_task(config: DumpConfig, sentinels: int) -> Task:
     """Return how examples are made: by span corruption with its lengths, or from ready-made pairs."""
     if config.task == "pairs":
-        return Task(kind=config.task, input_length=config.input_length, target_length=config.target_length)
+        asked = (config.input_length, config.target_length)
+        return Task(kind=config.task, input_length=asked[0], target_length=asked[1], prefix=config.prefix)
     spans = lengths(config.input_length, config.noise_density, config.mean_noise_span_length)
     require_sentinels(spans, sentinels, config.noise_density, config.mean_noise_span_length)
     corruption = SpanCorruption(

@@ -16,8 +16,9 @@ from .calibration.calibrate import calibrate
 from .calibration.sentinel_order import in_order, order_in, require_known_order
 from .config import NAMED_ORDER, DumpConfig, TeacherSettings
 from .corpus.mixture import Mixture, parse_mixture
-from .corpus.other_readings import DOCUMENTS, other_readings
+from .corpus.other_readings import DOCUMENTS, Readings, other_readings
 from .corpus.tokenizer import TextTokenizer
+from .examples.segments import TextSource
 from .examples.source import ExampleSource
 from .extents import ensure_extent, planned_totals
 from .plan import ensure_plan, plan_of, require_free
@@ -49,12 +50,13 @@ class Sources:
     teacher: Teacher
     tokenizer: TextTokenizer
     mixture: Mixture
+    text: TextSource
     plan: Plan
     """This run's plan, which may not be published yet."""
     seconds: Seconds
 
-    def other_readings(self, teacher: str) -> Iterator[str]:
-        """Yield a warning for each other reading of the teacher's tokenizer that gives text of the corpus other ids."""
+    def other_readings(self, teacher: str) -> Readings:
+        """Compare the other readings of the teacher's tokenizer on some text of the corpus."""
         return other_readings(teacher, self.teacher.revision, self.tokenizer, self.mixture)
 
 
@@ -79,6 +81,7 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         read_raw_config(config.teacher, revision)
         tokenizer = TextTokenizer.load(config.teacher, revision)
         described = _describe(config, tokenizer, begun)
+        text = TextSource(mixture.documents, tokenizer.encoder(config.task == "pairs"), tokenizer.unknown_id)
         prints = mixture.fingerprint()
         teacher = load_teacher(config.teacher, config.dtype, worker.device(config.device), revision)
         tokenizer.check_fits(teacher.facts.vocab_rows)
@@ -88,8 +91,8 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
             mixture.require_documents()  # refuse a wrong field or an empty corpus before a plan holds it
             if plan.task.corruption and config.sentinel_order is None:
                 texts = (text for (text,) in mixture.first_documents(DOCUMENTS))
-                require_known_order(teacher, described, plan.task.corruption, texts, tokenizer.encode_batch)
-    return Sources(teacher, tokenizer, mixture, plan, seconds)
+                require_known_order(teacher, described, plan.task.corruption, texts, text.encode)
+    return Sources(teacher, tokenizer, mixture, text, plan, seconds)
 
 
 def _plan_so_far(config: DumpConfig) -> Plan | None:
@@ -140,9 +143,7 @@ def _table(plan: Plan, totals: list[int]) -> list[ShardRange]:
 
 def _ensure_segments(config: DumpConfig, source: ExampleSource, sources: Sources) -> None:
     segments = source.segments
-    segments.ensure(
-        config.validation_examples, config.examples, sources.mixture.documents, sources.tokenizer.encode_batch
-    )
+    segments.ensure(config.validation_examples, config.examples, sources.text)
     available = segments.count("train") * config.corpus_epochs
     if available < config.examples:
         raise CorpusError(

@@ -12,7 +12,18 @@ import miniend
 
 ROOT = Path(miniend.__file__).parent
 PAGE = ROOT / "docs" / "architecture.md"
-FOLDERS = ("cache", "evaluation", "models", "recipes", "runtime", "signals", "storage", "student_train", "teacher_dump")
+FOLDERS = (
+    "cache",
+    "data",
+    "evaluation",
+    "models",
+    "recipes",
+    "runtime",
+    "signals",
+    "storage",
+    "student_train",
+    "teacher_dump",
+)
 SOURCES = sorted([*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))])
 MODULE_PATHS = re.compile(
     r"\b(encoder|decoder)\.(block|final_layer_norm)|EncDecAttention|DenseReluDense|lm_head|\.shared\b|\.layer\[\d\]\.\w*Attention"

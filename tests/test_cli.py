@@ -1,6 +1,7 @@
 """The command line: every wrong input is a clear line and exit status 2, options change only on purpose, help is instant."""
 
 import errno
+import gzip
 import json
 import re
 import shlex
@@ -23,7 +24,7 @@ from support.tiny_tokenizer import build_tiny_tokenizer
 OPTIONS = {
     "dump-teacher": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
-        --task --input-length --target-length --noise-density
+        --task --input-length --target-length --prefix --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signals --relation-kl --relation-step --relation-rank
         --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step --sentinel-order
         --calibration-examples --batch-size
@@ -31,7 +32,7 @@ OPTIONS = {
     """,
     "estimate": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
-        --task --input-length --target-length --noise-density
+        --task --input-length --target-length --prefix --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signals --relation-kl --relation-step --relation-rank
         --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step --sentinel-order
         --calibration-examples --batch-size
@@ -397,7 +398,7 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
     [
         ({"corpus": "nowhere.jsonl"}, "no file matches the corpus 'nowhere.jsonl'"),
         ({"corpus": "*.nothing"}, "no file matches the corpus"),
-        ({"corpus": "/"}, "write a folder as a glob"),
+        ({"corpus": "/"}, "write a folder as a quoted glob"),
         ({"corpus": "hf:name@"}, "expected hf:NAME[:CONFIG][@REVISION]"),
         ({"corpus-weight": 0}, "expected one positive --corpus-weight for each of 1 --corpus"),
         ({"shuffle-buffer": -1}, "--shuffle-buffer must be at least 0, not -1"),
@@ -434,6 +435,12 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"calibration-examples": 2}, "--calibration-examples must be at least 3"),
         ({"examples": 2}, "at least 3"),
         ({"task": "pairs", "field": "text"}, "needs 2 --field"),
+        (
+            {"task": "pairs", "noise-density": 0.3},
+            "--noise-density is an option of --task span-corruption, not of --task pairs",
+        ),
+        ({"target-length": 9}, "--target-length is an option of --task pairs"),
+        ({"prefix": "summarize: "}, "--prefix is an option of --task pairs"),
         ({"task": "pairs"}, "no field 'input'"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"device": "mps"}, "device 'mps' is not supported"),
@@ -483,6 +490,58 @@ def test_an_empty_corpus_is_one_clear_line(dump, tmp_path):
         corpus = tmp_path / "empty.jsonl"
         corpus.write_text(content)
         assert_refused(dump(corpus=corpus), named)
+
+
+def test_a_glob_that_the_shell_has_expanded_is_named(run, material, tmp_path):
+    """ "Got unexpected extra argument" does not tell anybody to put the glob into quotes."""
+    arguments = ("--teacher", material.teacher, "--cache", tmp_path / "cache", "--examples", 5, "--corpus", "a.jsonl")
+    assert_refused(
+        run("dump-teacher", *arguments, material.corpus), f"{material.corpus} is a file; put a glob into quotes"
+    )
+    assert "quotes" not in run("dump-teacher", *arguments, "word").err
+
+
+def test_what_pairs_lose_is_said_by_dump_and_inspect(dump, run, material, tmp_path):
+    """Half of the targets empty, or all cut, ended with exit status 0 and no word; so did a script that is all <unk>."""
+    rows = [
+        {"input": f"<extra_id_0> {text}", "target": text if n % 4 else " "} for n, text in enumerate(material.texts)
+    ]
+    corpus = tmp_path / "pairs.jsonl.gz"
+    corpus.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode(), mtime=0))
+    settings = {"corpus": corpus, "task": "pairs", "target-length": 8, "prefix": "漢字 "}
+    settings |= {"examples": 40, "validation-examples": 5, "signals": "none"}
+    done = dump(**settings)
+    assert done.status == 0, done.err
+    shown = run("inspect", tmp_path / "cache").out
+    found = json.loads(run("inspect", tmp_path / "cache", "--json").out)
+    counts = found["packing"]
+    assert counts["blank"] > 0
+    assert counts["cut_targets"] == 45
+    assert counts["unknown"] >= 45
+    for text in (done.out, shown):
+        assert f"{counts['blank']} pairs were left out" in text
+        assert "45 targets at --target-length" in text
+        assert "of the corpus's tokens are <unk>" in text
+    assert found["objective"]["prefix"] == "漢字 "
+    sentinel = material.tokenizer.convert_tokens_to_ids("<extra_id_0>")
+    assert all(sentinel in example.input_ids for example in open_cache(tmp_path / "cache"))
+    assert_refused(dump(**settings | {"prefix": "other "}), "objective.prefix: there 漢字, now other")
+
+
+def test_each_corpus_may_have_its_own_field(dump, run, material, tmp_path):
+    """Corpora from two places seldom call their text alike. A repair reads the fields from the plan."""
+    other = tmp_path / "other.csv"
+    other.write_text("id,body\n" + "".join(f"{n},{text}\n" for n, text in enumerate(material.texts[::-1])))
+    arguments = ["--corpus", material.corpus, "--corpus", other, "--field", "text", "--field", "body"]
+    settings = {"teacher": material.teacher, "cache": tmp_path / "cache", **DUMP, "signals": "none"}
+    done = run("dump-teacher", *arguments, *(part for name, value in settings.items() for part in (f"--{name}", value)))
+    assert done.status == 0, done.err
+    corpus = json.loads(run("inspect", tmp_path / "cache", "--json").out)["corpus"]
+    assert (corpus["fields"], corpus["parts"][1]["fields"]) == (["text"], ["body"])
+    assert "fields" not in corpus["parts"][0]
+    shutil.rmtree(tmp_path / "cache" / "segments" / "train-000000")
+    repaired = run("verify", tmp_path / "cache", "--repair", "--teacher", material.teacher, *arguments[:4])
+    assert repaired.status == 0, repaired.err + repaired.out
 
 
 def test_a_corpus_that_is_no_json_names_file_and_line(dump, tmp_path):

@@ -12,12 +12,13 @@ import miniend
 
 ROOT = Path(miniend.__file__).parent
 GROUND = {"errors", "runtime"}
-SHARED = {"models", "signals", "storage", "cache", *GROUND}
+SHARED = {"models", "signals", "storage", "cache", "data", *GROUND}
 STAGES = {"teacher_dump", "student_train", "evaluation"}
 ALLOWED = {
     "errors": set(),
     "runtime": {"errors"},
     "models": GROUND,
+    "data": GROUND,
     "signals": {"models", *GROUND},
     "storage": GROUND,
     "cache": SHARED,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ from ...errors import CorpusError
 
 HELD_OUT_SHARE = 0.1
 HELD_OUT_MOST = 1000
-ExampleT = TypeVar("ExampleT")
+ExampleT = TypeVar("ExampleT", "LabelledExample", "SummaryExample")
 """`LabelledExample` or `SummaryExample`."""
 
 
@@ -23,6 +23,11 @@ class LabelledExample:
     texts: tuple[str, ...]
     label: float
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The texts that a model reads."""
+        return self.texts
+
 
 @dataclass(frozen=True, slots=True)
 class SummaryExample:
@@ -30,6 +35,11 @@ class SummaryExample:
 
     text: str
     references: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The texts that a model reads."""
+        return (self.text,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,18 @@ class TaskData(Generic[ExampleT]):
         for piece in json.JSONEncoder(sort_keys=True).iterencode(content):  # all articles are too long for one string
             digest.update(piece.encode())
         return digest.hexdigest()
+
+    def doubts(self) -> Iterator[str]:
+        """Yield a line on each part that has blank texts, and on each development set that is partly in train."""
+        seen = {example.inputs for example in self.train}
+        for name, part in {"train": self.train, **self.development}.items():
+            blank = sum(not all(text.strip() for text in example.inputs) for example in part)
+            if blank:
+                yield f"{blank} of {len(part)} examples of {name} have a blank text"
+        for name, part in self.development.items():
+            known = sum(example.inputs in seen for example in part)
+            if known:
+                yield f"{known} of {len(part)} examples of the development set {name} are also in train"
 
 
 def split_off(examples: Sequence[ExampleT], most: int = HELD_OUT_MOST) -> tuple[list[ExampleT], list[ExampleT]]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, ClassVar
 
-from ...errors import CorpusError
+from ...data.row import Row
+from ...errors import CorpusError, shortened
 from ...runtime.progress import Log
 from ..scores.scores import score
 from .examples import LabelledExample
-from .tables import Row
 from .task import Task
 
 HIGHEST = 5.0
@@ -45,10 +45,9 @@ class GlueTask(Task[LabelledExample, float]):
         columns = [_column(self, names, rows[0], where) for names in self.fields.values()]
         label_column = _column(self, self.label_columns, rows[0], where)
         examples = []
-        for number, row in enumerate(rows, start=1):
-            place = f"{where}, example {number}"
-            texts = tuple(_text(row, column, place) for column in columns)
-            examples.append(LabelledExample(texts, _label(self, row.get(label_column), place)))
+        for row in rows:
+            texts = tuple(_text(row, column) for column in columns)
+            examples.append(LabelledExample(texts, _label(self, row.get(label_column), row.place)))
         return examples
 
     def told(self, examples: Sequence[LabelledExample]) -> str:
@@ -114,10 +113,10 @@ def _column(task: GlueTask, names: Sequence[str], row: Row, where: str) -> str:
     raise CorpusError(f"{where}: task {task.name} needs a column {wanted}; found {', '.join(row)}")
 
 
-def _text(row: Row, column: str, place: str) -> str:
+def _text(row: Row, column: str) -> str:
     value = row.get(column)
     if not isinstance(value, str):
-        raise CorpusError(f"{place}: {column} should be a text, found {value!r}")
+        raise CorpusError(f"{row.place}: {column} should be a text, found {shortened(repr(value))}")
     return value
 
 

@@ -3,27 +3,36 @@
 import sys
 from pathlib import Path
 
+from ...data.arrow_rows import is_saved_dataset, saved_files
+from ...data.missing import listed, what_is_there
+from ...data.opening import GZIP, ZSTD
+from ...data.row import Row
+from ...data.rows import COLUMNAR, TABLES, TEXT, ending_of, read_rows
 from ...errors import CorpusError, in_one_line
 from ...runtime.progress import Log
 from .examples import ExampleT, TaskData, split_off
-from .tables import READERS, read_table
 from .task import AnswerT, Task
+
+ENDINGS = (*(table + packed for table in TABLES for packed in ("", GZIP, ZSTD)), *COLUMNAR)
+"""The endings of files that hold examples."""
 
 
 def load_task(task: Task[ExampleT, AnswerT], data: Path | None, log: Log) -> TaskData[ExampleT]:
     """Return the training and development examples of a task.
 
-    Without `data` they come from the hub, through `datasets`. A folder holds `train` and `dev` or `validation` as .tsv, .csv or
-    .jsonl, directly or in a subfolder named after the task (MNLI: `dev_matched` and `dev_mismatched`, or `validation_...`;
-    summaries: also `val`). Of one file, a tenth is held out as development set. Raises CorpusError for data that is missing,
-    empty or not of the task.
+    Without `data` they come from the hub, through `datasets`. A folder holds `train` and `dev` or `validation` as files with
+    columns (data/rows.py) or as saved datasets, directly or in a subfolder named after the task (MNLI: `dev_matched` and
+    `dev_mismatched`, or `validation_...`; summaries: also `val`). Of one file, a tenth is held out as development set. Raises
+    CorpusError for data that is missing, empty or not of the task.
     """
     if data is None:
         return _from_hub(task, log)
     if data.is_file():
         return _from_file(task, data, log)
     if not data.is_dir():
-        raise CorpusError(f"{data} does not exist; give --data a folder or a file with the data of {task.name}")
+        raise CorpusError(
+            f"{data} does not exist; give --data a folder or a file with the data of {task.name}: {what_is_there(data)}"
+        )
     folder = _task_folder(task, data)
     _require_own(task, folder)
     paths = {"train": _find(folder, ("train",))}
@@ -33,8 +42,8 @@ def load_task(task: Task[ExampleT, AnswerT], data: Path | None, log: Log) -> Tas
 
 
 def _from_file(task: Task[ExampleT, AnswerT], path: Path, log: Log) -> TaskData[ExampleT]:
-    if path.suffix not in READERS:
-        raise CorpusError(f"{path}: expected a file that ends in {', '.join(READERS)}")
+    if ending_of(path) in (None, TEXT):
+        raise CorpusError(f"{path}: expected a file that ends in {', '.join((*TABLES, *COLUMNAR))}")
     _require_own(task, path.parent)
     train, held_out = split_off(_read(task, path, log))
     log(f"{path} is one file: {len(train)} of its examples are for training, {len(held_out)} are the development set")
@@ -71,35 +80,43 @@ def _task_folder(task: Task[ExampleT, AnswerT], data: Path) -> Path:
         if folder.is_dir() and folder.name.lower() in names:
             return folder
     raise CorpusError(
-        f"{data} holds neither train{_any_suffix()} nor a folder {task.folder} or {task.name}; found {_listing(data)}"
+        f"{data} holds neither train{_any_ending()} nor a folder {task.folder} or {task.name}; found {_listing(data)}"
     )
 
 
 def _candidates(folder: Path, names: tuple[str, ...]) -> list[Path]:
-    paths = [folder / (name + suffix) for name in names for suffix in READERS]
-    return [path for path in paths if path.is_file()]
+    files = [folder / (name + ending) for name in names for ending in ENDINGS]
+    return [path for path in files if path.is_file()] + [
+        folder / name for name in names if is_saved_dataset(folder / name)
+    ]
 
 
 def _find(folder: Path, names: tuple[str, ...]) -> Path:
     files = _candidates(folder, names)
     if not files:
-        raise CorpusError(f"{folder} holds no {' or '.join(names)}{_any_suffix()}; found {_listing(folder)}")
+        raise CorpusError(f"{folder} holds no {' or '.join(names)}{_any_ending()}; found {_listing(folder)}")
     if len(files) > 1:
         raise CorpusError(f"{folder} holds {' and '.join(path.name for path in files)}: remove all but one")
     return files[0]
 
 
-def _any_suffix() -> str:
-    return f"({'|'.join(READERS)})"
+def _any_ending() -> str:
+    return f"({'|'.join((*TABLES, *COLUMNAR))})"
 
 
 def _listing(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir())
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "nothing"
+    return listed(sorted(path.name for path in folder.iterdir()))
 
 
 def _read(task: Task[ExampleT, AnswerT], path: Path, log: Log) -> list[ExampleT]:
-    return task.examples(read_table(path, task.headerless, log), str(path), log)
+    """Return the examples of a file, or of a saved dataset of one split. Raises CorpusError if it does not have a row."""
+    files = saved_files(path, "train") if path.is_dir() else [path]
+    rows = [row for file in files for row in read_rows(file, headerless=task.headerless, log=log)]
+    if not rows:
+        raise CorpusError(
+            f"{path}: expected a header line and examples below it, or a JSON object per line; found no rows"
+        )
+    return task.examples(rows, str(path), log)
 
 
 def _from_hub(task: Task[ExampleT, AnswerT], log: Log) -> TaskData[ExampleT]:
@@ -120,7 +137,8 @@ def _from_hub(task: Task[ExampleT, AnswerT], log: Log) -> TaskData[ExampleT]:
     def examples(name: str) -> list[ExampleT]:
         if name not in splits:
             raise CorpusError(f"{title}: expected a split {name}, found {', '.join(splits)}")
-        return task.examples(list(splits[name]), f"{title}, {name}", log)
+        where = f"{title}, {name}"
+        return task.examples([Row(row, f"{where}, row {n}") for n, row in enumerate(splits[name])], where, log)
 
     named = {"train": "train"} | {name: names[0] for name, names in task.development.items()}
     parts = {name: examples(split) for name, split in named.items()}

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ...errors import CorpusError
+from ...data.row import Row
+from ...errors import CorpusError, shortened
 from ...runtime.progress import Log
 from ..scores.rouge import ROUGE_METRICS, has_words, rouge, rouge_scorer
 from .examples import SummaryExample
-from .tables import Row
 from .task import Task
 
 EMPTY_SHARE = 0.01
@@ -39,10 +39,9 @@ class SummaryTask(Task[SummaryExample, str]):
             raise CorpusError(f"{where} holds no examples; add some")
         source, target = self._columns(rows[0], where)
         examples = []
-        for number, row in enumerate(rows, start=1):
-            place = f"{where}, example {number}"
-            text = " ".join(_texts(row, source, place))
-            references = tuple(reference for reference in _texts(row, target, place) if reference.strip())
+        for row in rows:
+            text = " ".join(_texts(row, source))
+            references = tuple(reference for reference in _texts(row, target) if reference.strip())
             if text.strip() and references:
                 examples.append(SummaryExample(text, references))
         self._count_blank(len(rows) - len(examples), len(rows), f"{source} or {target}", where, log)
@@ -85,12 +84,12 @@ class SummaryTask(Task[SummaryExample, str]):
             log(f"{where}: {blank} of {count} examples have an empty {columns} and are skipped")
 
 
-def _texts(row: Row, column: str, place: str) -> list[str]:
+def _texts(row: Row, column: str) -> list[str]:
     """Return a single text, or the texts of a list, as a list."""
     value: Any = row.get(column)
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise CorpusError(f"{place}: {column} should be a text or a list of texts, found {value!r}")
+        raise CorpusError(f"{row.place}: {column} should be a text or a list of texts, found {shortened(repr(value))}")
     return texts
 
 

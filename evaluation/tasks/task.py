@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
+from ...data.row import Row
 from ...runtime.progress import Log
 from .examples import ExampleT
-from .tables import Row
 
 AnswerT = TypeVar("AnswerT")
 """The answer of a model to one example: a label or a text."""
@@ -36,7 +36,7 @@ class Task(ABC, Generic[ExampleT, AnswerT]):
 
     @abstractmethod
     def examples(self, rows: Sequence[Row], where: str, log: Log) -> list[ExampleT]:
-        """Return the examples in rows that come from `where`, a file or a split. Raises CorpusError for a row that is not one."""
+        """Return the examples in rows of `where`, a file or a split. Raises CorpusError for a row that is not one."""
 
     @abstractmethod
     def told(self, examples: Sequence[ExampleT]) -> str:

@@ -102,7 +102,7 @@ def _corrupted_batches(
     spans = lengths(recipe.input_length)
     numbered = enumerate(documents(parse_corpus(CORPUS, ("text",))))
     texts = ((i, d[0]) for i, d in numbered if not is_validation(recipe.seed, i, recipe.validation_share))
-    segments = [ids for ids, _ in pack_segments(texts, tokenizer.encode_batch, spans.segment)]
+    segments = [ids for ids, _ in pack_segments(texts, tokenizer.encoder(), spans.segment)]
     drawn = np.random.default_rng(recipe.seed)
     index = 0
     while True:

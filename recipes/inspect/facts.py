@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from ...storage.documents.marker import PackingCounts
 from ...storage.documents.plan import PlannedCorpus, PlannedLogits, Task, TeacherFacts
 
 T = TypeVar("T")
@@ -199,6 +200,8 @@ class CacheFacts:
     teacher: CachedTeacher
     task: Task
     corpus: PlannedCorpus
+    packing: PackingCounts | None
+    """What became of the documents that segments were made of; None for a cache without segments or counts."""
     logits: PlannedLogits | None
     codec: str
 
@@ -231,6 +234,7 @@ class CacheFacts:
             "teacher": self.teacher.as_json(),
             "objective": self.task.body(),
             "corpus": self.corpus.body(),
+            "packing": self.packing.body() if self.packing else None,
             "logits": self.logits.body() if self.logits else None,
             "codec": self.codec,
         }

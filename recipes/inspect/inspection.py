@@ -9,11 +9,13 @@ from ...signals.hidden_states import relative_error
 from ...signals.logits.fidelity import logit_facts
 from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.relations import carries_no_information
+from ...storage.documents.marker import SegmentsMarker
 from ...storage.documents.plan import PlannedLogits
 from ...storage.documents.seal import FORMAT_VERSION
 from ...storage.folder import PublishedFolder, folder_exists
 from ...storage.layout import extent_path
 from ...storage.stores.place import Where
+from ...teacher_dump.examples.counts import count_lines, total_counts
 from .facts import (
     BytesPerToken,
     CacheBytes,
@@ -53,6 +55,7 @@ def inspect_cache(path: Where) -> CacheFacts:
         teacher=_teacher(cache),
         task=plan.task,
         corpus=plan.corpus,
+        packing=total_counts([marker.counts for marker in _segment_markers(cache) if marker.counts]),
         logits=plan.signals.logits,
         codec=plan.codec,
     )
@@ -69,7 +72,7 @@ def _column_bytes(cache: Cache, start: str, whole: bool = False) -> int:
 
 
 def _bytes(cache: Cache) -> CacheBytes:
-    segments = _segment_bytes(cache)
+    segments = sum(folder.total_bytes for folder in _segment_folders(cache))
     extents = [PublishedFolder(extent_path(cache.path, number), "extent") for number in range(len(cache.extents))]
     bases = cache.calibration_folder
     folders = [cache.plan_folder, *extents, bases, *(shard.folder for shard in cache.shards)]
@@ -84,12 +87,14 @@ def _bytes(cache: Cache) -> CacheBytes:
     )
 
 
-def _segment_bytes(cache: Cache) -> int:
+def _segment_folders(cache: Cache) -> list[PublishedFolder]:
     folder = cache.path / "segments"
     names = [name for name in folder.names() if not name.startswith(".")]
-    return sum(
-        PublishedFolder(folder / name, "marker").total_bytes for name in names if folder_exists(folder / name, "marker")
-    )
+    return [PublishedFolder(folder / name, "marker") for name in names if folder_exists(folder / name, "marker")]
+
+
+def _segment_markers(cache: Cache) -> list[SegmentsMarker]:
+    return [folder.parsed(SegmentsMarker) for folder in _segment_folders(cache)]
 
 
 def _bytes_per_token(cache: Cache, tokens: Mapping[str, int]) -> BytesPerToken:
@@ -207,6 +212,7 @@ def describe(facts: CacheFacts) -> Iterator[str]:
     loss = teacher.cross_entropy
     measured = "cross-entropy not measured yet" if loss is None else f"cross-entropy {loss:.3f} nats per target token"
     yield f"teacher {teacher.name}: {measured}, unigram entropy {teacher.unigram_entropy:.3f}"
+    yield from count_lines(facts.packing, facts.task.pairs)
     yield ""
     yield f"{'signal':<28} {'bytes':>14} {'per token':>10}  mean KL in nats (99th percentile of rows)"
     yield from _signal_lines(facts)

@@ -25,7 +25,7 @@ from ...teacher_dump.calibration.sentinel_order import in_order, order_in
 from ...teacher_dump.corpus.corpus import parse_corpus
 from ...teacher_dump.corpus.mixture import Mixture
 from ...teacher_dump.corpus.tokenizer import TextTokenizer
-from ...teacher_dump.examples.segments import SEGMENTS_PER_FOLDER, SegmentStore
+from ...teacher_dump.examples.segments import SEGMENTS_PER_FOLDER, SegmentStore, TextSource
 from ...teacher_dump.examples.source import ExampleSource
 from ...teacher_dump.plan import compare_plans, numeric_environment, planned_teacher
 from ...teacher_dump.shards.encoder import ShardEncoder
@@ -71,7 +71,7 @@ def _mixture(names: Sequence[str], plan: Plan) -> Mixture:
             f"expected {len(planned.parts)} --corpus in the order of the dump, found {len(names)}; give the same ones again"
         )
     for name, part in zip(names, planned.parts, strict=True):
-        corpora.append(parse_corpus(name, planned.fields, part.hub.split if part.hub else "train"))
+        corpora.append(parse_corpus(name, part.fields or planned.fields, part.hub.split if part.hub else "train"))
     mixture = Mixture(
         corpora=tuple(corpora),
         weights=tuple(part.weight for part in planned.parts),
@@ -130,10 +130,10 @@ class Redo:
         """Make the missing segments, in the same folders as the runs that planned the extents. Each store fills the first gap."""
         validation, corpus = self._plan.validation_examples, self._sources.corpus
         wanted = [(stop, 0) for stop in _stops([validation])] + [(validation, stop) for stop in _stops(self._totals)]
-        before = set(survey(self._root).folders)
+        tokenizer, before = self._sources.tokenizer, set(survey(self._root).folders)
+        text = TextSource(corpus.documents, tokenizer.encoder(self._plan.task.pairs), tokenizer.unknown_id)
         for counts in wanted:
-            store = SegmentStore(self._root, self._plan)
-            store.ensure(*counts, corpus.documents, self._sources.tokenizer.encode_batch)
+            SegmentStore(self._root, self._plan).ensure(*counts, text)
         made = [name for name in survey(self._root).folders if name not in before]
         self.done |= dict.fromkeys(made, "made again; nothing is left to compare it with")
 

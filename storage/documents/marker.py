@@ -42,6 +42,23 @@ class Cursor(Record):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PackingCounts(Record):
+    """What became of the documents between the beginning and the end of a folder of raw ids."""
+
+    tokens: Natural
+    """The number of ids, for pairs with EOS."""
+    unknown: Natural
+    """The number of ids that stand for characters that the vocabulary lacks."""
+    blank: Natural
+    """The number of documents that were left out, because a text is blank or yields no token."""
+    broken: Natural
+    """The number of documents with control characters or characters that could not be decoded."""
+    cut_inputs: Natural
+    """The number of pairs whose input was longer than allowed."""
+    cut_targets: Natural
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SegmentsMarker(Marker):
     """The marker of a folder of raw ids."""
 
@@ -49,6 +66,8 @@ class SegmentsMarker(Marker):
     """Where the next folder begins."""
     exhausted: bool
     """Whether all corpora ended in this folder."""
+    counts: PackingCounts | None = None
+    """What became of its documents; None in some caches."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -108,6 +108,8 @@ class CorpusPart(Record):
     """The files in reading order."""
     sha256: Digest | None = None
     """The SHA-256 of the text, for `python-docs`."""
+    fields: tuple[str, ...] | None = None
+    """The fields that hold its text, where they differ from the fields of the first corpus."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +117,7 @@ class PlannedCorpus(Record):
     """The corpora, and how they become one stream of documents."""
 
     fields: tuple[str, ...]
-    """The fields that hold the text: one for text, two for pairs; the same for all corpora."""
+    """The fields that hold the text: one for text, two for pairs; for all corpora that do not name their own."""
     shuffle_buffer: Natural
     """The number of documents from which we draw the next one; 0 keeps the order."""
     parts: tuple[CorpusPart, ...]
@@ -147,6 +149,8 @@ class Task(Record):
     """The number of input tokens of an example, EOS included; for pairs, the largest number."""
     target_length: Positive
     """The number of target tokens of an example, EOS included; for pairs, the largest number."""
+    prefix: str | None = None
+    """The text before every input of a pair; None for none."""
     corruption: SpanCorruption | None = field(default=None, metadata=only_for("kind", SPAN_CORRUPTION))
 
     @property

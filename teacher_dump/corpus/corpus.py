@@ -1,29 +1,40 @@
 """A corpus: one name on the command line gives documents in a fixed order.
 
     python-docs                     the language reference that every Python has in pydoc_data.topics
-    PATH or glob                    .txt, .jsonl, .jsonl.gz, .parquet; a glob is sorted by name
-    hf:NAME[:CONFIG][@REVISION]     a dataset of the Hugging Face hub, or a local folder, through `datasets` streaming
+    PATH or glob                    files that data/rows.py reads, or a folder of `save_to_disk`; a glob is sorted by name
+    hf:NAME[:CONFIG][@REVISION]     a dataset of the Hugging Face hub, or a local folder, through `datasets`
 
-A document is a tuple of texts, one per field: one text for denoising, input and target for pairs. We drop documents with an
-empty text before we count them. `fingerprint` identifies a corpus and is part of a cache's plan. `mixture.py` makes one stream
-of several corpora.
+A document is a tuple of texts, one per field: one text for denoising, input and target for pairs. Documents with a blank text
+are part of the stream; packing leaves them out and counts them. `fingerprint` identifies a corpus and is part of a cache's
+plan. `mixture.py` makes one stream of several corpora.
 """
 
 import glob
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from ...data.arrow_rows import is_saved_dataset, saved_files
+from ...data.digests import digests_of
+from ...data.fields import first_filled, joined, texts_of
+from ...data.missing import glob_for, listed, what_is_there
+from ...data.opening import require_content
+from ...data.row import Row
+from ...data.rows import READABLE, TEXT, ending_of, read_rows
+from ...data.text import has_line_documents, text_documents
 from ...errors import ConfigurationError, CorpusError
-from ...storage.documents.plan import CorpusPart, PlannedCorpus
-from .files import Document, check_ending, describe_file, read_file
-from .hub import HubName, describe_hub, parse_hub_name, pin_hub, read_hub
+from ...runtime.progress import Log, silent
+from ...storage.documents.plan import CorpusFile, CorpusPart, PlannedCorpus
+from .hub import HubName, describe_hub, local_files, parse_hub_name, pin_hub, stream_hub
 
+Document = tuple[str, ...]
 PYTHON_DOCS = "python-docs"
 DOCS_CHARACTERS = 2000
 HUB_PREFIX = "hf:"
+_HUB_NAME = re.compile(r"[\w-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,13 +47,16 @@ class Corpus:
     fields: tuple[str, ...]
     """One field for text, two for pairs: input and target."""
     files: tuple[Path, ...] = ()
-    """The files in reading order, for `files`."""
+    """The files in reading order: for `files`, and for `hf` of a local folder."""
     hub: HubName | None = None
     """The dataset, for `hf`."""
 
 
 def parse_corpus(name: str, fields: tuple[str, ...], split: str = "train") -> Corpus:
-    """Return the corpus of a name. Raises CorpusError if it is missing or empty; `split` matters only to `hf:` names."""
+    """Return the corpus of a name. `split` is the one of `hf:` names and of saved datasets.
+
+    Raises CorpusError if it is missing or empty, or holds files of another kind.
+    """
     if len(fields) not in (1, 2) or not all(fields):
         raise ConfigurationError(f"expected one field (text) or two (input, target), found {list(fields)}")
     if name == PYTHON_DOCS:
@@ -50,29 +64,48 @@ def parse_corpus(name: str, fields: tuple[str, ...], split: str = "train") -> Co
         return Corpus(name=name, kind="python-docs", fields=fields)
     if name.startswith(HUB_PREFIX):
         hub = parse_hub_name(name.removeprefix(HUB_PREFIX), split)
-        return Corpus(name=name, kind="hf", fields=fields, hub=hub)
-    return Corpus(name=name, kind="files", fields=fields, files=_find_files(name, fields))
+        return Corpus(name=name, kind="hf", fields=fields, hub=hub, files=_checked(local_files(hub), fields))
+    return Corpus(name=name, kind="files", fields=fields, files=_checked(_find_files(name, split), fields))
 
 
 def _require_text(name: str, fields: tuple[str, ...]) -> None:
     if len(fields) != 1:
-        raise CorpusError(f"{name} is plain text without input and target fields; pairs need .jsonl, .parquet or hf:")
+        raise CorpusError(
+            f"{name} is plain text without input and target fields; pairs need a file with columns or hf:"
+        )
 
 
-def _find_files(name: str, fields: tuple[str, ...]) -> tuple[Path, ...]:
-    """Return the files of a path or glob, sorted by name. Raise CorpusError for an empty one or one of another kind."""
-    files = [Path(name)] if Path(name).is_file() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
-    files = [path for path in files if path.is_file()]
-    if not files:
-        hint = f"; write a folder as a glob, such as '{name}/*.jsonl.gz'" if Path(name).is_dir() else ""
-        raise CorpusError(f"no file matches the corpus {name!r} (expected {PYTHON_DOCS}, files or hf:NAME){hint}")
+def _find_files(name: str, split: str) -> list[Path]:
+    """Return the files of a path, a saved dataset or a glob, sorted by name. Raise CorpusError if there are none."""
+    path = Path(name)
+    if path.is_dir() and is_saved_dataset(path):
+        return saved_files(path, split)
+    found = [path] if path.is_file() else [Path(one) for one in sorted(glob.glob(name, recursive=True))]
+    files = [one for one in found if one.is_file()]
+    if files:
+        return files
+    if path.is_dir():
+        pattern, names = glob_for(path), sorted(one.name for one in path.iterdir())
+        advice = f"write a folder as a quoted glob, such as --corpus '{pattern}'" if pattern else f"expected {READABLE}"
+        raise CorpusError(f"the corpus {name!r} is a folder that holds {listed(names)}; {advice}")
+    raise CorpusError(
+        f"no file matches the corpus {name!r} (expected {PYTHON_DOCS}, files or hf:NAME): "
+        + ("the glob matches nothing" if glob.has_magic(name) else what_is_there(path))
+        + (f"; for a dataset of the hub write --corpus hf:{name}" if _HUB_NAME.fullmatch(name) else "")
+    )
+
+
+def _checked(files: Iterable[Path], fields: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return the files. Raise CorpusError for an empty one, a Git LFS pointer, and a file of another kind."""
+    files = tuple(files)
     for path in files:
-        check_ending(path)
-        if path.name.endswith(".txt"):
+        ending = ending_of(path)
+        if ending is None:
+            raise CorpusError(f"expected a corpus file ending in {READABLE}, found {path}")
+        if ending == TEXT:
             _require_text(str(path), fields)
-        if path.stat().st_size == 0:
-            raise CorpusError(f"the corpus file {path} is empty; remove it or leave it out of the glob")
-    return tuple(files)
+        require_content(path)
+    return files
 
 
 def pinned(corpus: Corpus, planned: PlannedCorpus | None = None) -> Corpus:
@@ -81,24 +114,27 @@ def pinned(corpus: Corpus, planned: PlannedCorpus | None = None) -> Corpus:
 
 
 def fingerprint(corpus: Corpus, weight: float) -> CorpusPart:
-    """Return what identifies the corpus, but not where it is. Reads every local file once for its SHA-256."""
-    if corpus.hub is not None:
-        hub, files = describe_hub(corpus.hub)
-        return CorpusPart(kind=corpus.kind, weight=weight, hub=hub, files=files)
-    if corpus.kind == "files":
-        files = tuple(describe_file(path) for path in corpus.files)
-        return CorpusPart(kind=corpus.kind, weight=weight, files=files)
-    text = "\0".join(text for (text,) in _python_docs())
-    return CorpusPart(kind=corpus.kind, weight=weight, sha256=hashlib.sha256(text.encode()).hexdigest())
+    """Return what identifies the corpus, but not where it is. Reads local files for their SHA-256, unless that is kept."""
+    files = tuple(
+        CorpusFile(name=path.name, bytes=path.stat().st_size, sha256=digest)
+        for path, digest in zip(corpus.files, digests_of(corpus.files), strict=True)
+    )
+    if corpus.kind == "python-docs":
+        text = "\0".join(text for (text,) in _python_docs())
+        return CorpusPart(kind=corpus.kind, weight=weight, sha256=hashlib.sha256(text.encode()).hexdigest())
+    hub = None if corpus.hub is None else describe_hub(corpus.hub)
+    return CorpusPart(kind=corpus.kind, weight=weight, hub=hub, files=files or None)
 
 
-def documents(corpus: Corpus) -> Iterator[Document]:
-    """Yield every document without a blank text, always in the same order. Raises CorpusError if there are none."""
+def documents(corpus: Corpus, note: Log = silent) -> Iterator[Document]:
+    """Yield every document, always in the same order; `note` gets lines on how files were read.
+
+    Raises CorpusError for what cannot be read, and at the end if no document had text.
+    """
     empty = True
-    for document in _all_documents(corpus):
-        if all(text.strip() for text in document):
-            empty = False
-            yield document
+    for document in _all_documents(corpus, note):
+        empty = empty and is_blank(document)
+        yield document
     if empty:
         raise CorpusError(
             f"the corpus {corpus.name} does not have a document with text in {' and '.join(corpus.fields)}; "
@@ -106,14 +142,37 @@ def documents(corpus: Corpus) -> Iterator[Document]:
         )
 
 
-def _all_documents(corpus: Corpus) -> Iterator[Document]:
-    if corpus.hub is not None:
-        yield from read_hub(corpus.hub, corpus.fields)
-    elif corpus.kind == "files":
-        for path in corpus.files:
-            yield from read_file(path, corpus.fields)
-    else:
+def is_blank(document: Document) -> bool:
+    """Return whether one of a document's texts holds only white space."""
+    return not all(text.strip() for text in document)
+
+
+def _all_documents(corpus: Corpus, note: Log) -> Iterator[Document]:
+    if corpus.kind == "python-docs":
         yield from _python_docs()
+    elif corpus.hub is not None and not corpus.files:
+        for row in stream_hub(corpus.hub):
+            yield _document(row, corpus.fields)
+    else:
+        for path in corpus.files:
+            yield from _of_file(path, corpus.fields, note)
+
+
+def _of_file(path: Path, fields: tuple[str, ...], note: Log) -> Iterator[Document]:
+    if ending_of(path) == TEXT:
+        if has_line_documents(path):
+            note(f"{path}: without blank lines at its beginning, so each line is a document")
+        for text in text_documents(path):
+            yield (text,)
+        return
+    for row in read_rows(path, fields, log=note):
+        yield _document(row, fields)
+
+
+def _document(row: Row, fields: tuple[str, ...]) -> Document:
+    """Return the texts of a row. A list of sentences is one text; of a list of targets, we take the first with text."""
+    text = joined(texts_of(row, fields[0], row.place))
+    return (text,) if len(fields) == 1 else (text, first_filled(texts_of(row, fields[1], row.place)))
 
 
 def _python_docs() -> Iterator[Document]:

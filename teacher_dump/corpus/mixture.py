@@ -5,20 +5,19 @@ from its beginning: a dump that continues at an index reads the documents before
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from ...errors import ConfigurationError
 from ...storage.documents.plan import PlannedCorpus
 from ..config import DumpConfig
-from .corpus import Corpus, documents, fingerprint, parse_corpus, pinned
-from .files import Document
+from .corpus import Corpus, Document, documents, fingerprint, is_blank, parse_corpus, pinned
 from .stream_order import interleaved, shuffled
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mixture:
-    """Corpora with the same fields, and how they become one stream; made by `parse_mixture`."""
+    """Corpora, and how they become one stream; made by `parse_mixture`."""
 
     corpora: tuple[Corpus, ...]
     weights: tuple[float, ...]
@@ -26,24 +25,28 @@ class Mixture:
     shuffle_buffer: int
     """The number of documents in the buffer; 0 keeps the order."""
     seed: int
+    notes: dict[str, None] = field(default_factory=dict, compare=False)
+    """Lines on how files were read, each once, from the streams that were read so far."""
 
     def pinned(self, planned: PlannedCorpus | None = None) -> "Mixture":
         """Return the same mixture, with every hub dataset at one commit: the present one, or the one of the plan so far."""
         return replace(self, corpora=tuple(pinned(corpus, planned) for corpus in self.corpora))
 
     def fingerprint(self) -> PlannedCorpus:
-        """Return what identifies the stream except the seed, which is elsewhere in a plan. Reads every local file once."""
-        parts = zip(self.corpora, self.weights, strict=True)
+        """Return what identifies the stream except the seed, which is elsewhere in a plan. Hashes local files."""
+        shared = self.corpora[0].fields
+        parts = [fingerprint(corpus, weight) for corpus, weight in zip(self.corpora, self.weights, strict=True)]
+        own = [None if corpus.fields == shared else corpus.fields for corpus in self.corpora]
         return PlannedCorpus(
-            fields=self.corpora[0].fields,
+            fields=shared,
             shuffle_buffer=self.shuffle_buffer,
-            parts=tuple(fingerprint(corpus, weight) for corpus, weight in parts),
+            parts=tuple(replace(part, fields=fields) for part, fields in zip(parts, own, strict=True)),
         )
 
     def require_documents(self) -> None:
-        """Read the first document of every corpus. Raises CorpusError for a wrong field or an empty corpus."""
+        """Read the first document with text of every corpus. Raises CorpusError for a wrong field or an empty corpus."""
         for corpus in self.corpora:
-            next(documents(corpus))
+            next(document for document in documents(corpus) if not is_blank(document))
 
     def first_documents(self, count: int) -> Iterator[Document]:
         """Yield the first documents of every corpus, at most `count` of each."""
@@ -52,8 +55,11 @@ class Mixture:
 
     def documents(self) -> Iterator[Document]:
         """Yield every document of every corpus, always in the same order; when a corpus ends, the others continue."""
-        streams = [documents(corpus) for corpus in self.corpora]
+        streams = [documents(corpus, self._note) for corpus in self.corpora]
         return shuffled(interleaved(streams, self.weights, self.seed), self.shuffle_buffer, self.seed)
+
+    def _note(self, line: str) -> None:
+        self.notes[line] = None
 
 
 def parse_mixture(config: DumpConfig) -> Mixture:
@@ -61,7 +67,9 @@ def parse_mixture(config: DumpConfig) -> Mixture:
 
     Raises CorpusError for a missing corpus, and ConfigurationError for weights that do not fit or a corpus that comes twice.
     """
-    corpora = tuple(parse_corpus(name, config.fields, config.split) for name in config.corpora)
+    corpora = tuple(
+        parse_corpus(name, config.fields_of(number), config.split) for number, name in enumerate(config.corpora)
+    )
     _require_distinct(corpora)
     weights = config.corpus_weight or (1.0,) * len(corpora)
     if len(weights) != len(corpora) or not all(weight > 0 for weight in weights):

@@ -1,4 +1,4 @@
-"""Turn plain text into ids, but never into special ids, whatever the text contains.
+"""Turn text into ids: of the web as plain text, never into special ids; of pairs as the teacher's tokenizer does.
 
 A page that contains "</s>" or "<extra_id_0>" must not yield the ids of EOS or a sentinel. `split_special_tokens=True` does
 not achieve that for T5. It only skips the search for added tokens that are marked as special. The model then finds the same
@@ -47,6 +47,22 @@ def unknown_id(tokenizer: Any) -> int | None:
         return None if model["unk_id"] is None else int(model["unk_id"])
     found = model["vocab"].get(model.get("unk_token"))
     return None if found is None else int(found)
+
+
+def whole_encoder(tokenizer: Any) -> EncodeBatch:
+    """Return a function from texts to the ids that the tokenizer itself gives, special tokens in the text included.
+
+    It does not truncate, pad, or add special tokens.
+    """
+    from tokenizers import Tokenizer
+
+    described = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    backend = Tokenizer.from_str(json.dumps(described))
+
+    def encode_batch(texts: list[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    return encode_batch
 
 
 def special_tokens(tokenizer: Any) -> dict[str, int]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from ...errors import TeacherError
 from ...models.tokenizer import load_fast_tokenizer
-from ...models.tokenizer_files import tokenizer_files
+from ...models.tokenizer_files import files_without_class, tokenizer_files
 from ...storage.documents.plan import PlannedTokenizer
-from .plain_text import plain_text_encoder
+from .plain_text import EncodeBatch, plain_text_encoder, unknown_id, whole_encoder
 
 SENTINEL_PREFIXES = ("▁", "")
 """The prefixes of sentinels: mT5's pieces are called `▁<extra_id_k>`, T5's `<extra_id_k>`.
@@ -25,14 +25,29 @@ class TextTokenizer:
     def __init__(self, tokenizer: Any, files: Mapping[str, bytes]) -> None:
         self.tokenizer = tokenizer
         self.files = files
-        """The files that it was loaded from, by name, byte for byte."""
-        self.encode_batch = plain_text_encoder(tokenizer)
-        """The function from a list of texts to a list of ids, without special ids."""
+        """The files for cache and students, by name: those that it was loaded from, byte for byte."""
+
+    def encoder(self, pairs: bool = False) -> EncodeBatch:
+        """Return the function from a list of texts to their ids: of pairs with special ids, of any other text without.
+
+        Raises TeacherError if special ids cannot be kept out of text.
+        """
+        return whole_encoder(self.tokenizer) if pairs else plain_text_encoder(self.tokenizer)
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of characters that the vocabulary lacks; None if it can write all of them, or another token has this id."""
+        found = unknown_id(self.tokenizer)
+        return None if found in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id) else found
 
     @classmethod
     def load(cls, path_or_name: str | Path, revision: str | None = None) -> "TextTokenizer":
         """Load a tokenizer from a folder, or from a hub name at a revision."""
         return cls(load_fast_tokenizer(path_or_name, revision), tokenizer_files(path_or_name, revision))
+
+    def run_by_its_file(self) -> "TextTokenizer":
+        """Return the same with files that transformers runs as they are, for a teacher whose class reads them in its own way."""
+        return TextTokenizer(self.tokenizer, files_without_class(self.files, self.tokenizer))
 
     def check_fits(self, vocab_rows: int) -> None:
         """Raise TeacherError if a teacher with that many vocabulary rows cannot use it."""

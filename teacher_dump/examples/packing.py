@@ -9,23 +9,31 @@ Public codes differ in two choices, which are fixed here:
 
 Segment i depends on all documents before it. So every segment comes with the cursor at which the next one begins. Packing can
 continue from any cursor, even in the middle of a document, and gives the same segments as an unbroken run.
+
+A document is tokenized in pieces, so that its length does not matter. A `Tally` counts what is left out or cut, up to the
+latest segment or pair: equal for equal cursors, however often a run was stopped.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import ConfigurationError, CorpusError
+from ..corpus.pieces import in_pieces
 from ..corpus.plain_text import EncodeBatch
 from ..corpus.stream_order import seeded_draw
 
 EOS_BETWEEN_DOCUMENTS = False
 BATCH = 64
-"""The number of documents per tokenizer call, to keep its threads busy; it does not affect the result."""
+"""The number of pieces or pairs per tokenizer call, to keep its threads busy; it does not affect the result."""
+BATCH_CHARACTERS = 2**20
+"""The number of characters from which a call is full with fewer of them, to bound memory."""
+_BROKEN = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
+"""Characters that are not text: control characters, and what stands for a character that could not be decoded."""
 
 Ids = npt.NDArray[np.int32]
 T = TypeVar("T")
@@ -46,13 +54,42 @@ class SegmentCursor:
 START = SegmentCursor()
 
 
+@dataclass(slots=True)
+class Tally:
+    """Numbers of documents by what befell them, up to the latest segment or pair."""
+
+    blank: int = 0
+    """Documents that were left out, because a text is blank or yields no token."""
+    broken: int = 0
+    """Documents with characters that are not text."""
+    cut_inputs: int = 0
+    """Pairs whose input was longer than allowed."""
+    cut_targets: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of a document, to be tokenized by itself."""
+
+    index: int
+    text: str
+    begins: bool
+    ends: bool
+    broken: bool
+    """Whether the document has characters that are not text; only its first piece says so."""
+
+
 def is_validation(seed: int, document_index: int, share: float) -> bool:
     """Return whether we keep a whole document for validation: true for about `share` of all, by a hash of seed and index."""
     return seeded_draw("held-out", seed, document_index) < share * 2.0**64
 
 
 def pack_segments(
-    documents: Iterable[tuple[int, str]], encode_batch: EncodeBatch, length: int, start: SegmentCursor = START
+    documents: Iterable[tuple[int, str]],
+    encode_batch: EncodeBatch,
+    length: int,
+    start: SegmentCursor = START,
+    tally: Tally | None = None,
 ) -> Iterator[tuple[Ids, SegmentCursor]]:
     """Yield ([length] int32 raw ids, cursor of the following segment); we drop a remainder at the end.
 
@@ -62,12 +99,44 @@ def pack_segments(
     """
     if length < 1:
         raise ConfigurationError(f"a segment needs at least one token, found length {length}")
-    open_tokens = np.empty(0, dtype=np.int32)  # always shorter than a segment here, so a cut is in the newest document
-    for index, ids in _encoded(_from(documents, start), encode_batch):
-        open_tokens = np.concatenate([open_tokens, ids[_offset_in(index, ids.size, start) :]])
+    tally = tally or Tally()
+    open_tokens, size = (
+        np.empty(0, dtype=np.int32),
+        0,
+    )  # open tokens are fewer than a segment, so a cut is in the newest piece
+    for piece, ids in _encoded(_pieces(_from(documents, start), encode_batch), encode_batch):
+        taken = start.offset if piece.index == start.document else 0
+        if piece.begins:
+            size = 0
+            tally.broken += piece.broken and not taken  # a document that was begun before was counted then
+        skipped = max(0, taken - size)
+        size += ids.size
+        if piece.ends:
+            tally.blank += not size
+            if taken > size:
+                raise CorpusError(_moved(start, f"it has {size} tokens"))
+        open_tokens = np.concatenate([open_tokens, ids[skipped:]])
         while open_tokens.size >= length:
             segment, open_tokens = open_tokens[:length], open_tokens[length:]
-            yield segment.copy(), SegmentCursor(index, ids.size - open_tokens.size)
+            yield segment.copy(), SegmentCursor(piece.index, size - open_tokens.size)
+
+
+def _pieces(documents: Iterator[tuple[int, str]], encode_batch: EncodeBatch) -> Iterator[_Piece]:
+    """Yield the pieces of every document; a blank document is one piece without text."""
+    for index, text in documents:
+        broken = _BROKEN.search(text) is not None
+        parts, begins = in_pieces(text if text.strip() else "", encode_batch), True
+        part: str | None = next(parts)
+        while part is not None:
+            following = next(parts, None)
+            yield _Piece(index, part, begins, following is None, broken and begins)
+            part, begins = following, False
+
+
+def _encoded(pieces: Iterator[_Piece], encode_batch: EncodeBatch) -> Iterator[tuple[_Piece, Ids]]:
+    for batch in _batched(pieces, lambda piece: len(piece.text)):
+        for piece, ids in zip(batch, encode_batch([piece.text for piece in batch]), strict=True):
+            yield piece, np.array(ids if piece.text else [], dtype=np.int32)
 
 
 def pack_pairs(
@@ -77,26 +146,41 @@ def pack_pairs(
     target_length: int,
     eos_id: int,
     start: SegmentCursor = START,
+    tally: Tally | None = None,
+    prefix: str = "",
 ) -> Iterator[tuple[Ids, Ids, SegmentCursor]]:
     """Yield (inputs [<= input_length], targets [<= target_length], cursor of the next pair), all ids int32, ragged.
 
-    We cut each side to its length less one and add EOS. We leave out a pair if one side does not have a token. Raises
-    ConfigurationError for a length below 2, and CorpusError if the document of `start` is missing.
+    `prefix` is put before every input. We cut each side to its length less one and add EOS. We leave out a pair if one side is
+    blank or does not have a token. Raises ConfigurationError for a length below 2, and CorpusError if the document of `start` is
+    missing.
     """
     if min(input_length, target_length) < 2:
         raise ConfigurationError(
             f"pairs need lengths of at least 2 (a token and EOS), found {input_length}, {target_length}"
         )
-    for batch in _batched(_from(documents, start)):
-        inputs = encode_batch([source for _, source, _ in batch])
-        targets = encode_batch([target for _, _, target in batch])
-        for (index, _, _), source, target in zip(batch, inputs, targets, strict=True):
-            if source and target:
-                yield (
-                    _closed(source, input_length, eos_id),
-                    _closed(target, target_length, eos_id),
-                    SegmentCursor(index + 1),
-                )
+    tally = tally or Tally()
+    for batch in _batched(_from(documents, start), lambda pair: len(pair[1]) + len(pair[2])):
+        inputs = _first_ids([prefix + source for _, source, _ in batch], input_length, encode_batch)
+        targets = _first_ids([target for _, _, target in batch], target_length, encode_batch)
+        for (index, source, target), ids, labels in zip(batch, inputs, targets, strict=True):
+            tally.broken += any(_BROKEN.search(text) is not None for text in (source, target))
+            if not (source.strip() and target.strip() and ids and labels):
+                tally.blank += 1
+                continue
+            tally.cut_inputs += len(ids) >= input_length
+            tally.cut_targets += len(labels) >= target_length
+            yield _closed(ids, input_length, eos_id), _closed(labels, target_length, eos_id), SegmentCursor(index + 1)
+
+
+def _first_ids(texts: list[str], length: int, encode_batch: EncodeBatch) -> list[list[int]]:
+    """Return at least the first `length` ids of each text, or all. Of a long text we tokenize only what is needed."""
+    pieces = [in_pieces(text, encode_batch) for text in texts]
+    found = encode_batch([next(parts) for parts in pieces])
+    for ids, parts in zip(found, pieces, strict=True):
+        while len(ids) < length and (piece := next(parts, None)) is not None:
+            ids.extend(encode_batch([piece])[0])
+    return found
 
 
 def _closed(ids: list[int], length: int, eos_id: int) -> Ids:
@@ -117,15 +201,6 @@ def _from(documents: Iterable[TDocument], start: SegmentCursor) -> Iterator[TDoc
         raise CorpusError(_moved(start, "that document is not there"))
 
 
-def _offset_in(index: int, size: int, start: SegmentCursor) -> int:
-    """Return the number of tokens of this document that earlier segments took. Raise CorpusError if it has fewer."""
-    if index != start.document:
-        return 0
-    if start.offset > size:
-        raise CorpusError(_moved(start, f"it has {size} tokens"))
-    return start.offset
-
-
 def _moved(start: SegmentCursor, found: str) -> str:
     return (
         f"expected to continue at token {start.offset} of document {start.document}, but {found}: the corpus or the tokenizer "
@@ -133,12 +208,15 @@ def _moved(start: SegmentCursor, found: str) -> str:
     )
 
 
-def _encoded(documents: Iterator[tuple[int, str]], encode_batch: EncodeBatch) -> Iterator[tuple[int, Ids]]:
-    for batch in _batched(documents):
-        for (index, _), ids in zip(batch, encode_batch([text for _, text in batch]), strict=True):
-            yield index, np.array(ids, dtype=np.int32)
-
-
-def _batched(items: Iterator[T]) -> Iterator[list[T]]:
-    while batch := list(islice(items, BATCH)):
+def _batched(items: Iterator[T], characters_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yield runs of BATCH items, or fewer where those have BATCH_CHARACTERS."""
+    batch: list[T] = []
+    characters = 0
+    for item in items:
+        batch.append(item)
+        characters += characters_of(item)
+        if len(batch) == BATCH or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
         yield batch

@@ -7,7 +7,7 @@ in the mixed and shuffled stream (`mixture.py`), which we read again from its be
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -16,21 +16,40 @@ from ...cache.contents import segment_names
 from ...errors import CorpusError
 from ...runtime.progress import progress_bar
 from ...storage.columns.columns import Column
-from ...storage.documents.marker import Cursor, Marker, SegmentsMarker
+from ...storage.documents.marker import Cursor, Marker, PackingCounts, SegmentsMarker
 from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ...storage.layout import ShardRange, segment_path
 from ...storage.markers import marker_members, open_marked
 from ...storage.stores.place import Where, place_of
-from ..corpus.files import Document
+from ..corpus.corpus import Document
 from ..corpus.plain_text import EncodeBatch
-from .packing import START, SegmentCursor, is_validation, pack_pairs, pack_segments
+from .packing import START, SegmentCursor, Tally, is_validation, pack_pairs, pack_segments
 
 SEGMENTS_PER_FOLDER = 4096
 
-Documents = Callable[[], Iterator[Document]]
+
+@dataclass(frozen=True, slots=True)
+class TextSource:
+    """The documents of a dump, and how they become ids."""
+
+    documents: Callable[[], Iterator[Document]]
+    """A function that begins the stream anew."""
+    encode: EncodeBatch
+    unknown_id: int | None
+    """The id that stands for characters that the vocabulary lacks, or None."""
+
+
 Segment = tuple[np.ndarray, ...]
 """The parts of a segment: (ids,) for span corruption, (inputs, targets) for pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    """Segments from a cursor on, and the counts of what was left out for them."""
+
+    segments: Iterator[tuple[Segment, SegmentCursor]]
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +87,41 @@ class SegmentStore:
             self._open = {(split, number): _read_segments(one.folder)}
         return self._open[split, number][index - one.marker.start]
 
-    def ensure(self, validation: int, train: int, documents: Documents, encode: EncodeBatch) -> None:
+    def ensure(self, validation: int, train: int, source: TextSource) -> None:
         """Publish the missing segments. Raises CorpusError if the corpus cannot fill the validation set."""
-        self._extend("validation", validation, documents, encode)
+        self._extend("validation", validation, source)
         if self.count("validation") < validation:
-            self._extend("train", train, documents, encode)
+            self._extend("train", train, source)
             raise CorpusError(
                 f"the corpus is too short: its validation documents fill {self.count('validation')} of {validation} validation "
-                f"examples, the others {self.count('train')} of {train} training examples; ask for fewer, or give more text"
+                f"examples, the others {self.count('train')} of {train} training examples; ask for fewer, or give more text. "
+                "Validation needs whole documents: a corpus of a few long ones must be cut into shorter ones"
             )
-        self._extend("train", train, documents, encode)
+        self._extend("train", train, source)
 
-    def _extend(self, split: str, wanted: int, documents: Documents, encode: EncodeBatch) -> None:
+    def counts(self) -> list[PackingCounts]:
+        """Return the counts of every published folder that has them."""
+        return [one.marker.counts for folders in self._folders.values() for one in folders if one.marker.counts]
+
+    def _extend(self, split: str, wanted: int, source: TextSource) -> None:
         if self.count(split) >= wanted or self.exhausted(split):
             return
         cursor = self._next(split)
-        packed = self._pack(split, documents, encode, cursor)
+        packing = self._pack(split, source, cursor)
         with progress_bar(f"segments ({split})", wanted, "segment", initial=self.count(split)) as bar:
             while self.count(split) < wanted and not self.exhausted(split):
                 asked = min(SEGMENTS_PER_FOLDER, wanted - self.count(split))
-                batch = list(islice(packed, asked))
-                self._publish(split, batch, cursor, exhausted=len(batch) < asked)
+                before = replace(packing.tally)
+                batch = list(islice(packing.segments, asked))
+                ended = len(batch) < asked
+                counts = self._counts([segment for segment, _ in batch], before, packing.tally, source.unknown_id)
+                self._publish(split, batch, cursor, ended, counts)
                 cursor = batch[-1][1] if batch else cursor
                 if cursor != self._next(
                     split
                 ):  # another worker, with another number of examples, published other folders
                     cursor = self._next(split)
-                    packed = self._pack(split, documents, encode, cursor)
+                    packing = self._pack(split, source, cursor)
                 bar.update(len(batch))
 
     def _next(self, split: str) -> SegmentCursor:
@@ -102,20 +129,31 @@ class SegmentStore:
         folders = self._folders[split]
         return SegmentCursor(folders[-1].marker.next.document, folders[-1].marker.next.offset) if folders else START
 
-    def _pack(
-        self, split: str, documents: Documents, encode: EncodeBatch, start: SegmentCursor
+    def _pack(self, split: str, source: TextSource, start: SegmentCursor) -> _Packing:
+        tally = Tally()
+        chosen = ((index, texts) for index, texts in enumerate(source.documents()) if self._belongs(split, index))
+        return _Packing(self._packed(chosen, source.encode, start, tally), tally)
+
+    def _packed(
+        self, chosen: Iterator[tuple[int, Document]], encode: EncodeBatch, start: SegmentCursor, tally: Tally
     ) -> Iterator[tuple[Segment, SegmentCursor]]:
         task = self._plan.task
-        chosen = ((index, texts) for index, texts in enumerate(documents()) if self._belongs(split, index))
         if task.pairs:
             pairs = ((index, texts[0], texts[1]) for index, texts in chosen)
             ids = (task.input_length, task.target_length, self._plan.tokenizer.eos_id)
-            for inputs, targets, after in pack_pairs(pairs, encode, *ids, start):
+            for inputs, targets, after in pack_pairs(pairs, encode, *ids, start, tally, task.prefix or ""):
                 yield (inputs, targets), after
         else:
             texts_only = ((index, texts[0]) for index, texts in chosen)
-            for ids_, after in pack_segments(texts_only, encode, task.corrupted.segment_length, start):
+            for ids_, after in pack_segments(texts_only, encode, task.corrupted.segment_length, start, tally):
                 yield (ids_,), after
+
+    def _counts(self, segments: list[Segment], before: Tally, after: Tally, unknown_id: int | None) -> PackingCounts:
+        """Return the counts of some segments, from the tally before them and after them."""
+        parts = [part for segment in segments for part in segment]
+        left = {name: value - getattr(before, name) for name, value in asdict(after).items()}
+        unknown = 0 if unknown_id is None else sum(int((part == unknown_id).sum()) for part in parts)
+        return PackingCounts(tokens=sum(part.size for part in parts), unknown=unknown, **left)
 
     def _belongs(self, split: str, document: int) -> bool:
         chosen = is_validation(self._plan.seed, document, self._plan.derived.validation_share)
@@ -125,7 +163,12 @@ class SegmentStore:
         return not (chosen and folders and document <= folders[-1].marker.next.document)
 
     def _publish(
-        self, split: str, batch: list[tuple[Segment, SegmentCursor]], cursor: SegmentCursor, exhausted: bool
+        self,
+        split: str,
+        batch: list[tuple[Segment, SegmentCursor]],
+        cursor: SegmentCursor,
+        exhausted: bool,
+        counts: PackingCounts,
     ) -> None:
         number, start = len(self._folders[split]), self.count(split)
         after = batch[-1][1] if batch else cursor
@@ -134,6 +177,7 @@ class SegmentStore:
             **marker_members(place, self._plan.digest),
             next=Cursor(document=after.document, offset=after.offset),
             exhausted=exhausted,
+            counts=counts,
         )
         columns: dict[str, Column] = {}
         for part, name in enumerate(segment_names(self._plan)):

@@ -97,6 +97,7 @@ def test_the_command_prints_a_table_and_is_quiet_otherwise(
     assert said.err == ""
     lines = said.out.splitlines()
     assert lines[0].startswith("glue/sst2: train ")
-    assert lines[1].startswith("sst2, seed 0: sst2 accuracy")
-    assert any(line.startswith("sst2 ") and "accuracy" in line for line in lines[2:])
+    assert lines[1] == "sst2: 12 of 12 examples of the development set sst2 are also in train"
+    assert lines[2].startswith("sst2, seed 0: sst2 accuracy")
+    assert any(line.startswith("sst2 ") and "accuracy" in line for line in lines[3:])
     assert "train_runtime" not in said.out

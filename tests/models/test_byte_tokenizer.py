@@ -22,7 +22,7 @@ def byt5(request, tmp_path_factory):
 @given(text=st.text(max_size=40).filter(lambda text: "\uffff" not in text))
 def test_an_id_is_the_byte_and_three(byt5, text):
     """transformers' own class is the judge."""
-    [ids] = byt5.encode_batch([text])
+    [ids] = byt5.encoder()([text])
     assert ids == [byte + 3 for byte in text.encode()]
     assert byt5.tokenizer(text)["input_ids"] == ByT5Tokenizer()(text)["input_ids"]
 
@@ -32,4 +32,4 @@ def test_sentinels_are_the_last_bytes_which_no_text_has(byt5):
     plan = byt5.describe(sentinels=True)
     assert plan.sentinel_ids == tuple(range(258, 247, -1))
     assert (plan.pad_id, plan.eos_id, plan.size) == (0, 1, 259)
-    assert not set(plan.sentinel_ids).intersection(*byt5.encode_batch(["\U0010ffffé日a<extra_id_0>"]))
+    assert not set(plan.sentinel_ids).intersection(*byt5.encoder()(["\U0010ffffé日a<extra_id_0>"]))

@@ -67,7 +67,7 @@ def test_the_ids_are_sentencepieces_own(tmp_path, options):
     own = write(tmp_path, **options)
     texts = [t for t in OTHER_TEXTS if "<sep>" not in t] if options.get("model_type") == "bpe" else OTHER_TEXTS
     tokenizer = TextTokenizer.load(tmp_path)
-    assert tokenizer.encode_batch(texts) == own.encode(texts)
+    assert tokenizer.encoder()(texts) == own.encode(texts)
     decoded = tokenizer.tokenizer.decode(own.encode("ba de fi"))
     assert decoded == "ba de fi"
 
@@ -79,7 +79,7 @@ def test_the_special_ids_are_the_models_own(tmp_path, ids):
     tokenizer = TextTokenizer.load(tmp_path)
     plan = tokenizer.describe(sentinels=True)
     assert (plan.eos_id, plan.pad_id) == (own.eos_id(), max(own.pad_id(), 0))
-    assert tokenizer.encode_batch(["日"]) == own.encode(["日"])
+    assert tokenizer.encoder()(["日"]) == own.encode(["日"])
     assert tokenizer.tokenizer("ba")["input_ids"][-1] == own.eos_id()
 
 

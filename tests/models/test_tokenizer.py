@@ -103,8 +103,8 @@ def test_the_ids_are_those_of_the_tokenizers_library_for_every_pipeline(
         write(folder, described, class_name)
         expected = [row.ids for row in Tokenizer.from_str(described).encode_batch(texts, add_special_tokens=False)]
         text_tokenizer = TextTokenizer.load(folder)
-        assert text_tokenizer.encode_batch(texts) == expected
-        [spelled] = text_tokenizer.encode_batch([f"a {SENTINELS[0]}b</s> {UNMATCHABLE}{SENTINELS[1]}"])
+        assert text_tokenizer.encoder()(texts) == expected
+        [spelled] = text_tokenizer.encoder()([f"a {SENTINELS[0]}b</s> {UNMATCHABLE}{SENTINELS[1]}"])
         plan = text_tokenizer.describe(sentinels=True)
         assert (plan.pad_id, plan.eos_id) == (order.index("<pad>"), order.index("</s>"))
         assert not {plan.pad_id, plan.eos_id, *plan.sentinel_ids}.intersection(spelled)
@@ -131,7 +131,7 @@ def test_the_order_of_special_ids_is_that_of_the_file(order, tmp_path):
     """MADLAD-400 has <unk> first, where transformers hard-codes 2."""
     write(tmp_path, pipeline("unigram", "none", "metaspace", order, "special"), pad_token="<unk>")
     tokenizer = TextTokenizer.load(tmp_path)
-    assert order.index("<unk>") in tokenizer.encode_batch(["日"])[0]
+    assert order.index("<unk>") in tokenizer.encoder()(["日"])[0]
     assert tokenizer.describe(sentinels=True).pad_id == order.index("<unk>")
 
 
@@ -147,7 +147,7 @@ def test_a_folder_of_vocabulary_and_merges_is_read_by_its_class(tmp_path):
     tokenizer = TextTokenizer.load(tmp_path)
     assert tokenizer.describe(sentinels=True).sentinel_ids[0] == len(vocabulary) + 7
     expected = [Tokenizer.from_str(json.dumps(described)).encode(text, add_special_tokens=False).ids for text in TEXTS]
-    assert tokenizer.encode_batch(TEXTS) == expected
+    assert tokenizer.encoder()(TEXTS) == expected
 
 
 @pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "spiece.model"])

@@ -23,7 +23,7 @@ DUMP = {
     "device": "cpu",
     "threads": 1,
 }
-PAIRS = {"task": "pairs", "field": ("source", "target"), "input_length": 24, "target_length": 14}
+PAIRS = {"task": "pairs", "field": ("source", "target"), "input_length": 24, "target_length": 14, "noise_density": 0.15}
 """Ragged examples: inputs of 4 to 24 tokens, targets of 2 to 14."""
 LOSSLESS = {"spare_rows": 0, "logits": "top-k", "top_k": 1000, "logit_step": 1e-4, "relation_step": 1e-4}
 """Every row of the head is kept, and the steps are far below what a loss can feel."""

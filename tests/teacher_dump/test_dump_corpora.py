@@ -28,11 +28,13 @@ COMMITS = {"v1": "a" * 40, "main": "b" * 40}
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory):
-    """One teacher, a corpus of JSON lines and one of parquet."""
+    """One teacher, a corpus of JSON lines with some blank documents, and one of parquet."""
     root = tmp_path_factory.mktemp("corpora")
     texts = tiny_texts(160, words=30)
     tokenizer = build_tiny_tokenizer(texts, SIZE, sentinels=SENTINELS)
     rows = [{"text": text, "other": text[::-1]} for text in texts]
+    for place in range(3, 110, 7):
+        rows[place]["text"] = " \n"
     return SimpleNamespace(
         root=root,
         tokenizer=tokenizer,

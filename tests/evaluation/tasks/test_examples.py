@@ -52,3 +52,16 @@ def test_the_digest_tells_data_apart():
     }
     assert len(digests) == 6
     assert TaskData([one], {"sst2": [other]}).digest() in digests
+
+
+def test_blank_texts_and_a_development_set_inside_train_are_said():
+    """Both give scores that look like any other: of nothing, or of what was learned by heart."""
+    train = [LabelledExample(("a", "b"), 0.0), LabelledExample(("c", " "), 1.0)]
+    data = TaskData(
+        train, {"dev": [train[0], LabelledExample(("b", "a"), 0.0)], "other": [LabelledExample(("x", "y"), 1)]}
+    )
+    assert list(data.doubts()) == [
+        "1 of 2 examples of train have a blank text",
+        "1 of 2 examples of the development set dev are also in train",
+    ]
+    assert list(TaskData([SummaryExample("a", ("b",))], {"dev": [SummaryExample("b", ("b",))]}).doubts()) == []

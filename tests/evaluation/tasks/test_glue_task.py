@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from miniend.data.row import Row
 from miniend.errors import ConfigurationError, CorpusError
 from miniend.evaluation.tasks.examples import LabelledExample
 from miniend.evaluation.tasks.glue import GLUE_TASKS
@@ -12,7 +13,8 @@ from miniend.evaluation.tasks.known import TASKS
 
 
 def read(task, *rows):
-    return TASKS[task].examples(rows, "train.tsv", lambda _line: None)
+    placed = [Row(row, f"train.tsv, line {number}") for number, row in enumerate(rows, start=1)]
+    return TASKS[task].examples(placed, "train.tsv", lambda _line: None)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_what_a_task_does_not_have_is_refused(task, row, message):
 
 def test_the_example_at_fault_is_named():
     """In a file of thousands."""
-    with pytest.raises(CorpusError, match="example 2"):
+    with pytest.raises(CorpusError, match="line 2"):
         read("sst2", {"sentence": "a", "label": 1}, {"sentence": "b", "label": 7})
 
 

@@ -171,5 +171,23 @@ def test_a_path_that_is_not_there_or_no_table_is_refused(tmp_path):
     with pytest.raises(CorpusError, match="does not exist"):
         load("sst2", tmp_path / "nowhere")
     (tmp_path / "all.xlsx").write_text("")
-    with pytest.raises(CorpusError, match=r"expected a file that ends in \.tsv, \.csv, \.jsonl"):
+    with pytest.raises(CorpusError, match=r"expected a file that ends in \.jsonl, \.json, \.csv, \.tsv, \.parquet"):
         load("sst2", tmp_path / "all.xlsx")
+
+
+def test_half_a_surrogate_pair_does_not_reach_a_model(tmp_path):
+    """Tokenizers refuse it with a traceback, in a development set after the whole fine-tuning."""
+    (tmp_path / "all.jsonl").write_text('{"sentence": "a\\ud800b", "label": 1}\n' * 10)
+    data, _ = load("sst2", tmp_path / "all.jsonl")
+    assert data.train[0].texts == ("a\ufffdb",)
+
+
+def test_packed_tables_and_saved_datasets_are_read(tmp_path):
+    """What a dump reads an evaluation reads too."""
+    for name, count in (("train", 3), ("validation", 2)):
+        table = datasets.Dataset.from_dict({"sentence": [name] * count, "label": [1] * count})
+        table.to_parquet(tmp_path / "files" / f"{name}.parquet")
+        table.save_to_disk(tmp_path / "saved" / name)
+    for folder in ("files", "saved"):
+        data, _ = load("sst2", tmp_path / folder)
+        assert (len(data.train), len(data.development["sst2"])) == (3, 2)

@@ -3,6 +3,7 @@
 import datasets
 import pytest
 
+from miniend.data.row import Row
 from miniend.errors import CorpusError
 from miniend.evaluation.tasks.examples import SummaryExample
 from miniend.evaluation.tasks.known import TASKS
@@ -15,8 +16,9 @@ def load(task, data):
 
 
 def read(task, *rows):
+    placed = [Row(row, f"train.csv, line {number}") for number, row in enumerate(rows, start=1)]
     said = []
-    return TASKS[task].examples(rows, "train.csv", said.append), said
+    return TASKS[task].examples(placed, "train.csv", said.append), said
 
 
 def test_cnn_dailymail_as_csv_is_read(tmp_path):
@@ -118,9 +120,7 @@ def test_a_few_empty_pairs_are_passed_over_and_counted():
 @pytest.mark.parametrize("value", [None, 3, ["a", None], {"a": "b"}])
 def test_what_is_no_text_is_refused(value):
     """With the example at fault."""
-    with pytest.raises(
-        CorpusError, match=r"train\.csv, example 2: document should be a text or a list of texts, found"
-    ):
+    with pytest.raises(CorpusError, match=r"train\.csv, line 2: document should be a text or a list of texts, found"):
         read("xsum", {"document": "a", "summary": "b"}, {"document": value, "summary": "b"})
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from miniend.errors import ConfigurationError, CorpusError
-from miniend.teacher_dump.corpus.corpus import documents, fingerprint, parse_corpus
+from miniend.teacher_dump.corpus.corpus import documents, fingerprint, is_blank, parse_corpus
 from support.corpus_files import ROWS, TEXTS, write_jsonl, write_parquet
 
 
@@ -32,6 +32,19 @@ def test_parquet_is_read_in_batches_without_losing_rows(tmp_path):
     assert read(write_parquet(tmp_path / "c.parquet", rows)) == [(row["text"],) for row in rows]
 
 
+def test_text_files_with_a_document_per_line_are_recognized_and_it_is_said(tmp_path):
+    """As one document, such a file leaves nothing to hold out."""
+    (tmp_path / "c.txt").write_bytes(b"\n\nfirst\r\nsecond\nthird\n")
+    said = []
+    assert list(documents(parse_corpus(str(tmp_path / "c.txt"), ("text",)), said.append)) == [
+        ("first\n",),
+        ("second\n",),
+        ("third\n",),
+    ]
+    assert len(said) == 1
+    assert "each line is a document" in said[0]
+
+
 def test_text_files_are_split_at_blank_lines(tmp_path):
     """A byte-order mark or Windows line ends must not glue documents together or enter them."""
     (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbf\r\nfirst\r\nstill first\r\n\r\n \t\r\n\r\nsecond")
@@ -39,12 +52,20 @@ def test_text_files_are_split_at_blank_lines(tmp_path):
 
 
 @pytest.mark.parametrize(("ending", "write"), [("jsonl", write_jsonl), ("parquet", write_parquet)])
-def test_documents_with_an_empty_side_are_dropped(tmp_path, ending, write):
-    """An empty target would teach to say nothing; document indices count what is left."""
+def test_documents_with_an_empty_side_stay_in_the_stream(tmp_path, ending, write):
+    """Packing leaves them out and counts them; null is an empty text."""
     rows = [{"a": "x", "b": " \n"}, {"a": "", "b": "y"}, {"a": None, "b": "y"}, {"a": "x", "b": "y"}]
     path = write(tmp_path / f"c.{ending}", rows)
-    assert read(path, "a", "b") == [("x", "y")]
-    assert read(path, "a") == [("x",), ("x",)]
+    assert read(path, "a", "b") == [("x", ""), ("", "y"), ("", "y"), ("x", "y")]
+    assert [is_blank(document) for document in read(path, "a", "b")] == [True, True, True, False]
+
+
+def test_nan_is_a_missing_text(tmp_path):
+    """pandas writes it where a text is missing; a traceback late in a corpus was the answer."""
+    (tmp_path / "c.jsonl").write_text(
+        '{"a": NaN, "b": NaN}\n{"a": "y", "b": {"c": NaN}}\n{"a": "y", "b": {"c": "z"}}\n'
+    )
+    assert read(tmp_path / "c.jsonl", "a", "b.c") == [("", ""), ("y", ""), ("y", "z")]
 
 
 def test_a_glob_is_sorted_by_name_and_mixes_kinds(tmp_path, monkeypatch):
@@ -57,10 +78,37 @@ def test_a_glob_is_sorted_by_name_and_mixes_kinds(tmp_path, monkeypatch):
     assert read(tmp_path / "*") == [("a",), ("b",), ("c",)]
 
 
-def test_half_a_surrogate_pair_becomes_a_question_mark(tmp_path):
+def test_half_a_surrogate_pair_becomes_the_replacement_character(tmp_path):
     """JSON can spell it and no tokenizer takes it: one such page would stop a dump after hours."""
     (tmp_path / "c.jsonl").write_text('{"text": "a\\ud800b"}\n')
-    assert read(tmp_path / "c.jsonl") == [("a?b",)]
+    assert read(tmp_path / "c.jsonl") == [("a\ufffdb",)]
+
+
+def test_lists_and_nested_fields_are_read_as_evaluate_reads_them(tmp_path):
+    """Sentences are one text; of several targets students learn the first; translations are objects in objects."""
+    rows = [
+        {"source": ["One.", "Two."], "targets": [" ", "short", "brief"], "translation": {"en": "house", "de": "Haus"}},
+        {"source": "Three.", "targets": [], "translation": None},
+    ]
+    path = write_jsonl(tmp_path / "c.jsonl", rows)
+    assert read(path, "source", "targets") == [("One. Two.", "short"), ("Three.", "")]
+    assert read(path, "translation.en", "translation.de") == [("house", "Haus"), ("", "")]
+
+
+def test_a_saved_dataset_is_read_by_the_name_of_its_folder(tmp_path):
+    """`save_to_disk` is how people keep what they prepared; `load_dataset` refuses it with a page of advice."""
+    import datasets
+
+    parts = {"train": datasets.Dataset.from_list(ROWS), "test": datasets.Dataset.from_list(ROWS[:1])}
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "both")
+    parts["train"].select([2, 0]).save_to_disk(tmp_path / "chosen")
+    assert read(tmp_path / "both") == TEXTS
+    assert read(tmp_path / "both", split="test") == TEXTS[:1]
+    assert read(tmp_path / "chosen") == [TEXTS[2], TEXTS[0]]
+    with pytest.raises(CorpusError, match=r"has the splits 'train', 'test', but not 'dev'; name one with --split"):
+        read(tmp_path / "both", split="dev")
+    with pytest.raises(CorpusError, match=r"write --corpus .*both without hf:"):
+        read(f"hf:{tmp_path / 'both'}")
 
 
 def test_python_docs_are_english_pages_by_key():
@@ -80,9 +128,9 @@ def test_python_docs_are_english_pages_by_key():
             '{"text": "a"}\n{"txt": "b", "id": 1}\n',
             r"no field 'text' in .*c\.jsonl, line 2; its fields are 'txt', 'id'",
         ),
-        ('{"text": "a"}\n\n{"text": \n', r"one JSON object per line, found .* in .*c\.jsonl, line 3"),
-        ('["text"]\n', r"JSON object with the field 'text'.*line 1"),
-        ('{"text": ["a", "b"]}\n', r"expected text in field 'text' of .*line 1, found a value of type list"),
+        ('{"text": "a"}\n\n{"text": \n', r"expected a JSON object, found .* in .*c\.jsonl, line 3"),
+        ('["text"]\n', r"expected a JSON object, found .*c\.jsonl, line 1"),
+        ('{"text": ["a", 7]}\n', r"expected text in field 'text' of .*line 1, found 7 of type int: name others"),
         ('{"text": ""}\n', r"does not have a document with text in text"),
     ],
 )
@@ -120,14 +168,22 @@ def test_damaged_files_are_refused_by_name(tmp_path, name, content, said):
 def test_names_without_readable_files_are_refused(tmp_path):
     """Found at once, not after the teacher was loaded."""
     (tmp_path / "empty.jsonl").touch()
-    (tmp_path / "c.csv").write_text("a,b")
+    (tmp_path / "pointer").mkdir()
+    (tmp_path / "pointer" / "c.txt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (tmp_path / "c.xlsx").write_text("a,b")
     (tmp_path / "c.txt").write_text("plain")
     for name, said in [
         ("none.jsonl", "no file matches"),
         ("none-*", "no file matches"),
-        ("", r"write a folder as a glob, such as .*/\*\.jsonl\.gz"),
+        (
+            "",
+            r"holds c\.txt, c\.xlsx, empty\.jsonl, pointer; write a folder as a quoted glob, .* '.*/\*\.(txt|jsonl)'",
+        ),
         ("empty.jsonl", "empty.jsonl is empty"),
-        ("c.csv", r"ending in \.txt, \.jsonl, \.jsonl\.gz, \.parquet, found .*c\.csv"),
+        ("empty.json", "did you mean empty.jsonl in the folder"),
+        ("gone/c.jsonl", "the folder .*gone does not exist"),
+        ("pointer/c.txt", "is a Git LFS pointer and not the data; fetch the data with `git lfs pull`"),
+        ("c.xlsx", r"ending in \.txt, \.jsonl, .*, found .*c\.xlsx"),
     ]:
         with pytest.raises(CorpusError, match=said):
             parse_corpus(str(tmp_path / name) if name else str(tmp_path), ("text",))

@@ -1,5 +1,7 @@
 """Corpora through `datasets`, on local folders and without a network."""
 
+import json
+
 import pytest
 
 from miniend.errors import CorpusError
@@ -34,7 +36,7 @@ def test_what_datasets_cannot_find_becomes_one_corpus_error(tmp_path):
         (f"hf:{tmp_path}", "text", "none"),
         (f"hf:{tmp_path}", "none", "train"),
     ]:
-        with pytest.raises(CorpusError, match="hf:") as caught:
+        with pytest.raises(CorpusError, match=r"hf:|train\.jsonl, line 1") as caught:
             read(name, field, split=split)
         assert "\n" not in str(caught.value)
 
@@ -84,3 +86,48 @@ def test_a_revision_of_a_local_folder_is_refused(tmp_path):
     """`datasets` ignores it without a word."""
     with pytest.raises(CorpusError, match="does not have revisions"):
         parse_corpus(f"hf:{tmp_path}@v1", ("text",))
+
+
+def test_values_of_another_type_late_in_a_local_folder_name_file_and_line(tmp_path):
+    """`datasets` says only that it could not cast, and has advised to check the network."""
+    rows = [{"text": "a"}] * 2000
+    content = "".join(json.dumps(row) + "\n" for row in [*rows, {"text": {"html": "b"}}, {"text": "c", "more": 1}])
+    (tmp_path / "train.jsonl").write_text(content)
+    with pytest.raises(
+        CorpusError, match=r"text in field 'text' of .*train\.jsonl, line 2001, found {'html': 'b'} of type"
+    ):
+        read(f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ValueError("Couldn't cast array of type struct to string"), "do not agree in columns and types"),
+        (ValueError("Config name is missing. Please pick one among: ['en']"), "hf:NAME:CONFIG"),
+        (ValueError('Unknown split "dev". Should be one of train'), "--split"),
+        (FileNotFoundError("Dataset 'owner/name' doesn't exist on the Hub or cannot be accessed."), "check the name"),
+        (ConnectionError("404"), "network"),
+    ],
+)
+def test_what_datasets_raises_comes_with_the_right_advice(monkeypatch, error, advice):
+    """A schema that differs between files was blamed on the network."""
+    import datasets
+
+    def refuse(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    with pytest.raises(CorpusError, match=advice) as refused:
+        read("hf:owner/name")
+    assert (advice == "network") == ("network" in str(refused.value))
+
+
+def test_what_only_looks_like_a_dataset_of_the_hub_is_said_before_the_hub_is_asked(tmp_path):
+    """The hub would say that a path is not a repository; a hub name without hf: is not a path either."""
+    for name, said in [
+        ("hf:./nowhere/data", "the folder nowhere does not exist"),
+        (f"hf:{write_jsonl(tmp_path / 'c.jsonl', ROWS)}", "without hf:"),
+        ("allenai/c4", "write --corpus hf:allenai/c4"),
+    ]:
+        with pytest.raises(CorpusError, match=said):
+            parse_corpus(name, ("text",))

@@ -85,7 +85,7 @@ def test_every_corpus_is_looked_into_before_anything_is_planned(two, tmp_path):
     """The second corpus's wrong field would else be met after an hour, or never mentioned by name."""
     other = write_jsonl(tmp_path / "other.jsonl", [{"content": "c"}])
     with pytest.raises(
-        CorpusError, match=r"no field 'text' in .*other\.jsonl, line 1; its fields are 'content'.*every"
+        CorpusError, match=r"no field 'text' in .*other\.jsonl, line 1; its fields are 'content'.*for every"
     ):
         mixture(*two, str(other)).require_documents()
     blank = write_jsonl(tmp_path / "blank.jsonl", [{"text": " "}])
@@ -128,7 +128,7 @@ def test_one_split_is_read_of_every_local_folder(tmp_path):
     ]
     files = [[file["name"] for file in part["files"]] for part in parts]
     assert files == [["validation-0.jsonl", "validation-1.jsonl"], ["0.jsonl"]]
-    with pytest.raises(CorpusError, match=r"hf:.*named \(test\) cannot be read"):
+    with pytest.raises(CorpusError, match=r"hf:.*named \(test\) has the splits train, validation; name one"):
         mixture(*folders, split="test").require_documents()
 
 

@@ -4,7 +4,9 @@ import json
 import shutil
 
 import pytest
+from transformers import AutoTokenizer
 
+import miniend
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.corpus.mixture import parse_mixture
 from miniend.teacher_dump.corpus.other_readings import other_readings
@@ -25,7 +27,7 @@ def teacher(tmp_path):
 def warnings_of(teacher, texts):
     corpus = write_texts(teacher / "corpus.jsonl", texts)
     mixture = parse_mixture(DumpConfig(teacher="t", corpus=str(corpus), cache="c", examples=3))
-    return list(other_readings(teacher, None, TextTokenizer.load(teacher), mixture))
+    return list(other_readings(teacher, None, TextTokenizer.load(teacher), mixture).lines)
 
 
 def test_nothing_is_said_where_the_class_reads_the_same(teacher):
@@ -72,3 +74,10 @@ def test_a_new_dump_says_it_once(tmp_path):
     for lines in runs:
         dump_teacher(config, lines.append)
     assert [sum("transformers' T5Tokenizer gives" in line for line in lines) for lines in runs] == [1, 0]
+    files = tmp_path / "cache" / "plan" / "tokenizer"
+    assert (files / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
+    [example] = miniend.open_cache(tmp_path / "cache").validation
+    own = AutoTokenizer.from_pretrained(files)
+    text = own.decode(example.input_ids, skip_special_tokens=True)
+    assert text
+    assert own(text.upper())["input_ids"] == own(text)["input_ids"], "the file's own normalizer runs in every student"

@@ -113,6 +113,29 @@ def test_special_tokens_that_were_added_later_are_plain_text_too():
     assert special not in plain_text_encoder(tokenizer)(["the <sep> cat"])[0]
 
 
+@pytest.mark.parametrize("text", ["the <sep> cat", "<extra_id_0> the", "the cat</s>", "a <pad> b"])
+def test_in_pairs_special_tokens_are_what_the_teacher_would_see(text):
+    """A teacher that was fine-tuned to write `<sep>` would be shown, and asked for, plain text that it has never seen."""
+    tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<sep>"]})
+    expected = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert set(expected) & {0, 1, 200, *sentinel_ids(tokenizer)}
+    assert TextTokenizer(tokenizer, {}).encoder(pairs=True)([text]) == [expected]
+    assert TextTokenizer(tokenizer, {}).encoder(pairs=False)([text]) != [expected]
+
+
+def test_of_pairs_too_texts_come_back_without_truncation_padding_or_eos():
+    """What whoever saved the tokenizer had set must not cut an input."""
+    tokenizer = build_tiny_tokenizer(TEXTS, 200, sentinels=8)
+    tokenizer.backend_tokenizer.enable_truncation(3)
+    tokenizer.backend_tokenizer.enable_padding(length=7)
+    assert [len(ids) for ids in TextTokenizer(tokenizer, {}).encoder(pairs=True)(["the", "", "the cat " * 500])] == [
+        1,
+        0,
+        1000,
+    ]
+
+
 def test_a_tokenizer_that_keeps_spaces_inside_pieces_does_not_read_special_ids_either():
     """Without a pre-tokenizer, a piece may begin with a space. So the encoder's new names hold more than a space."""
     from tokenizers import pre_tokenizers

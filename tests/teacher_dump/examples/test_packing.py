@@ -1,13 +1,16 @@
 """Packing with a toy encoder: one id per character, so that every expected segment can be written down."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from miniend.errors import ConfigurationError, CorpusError
+from miniend.teacher_dump.corpus import pieces
 from miniend.teacher_dump.examples import packing
-from miniend.teacher_dump.examples.packing import SegmentCursor, is_validation, pack_pairs, pack_segments
+from miniend.teacher_dump.examples.packing import SegmentCursor, Tally, is_validation, pack_pairs, pack_segments
 
 EOS = 1
 
@@ -21,7 +24,7 @@ def listed(packed):
     return [tuple(part.tolist() if isinstance(part, np.ndarray) else part for part in item) for item in packed]
 
 
-texts = st.lists(st.text("abc", max_size=25), max_size=12)
+texts = st.lists(st.text("abc \x07", max_size=25), max_size=12)
 gaps = st.lists(st.integers(1, 3), min_size=12, max_size=12)
 
 
@@ -46,7 +49,7 @@ def test_documents_are_joined_without_eos_and_the_remainder_is_dropped():
 @given(contents=texts, steps=gaps, length=st.integers(1, 9))
 def test_segments_are_the_stream_cut_into_pieces(contents, steps, length):
     """The naive reference: join everything, then cut."""
-    stream = [ord(c) for c in "".join(contents)]
+    stream = [ord(c) for text in contents if text.strip() for c in text]
     expected = [stream[i : i + length] for i in range(0, len(stream) - length + 1, length)]
     assert [ids for ids, _ in listed(pack_segments(numbered(contents, steps), encode, length))] == expected
 
@@ -98,6 +101,43 @@ def test_a_cursor_that_no_longer_fits_is_refused(documents):
         list(pack_segments(documents, encode, 2, SegmentCursor(1, 3)))
 
 
+@given(contents=texts, steps=gaps, length=st.integers(1, 9), data=st.data())
+def test_the_counts_of_parts_are_those_of_the_whole(contents, steps, length, data):
+    """A stopped dump would otherwise count some documents twice and others never, and its bytes would differ."""
+    documents = numbered(contents, steps)
+    whole = Tally()
+    made = [replace(whole) for _ in pack_segments(documents, encode, length, tally=whole)]
+    cursors = [cursor for _, cursor in listed(pack_segments(documents, encode, length))]
+    assert whole.blank == sum(not text.strip() for text in contents)
+    assert whole.broken == sum("\x07" in text for text in contents)
+    if made:
+        cut = data.draw(st.integers(0, len(made) - 1))
+        rest = Tally()
+        assert len(list(pack_segments(documents, encode, length, cursors[cut], rest))) == len(made) - cut - 1
+        assert (made[cut].blank + rest.blank, made[cut].broken + rest.broken) == (whole.blank, whole.broken)
+
+
+@given(contents=texts, steps=gaps, length=st.integers(1, 9))
+def test_long_documents_are_packed_like_short_ones(contents, steps, length):
+    """They are tokenized in pieces, so that memory does not grow with them."""
+    documents, asked = numbered(contents, steps), []
+
+    def spy(batch):
+        asked.extend(len(text) for text in batch)
+        return encode(batch)
+
+    expected = listed(pack_segments(documents, encode, length))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pieces, "PIECE", 3)
+        patched.setattr(pieces, "WINDOW", 2)
+        assert listed(pack_segments(documents, spy, length)) == expected
+        for place, (_, cursor) in enumerate(expected, start=1):
+            assert listed(pack_segments(documents, encode, length, cursor)) == expected[place:]
+        pairs = [(index, text, text[::-1]) for index, text in documents]
+        packed = listed(pack_pairs(pairs, encode, 9, 5, EOS))
+    assert packed == listed(pack_pairs(pairs, encode, 9, 5, EOS))
+
+
 def test_a_segment_length_below_one_is_refused():
     """Otherwise an endless loop."""
     with pytest.raises(ConfigurationError):
@@ -118,6 +158,22 @@ def test_a_pair_without_tokens_on_one_side_is_left_out():
     assert [c for *_, c in pack_pairs([(0, "", "x"), (1, "x", ""), (2, "x", "y")], encode, 4, 4, EOS)] == [
         SegmentCursor(3)
     ]
+
+
+def test_what_pairs_lose_is_counted():
+    """Half of the targets may be empty, or all of them cut: with exit status 0 nobody would look."""
+    tally = Tally()
+    pairs = [(0, " ", "x"), (1, "x", "\n"), (2, "abcd", "xy"), (3, "abc", "xyz"), (4, "a\x00", "x")]
+    assert len(list(pack_pairs(pairs, encode, 4, 3, EOS, tally=tally))) == 3
+    assert tally == Tally(blank=2, broken=1, cut_inputs=1, cut_targets=1)
+
+
+def test_a_prefix_stands_before_every_input_and_nothing_else():
+    """T5 was trained on "summarize: ..."; a prefix makes no text of a blank input."""
+    pairs = [(0, "ab", "x"), (1, " ", "x")]
+    [(inputs, targets, _)] = listed(pack_pairs(pairs, encode, 9, 4, EOS, prefix="p:"))
+    assert inputs == [*map(ord, "p:ab"), EOS]
+    assert targets == [ord("x"), EOS]
 
 
 @given(contents=texts, steps=gaps, data=st.data())

@@ -3,13 +3,14 @@
 import pandas
 import pytest
 
+from miniend.data.rows import read_rows
 from miniend.errors import CorpusError
-from miniend.evaluation.tasks.tables import read_table
 
 
 def read(path, headerless=()):
+    """The rows as plain objects, and what was said of them."""
     said = []
-    return read_table(path, headerless, said.append), said
+    return [dict(row) for row in read_rows(path, headerless=headerless, log=said.append)], said
 
 
 def test_tabs_alone_divide_a_tsv(tmp_path):
@@ -87,13 +88,12 @@ def test_a_few_broken_lines_are_passed_over_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.tsv", "", "found no rows"),
-        ("a.tsv", "sentence\tlabel\n", "found no rows"),
+        ("a.tsv", "", "is empty"),
+        ("a.tsv", "sentence\tsentence\n", "names a column twice: 'sentence'"),
         ("a.tsv", "sentence\tlabel\nbroken\nwhole\t1\n", "1 of 2 rows"),
-        ("a.jsonl", "\n", "found no rows"),
-        ("a.jsonl", '{"a": 1}\n{"a"\n', "line 2 is not JSON"),
-        ("a.jsonl", "[1]\n", "line 1 holds a list"),
-        ("a.csv", "", "found no rows"),
+        ("a.jsonl", '{"a": 1}\n{"a"\n', r"expected a JSON object, found .* in .*a\.jsonl, line 2"),
+        ("a.jsonl", "[1]\n", r"expected a JSON object, found '\[1\]' in .*line 1"),
+        ("a.csv", "", "is empty"),
     ],
 )
 def test_files_that_hold_no_table_are_refused(tmp_path, name, content, message):
@@ -113,5 +113,5 @@ def test_a_file_that_is_missing_is_refused(tmp_path):
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     """A traceback of the decoder would name no file."""
     (tmp_path / "a.tsv").write_bytes(b"sentence\tlabel\n\xff\xfe\t1\n")
-    with pytest.raises(CorpusError, match=r"a\.tsv cannot be read"):
+    with pytest.raises(CorpusError, match=r"a\.tsv, line 2, found another encoding"):
         read(tmp_path / "a.tsv")
