@@ -49,15 +49,18 @@ def tokenizer_files(name: str | Path, revision: str | None = None) -> dict[str, 
 
 
 def files_without_class(files: Mapping[str, bytes], tokenizer: Any) -> dict[str, bytes]:
-    """Return the files with a tokenizer_config.json that names PreTrainedTokenizerFast, which runs tokenizer.json as it is.
+    """Return the files that give the ids of `tokenizer` under the class PreTrainedTokenizerFast, which runs tokenizer.json whole.
 
-    T5Tokenizer would keep only the vocabulary of that file. `tokenizer` is what the files come to.
+    T5Tokenizer would keep only the vocabulary of that file.
     """
     config = json.loads(files.get("tokenizer_config.json", b"{}")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
     named = {f"{role}_token": getattr(tokenizer, f"{role}_token") for role in ("eos", "pad", "unk")}
     config = {role: token for role, token in named.items() if token is not None} | config
-    own = {"tokenizer.json": tokenizer.backend_tokenizer.to_str().encode()}
-    return own | dict(files) | {"tokenizer_config.json": json.dumps(config, indent=2, sort_keys=True).encode()}
+    own = {
+        "tokenizer.json": tokenizer.backend_tokenizer.to_str(pretty=True),
+        "tokenizer_config.json": json.dumps(config, indent=2, sort_keys=True),
+    }
+    return dict(files) | {name: content.encode() for name, content in own.items()}
 
 
 def saved_by_version_5(files: Mapping[str, bytes]) -> bool:

@@ -161,7 +161,7 @@ def test_other_settings_are_refused_and_a_plan_that_promised_nothing_is_replaced
     with pytest.raises(Exception, match="too short"):
         dump_to(bucket, home, examples=100_000)
     dump_to(bucket, home, input_length=24)
-    with pytest.raises(CacheMismatchError, match="input_length"):
+    with pytest.raises(CacheMismatchError, match="--input-length: there 24, now 32"):
         dump_to(bucket, home)
     bucket.write("strange/file", b"")
     with pytest.raises(CacheMismatchError, match="does not hold a cache but other files"):

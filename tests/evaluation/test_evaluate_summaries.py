@@ -39,7 +39,7 @@ def test_summaries_that_can_be_learnt_are_learnt(summarise, tmp_path):
     assert len(record["predictions"]["xsum"]) == len(right) == 12
     assert sum(a == b for a, b in zip(record["predictions"]["xsum"], right, strict=True)) >= 10
     assert said[1] == "xsum: 12 of 12 examples of the development set xsum are also in train"
-    assert said[1].startswith("xsum, seed 0: xsum rouge1 ")
+    assert said[2].startswith("xsum, seed 0: xsum rouge1 ")
     assert results.glue_score is None
     lines = describe(results)
     assert lines[0].endswith(", protocol head; summaries as text")

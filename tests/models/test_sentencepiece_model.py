@@ -125,7 +125,7 @@ def test_a_student_of_such_a_teacher_reads_the_same_ids(tmp_path):
     (tmp_path / "teacher").mkdir()
     (tmp_path / "student").mkdir()
     own = write(tmp_path / "teacher")
-    for name, content in TextTokenizer.load(tmp_path / "teacher").files().items():
+    for name, content in TextTokenizer.load(tmp_path / "teacher").run_by_its_file().files.items():
         (tmp_path / "student" / name).write_bytes(content)
     (tmp_path / "student" / "config.json").write_text(json.dumps({"model_type": "t5"}))
     student = AutoTokenizer.from_pretrained(tmp_path / "student")

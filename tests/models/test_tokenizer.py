@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from miniend.errors import CheckpointError, TeacherError
 from miniend.models.tokenizer import class_tokenizer, load_fast_tokenizer, load_tokenizer
 from miniend.teacher_dump.corpus.plain_text import UNMATCHABLE
-from miniend.teacher_dump.corpus.tokenizer import TextTokenizer, sentinel_ids, tokenizer_files
+from miniend.teacher_dump.corpus.tokenizer import TextTokenizer
 
 TEXTS = ["The cat sat on the Mat, and THE dog looked at it.", "Größe  ﬁne ｆｕｌｌ\n\tdef f(x): return x_1"] * 3
 SENTINELS = [f"<extra_id_{k}>" for k in reversed(range(8))]
@@ -109,7 +109,7 @@ def test_the_ids_are_those_of_the_tokenizers_library_for_every_pipeline(
         assert (plan.pad_id, plan.eos_id) == (order.index("<pad>"), order.index("</s>"))
         assert not {plan.pad_id, plan.eos_id, *plan.sentinel_ids}.intersection(spelled)
         assert plan.sentinel_ids == tuple(Tokenizer.from_str(described).token_to_id(t) for t in reversed(SENTINELS))
-        for name, content in text_tokenizer.files().items():
+        for name, content in text_tokenizer.run_by_its_file().files.items():
             Path(student, name).write_bytes(content)
         Path(student, "config.json").write_text(json.dumps({"model_type": "t5"}))
         kept = AutoTokenizer.from_pretrained(student)
@@ -187,10 +187,10 @@ def test_a_tokenizer_that_runs_in_python_only_is_refused(tmp_path):
 def test_files_of_a_loaded_tokenizer_load_the_same_one(tmp_path):
     """A cache's tokenizer has no class of its own to fall back to."""
     write(tmp_path, pipeline("wordpiece", "bert", "bert", CONTROL, "ordinary"))
-    tokenizer = load_fast_tokenizer(tmp_path)
+    tokenizer = TextTokenizer.load(tmp_path).run_by_its_file()
     (tmp_path / "again").mkdir()
-    for name, content in tokenizer_files(tokenizer).items():
+    for name, content in tokenizer.files.items():
         (tmp_path / "again" / name).write_bytes(content)
-    again = load_fast_tokenizer(tmp_path / "again")
-    assert tokenizer_files(again) == tokenizer_files(tokenizer)
-    assert sentinel_ids(again) == sentinel_ids(tokenizer)
+    again = TextTokenizer.load(tmp_path / "again")
+    assert again.files == tokenizer.files == again.run_by_its_file().files
+    assert again.describe(sentinels=True) == tokenizer.describe(sentinels=True)

@@ -154,7 +154,7 @@ def test_which_examples_there_are_changes_only_on_purpose():
     assert sorted(names_of(ExampleSettings)) == sorted(
         _words(
             "corpus corpus_weight shuffle_buffer field split task input_length target_length prefix noise_density "
-            "mean_noise_span_length corpus_epochs examples validation_examples shard_examples seed"
+            "mean_noise_span_length sentinel_order corpus_epochs examples validation_examples shard_examples seed"
         )
     )
 

@@ -35,7 +35,7 @@ def read_options(kind: type, given: Mapping[str, Any], where: str, known: Collec
 def _require_choice(declared: Option | None, value: Any, what: str) -> None:
     choices = declared.known_choices() if declared else None
     for one in value if isinstance(value, tuple) else (value,):
-        if declared and choices is not None and one not in choices:
+        if declared and choices is not None and one is not None and one not in choices:
             raise ConfigurationError(f"{what} should be {declared.listed()}, found {one!r}")
 
 

@@ -108,5 +108,7 @@ def test_the_order_that_was_asked_for_is_not_questioned(dump):
 
 def test_pairs_do_not_have_an_order():
     """An option without an effect hides a mistake."""
-    with pytest.raises(ConfigurationError, match="for span corruption"):
+    with pytest.raises(
+        ConfigurationError, match="--sentinel-order is an option of --task span-corruption, not of --task pairs"
+    ):
         DumpConfig(teacher="t", corpus="c", cache="c", examples=3, task="pairs", sentinel_order="named")

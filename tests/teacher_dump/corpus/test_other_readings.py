@@ -75,7 +75,6 @@ def test_a_new_dump_says_it_once(tmp_path):
         dump_teacher(config, lines.append)
     assert [sum("transformers' T5Tokenizer gives" in line for line in lines) for lines in runs] == [1, 0]
     files = tmp_path / "cache" / "plan" / "tokenizer"
-    assert (files / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
     [example] = miniend.open_cache(tmp_path / "cache").validation
     own = AutoTokenizer.from_pretrained(files)
     text = own.decode(example.input_ids, skip_special_tokens=True)
