@@ -10,6 +10,9 @@ TWO := -n 2 --dist loadfile --no-loadscope-reorder
 OLD := .venv-transformers4
 OLD_STAMP := $(OLD)/.installed
 
+# What one process compiles, the next ones read; pip compiles nothing, because most modules are never imported.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test test-slow test-compat lint clean
 
 install: $(STAMP)
