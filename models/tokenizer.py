@@ -25,7 +25,7 @@ from .sentencepiece_model import pipeline_of_model
 SENTENCEPIECE_FILES = ("spiece.model", "sentencepiece.model", "tokenizer.model")
 """The names that checkpoints give a SentencePiece model, in the order in which we look for them."""
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
-_ROLES = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+ROLES = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
 """The tokens that T5's classes assume where the files do not name any."""
 
 
@@ -38,9 +38,7 @@ def load_tokenizer(name: str | Path, revision: str | None = None) -> Any:
             tokenizer = class_tokenizer(name, revision) if pipeline is None else _run_by_file(pipeline, settings)
     except (CheckpointError, KeyboardInterrupt, SystemExit):
         raise
-    except (
-        BaseException
-    ) as error:  # transformers raises what its many layers raise, and a panic of Rust is not an Exception
+    except BaseException as error:  # of many layers of transformers; a panic of Rust is not an Exception
         raise CheckpointError(
             f"no tokenizer can be loaded from {name}: {in_one_line(error)}; "
             "expected a folder with a tokenizer.json or spiece.model that can be read"
@@ -107,7 +105,7 @@ def _run_by_file(pipeline: dict[str, Any], settings: Mapping[str, Any]) -> Any:
 
     vocabulary = Tokenizer.from_str(json.dumps(pipeline)).get_vocab()
     named = settings["special_tokens_map.json"] | settings["tokenizer_config.json"]
-    roles = {role: token for role, token in _ROLES.items() if role not in named and token in vocabulary}
+    roles = {role: token for role, token in ROLES.items() if role not in named and token in vocabulary}
     eos = named.get("eos_token", roles.get("eos_token"))
     eos = eos.get("content") if isinstance(eos, dict) else eos
     if pipeline.get("post_processor") is None and eos in vocabulary:

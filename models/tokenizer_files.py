@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from .tokenizer import load_tokenizer
+from .checkpoint_files import checkpoint_file
+from .tokenizer import ROLES, load_tokenizer
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -36,16 +37,8 @@ def strangers(names: Iterable[str]) -> list[str]:
 
 def tokenizer_files(name: str | Path, revision: str | None = None) -> dict[str, bytes]:
     """Return the files of the tokenizer in a folder, or under a hub name at a revision, as they are there, by name."""
-    from transformers.utils import cached_file
-
-    lenient = {
-        f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "gated_repo", "connection_errors")
-    }
-    files = {}
-    for file in TOKENIZER_FILES:
-        if (path := cached_file(str(name), file, revision=revision or "main", **lenient)) is not None:
-            files[file] = Path(path).read_bytes()
-    return files
+    paths = {file: checkpoint_file(name, file, revision) for file in TOKENIZER_FILES}
+    return {file: path.read_bytes() for file, path in paths.items() if path is not None}
 
 
 def files_without_class(files: Mapping[str, bytes], tokenizer: Any) -> dict[str, bytes]:
@@ -54,7 +47,7 @@ def files_without_class(files: Mapping[str, bytes], tokenizer: Any) -> dict[str,
     T5Tokenizer would keep only the vocabulary of that file.
     """
     config = json.loads(files.get("tokenizer_config.json", b"{}")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
-    named = {f"{role}_token": getattr(tokenizer, f"{role}_token") for role in ("eos", "pad", "unk")}
+    named = {role: getattr(tokenizer, role) for role in ROLES}
     config = {role: token for role, token in named.items() if token is not None} | config
     own = {
         "tokenizer.json": tokenizer.backend_tokenizer.to_str(pretty=True),

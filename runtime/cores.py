@@ -1,16 +1,17 @@
 """How OpenMP's threads wait for each other: awake if the cores are theirs, asleep if other processes need the cores too.
 
-Threads that wait awake find the next piece of work at once. On a quiet machine a step is 1.6 times faster so. But a thread that
-waits on a core takes that core from the thread that it waits for, if the machine does other work: steps then take two to five
-times as long as with sleeping threads. OpenMP reads the choice once, when torch is loaded, so we choose by the load at the start.
-The results are the same.
+Threads that wait awake find the next piece of work at once, so a step is faster on a quiet machine. If the machine does other
+work, a thread that waits awake takes the core from the thread that it waits for, and steps take several times as long. OpenMP
+reads the choice once, when torch is loaded, so we choose by the load at the start. The results are the same.
 """
 
 import os
 import sys
 from time import monotonic, process_time
+from typing import TYPE_CHECKING
 
-from .progress import Log
+if TYPE_CHECKING:  # progress bars are not needed for `--help`
+    from .progress import Log
 
 WAIT_POLICY = "OMP_WAIT_POLICY"
 CHOSEN_BY_THE_USER = (WAIT_POLICY, "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
@@ -21,7 +22,7 @@ MOST_SHARED = 0.5
 """The number of cores that may be missing before threads should sleep."""
 
 
-def choose_waiting(say: Log) -> None:
+def choose_waiting(say: "Log") -> None:
     """Let OpenMP's threads sleep while they wait if the machine is not quiet, and say so.
 
     Does nothing if the user has chosen, if torch is loaded already, and for a single thread.
@@ -40,7 +41,7 @@ def choose_waiting(say: Log) -> None:
 class SharedCores:
     """Notices during a long run on a CPU that other processes use the cores on which our threads wait awake."""
 
-    def __init__(self, say: Log) -> None:
+    def __init__(self, say: "Log") -> None:
         self._say = say
         self._watching = os.environ.get(WAIT_POLICY, "").lower() != "passive" and _threads() > 1 and _ranks_here() == 1
         self._since = monotonic(), 0.0

@@ -166,7 +166,7 @@ def test_help_and_version_import_nothing_heavy():
         "import sys\nfrom miniend import cli\n"
         f"for arguments in (['--help'], ['--version'], *([name, '--help'] for name in {sorted(OPTIONS)})):\n"
         "    assert cli.run(arguments) == 0\n"
-        "heavy = {'torch', 'transformers', 'datasets', 'zarr', 'numpy', 'pyarrow', 'matplotlib'}\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'zarr', 'numpy', 'pyarrow', 'matplotlib', 'tqdm', 'psutil'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

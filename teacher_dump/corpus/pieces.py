@@ -1,8 +1,8 @@
 """Cut a long text into pieces that a tokenizer turns into the same ids as the whole.
 
-A tokenizer's own memory is about a hundred times the text, so a document of 10 MB costs a gigabyte as a whole. Most tokenizers
-look at words only, and their ids do not change if we cut before the white space between two words. We do not rely on it: at
-each cut we compare the ids of a window across it with the ids of its halves.
+A tokenizer takes many times the memory of the text that it is given at once. Most tokenizers look at words only, and their ids do
+not change if we cut before the white space between two words. We do not rely on it: at each cut we compare the ids of a window
+across it with the ids of its halves.
 """
 
 import re
