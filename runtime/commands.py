@@ -19,6 +19,7 @@ from .cores import choose_waiting
 from .launcher import require_one_process
 from .options import REQUIRED, SECTIONS, Option, Shape, default_text, flag_of, option, option_of, shapes_of
 from .plugins import load_plugins
+from .printing import say
 
 WIDTH, INDENT, HELP_COLUMN = 80, 2, 28
 SETTINGS = {"terminal_width": WIDTH, "max_content_width": WIDTH}
@@ -163,7 +164,7 @@ class ConfiguredCommand(click.Command):
         if not self.ranks:
             require_one_process(f"miniend {self.name}")
         if self.computes:
-            choose_waiting(partial(click.echo, err=True))
+            choose_waiting(partial(say, err=True))
         config, several = self.configure(click.get_current_context())
         return self.run(config, **several)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import ConfigurationError, in_one_line
+from .there import look
 
 GROUP = "miniend.plugins"
 REMEDY = "correct the plugin, or leave it out"
@@ -72,8 +73,10 @@ def _load(name: str, what: str, load: Callable[[], ModuleType]) -> None:
     try:
         module = load()
     except ModuleNotFoundError as error:
+        there = Path(name)
+        also = f" ({name} is {look(there).words})" if there.exists() and name.startswith(str(error.name)) else ""
         raise ConfigurationError(
-            f"{what}: expected a module {error.name}, found none; check the name, or install it"
+            f"{what}: expected a module {error.name}, found none{also}; check the name, or install it"
         ) from error
     except (Exception, SystemExit) as error:  # whatever a plugin raises
         raise ConfigurationError(f"{what} failed: {_in_words(error)}; {REMEDY}") from error
