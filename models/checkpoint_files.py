@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, in_one_line
-from ..runtime.there import not_a_model
+from ..runtime.there import not_a_model, what_is_there
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -40,6 +40,14 @@ def require_checkpoint(name: str | Path, *files: str) -> None:
         return
     if path.exists() or path.is_symlink() or not _HUB_NAME.fullmatch(str(name)):
         raise CheckpointError(f"{name} is not a T5-family checkpoint: {not_a_model(path)}")
+
+
+def unread(name: str | Path, revision: str | None, what: str, why: str) -> str:
+    """Return what is wrong where a file of a checkpoint cannot be read: first of all, the folder may not be there."""
+    where = f"{name} at {revision}" if revision else name
+    if Path(name).is_dir():
+        return f"{where}: {what} cannot be read ({why}); restore the file"
+    return f"{where} is neither a folder here ({what_is_there(Path(name))}) nor a model that the hub gives ({why})"
 
 
 def weight_shapes(name: str | Path, revision: str | None = None) -> dict[str, list[int]]:

@@ -12,8 +12,7 @@ from torch import Tensor
 from ..errors import CheckpointError, ConfigurationError, in_one_line, shortened
 from ..runtime.hub import commit_of
 from ..runtime.progress import quiet_transformers
-from ..runtime.there import what_is_there
-from .checkpoint_files import refuse_adapter, refuse_other_frameworks, require_checkpoint
+from .checkpoint_files import refuse_adapter, refuse_other_frameworks, require_checkpoint, unread
 from .families import family_named, model_type_of
 from .loaded_weights import check_own_head, check_weights
 from .stated_sizes import check_sizes, check_values
@@ -57,9 +56,9 @@ def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, 
     except CheckpointError:
         raise
     except Exception as error:  # of many layers of transformers, for whatever a stranger's file holds
-        raise CheckpointError(_unread(name, revision, in_one_line(error))) from error
+        raise CheckpointError(unread(name, revision, "config.json", in_one_line(error))) from error
     if not raw or not isinstance(raw, dict):
-        raise CheckpointError(_unread(name, revision, "expected a JSON object with members"))
+        raise CheckpointError(unread(name, revision, "config.json", "expected a JSON object with members"))
     model_type_of(raw)
     check_values(name, raw)
     if raw.get("quantization_config"):
@@ -68,14 +67,6 @@ def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, 
             "or load it with transformers, call dequantize() and save_pretrained()"
         )
     return dict(raw)
-
-
-def _unread(name: str | Path, revision: str | None, why: str) -> str:
-    """Return what is wrong where a config.json cannot be read: first of all the folder may not be there."""
-    where = f"{name} at {revision}" if revision else name
-    if Path(name).is_dir():
-        return f"{where}: config.json cannot be read ({why}); restore the file"
-    return f"{where} is neither a folder here ({what_is_there(Path(name))}) nor a model that the hub gives ({why})"
 
 
 def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None = None) -> tuple[Any, dict[str, Any]]:

@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import CheckpointError, TeacherError, in_one_line
 from ..runtime.progress import quiet_transformers
 from .byte_tokenizer import byte_pipeline
-from .checkpoint_files import checkpoint_file, first_file, require_checkpoint
+from .checkpoint_files import checkpoint_file, first_file, require_checkpoint, unread
 from .sentencepiece_model import pipeline_of_model
 
 SENTENCEPIECE_FILES = ("spiece.model", "sentencepiece.model", "tokenizer.model")
@@ -42,6 +42,8 @@ def load_tokenizer(name: str | Path, revision: str | None = None) -> Any:
     except (CheckpointError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # of many layers of transformers; a panic of Rust is not an Exception
+        if not Path(name).is_dir():
+            raise CheckpointError(unread(name, revision, "the tokenizer", in_one_line(error))) from error
         raise CheckpointError(
             f"no tokenizer can be loaded from {name}: {in_one_line(error)}; "
             "expected a folder with a tokenizer.json or spiece.model that can be read"

@@ -80,6 +80,10 @@ def _load(name: str, what: str, load: Callable[[], ModuleType]) -> None:
         ) from error
     except (Exception, SystemExit) as error:  # whatever a plugin raises
         raise ConfigurationError(f"{what} failed: {_in_words(error)}; {REMEDY}") from error
+    if module.__file__ is None and not isinstance(module.__spec__ and module.__spec__.loader, type):
+        raise ConfigurationError(
+            f"{what}: expected a Python file or module, found a folder without __init__.py; {REMEDY}"
+        )
     if module.__file__:
         _loaded[name] = Path(module.__file__)
 

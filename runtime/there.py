@@ -29,6 +29,8 @@ class Found:
     """The models that are meant by it or inside of it."""
     go_on: str = ""
     """The next step where it is unfinished."""
+    free: bool = False
+    """Whether a command can make something there: it is missing, or an empty folder."""
 
 
 def look(path: Path) -> Found:
@@ -50,7 +52,12 @@ def not_a_cache(path: Path) -> str:
             f"it is {found.words}; name the cache that students learn from, or make one with `miniend dump-teacher --teacher "
             f"{model} --cache NAME`"
         )
-    return f"it is {found.words}; make a cache with `miniend dump-teacher --cache {path}`, or name another folder"
+    if found.free:
+        end = " Or" if found.words.endswith("?") else ";"
+        return (
+            f"it is {found.words}{end} make a cache with `miniend dump-teacher --cache {path}`, or name another folder"
+        )
+    return f"it is {found.words}; name the folder of a cache"
 
 
 def not_a_model(path: Path) -> str:
@@ -92,7 +99,8 @@ def listed(names: list[str]) -> str:
 def _look(path: Path) -> Found:
     if not path.exists():
         there = what_is_there(path)
-        return Found(there.removeprefix("it is ") if path.is_symlink() else f"missing: {there}")
+        link = path.is_symlink()
+        return Found(there.removeprefix("it is ") if link else f"missing: {there}", free=not link)
     if not path.is_dir():
         return _file(path)
     return next(
@@ -175,7 +183,7 @@ def _other(path: Path) -> Found:
         students = all((one / "run.json").is_file() for one in models)
         return Found(f"a folder of {_counted(models, 'student' if students else 'model')}", students, models=models)
     names = _names(path)
-    return Found(f"a folder that holds {listed(names)}" if names else "an empty folder")
+    return Found(f"a folder that holds {listed(names)}" if names else "an empty folder", free=not names)
 
 
 def _counted(paths: tuple[Path, ...], thing: str) -> str:

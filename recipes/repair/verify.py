@@ -266,4 +266,7 @@ def describe(report: Report, root: Where) -> Iterator[str]:
     if report.sound:
         yield f"{root} is sound: {read}"
     else:
-        yield f"{root} is damaged: {len(report.damaged)} of {read} damaged, {len(report.unlisted)} files or folders unlisted"
+        yield (
+            f"{root} is damaged: {len(report.damaged)} of {report.folders} folders, {len(report.unlisted)} files or folders "
+            f"unlisted; {report.bytes:,} bytes were read"
+        )
