@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, in_one_line
+from ..errors import CheckpointError, in_one_line, shortened
 from ..runtime.there import not_a_model, what_is_there
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -36,8 +36,11 @@ def require_checkpoint(name: str | Path, *files: str) -> None:
     A name that nothing on this machine has, and that the hub may know, passes.
     """
     path = Path(name)
-    if any((path / file).is_file() for file in files):
-        return
+    try:
+        if any((path / file).is_file() for file in files):
+            return
+    except OSError as error:  # such as a name that is too long
+        raise CheckpointError(f"{shortened(str(name), 300)} cannot be read: {error.strerror or error}") from error
     if path.exists() or path.is_symlink() or not _HUB_NAME.fullmatch(str(name)):
         raise CheckpointError(f"{name} is not a T5-family checkpoint: {not_a_model(path)}")
 

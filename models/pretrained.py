@@ -81,8 +81,8 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     model_class: Any = getattr(transformers, family_named(model_type_of(raw)).architecture)
     try:
         refuse_other_frameworks(name, revision)
-        check_sizes(name, raw, model_class, revision)
         with quiet_transformers():
+            check_sizes(name, raw, model_class, revision)
             model, report = model_class.from_pretrained(
                 str(name),
                 revision=revision or "main",

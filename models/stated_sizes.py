@@ -61,6 +61,14 @@ def check_values(name: str | Path, raw: Mapping[str, Any]) -> None:
             raise CheckpointError(
                 f"{name}: config.json says {member} {shortened(repr(raw[member]))}, expected {words}; correct the file"
             )
+    rows = raw.get("vocab_size")
+    for member in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
+        stated = raw.get(member)
+        ids = stated if isinstance(stated, list) else [stated]
+        if rows is not None and any(one is not None and one >= rows for one in ids):
+            raise CheckpointError(
+                f"{name}: config.json says {member} {stated}, expected ids below vocab_size {rows}; correct it"
+            )
 
 
 def check_sizes(name: str | Path, raw: Mapping[str, Any], model_class: Any, revision: str | None) -> None:

@@ -73,14 +73,14 @@ def _load(name: str, what: str, load: Callable[[], ModuleType]) -> None:
     try:
         module = load()
     except ModuleNotFoundError as error:
-        there = Path(name)
-        also = f" ({name} is {look(there).words})" if there.exists() and name.startswith(str(error.name)) else ""
+        there = look(Path(name)).words
+        also = "" if there.startswith("missing") or not name.startswith(str(error.name)) else f" ({name} is {there})"
         raise ConfigurationError(
             f"{what}: expected a module {error.name}, found none{also}; check the name, or install it"
         ) from error
     except (Exception, SystemExit) as error:  # whatever a plugin raises
         raise ConfigurationError(f"{what} failed: {_in_words(error)}; {REMEDY}") from error
-    if module.__file__ is None and not isinstance(module.__spec__ and module.__spec__.loader, type):
+    if module.__file__ is None and hasattr(module, "__path__"):
         raise ConfigurationError(
             f"{what}: expected a Python file or module, found a folder without __init__.py; {REMEDY}"
         )
