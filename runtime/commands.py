@@ -30,11 +30,13 @@ _WORDS = {int: "N", float: "NUMBER", Path: "PATH", str: "NAME"}
 
 
 class _NamedPath(click.Path):
-    """A path that is not empty; pathlib takes an empty one for the working directory."""
+    """A path that a system can have, and not an empty one, which pathlib takes for the working directory."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("expected a path, found an empty text", param, ctx)
+        if "\0" in str(value):
+            self.fail("expected a path, found a text with a NUL character", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -8,7 +8,7 @@ from ..errors import ConfigurationError, shortened
 
 MAXIMUM_SHARDS = 1_000_000
 """The largest number of shards of a cache, because the table of its shards is in memory."""
-_RANGE = re.compile(r"([0-9]*):([0-9]*)")
+_RANGE = re.compile(r"([0-9]{0,18}):([0-9]{0,18})")
 _END = sys.maxsize
 
 
