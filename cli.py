@@ -1,11 +1,11 @@
 """The commands: which options each has, and the one function that it calls. Heavy imports are inside the functions."""
 
 import errno
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import click
 
@@ -20,6 +20,7 @@ from .recipes.repair.config import VerifyConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.options import completed
 from .runtime.plugins import fault_of_a_plugin
+from .runtime.printing import allow_any_encoding, say, say_json
 from .runtime.stopping import how_stopped, stoppable
 from .student_train.config import TrainConfig, TrainRequest, each_student
 from .teacher_dump.config import DumpConfig
@@ -35,14 +36,14 @@ EXPECTED_ERRNOS = (
 def _dump_teacher(config: DumpConfig) -> None:
     from .teacher_dump.dump import dump_teacher
 
-    dump_teacher(config, log=click.echo)
+    dump_teacher(config, log=say)
 
 
 def _estimate(config: EstimateConfig) -> None:
     from .recipes.estimate.estimate import describe, estimate
 
     facts = estimate(config)
-    _print([json.dumps(facts.as_json(), indent=2)] if config.as_json else describe(facts))
+    _print(facts.as_json() if config.as_json else describe(facts))
 
 
 def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple[str, ...]) -> None:
@@ -50,9 +51,9 @@ def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple
 
     students = each_student(completed(TrainConfig, config), size or (None,), objective or (config.objective,))
     if config.dry_run:
-        dry_run_students(students, log=click.echo)
+        dry_run_students(students, log=say)
     else:
-        train_students(students, log=click.echo)
+        train_students(students, log=say)
 
 
 def _inspect(config: InspectConfig) -> None:
@@ -63,7 +64,7 @@ def _inspect(config: InspectConfig) -> None:
 
         plot_cache(config.cache, config.plot)
     facts = inspect_cache(config.cache)
-    _print([json.dumps(facts.as_json(), indent=2)] if config.as_json else describe(facts))
+    _print(facts.as_json() if config.as_json else describe(facts))
 
 
 def _verify(config: VerifyConfig) -> int:
@@ -72,9 +73,9 @@ def _verify(config: VerifyConfig) -> int:
     if config.repair:
         from .recipes.repair.repair import repair_cache
 
-        repair_cache(config, log=partial(click.echo, err=config.as_json))
+        repair_cache(config, log=partial(say, err=config.as_json))
     report = verify_cache(config.cache)
-    _print([json.dumps(report.as_json(), indent=2)] if config.as_json else describe(report, config.cache))
+    _print(report.as_json() if config.as_json else describe(report, config.cache))
     return 0 if report.sound else 1
 
 
@@ -82,24 +83,28 @@ def _evaluate(config: EvaluateConfig) -> None:
     from .evaluation.evaluate import evaluate
     from .evaluation.report import describe
 
-    _print(describe(evaluate(config, log=click.echo)))
+    _print(describe(evaluate(config, log=say)))
 
 
 def _compare(config: CompareConfig) -> None:
     from .recipes.compare.compare import compare
 
-    compare(config.file, config.output, config.plan, log=click.echo)
+    compare(config.file, config.output, config.plan, log=say)
 
 
 def _demo(config: DemoConfig) -> int:
     from .recipes.demo.demo import run_demo
 
-    return 0 if run_demo(config.output, log=click.echo) else 1
+    return 0 if run_demo(config.output, log=say) else 1
 
 
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
+def _print(result: dict[str, Any] | Iterable[str]) -> None:
+    """Print what a command has found, as JSON or as lines."""
+    if isinstance(result, dict):
+        say_json(result)
+    else:
+        for line in result:
+            say(line)
 
 
 COMMANDS = (
@@ -240,7 +245,7 @@ def _expected(error: Exception) -> str | None:
 
 
 def _failed(message: str, status: int) -> int:
-    click.echo(f"miniend: {message}", err=True)
+    say(f"miniend: {message}", err=True)
     return status
 
 
@@ -251,4 +256,5 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process, as the console script does, and exit with its status."""
+    allow_any_encoding()
     sys.exit(run(sys.argv[1:]))

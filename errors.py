@@ -21,7 +21,10 @@ LONGEST_VALUE = 60
 
 
 class MiniEndError(Exception):
-    """The base of all errors that a user can cause or fix."""
+    """The base of all errors that a user can cause or fix. Its message is one line, whatever names are in it."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigurationError(MiniEndError, ValueError):
@@ -72,6 +75,15 @@ class NotFiniteError(TrainingError):
     """A loss or its gradient is infinite or not a number."""
 
 
+def one_line(text: str) -> str:
+    """Return the text with every character that does not print, such as a line break or ESC, spelled as in Python.
+
+    Names of teachers, files and tokens are not ours. Everything that we print passes here, so that a name cannot write another
+    line, or reach what the terminal does.
+    """
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 def damaged(thing: object, what: str, advice: str = "Restore the folder, or dump it again") -> CacheDamagedError:
     """Return the error of a file, folder or cache whose content cannot be what was published, for the caller to raise."""
     return CacheDamagedError(f"{thing} is damaged: {what}. {advice}")
@@ -79,7 +91,7 @@ def damaged(thing: object, what: str, advice: str = "Restore the folder, or dump
 
 def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
     """Return a value's text for a message: in one line, cut if it is too long for it."""
-    text = " ".join(text.split())
+    text = one_line(" ".join(text.split()))
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 

@@ -12,10 +12,9 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..errors import CacheMismatchError, CacheUnfinishedError, damaged
+from ..errors import CacheMismatchError, CacheUnfinishedError, damaged, one_line
 from ..models.families import Family, SpecialIds, family_named
 from ..models.tokenizer_files import tokenizer_from_files
-from ..runtime.markdown import one_line
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
 from ..signals.logits.code import LogitCode
@@ -23,6 +22,7 @@ from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import (
     cache_digest,
     calibration_path,
+    no_cache,
     plan_path,
     read_extents,
     shard_table,
@@ -66,14 +66,19 @@ class Cache(Sequence[Example]):
 
     def __init__(self, path: Place, allow_unfinished: bool = False, part: Part | None = None) -> None:
         self.path = path
-        self.plan_folder = _open(plan_path(path), "plan", f"{path} is not a MiniEnD cache: it does not have a plan")
+        if not folder_exists(plan_path(path), "plan"):
+            raise no_cache(path)
+        self.plan_folder = PublishedFolder(plan_path(path), "plan")
         self.plan = read_plan(self.plan_folder)
         require_known_kinds(self.plan, path)
         self.extents = read_extents(path, self.plan.digest)[: part.extents if part else None]
         if any(extent.shard_examples != self.plan.shard_examples for extent in self.extents):
             raise damaged(path, "its extents cut other shards than its plan", "Restore both")
-        missing = f"{path} is unfinished: it does not have a calibration yet; run dump-teacher again"
-        self.calibration_folder = _open(calibration_path(path), "calibration", missing, unfinished=True)
+        if not folder_exists(calibration_path(path), "calibration"):
+            raise CacheUnfinishedError(
+                f"{path} is unfinished: it does not have a calibration yet; run dump-teacher again"
+            )
+        self.calibration_folder = PublishedFolder(calibration_path(path), "calibration")
         _require_parent(self.calibration_folder, self.plan.digest)
         self.calibration = read_calibration(self.calibration_folder, self.plan)
         self.decoders = Decoders(
@@ -269,12 +274,6 @@ def _positions(part: Part | None, count: int) -> list[int]:
     """Return the positions of the part's shards in a table of `count` shards."""
     ranges = parse_ranges(part.shards) if part else [range(count)]
     return [position for position in range(count) if any(position in within for within in ranges)]
-
-
-def _open(path: Place, kind: str, missing: str, unfinished: bool = False) -> PublishedFolder:
-    if not folder_exists(path, kind):
-        raise CacheUnfinishedError(missing) if unfinished else CacheMismatchError(missing)
-    return PublishedFolder(path, kind)
 
 
 def _require_parent(folder: PublishedFolder, digest: str) -> None:

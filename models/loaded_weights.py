@@ -4,14 +4,14 @@ transformers fills what is missing with random numbers, and leaves out what the 
 answers, only not the one that its author trained.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
-from .checkpoint_files import checkpoint_file
+from .checkpoint_files import weight_shapes
 from .families import family_of
+from .stated_sizes import require_shapes
 
 _SHOWN = 3
 """The largest number of tensors that a message names."""
@@ -23,7 +23,7 @@ def check_weights(name: str | Path, model: Any, report: Mapping[str, Any]) -> No
     `report` is what `from_pretrained` returns with `output_loading_info`. It leaves out the position bias of cross-attention in
     T5's first checkpoints, which no version uses.
     """
-    _require_shapes(name, sorted(report["mismatched_keys"]))
+    require_shapes(name, sorted(report["mismatched_keys"]))
     missing, unused = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if prefix := _prefix(unused, model):
         raise CheckpointError(
@@ -47,40 +47,10 @@ def check_own_head(name: str | Path, model: Any, raw_config: Mapping[str, Any], 
     family = family_of(model)
     if raw_config.get("tie_word_embeddings") is not False or not family.tied(model):
         return
-    if family.head_parameter not in tensor_names(name, revision):
+    if family.head_parameter not in weight_shapes(name, revision):
         raise CheckpointError(
             f"{name}: config.json says that the head is not tied to the embedding, but the weights do not have "
             f"{family.head_parameter}; use a complete checkpoint, or correct tie_word_embeddings in config.json"
-        )
-
-
-def tensor_names(name: str | Path, revision: str | None) -> set[str]:
-    """Return the names of the tensors in a checkpoint's files."""
-    from safetensors import safe_open
-
-    for file in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
-        if path := checkpoint_file(name, file, revision):
-            return set(json.loads(path.read_text("utf-8"))["weight_map"])
-    if path := checkpoint_file(name, "model.safetensors", revision):
-        with safe_open(path, framework="pt") as tensors:
-            return set(tensors.keys())
-    path = checkpoint_file(name, "pytorch_model.bin", revision)
-    return set() if path is None else _names_in_pickle(path)
-
-
-def _names_in_pickle(path: Path) -> set[str]:
-    import torch
-
-    return set(torch.load(path, map_location="cpu", weights_only=True))
-
-
-def _require_shapes(name: str | Path, mismatched: Sequence[tuple[str, Sequence[int], Sequence[int]]]) -> None:
-    if mismatched:
-        tensor, found, expected = mismatched[0]
-        others = f", and {len(mismatched) - 1} more" if len(mismatched) > 1 else ""
-        raise CheckpointError(
-            f"{name}: weights and config.json contradict each other: {tensor} is {list(found)} in the file and {list(expected)} "
-            f"by config.json{others}; correct the sizes in config.json, such as vocab_size or d_model"
         )
 
 

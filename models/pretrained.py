@@ -4,18 +4,18 @@ import contextlib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError, ConfigurationError, in_one_line
+from ..errors import CheckpointError, ConfigurationError, in_one_line, shortened
 from ..runtime.hub import commit_of
 from ..runtime.progress import quiet_transformers
-from .checkpoint_files import refuse_adapter, refuse_other_frameworks
+from .checkpoint_files import refuse_adapter, refuse_other_frameworks, require_checkpoint, unread
 from .families import family_named, model_type_of
 from .loaded_weights import check_own_head, check_weights
+from .stated_sizes import check_sizes, check_values
 
 
 def pin_revision(name: str, revision: str | None, known: str | None = None) -> str | None:
@@ -49,19 +49,18 @@ def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, 
     """
     from transformers import PretrainedConfig
 
+    require_checkpoint(name, "config.json", "adapter_config.json")
     try:
         refuse_adapter(name, revision)
         raw, _ = PretrainedConfig.get_config_dict(str(name), revision=revision or "main")
     except CheckpointError:
         raise
-    except (OSError, ValueError) as error:
-        where = f"{name} at {revision}" if revision else name
-        raise CheckpointError(f"{where}: no config.json could be read ({in_one_line(error)})") from error
-    if not raw:
-        raise CheckpointError(
-            f"{name}: config.json is missing or empty; expected a folder or hub name of a T5-family checkpoint"
-        )
+    except Exception as error:  # of many layers of transformers, for whatever a stranger's file holds
+        raise CheckpointError(unread(name, revision, "config.json", in_one_line(error))) from error
+    if not raw or not isinstance(raw, dict):
+        raise CheckpointError(unread(name, revision, "config.json", "expected a JSON object with members"))
     model_type_of(raw)
+    check_values(name, raw)
     if raw.get("quantization_config"):
         raise CheckpointError(
             f"{name}: its weights are quantized (quantization_config in config.json); use the checkpoint that it was made from, "
@@ -77,13 +76,13 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     hold exactly the weights that the model uses.
     """
     import transformers
-    from safetensors import SafetensorError
 
     raw = read_raw_config(name, revision)
-    model_class = getattr(transformers, family_named(model_type_of(raw)).architecture)
+    model_class: Any = getattr(transformers, family_named(model_type_of(raw)).architecture)
     try:
         refuse_other_frameworks(name, revision)
         with quiet_transformers():
+            check_sizes(name, raw, model_class, revision)
             model, report = model_class.from_pretrained(
                 str(name),
                 revision=revision or "main",
@@ -95,19 +94,25 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
         check_own_head(name, model, raw, revision)
     except CheckpointError:
         raise
-    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
+    except Exception as error:  # the same
         raise CheckpointError(f"{name} cannot be loaded: {in_one_line(error)}") from error
-    model.config.decoder_start_token_id = _start_id(model, raw)
+    model.config.decoder_start_token_id = _start_id(name, model, raw)
     return model, raw | {"decoder_start_token_id": model.config.decoder_start_token_id}
 
 
-def _start_id(model: Any, raw_config: Mapping[str, Any]) -> int:
+def _start_id(name: str | Path, model: Any, raw_config: Mapping[str, Any]) -> int:
     """Return the first id that the decoder is given: of config.json, else of generation_config.json, else the padding id."""
     stated = (
         raw_config.get("decoder_start_token_id"),
         getattr(model.generation_config, "decoder_start_token_id", None),
     )
-    return int(next((i for i in (*stated, model.config.pad_token_id) if i is not None), 0))
+    found = next((i for i in (*stated, model.config.pad_token_id) if i is not None), 0)
+    if type(found) is not int or not 0 <= found < model.config.vocab_size:
+        raise CheckpointError(
+            f"{name}: the decoder's first token is {shortened(repr(found))}, expected an id below vocab_size "
+            f"{model.config.vocab_size}; correct decoder_start_token_id in config.json or generation_config.json"
+        )
+    return found
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, in_one_line, shortened
+from ..runtime.there import look, what_is_there
 from .families import model_type_of
 
 HEAD_WIDTH = 32
@@ -61,7 +62,7 @@ def parse_size(text: str) -> Size:
     elif unequal := _UNEQUAL.fullmatch(text):
         size = Size(*map(int, unequal.groups()))
     else:
-        raise ConfigurationError(f"size {text!r} is not understood; {_FORMS}")
+        raise ConfigurationError(f"size {shortened(repr(text))} is not understood; {_FORMS}")
     if size.d_model % HEAD_WIDTH:
         down = size.d_model // HEAD_WIDTH * HEAD_WIDTH
         raise ConfigurationError(
@@ -87,9 +88,19 @@ def student_config(size: str, teacher_config: Mapping[str, Any]) -> dict[str, An
     structure["feed_forward_proj"] = _stated(
         teacher_config, "feed_forward_proj", "relu" if model_type == "t5" else "gated-gelu"
     )
-    if not (_EQUAL.fullmatch(size) or _UNEQUAL.fullmatch(size)) and Path(size).exists():
+    if is_size_file(size):
         return common | _file_structure(Path(size), common, structure)
     return common | structure | _widths(parse_size(size), structure["feed_forward_proj"].startswith("gated"))
+
+
+def is_size_file(size: str) -> bool:
+    """Return whether a size is the path of a config file. Raises ConfigurationError for a path that is missing."""
+    if _EQUAL.fullmatch(size) or _UNEQUAL.fullmatch(size):
+        return False
+    path = Path(size)
+    if not path.exists() and ("/" in size or path.suffix == ".json"):
+        raise ConfigurationError(f"size file {size} does not exist: {what_is_there(path)}; {_FORMS}")
+    return path.exists()
 
 
 def describe_size(config: Mapping[str, Any]) -> str:
@@ -147,10 +158,15 @@ def _file_structure(path: Path, common: Mapping[str, Any], structure: Mapping[st
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        folder = path.parent if path.name == "config.json" else path
+        raise ConfigurationError(
+            f"--size {folder}: expected a folder with a config.json, found {look(folder).words}; {_FORMS}"
+        )
     try:
         stated = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"size file {path} cannot be read as JSON ({error}); {_FORMS}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"size file {path} cannot be read as JSON ({in_one_line(error)}); {_FORMS}") from error
     if not isinstance(stated, dict):
         raise ConfigurationError(f"size file {path} holds a {type(stated).__name__}, not a JSON object; {_FORMS}")
     return stated

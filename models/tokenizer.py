@@ -19,12 +19,14 @@ from typing import Any
 from ..errors import CheckpointError, TeacherError, in_one_line
 from ..runtime.progress import quiet_transformers
 from .byte_tokenizer import byte_pipeline
-from .checkpoint_files import checkpoint_file, first_file
+from .checkpoint_files import checkpoint_file, first_file, require_checkpoint, unread
 from .sentencepiece_model import pipeline_of_model
 
 SENTENCEPIECE_FILES = ("spiece.model", "sentencepiece.model", "tokenizer.model")
 """The names that checkpoints give a SentencePiece model, in the order in which we look for them."""
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_FILES = ("tokenizer.json", *SENTENCEPIECE_FILES, *_SETTINGS, "vocab.json", "vocab.txt", "config.json")
+"""The files without which a folder does not have a tokenizer."""
 ROLES = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
 """The tokens that T5's classes assume where the files do not name any."""
 
@@ -33,12 +35,15 @@ def load_tokenizer(name: str | Path, revision: str | None = None) -> Any:
     """Return the tokenizer of a folder, or of a hub name at a revision. Raises CheckpointError where there is not one."""
     try:
         with quiet_transformers():
+            require_checkpoint(name, *_FILES)
             settings = _settings(name, revision)
             pipeline = _own_pipeline(name, revision, settings)
             tokenizer = class_tokenizer(name, revision) if pipeline is None else _run_by_file(pipeline, settings)
     except (CheckpointError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # of many layers of transformers; a panic of Rust is not an Exception
+        if not Path(name).is_dir():
+            raise CheckpointError(unread(name, revision, "the tokenizer", in_one_line(error))) from error
         raise CheckpointError(
             f"no tokenizer can be loaded from {name}: {in_one_line(error)}; "
             "expected a folder with a tokenizer.json or spiece.model that can be read"

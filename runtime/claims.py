@@ -15,7 +15,6 @@ removed there in the belief that its holder is dead.
 import errno
 import fcntl
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
@@ -26,6 +25,8 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import ConfigurationError, OutputBusyError, shortened
+from .printing import say
+from .there import what_is_there
 
 CLAIM_PREFIX = ".claim-"
 LOCK_SUFFIX = ".lock"
@@ -103,9 +104,12 @@ def sole_writer(directory: Path) -> Iterator[None]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
+        what = f"a link to {directory.readlink()}, which does not exist" if directory.is_symlink() else "a file"
         raise ConfigurationError(
-            f"{directory} is a file; expected a directory to write to, so name another one"
+            f"{directory} is {what}; expected a directory to write to, so name another one"
         ) from None
+    except NotADirectoryError:
+        raise ConfigurationError(f"{directory} cannot be made: {what_is_there(directory)}; name another one") from None
     path = directory / (CLAIM_PREFIX + WRITER + LOCK_SUFFIX)
     lock = lock_file(path)
     if lock is None:
@@ -187,10 +191,10 @@ def _opened(path: Path) -> int:
 
 @cache
 def _say_without_locks(folder: Path) -> None:
-    print(
+    say(
         f"warning: the file system of {folder} does not have file locks (flock), so processes there do not see each other; "
         "start only one, or give each its own work",
-        file=sys.stderr,
+        err=True,
     )
 
 

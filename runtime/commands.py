@@ -19,6 +19,7 @@ from .cores import choose_waiting
 from .launcher import require_one_process
 from .options import REQUIRED, SECTIONS, Option, Shape, default_text, flag_of, option, option_of, shapes_of
 from .plugins import load_plugins
+from .printing import say
 
 WIDTH, INDENT, HELP_COLUMN = 80, 2, 28
 SETTINGS = {"terminal_width": WIDTH, "max_content_width": WIDTH}
@@ -29,11 +30,13 @@ _WORDS = {int: "N", float: "NUMBER", Path: "PATH", str: "NAME"}
 
 
 class _NamedPath(click.Path):
-    """A path that is not empty; pathlib takes an empty one for the working directory."""
+    """A path that a system can have, and not an empty one, which pathlib takes for the working directory."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("expected a path, found an empty text", param, ctx)
+        if "\0" in str(value):
+            self.fail("expected a path, found a text with a NUL character", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -163,7 +166,7 @@ class ConfiguredCommand(click.Command):
         if not self.ranks:
             require_one_process(f"miniend {self.name}")
         if self.computes:
-            choose_waiting(partial(click.echo, err=True))
+            choose_waiting(partial(say, err=True))
         config, several = self.configure(click.get_current_context())
         return self.run(config, **several)
 

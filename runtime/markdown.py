@@ -3,15 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from ..errors import one_line
+
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 """The start of a tag, a comment or an address."""
+_LINK = re.compile(r"[\[\]]")
+"""The brackets of a link or a picture, which a renderer fetches."""
 _BARE_BAR = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 """A bar that no backslash escapes, with the pairs of backslashes before it."""
-
-
-def one_line(text: str) -> str:
-    """Return the text with every character that does not print, such as a line break or ESC, spelled as in Python."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def code(text: str) -> str:
@@ -23,8 +22,8 @@ def code(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return one line of text in which HTML means nothing. Emphasis may still come of it."""
-    return _TAG.sub("&lt;", one_line(text))
+    """Return one line of text without HTML, links and pictures. Emphasis may still come of it."""
+    return _LINK.sub(r"\\\g<0>", _TAG.sub("&lt;", one_line(text)))
 
 
 def row(cells: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import ConfigurationError, in_one_line
+from .there import look
 
 GROUP = "miniend.plugins"
 REMEDY = "correct the plugin, or leave it out"
@@ -72,11 +73,17 @@ def _load(name: str, what: str, load: Callable[[], ModuleType]) -> None:
     try:
         module = load()
     except ModuleNotFoundError as error:
+        there = look(Path(name)).words
+        also = "" if there.startswith("missing") or not name.startswith(str(error.name)) else f" ({name} is {there})"
         raise ConfigurationError(
-            f"{what}: expected a module {error.name}, found none; check the name, or install it"
+            f"{what}: expected a module {error.name}, found none{also}; check the name, or install it"
         ) from error
     except (Exception, SystemExit) as error:  # whatever a plugin raises
         raise ConfigurationError(f"{what} failed: {_in_words(error)}; {REMEDY}") from error
+    if module.__file__ is None and hasattr(module, "__path__"):
+        raise ConfigurationError(
+            f"{what}: expected a Python file or module, found a folder without __init__.py; {REMEDY}"
+        )
     if module.__file__:
         _loaded[name] = Path(module.__file__)
 

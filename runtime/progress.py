@@ -7,6 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..errors import one_line
+
 Log = Callable[[str], None]
 """A function that takes a line for people; the command line prints it."""
 
@@ -25,7 +27,7 @@ def progress_bar(
     return tqdm(
         total=total,
         initial=initial,
-        desc=description,
+        desc=one_line(description),
         unit=unit,
         unit_scale=scaled,
         dynamic_ncols=True,

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..errors import CacheDamagedError, CacheMismatchError, damaged
+from ..runtime.there import not_a_cache
 from .documents.extent import Extent
 from .folder import PublishedFolder, folder_exists
 from .positions import MAXIMUM_SHARDS
@@ -72,6 +73,12 @@ def parents(root: Where) -> tuple[Path, ...]:
     """Return the directories that hold published folders (or their mirrors), and what dead writers left behind."""
     place = place_of(root)
     return (place.local, *(place.local / name for name in ("segments", "extents", "shards")))
+
+
+def no_cache(root: Place) -> CacheMismatchError:
+    """Return the error of a place without a plan, for the caller to raise; it says what is there instead."""
+    there = not_a_cache(root.local) if root.bucket is None else "it does not have a plan; check bucket and folder"
+    return CacheMismatchError(f"{root} is not a MiniEnD cache: {there}")
 
 
 def shard_table(validation_examples: int, extents: Sequence[int], shard_examples: int) -> list[ShardRange]:

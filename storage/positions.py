@@ -4,11 +4,11 @@ import re
 import sys
 from collections.abc import Iterable
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, shortened
 
 MAXIMUM_SHARDS = 1_000_000
 """The largest number of shards of a cache, because the table of its shards is in memory."""
-_RANGE = re.compile(r"([0-9]*):([0-9]*)")
+_RANGE = re.compile(r"([0-9]{0,18}):([0-9]{0,18})")
 _END = sys.maxsize
 
 
@@ -28,7 +28,7 @@ def positions_in(text: str, count: int) -> list[int]:
     positions: set[int] = set()
     for part in parse_ranges(text):
         if part.start >= count or count < part.stop < _END:
-            raise ConfigurationError(f"shards {text!r} are not all there: the table has {count} shards, 0:{count}")
+            raise ConfigurationError(f"--shards {text!r} are not all there: the table has {count} shards, 0:{count}")
         positions.update(range(part.start, min(part.stop, count)))
     return sorted(positions)
 
@@ -47,8 +47,10 @@ def positions_text(positions: Iterable[int]) -> str:
 def _parse_range(text: str) -> range:
     form = _RANGE.fullmatch(text)
     if not form:
-        raise ConfigurationError(f"shards {text!r}: expected half-open ranges A:B, A: or :B, with commas between them")
+        raise ConfigurationError(
+            f"--shards {shortened(repr(text))}: expected half-open ranges A:B, A: or :B, with commas between them"
+        )
     positions = range(int(form[1] or 0), int(form[2] or _END))
     if not positions:
-        raise ConfigurationError(f"shards {text!r} are none: the end of a range is excluded")
+        raise ConfigurationError(f"--shards {text!r} are none: the end of a range is excluded")
     return positions

@@ -12,6 +12,7 @@ import torch
 from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
 from ..runtime.identity import different_members, require_same
+from ..runtime.there import listed, look
 from ..signals.choices import NOTHING
 from ..signals.kinds import kind_of, parse_sites
 from ..signals.logits.code import ENTROPY_STEP
@@ -257,11 +258,14 @@ def _compared(body: Mapping[str, Any]) -> dict[str, Any]:
 def require_free(root: Where) -> None:
     """Raise CacheMismatchError for a directory that holds something else than a cache, because we do not write into it."""
     place = place_of(root)
-    if place.bucket is None and place.local.exists() and not place.local.is_dir():
-        raise CacheMismatchError(f"{root} is a file; expected a directory for the cache")
+    if place.bucket is None and not place.local.is_dir():
+        found = look(place.local)
+        if not found.free or any(one.exists() and not one.is_dir() for one in place.local.parents):
+            raise CacheMismatchError(f"{root} is {found.words}; expected a directory for the cache")
     begun = set() if place.bucket is None else {"plan"}  # a writer may have died before it put the document
     strangers = [name for name in place.names() if not name.startswith(".") and name not in begun]
     if strangers and not folder_exists(plan_path(root), "plan"):  # another worker may just have published the plan
+        there = look(place.local).words if place.bucket is None else f"a prefix that holds {listed(sorted(strangers))}"
         raise CacheMismatchError(
-            f"{root} does not hold a cache but other files ({', '.join(sorted(strangers)[:3])}); name an empty directory"
+            f"{root} does not hold a cache but other files: it is {there}; name an empty directory"
         )

@@ -75,6 +75,8 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
     seconds = Seconds()
     with seconds.counting("start"):
         begun = _plan_so_far(config)
+        if begun is None:
+            require_free(config.cache)
         mixture = parse_mixture(config).pinned(begun.corpus if begun else None)
         known = begun.teacher.revision if begun and begun.teacher.name == config.teacher else None
         revision = pin_revision(config.teacher, config.teacher_revision, known)
@@ -87,7 +89,6 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         tokenizer.check_fits(teacher.facts.vocab_rows)
         plan = plan_of(config, teacher, prints, described)
         if not folder_exists(plan_path(config.cache), "plan"):
-            require_free(config.cache)
             mixture.require_documents()  # refuse a wrong field or an empty corpus before a plan holds it
             if plan.task.corruption and config.sentinel_order is None:
                 texts = (text for (text,) in mixture.first_documents(DOCUMENTS))

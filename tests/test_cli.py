@@ -649,7 +649,10 @@ def test_the_installed_command_ends_with_the_line_alone(tmp_path):
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"miniend: {tmp_path} is not a MiniEnD cache: it does not have a plan\n"
+    assert done.stderr == (
+        f"miniend: {tmp_path} is not a MiniEnD cache: it is an empty folder; make a cache with `miniend dump-teacher --cache "
+        f"{tmp_path}`, or name another folder\n"
+    )
 
 
 @contextmanager

@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 from ...data.arrow_rows import is_saved_dataset, saved_files
-from ...data.missing import listed, what_is_there
 from ...data.opening import GZIP, ZSTD
 from ...data.row import Row
 from ...data.rows import COLUMNAR, TABLES, TEXT, ending_of, read_rows
 from ...errors import CorpusError, in_one_line
 from ...runtime.progress import Log
+from ...runtime.there import listed, look, what_is_there
 from .examples import ExampleT, TaskData, split_off
 from .task import AnswerT, Task
 
@@ -79,8 +79,10 @@ def _task_folder(task: Task[ExampleT, AnswerT], data: Path) -> Path:
     for folder in sorted(data.iterdir()):
         if folder.is_dir() and folder.name.lower() in names:
             return folder
+    there = look(data)
+    found = there.words if there.of_miniend or there.models else _listing(data)
     raise CorpusError(
-        f"{data} holds neither train{_any_ending()} nor a folder {task.folder} or {task.name}; found {_listing(data)}"
+        f"{data} holds neither train{_any_ending()} nor a folder {task.folder} or {task.name}; found {found}"
     )
 
 

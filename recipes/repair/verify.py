@@ -21,7 +21,7 @@ from ...storage.documents.marker import Marker, SegmentsMarker, ShardMarker
 from ...storage.documents.parse import Document
 from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
-from ...storage.layout import SPLITS, ShardRange, read_extent, shard_table
+from ...storage.layout import SPLITS, ShardRange, no_cache, read_extent, shard_table
 from ...storage.markers import check_place
 from ...storage.stores.place import Place, Where, place_of
 from ...storage.survey import Survey, numbered, survey
@@ -70,7 +70,7 @@ def verify_cache(where: Where) -> Report:
     root = place_of(where)
     contents = survey(root)
     if not contents.folders:
-        raise CacheMismatchError(f"{root} is not a MiniEnD cache: it does not have a plan")
+        raise no_cache(root)
     with progress_bar("verify", len(contents.folders), "folder") as bar:
         return _Verifier(root, contents, bar).report
 
@@ -266,4 +266,7 @@ def describe(report: Report, root: Where) -> Iterator[str]:
     if report.sound:
         yield f"{root} is sound: {read}"
     else:
-        yield f"{root} is damaged: {len(report.damaged)} of {read} damaged, {len(report.unlisted)} files or folders unlisted"
+        yield (
+            f"{root} is damaged: {len(report.damaged)} of {report.folders} folders, {len(report.unlisted)} files or folders "
+            f"unlisted; {report.bytes:,} bytes were read"
+        )

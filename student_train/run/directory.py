@@ -18,6 +18,7 @@ from ...runtime.identity import ANOTHER_OUTPUT, require_same
 from ...runtime.links import require_no_links
 from ...runtime.options import identity_of, typed_by_identity
 from ...runtime.plugins import digests
+from ...runtime.there import look
 from ..config import TrainConfig
 
 RUN_FILE = "run.json"
@@ -63,7 +64,8 @@ def claim_output(config: TrainConfig, cache: Cache, student: Any) -> None:
         return
     if config.output.exists() and holds_files(config.output):
         raise RunMismatchError(
-            f"{config.output} exists and does not hold a run of MiniEnD; name an empty or new directory"
+            f"{config.output} exists and does not hold a run of MiniEnD: it is {look(config.output).words}; name an empty or new "
+            "directory"
         )
     config.output.mkdir(parents=True, exist_ok=True)
     document = {**ours, "init": config.init, PLUGINS: digests()}

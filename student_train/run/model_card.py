@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from ...runtime.markdown import code, one_line, table
+from ...errors import one_line
+from ...runtime.markdown import code, plain, table
 
 _PAPERS = """## Citation
 
@@ -111,7 +112,7 @@ def _front_matter(facts: ModelCardFacts) -> str:
 def _introduction(facts: ModelCardFacts) -> str:
     text = f"""# A student of {code(facts.teacher)}
 
-{facts.size}: {facts.parameters:,} parameters, {facts.parameters_without_embeddings:,} without embeddings. Distilled
+{plain(facts.size)}: {facts.parameters:,} parameters, {facts.parameters_without_embeddings:,} without embeddings. Distilled
 task-agnostically by MiniEnD from a cache of the teacher's answers on {code(facts.corpus)}.
 """
     if facts.generates:
@@ -183,7 +184,7 @@ def _training(facts: ModelCardFacts) -> str:
         ("batch size", f"{facts.batch_size:,}"),
         ("tokens seen", f"{facts.tokens_seen:,}"),
         ("optimizer", code(facts.optimizer)),
-        ("learning rate", f"{facts.learning_rate:g}, {facts.schedule}"),
+        ("learning rate", f"{facts.learning_rate:g}, {plain(facts.schedule)}"),
         ("dropout in distillation", "0"),
         ("training loss at the start", f"{facts.initial_loss:.4f}"),
         ("training loss at the end", f"{facts.final_loss:.4f}"),

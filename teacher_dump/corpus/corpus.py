@@ -20,13 +20,14 @@ from typing import Literal
 from ...data.arrow_rows import is_saved_dataset, saved_files
 from ...data.digests import digests_of
 from ...data.fields import first_filled, joined, texts_of
-from ...data.missing import glob_for, listed, what_is_there
+from ...data.globs import glob_for
 from ...data.opening import require_content
 from ...data.row import Row
 from ...data.rows import READABLE, TEXT, ending_of, read_rows
 from ...data.text import has_line_documents, text_documents
 from ...errors import ConfigurationError, CorpusError
 from ...runtime.progress import Log, silent
+from ...runtime.there import listed, look, what_is_there
 from ...storage.documents.plan import CorpusFile, CorpusPart, PlannedCorpus
 from .hub import HubName, describe_hub, local_files, parse_hub_name, pin_hub, stream_hub
 
@@ -84,6 +85,8 @@ def _find_files(name: str, split: str) -> list[Path]:
     files = [one for one in found if one.is_file()]
     if files:
         return files
+    if path.is_dir() and ((there := look(path)).of_miniend or there.models):
+        raise CorpusError(f"the corpus {name!r} is {there.words}; expected text in files: {READABLE}")
     if path.is_dir():
         pattern, names = glob_for(path), sorted(one.name for one in path.iterdir())
         advice = f"write a folder as a quoted glob, such as --corpus '{pattern}'" if pattern else f"expected {READABLE}"

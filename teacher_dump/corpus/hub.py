@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ...data.arrow_rows import is_saved_dataset
-from ...data.missing import what_is_there
 from ...data.row import Row
 from ...data.rows import ending_of
 from ...errors import CorpusError, in_one_line
 from ...runtime.hub import commit_of
+from ...runtime.there import look, what_is_there
 from ...storage.documents.plan import HubDataset, PlannedCorpus
 
 ADVICE = (
@@ -67,6 +67,8 @@ def parse_hub_name(text: str, split: str) -> HubName:
         raise CorpusError(
             f"hf: reads a dataset of the hub or a folder of data files; write --corpus {name} without hf:"
         )
+    if path.is_dir() and ((there := look(path)).of_miniend or there.models):
+        raise CorpusError(f"hf:{text} is {there.words}; expected a dataset of the hub or a folder of data files")
     if not path.is_dir() and (name[0] in "./~" or name.count("/") > 1):
         raise CorpusError(f"the folder of the corpus hf:{text} does not exist: {what_is_there(path)}")
     return HubName(name=name, config=config or None, revision=revision or None, split=split)
@@ -135,9 +137,15 @@ def local_files(hub: HubName) -> list[Path]:
 
 def _unreadable(hub: HubName, error: Exception) -> CorpusError:
     text = f"{type(error).__name__} {error}"
+    if hub.is_local:
+        there = look(Path(hub.name)).words
+        return CorpusError(
+            f"{hub}: datasets finds no data there ({in_one_line(error)}): it is {there}; name files or a glob without hf:"
+        )
     offline = isinstance(error, ConnectionError | TimeoutError)
     found = next((advice for words, advice in ADVICE if not offline and any(word in text for word in words)), None)
     return CorpusError(
         f"{hub} cannot be read through datasets: {in_one_line(error)}; "
+        + (f"nor is {hub.name} a folder here ({what_is_there(Path(hub.name))}); " if offline or not found else "")
         + (found or "check name, config, revision, split and network")
     )

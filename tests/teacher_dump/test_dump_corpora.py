@@ -243,7 +243,7 @@ def test_a_hub_teacher_is_loaded_at_the_revision_that_was_asked_for_and_recorded
     assert miniend.open_cache(gone_on).plan.teacher == teachers["v1"], "without a revision, the one of the plan"
     other = {"teacher": "owner/tiny", "teacher_revision": "main"}
     assert_refused(material, caches["v1"], "teacher.tensor_digest: there ", **other)
-    with pytest.raises(CheckpointError, match=r"owner/tiny at v9: no config\.json could be read"):
+    with pytest.raises(CheckpointError, match=r"owner/tiny at v9 is neither a folder here"):
         dump(material, tmp_path / "none", teacher="owner/tiny", teacher_revision="v9")
 
 

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, shortened
 from ....runtime.options import ConfigT, Option, options_of
 
 
@@ -20,13 +20,13 @@ def read_options(kind: type, given: Mapping[str, Any], where: str, known: Collec
     options = {}
     for name, value in given.items():
         if name not in known:
-            raise ConfigurationError(f"{where}: unknown option {name!r}; expected one of {', '.join(known)}")
+            raise ConfigurationError(f"{where}: unknown option {shown(name)}; expected one of {', '.join(known)}")
         try:
             options[name] = _fitted(value, hints[name])
         except ValueError:
             help = f" ({declared[name].help})" if name in declared else ""
             raise ConfigurationError(
-                f"{where}: {name} should be {_words(hints[name])}, found {value!r}{help}"
+                f"{where}: {name} should be {_words(hints[name])}, found {shown(value)}{help}"
             ) from None
         _require_choice(declared.get(name), options[name], f"{where}: {name}")
     return options
@@ -36,7 +36,7 @@ def _require_choice(declared: Option | None, value: Any, what: str) -> None:
     choices = declared.known_choices() if declared else None
     for one in value if isinstance(value, tuple) else (value,):
         if declared and choices is not None and one is not None and one not in choices:
-            raise ConfigurationError(f"{what} should be {declared.listed()}, found {one!r}")
+            raise ConfigurationError(f"{what} should be {declared.listed()}, found {shown(one)}")
 
 
 def configured(kind: type[ConfigT], options: Mapping[str, Any], where: str) -> ConfigT:
@@ -55,7 +55,12 @@ def read_value(value: Any, hint: Any, where: str) -> Any:
     try:
         return _fitted(value, hint)
     except ValueError:
-        raise ConfigurationError(f"{where} should be {_words(hint)}, found {value!r}") from None
+        raise ConfigurationError(f"{where} should be {_words(hint)}, found {shown(value)}") from None
+
+
+def shown(value: Any) -> str:
+    """Return a value of the file for a message."""
+    return shortened(repr(value))
 
 
 def _fitted(value: Any, hint: Any) -> Any:

@@ -41,9 +41,9 @@ from ....runtime.plugins import load_plugins
 from ....student_train.config import VARIED, StepSettings, TrainSettings
 from ....teacher_dump.config import DumpSettings, ExampleSettings
 from .checks import check
-from .options import configured, read_options, read_value
+from .options import configured, read_options, read_value, shown
 from .settings import MAIN, CacheRecipe, Comparison, Options, Student, known_rows
-from .yaml_file import read_with_preset
+from .yaml_file import line_of, read_with_preset
 
 KEYS = (
     *("plugins", "teacher", "device", "dump", "train", "sizes", "rows", "caches", "assistants"),
@@ -61,11 +61,19 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 def read_comparison(path: Path) -> Comparison:
     """Read and check a file. Raises ConfigurationError, with the place in the file, for the first mistake."""
     content = read_with_preset(path)
+    try:
+        return _comparison(content)
+    except ConfigurationError as error:
+        line = line_of(path, str(error))
+        raise ConfigurationError(f"{path}{'' if line is None else f', line {line}'}: {error}") from None
+
+
+def _comparison(content: Options) -> Comparison:
     if unknown := [key for key in content if key not in KEYS]:
-        raise ConfigurationError(f"{path}: unknown key {unknown[0]!r}; expected preset or one of {', '.join(KEYS)}")
+        raise ConfigurationError(f"{unknown[0]}: unknown key; expected preset or one of {', '.join(KEYS)}")
     load_plugins(read_value(content.get("plugins", []), tuple[str, ...], "plugins"))
     if missing := [key for key in ("teacher", "dump", "sizes", "rows", "tasks") if not content.get(key)]:
-        raise ConfigurationError(f"{path} and its preset do not say {' and '.join(missing)}; add that")
+        raise ConfigurationError(f"file and preset do not say {' and '.join(missing)}; add that")
     _require_known_rates(content)
     comparison = Comparison(
         teacher=read_value(content["teacher"], str, "teacher"),
@@ -130,7 +138,7 @@ def _learning_rates(content: Options, name: str) -> tuple[float, ...]:
     if not rates:
         raise ConfigurationError(f"{where}: expected at least one, found none; name one")
     if not all(0 < rate < 1 for rate in rates) or len({f"{rate:g}" for rate in rates}) < len(rates):
-        raise ConfigurationError(f"{where} should be between 0 and 1, each given once; found {rates}")
+        raise ConfigurationError(f"{where} should be between 0 and 1, each given once; found {shown(rates)}")
     return rates
 
 
@@ -141,7 +149,7 @@ def _require_known_rates(content: Options) -> None:
     for name in value if isinstance(value, dict) else ():
         if name not in (*known, OTHERS):
             raise ConfigurationError(
-                f"learning_rates: unknown row or assistant {name!r}; expected {OTHERS} or one of {', '.join(known)}"
+                f"learning_rates: unknown row or assistant {shown(name)}; expected {OTHERS} or one of {', '.join(known)}"
             )
 
 
@@ -172,12 +180,12 @@ def _pairs(content: Options) -> Iterator[tuple[str, str]]:
     known, rows = list(_mapping(content, "rows")), [name for name, _ in _named(content, "rows")]
     pairs = content.get("pairs") or [[name, rows[0]] for name in rows[1:]]
     if not isinstance(pairs, list):
-        raise ConfigurationError(f"pairs: expected a list of pairs of rows, found {pairs!r}")
+        raise ConfigurationError(f"pairs: expected a list of pairs of rows, found {shown(pairs)}")
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
-            raise ConfigurationError(f"pairs: {pair!r} should be a list of two rows")
+            raise ConfigurationError(f"pairs: {shown(pair)} should be a list of two rows")
         if unknown := [name for name in pair if name not in known]:
-            raise ConfigurationError(f"pairs: unknown row {unknown[0]!r}; expected two of {', '.join(rows)}")
+            raise ConfigurationError(f"pairs: unknown row {shown(unknown[0])}; expected two of {', '.join(rows)}")
         if pair[0] == pair[1]:
             raise ConfigurationError(f"pairs: {pair!r} compares a row with itself; name two rows")
         if all(name in rows for name in pair):  # drops the pairs of a row that the file leaves out
@@ -187,7 +195,7 @@ def _pairs(content: Options) -> Iterator[tuple[str, str]]:
 def _mapping(content: Options, key: str) -> dict[str, Any]:
     value = content.get(key) or {}
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{key} should be a mapping from options to values, found {value!r}")
+        raise ConfigurationError(f"{key} should be a mapping from options to values, found {shown(value)}")
     return value
 
 
@@ -202,5 +210,5 @@ def _named(content: Options, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the entries below a key whose names become folders. Raises ConfigurationError for an unfit name."""
     for name, value in _entries(content, key):
         if not _NAME.fullmatch(name):
-            raise ConfigurationError(f"{key}: {name!r} should be a name of letters, digits, '-', '_' and '.'")
+            raise ConfigurationError(f"{key}: {shown(name)} should be a name of letters, digits, '-', '_' and '.'")
         yield name, value

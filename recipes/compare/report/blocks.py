@@ -1,11 +1,12 @@
 """Write a report of headings, paragraphs, tables and pictures as Markdown or as one self-contained HTML file."""
 
 import base64
+import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
+from ....errors import one_line
 from ....runtime.markdown import plain, row
 
 STYLE = """
@@ -70,10 +71,15 @@ def _markdown(block: Block) -> str:
             return "\n".join(row(map(plain, line)) for line in lines)
 
 
+def _escaped(text: str) -> str:
+    """Return one line of text in which HTML means nothing."""
+    return html.escape(one_line(text))
+
+
 def as_html(blocks: Sequence[Block]) -> str:
     """Return one HTML file with the pictures inside."""
     title = next((block.text for block in blocks if isinstance(block, Heading)), "")
-    head = f'<meta charset="utf-8">\n<title>{escape(title)}</title>\n<style>{STYLE}</style>'
+    head = f'<meta charset="utf-8">\n<title>{_escaped(title)}</title>\n<style>{STYLE}</style>'
     body = "\n".join(line for block in blocks for line in _html(block))
     return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
 
@@ -81,13 +87,13 @@ def as_html(blocks: Sequence[Block]) -> str:
 def _html(block: Block) -> Iterator[str]:
     match block:
         case Heading(text, level):
-            yield f"<h{level}>{escape(text)}</h{level}>"
+            yield f"<h{level}>{_escaped(text)}</h{level}>"
         case Paragraph(text):
-            yield f"<p>{escape(text)}</p>"
+            yield f"<p>{_escaped(text)}</p>"
         case Picture(path, caption):
             data = base64.b64encode(path.read_bytes()).decode()
-            yield f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
-            yield f"<figcaption>{escape(caption)}</figcaption></figure>"
+            yield f'<figure><img alt="{_escaped(caption)}" src="data:image/png;base64,{data}">'
+            yield f"<figcaption>{_escaped(caption)}</figcaption></figure>"
         case Table(header, rows):
             yield "<table>"
             yield _line("th", header)
@@ -96,4 +102,4 @@ def _html(block: Block) -> Iterator[str]:
 
 
 def _line(tag: str, cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}>{_escaped(cell)}</{tag}>" for cell in cells) + "</tr>"

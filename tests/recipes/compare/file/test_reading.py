@@ -123,7 +123,7 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"teachers": "x"}, "unknown key 'teachers'"),
+        ({"teachers": "x"}, "teachers: unknown key"),
         ({"plugins": "nowhere.py", "dump": None}, "--plugin nowhere.py: expected a Python file, found none"),
         ({"teacher": None}, "do not say teacher"),
         ({"rows": {"scratched": None}}, "scratched needs an objective"),
@@ -143,10 +143,13 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"seeds": "three"}, "seeds should be a whole number"),
         ({"learning_rates": [1e-3, 1e-3]}, "each given once"),
         ({"learning_rates": [2]}, "between 0 and 1"),
-        ({"learning_rates": "fast"}, "^learning_rates should be"),
-        ({"learning_rates": {"others": [1e-3], "scratch": [2]}}, "^learning_rates, scratch should be between 0 and 1"),
-        ({"learning_rates": {"others": 1e-3, "scratch": "fast"}}, "^learning_rates, scratch should be"),
-        ({"learning_rates": {"others": []}}, "^learning_rates, others: expected at least one"),
+        ({"learning_rates": "fast"}, "line [0-9]+: learning_rates should be"),
+        (
+            {"learning_rates": {"others": [1e-3], "scratch": [2]}},
+            r"line \d+: learning_rates, scratch should be between",
+        ),
+        ({"learning_rates": {"others": 1e-3, "scratch": "fast"}}, "line [0-9]+: learning_rates, scratch should be"),
+        ({"learning_rates": {"others": []}}, "line [0-9]+: learning_rates, others: expected at least one"),
         ({"learning_rates": {"scratch": 1e-3}}, "none for miniend-e; add miniend-e or others"),
         (
             {"learning_rates": {"others": 1e-3, "scartch": 1e-3}},
@@ -265,11 +268,11 @@ def test_an_assistant_may_not_have_the_name_of_a_row_of_its_size(written):
         ("seeds: 010", "is not valid YAML: YAML reads 010 in another base; write a plain decimal number"),
         ("train: {steps: 1:30}", "YAML reads 1:30 in another base"),
         ("train: {max_grad_norm: 1:30.5}", "YAML reads 1:30.5 in another base"),
-        ("seeds: !!int x", "is not valid YAML: x is not a number in .* line 1"),
-        ("seeds: !!float x", "is not valid YAML: x is not a number"),
-        ("seeds: " + "1" * 5000, "is not a number"),
-        ("seeds: 2024-02-31", "holds what YAML cannot read"),
-        ("[" * 20000, "holds what YAML cannot read"),
+        ("seeds: !!int x", "is not valid YAML: x cannot be read as int in .* line 1"),
+        ("seeds: !!float x", "is not valid YAML: x cannot be read as float"),
+        ("seeds: " + "1" * 5000, "cannot be read as int"),
+        ("seeds: 2024-02-31", "2024-02-31 cannot be read as timestamp in .* line 1"),
+        ("[" * 20000, "is nested too deeply"),
         ("seeds: 1\nseeds: 2", "is not valid YAML: 'seeds' is given twice in .* line 2"),
         ("rows:\n  scratch: {steps: 3}\n  scratch:", "'scratch' is given twice"),
         ("preset: tiny", "unknown preset 'tiny'; expected paper or small"),
@@ -304,7 +307,7 @@ def test_rows_may_share_options_by_anchors(written, tmp_path):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"none[.]yaml is not the file of a comparison: it is missing"):
         read_comparison(tmp_path / "none.yaml")
 
 
