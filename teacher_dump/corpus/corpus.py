@@ -20,6 +20,7 @@ from typing import Literal
 from ...data.arrow_rows import is_saved_dataset, saved_files
 from ...data.digests import digests_of
 from ...data.fields import first_filled, joined, texts_of
+from ...data.long_text import Text, is_blank_text
 from ...data.missing import glob_for, listed, what_is_there
 from ...data.opening import require_content
 from ...data.row import Row
@@ -30,7 +31,7 @@ from ...runtime.progress import Log, silent
 from ...storage.documents.plan import CorpusFile, CorpusPart, PlannedCorpus
 from .hub import HubName, describe_hub, local_files, parse_hub_name, pin_hub, stream_hub
 
-Document = tuple[str, ...]
+Document = tuple[Text, ...]
 PYTHON_DOCS = "python-docs"
 DOCS_CHARACTERS = 2000
 HUB_PREFIX = "hf:"
@@ -144,7 +145,7 @@ def documents(corpus: Corpus, note: Log = silent) -> Iterator[Document]:
 
 def is_blank(document: Document) -> bool:
     """Return whether one of a document's texts holds only white space."""
-    return not all(text.strip() for text in document)
+    return any(is_blank_text(text) for text in document)
 
 
 def _all_documents(corpus: Corpus, note: Log) -> Iterator[Document]:
@@ -175,7 +176,7 @@ def _document(row: Row, fields: tuple[str, ...]) -> Document:
     return (text,) if len(fields) == 1 else (text, first_filled(texts_of(row, fields[1], row.place)))
 
 
-def _python_docs() -> Iterator[Document]:
+def _python_docs() -> Iterator[tuple[str]]:
     """Yield the topics of `help()`, by key. They differ between Python versions, which the fingerprint shows.
 
     We cut long topics at blank lines into documents of about DOCS_CHARACTERS. A sixth of the text is one topic, and validation

@@ -153,7 +153,8 @@ class SegmentStore:
         parts = [part for segment in segments for part in segment]
         left = {name: value - getattr(before, name) for name, value in asdict(after).items()}
         unknown = 0 if unknown_id is None else sum(int((part == unknown_id).sum()) for part in parts)
-        return PackingCounts(tokens=sum(part.size for part in parts), unknown=unknown, **left)
+        unproven = left.pop("unproven") or None  # absent where it is 0
+        return PackingCounts(tokens=sum(part.size for part in parts), unknown=unknown, unproven=unproven, **left)
 
     def _belongs(self, split: str, document: int) -> bool:
         chosen = is_validation(self._plan.seed, document, self._plan.derived.validation_share)
