@@ -108,7 +108,7 @@ class SegmentStore:
             return
         cursor = self._next(split)
         packing = self._pack(split, source, cursor)
-        with progress_bar(f"segments ({split})", wanted, "segment", initial=self.count(split)) as bar:
+        with progress_bar(f"segments ({split})", wanted, "segment", initial=self.count(split), lines=True) as bar:
             while self.count(split) < wanted and not self.exhausted(split):
                 asked = min(SEGMENTS_PER_FOLDER, wanted - self.count(split))
                 before = replace(packing.tally)
