@@ -109,8 +109,9 @@ class _Note:
     def digest(self, path: Path, state: State) -> str | None:
         """Return the kept digest of a file in this state; None if there is none."""
         entry = self._kept.get(path.name)
-        fits = isinstance(entry, list) and entry[:-1] == state and isinstance(entry[-1], str)
-        return entry[-1] if fits else None
+        if isinstance(entry, list) and entry[:-1] == state and isinstance(entry[-1], str):
+            return entry[-1]
+        return None
 
     def add(self, path: Path, state: State, digest: str) -> None:
         """Take a new digest, unless the file has changed or may still change unseen."""

@@ -22,10 +22,10 @@ def has_line_documents(path: Path) -> bool:
     return len(text) > 1 and " " not in text
 
 
-def text_documents(path: Path) -> Iterator[Text]:
+def text_documents(path: Path, by_line: bool) -> Iterator[Text]:
     """Yield the lines that are not blank, or the runs of such lines."""
     lines = (_with_plain_end(line) for _, line in numbered_lines(path))
-    if has_line_documents(path):
+    if by_line:
         yield from (line for line in lines if not is_blank_text(line))
         return
     for blank, group in groupby(lines, key=is_blank_text):

@@ -51,15 +51,16 @@ def open_sources(
     tokenizer = TextTokenizer.load(teacher_name, revision)
     described = tokenizer.describe(sentinels=not plan.task.pairs)
     teacher = load_teacher(teacher_name, plan.teacher.dtype, choose_device(device), revision)
+    prints = mixture.fingerprint()
     ours = replace(
         plan,
         teacher=planned_teacher(teacher, plan.teacher.dtype),
         tokenizer=in_order(described, order_in(plan.tokenizer, described)),
-        corpus=mixture.fingerprint(),
+        corpus=prints.planned,
         environment=numeric_environment(teacher.device, plan.environment.threads),
     )
     torch.set_num_threads(plan.environment.threads)
-    compare_plans(cache, PublishedFolder(plan_path(cache), "plan").document, ours, mixed_environment)
+    compare_plans(cache, PublishedFolder(plan_path(cache), "plan"), ours, prints.lists, mixed_environment)
     return Sources(teacher, tokenizer, mixture)
 
 

@@ -161,9 +161,9 @@ def _all_documents(corpus: Corpus, note: Log) -> Iterator[Document]:
 
 def _of_file(path: Path, fields: tuple[str, ...], note: Log) -> Iterator[Document]:
     if ending_of(path) == TEXT:
-        if has_line_documents(path):
+        if by_line := has_line_documents(path):
             note(f"{path}: without blank lines at its beginning, so each line is a document")
-        for text in text_documents(path):
+        for text in text_documents(path, by_line):
             yield (text,)
         return
     for row in read_rows(path, fields, log=note):

@@ -10,7 +10,7 @@ from miniend.data import long_rows, long_text, opening, tables
 from miniend.data.long_rows import long_csv_fields
 from miniend.data.long_text import LongText, in_memory, parts_of, written
 from miniend.data.rows import read_rows
-from miniend.data.text import text_documents
+from miniend.data.text import has_line_documents, text_documents
 from miniend.errors import CorpusError
 
 FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -47,7 +47,7 @@ def test_a_long_record_has_the_fields_that_csv_gives_it(text):
 def outcome(path):
     try:
         if path.suffix == ".txt":
-            return ["".join(parts_of(text)) for text in text_documents(path)]
+            return ["".join(parts_of(text)) for text in text_documents(path, has_line_documents(path))]
         return [(dict(in_memory(row)), row.place) for row in read_rows(path)]
     except CorpusError as error:
         return type(error)

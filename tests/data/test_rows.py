@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from miniend.data.fields import texts_of
 from miniend.data.rows import COLUMNAR, TABLES, ending_of, read_rows
-from miniend.data.text import text_documents
+from miniend.data.text import has_line_documents, text_documents
 from miniend.errors import CorpusError
 
 ROWS = [{"text": "one", "label": "1"}, {"text": "drei Größen", "label": "3"}]
@@ -112,7 +112,7 @@ def read_or_refused(path, ending):
     texts, refusal = [], path.name
     try:
         if ending == ".txt":
-            texts = list(text_documents(path))
+            texts = list(text_documents(path, has_line_documents(path)))
         else:
             rows = list(read_rows(path))
             texts = [json.dumps(row, ensure_ascii=False, default=str) for row in rows]
