@@ -13,7 +13,7 @@ from .long_text import LongText, Text, beginning_of, is_blank_text, parts_of
 from .opening import numbered_lines, open_bytes
 from .row import Row, with_whole_characters
 
-WHOLE = 2**24
+WHOLE = 2**22
 """The largest number of bytes of a .json file that is read at once."""
 
 

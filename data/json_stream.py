@@ -13,7 +13,7 @@ from typing import Any
 from .long_text import TextWriter
 from .row import with_whole_characters
 
-AHEAD = 2**22
+AHEAD = 2**20
 """The number of characters of a value that json itself may read."""
 MOST_NESTED = 100
 """The largest depth of a value that is taken apart."""
