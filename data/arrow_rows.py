@@ -10,7 +10,9 @@ from .opening import require_content
 from .row import OTHER_FIELDS, Row, names_in
 
 ROWS = 1024
-"""The number of rows in memory at a time."""
+"""The largest number of rows in memory at a time."""
+BYTES = 2**24
+"""About the number of bytes of those rows: one long document is in memory whole, but not 1024 of them."""
 STATE, SPLITS = "state.json", "dataset_dict.json"
 """The files by which a folder of `save_to_disk` is known: of one split, and of several."""
 
@@ -21,8 +23,11 @@ def parquet_rows(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
 
     def batches() -> Iterator[Any]:
         with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            yield from file.iter_batches(batch_size=ROWS, columns=_chosen(names, columns, path))
+            chosen = _chosen(file.schema_arrow.names, columns, path)
+            for number in range(file.num_row_groups):
+                group = file.metadata.row_group(number)
+                rows = _rows_at_once(group.total_byte_size, group.num_rows)
+                yield from file.iter_batches(batch_size=rows, row_groups=[number], columns=chosen)
 
     yield from _rows(path, batches())
 
@@ -35,11 +40,17 @@ def arrow_rows(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
         with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as stream:
             chosen = _chosen(stream.schema.names, columns, path)
             for batch in stream:
-                for start in range(0, batch.num_rows, ROWS):
-                    part = batch.slice(start, ROWS)
+                rows = _rows_at_once(batch.nbytes, batch.num_rows)
+                for start in range(0, batch.num_rows, rows):
+                    part = batch.slice(start, rows)
                     yield part if chosen is None else part.select(chosen)
 
     yield from _rows(path, batches())
+
+
+def _rows_at_once(size: int, rows: int) -> int:
+    """Return the number of rows of a group of this many bytes and rows that are read at once."""
+    return max(1, min(ROWS, BYTES * rows // max(1, size)))
 
 
 def _chosen(names: list[str], columns: Sequence[str] | None, path: Path) -> list[str] | None:

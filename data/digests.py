@@ -1,16 +1,18 @@
-"""SHA-256 of users' files. Hashing takes minutes to an hour for large corpora, so we keep the digests of large files.
+"""SHA-256 of users' files. Hashing takes minutes to hours for large corpora, so we keep the digests of large folders.
 
 A kept digest counts only for the same path, length, inode and times of change. A file that was changed within the last moments
-before it was hashed is hashed again the next time, because file systems count time in steps.
+before it was hashed is hashed again the next time, because file systems count time in steps. Other bytes under the same length
+and times are not noticed: remove the folder of kept digests to have everything hashed again.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any
 
 from ..errors import CorpusError
@@ -18,26 +20,57 @@ from ..runtime.durable import write_durably
 from ..runtime.progress import progress_bar
 
 KEPT_FROM = 64 * 2**20
-"""The length in bytes from which a digest is kept; smaller files are hashed in a fraction of a second."""
+"""The number of bytes of a folder's files from which we keep their digests; fewer are hashed in a fraction of a second."""
+KEPT_FILES = 1000
+"""The number of files of a folder from which we keep their digests."""
 SETTLED = 2 * 10**9
 """The nanoseconds after a change in which a file may change again without another time."""
+SAVED_EVERY = 30.0
+"""The seconds after which new digests are kept while others are computed."""
 PIECE = 2**20
 DIGESTS = "digests"
 
+State = list[Any]
+"""Length in bytes, inode, time of the content, time of the latest change; times in nanoseconds."""
+
 
 def digests_of(paths: Iterable[Path]) -> list[str]:
-    """Return the SHA-256 of each file as it is on disk, in hexadecimal, with a progress bar over all bytes."""
-    sizes = {path: path.stat().st_size for path in paths}
-    with progress_bar("reading the corpus for its digest", sum(sizes.values()), "B", scaled=True) as bar:
-        return [_digest(path, bar.update) for path in sizes]
+    """Return the SHA-256 of each file as it is on disk, in hexadecimal. Shows progress over all bytes that must be read.
+
+    What was hashed before an interruption is kept. Raises CorpusError for a file that cannot be read.
+    """
+    files = list(dict.fromkeys(paths))
+    states = [_state(path) for path in files]
+    notes = {folder: _Note(folder) for folder in dict.fromkeys(path.parent for path in files)}
+    found = {path: notes[path.parent].digest(path, state) for path, state in zip(files, states, strict=True)}
+    missing = [(path, state) for path, state in zip(files, states, strict=True) if found[path] is None]
+    total, large = sum(state[0] for _, state in missing), _large(files, states)
+    saved = monotonic()
+    with progress_bar("reading the corpus for its digest", total, "B", scaled=True, lines=True) as bar:
+        try:
+            for path, state in missing:
+                found[path] = digest = _hashed(path, bar.update)
+                if path.parent in large:
+                    notes[path.parent].add(path, state, digest)
+                if monotonic() - saved > SAVED_EVERY:
+                    notes[path.parent].save()
+                    saved = monotonic()
+        finally:
+            for note in notes.values():
+                note.save()
+    return [str(found[path]) for path in files]
 
 
-def _digest(path: Path, done: Callable[[int], Any]) -> str:
-    """Return one digest; `done` gets the numbers of bytes. Raises CorpusError if the file cannot be read."""
-    state = _state(path)
-    if (kept := _kept(path, state)) is not None:
-        done(state["bytes"])
-        return kept
+def _large(files: Sequence[Path], states: Sequence[State]) -> set[Path]:
+    """Return the folders whose digests we keep."""
+    sizes, counts = Counter[Path](), Counter(path.parent for path in files)
+    for path, state in zip(files, states, strict=True):
+        sizes[path.parent] += state[0]
+    return {folder for folder in counts if sizes[folder] >= KEPT_FROM or counts[folder] >= KEPT_FILES}
+
+
+def _hashed(path: Path, done: Callable[[int], Any]) -> str:
+    """Return one digest; `done` gets the numbers of bytes."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -46,36 +79,50 @@ def _digest(path: Path, done: Callable[[int], Any]) -> str:
                 done(len(piece))
     except OSError as error:
         raise CorpusError(f"{path} cannot be read to its end: {error.strerror or error}; fetch it again") from error
-    if state["bytes"] >= KEPT_FROM and _state(path) == state and time_ns() - state["changed"] > SETTLED:
-        with suppress(OSError):  # only time is lost
-            _place(path).parent.mkdir(parents=True, exist_ok=True)
-            write_durably(_place(path), json.dumps({**state, "sha256": digest.hexdigest()}).encode())
     return digest.hexdigest()
 
 
-def _state(path: Path) -> dict[str, Any]:
-    found = path.stat()
-    return {
-        "path": str(path.resolve()),
-        "bytes": found.st_size,
-        "inode": found.st_ino,
-        "modified": found.st_mtime_ns,
-        "changed": max(found.st_ctime_ns, found.st_mtime_ns),
-    }
+def _state(path: Path) -> State:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror or error}") from error
+    return [found.st_size, found.st_ino, found.st_mtime_ns, max(found.st_ctime_ns, found.st_mtime_ns)]
 
 
-def _kept(path: Path, state: dict[str, Any]) -> str | None:
-    if state["bytes"] < KEPT_FROM:
+class _Note:
+    """The kept digests of the files of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        self._folder = str(folder.resolve())
+        self._place = Path(root) / "miniend" / DIGESTS / f"{hashlib.sha256(self._folder.encode()).hexdigest()}.json"
+        self._kept, self._new = self._read(), False
+
+    def _read(self) -> dict[str, Any]:
+        with suppress(OSError, ValueError):
+            found = json.loads(self._place.read_bytes())
+            if isinstance(found, dict) and found.get("folder") == self._folder and isinstance(found.get("files"), dict):
+                return dict(found["files"])
+        return {}
+
+    def digest(self, path: Path, state: State) -> str | None:
+        """Return the kept digest of a file in this state; None if there is none."""
+        entry = self._kept.get(path.name)
+        if isinstance(entry, list) and entry[:-1] == state and isinstance(entry[-1], str):
+            return entry[-1]
         return None
-    with suppress(OSError, ValueError):
-        found = json.loads(_place(path).read_bytes())
-        if isinstance(found, dict) and {**found, "sha256": ""} == {**state, "sha256": ""}:
-            return str(found["sha256"])
-    return None
 
+    def add(self, path: Path, state: State, digest: str) -> None:
+        """Take a new digest, unless the file has changed or may still change unseen."""
+        if _state(path) == state and time_ns() - state[-1] > SETTLED:
+            self._kept[path.name], self._new = [*state, digest], True
 
-def _place(path: Path) -> Path:
-    """Return where the digest of a file is kept, in the folder of caches that may be deleted at any time."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
-    return Path(root) / "miniend" / DIGESTS / f"{name}.json"
+    def save(self) -> None:
+        """Keep all of them, with the digests that another process kept meanwhile."""
+        if self._new:
+            with suppress(OSError):  # only time is lost
+                self._place.parent.mkdir(parents=True, exist_ok=True)
+                files = self._read() | self._kept
+                write_durably(self._place, json.dumps({"folder": self._folder, "files": files}).encode())
+            self._new = False

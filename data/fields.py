@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import CorpusError, shortened
+from .long_text import LongText, Text, is_blank_text, parts_of, written
 from .row import OTHER_FIELDS, is_missing, names_in, with_whole_characters
 
 
-def texts_of(row: Mapping[str, Any], field: str, place: str) -> list[str]:
+def texts_of(row: Mapping[str, Any], field: str, place: str) -> list[Text]:
     """Return the texts at a field, in order: one of a text, several of a list, none of null or NaN.
 
     A column of just that name comes first; else dots lead into objects, and of a list into each of its elements. Raises
@@ -16,7 +17,7 @@ def texts_of(row: Mapping[str, Any], field: str, place: str) -> list[str]:
     found = _flat([row[field]]) if field in row else _inside(row, field, place)
     texts = [value for value in found if not is_missing(value)]
     for value in texts:
-        if not isinstance(value, str):
+        if not isinstance(value, str | LongText):
             raise CorpusError(
                 f"expected text in field {field!r} of {place}, found {shortened(repr(value), 40)} of type "
                 f"{type(value).__name__}: {OTHER_FIELDS}"
@@ -24,14 +25,16 @@ def texts_of(row: Mapping[str, Any], field: str, place: str) -> list[str]:
     return [with_whole_characters(text) for text in texts]
 
 
-def joined(texts: list[str]) -> str:
+def joined(texts: list[Text]) -> Text:
     """Return a list of sentences as one text."""
-    return " ".join(texts)
+    if len(texts) == 1:
+        return texts[0]
+    return written(part for number, text in enumerate(texts) for part in (" " if number else "", *parts_of(text)))
 
 
-def first_filled(texts: list[str]) -> str:
+def first_filled(texts: list[Text]) -> Text:
     """Return the first text of a list of references that is not blank; an empty one if there is none."""
-    return next((text for text in texts if text.strip()), "")
+    return next((text for text in texts if not is_blank_text(text)), "")
 
 
 def _inside(row: Mapping[str, Any], field: str, place: str) -> list[Any]:

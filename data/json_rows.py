@@ -1,33 +1,40 @@
 """Rows of JSON: one object per line (.jsonl), or a whole file that is a list of objects or an object around one (.json)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..errors import CorpusError, shortened
-from .opening import LONGEST_LINE, numbered_lines, open_bytes
+from .json_stream import JsonStream
+from .large_json import large_json_rows, require_one_list
+from .long_text import LongText, Text, beginning_of, is_blank_text, parts_of
+from .opening import numbered_lines, open_bytes
 from .row import Row, with_whole_characters
 
+WHOLE = 2**22
+"""The largest number of bytes of a .json file that is read at once."""
 
-def json_lines(path: Path) -> Iterator[Row]:
-    """Yield the object of every line that is not blank."""
+
+def json_lines(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
+    """Yield the object of every line that is not blank. Of long lines only the named columns are kept."""
     for number, line in _filled(path):
         place = f"{path}, line {number}"
-        yield _row(_parsed(line, place), place, line)
+        yield _row(_parsed(line, place) if isinstance(line, str) else _taken_apart(line, place, columns), place, line)
 
 
-def json_file(path: Path) -> Iterator[Row]:
+def json_file(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
     """Yield the objects of a .json file, which may also hold one object per line."""
     first = list(islice(_filled(path), 2))
     if len(first) == 2 and _is_object(first[0][1]):
-        yield from json_lines(path)
+        yield from json_lines(path, columns)
         return
     with open_bytes(path) as stream:
-        content = stream.read(LONGEST_LINE + 1)
-    if len(content) > LONGEST_LINE:
-        raise CorpusError(f"{path} is too large to be read as one JSON value; write one object per line (.jsonl)")
+        content = stream.read(WHOLE + 1)
+    if len(content) > WHOLE:
+        yield from large_json_rows(path, columns)
+        return
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -36,15 +43,23 @@ def json_file(path: Path) -> Iterator[Row]:
         yield _row(value, f"{path}, element {number}", value)
 
 
-def _filled(path: Path) -> Iterator[tuple[int, str]]:
-    return ((number, line) for number, line in numbered_lines(path) if line.strip())
+def _filled(path: Path) -> Iterator[tuple[int, Text]]:
+    return ((number, line) for number, line in numbered_lines(path) if not is_blank_text(line))
 
 
-def _is_object(line: str) -> bool:
+def _is_object(line: Text) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        value = json.loads(line) if isinstance(line, str) else JsonStream(parts_of(line), ()).document()
+        return isinstance(value, dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _taken_apart(line: LongText, place: str, columns: Sequence[str] | None) -> Any:
+    try:
+        return JsonStream(parts_of(line), columns).document()
+    except ValueError as error:
+        raise CorpusError(f"the JSON value in {place} cannot be read: {shortened(str(error))}") from error
 
 
 def _list_in(value: Any, path: Path) -> list[Any]:
@@ -56,10 +71,7 @@ def _list_in(value: Any, path: Path) -> list[Any]:
     lists = {
         name: part for name, part in value.items() if isinstance(part, list) and part and isinstance(part[0], dict)
     }
-    if len(lists) > 1:
-        raise CorpusError(
-            f"expected one list of objects in {path}, found {', '.join(map(repr, lists))}; write one object per line (.jsonl)"
-        )
+    require_one_list(path, lists)
     return next(iter(lists.values()), [value])
 
 
@@ -76,5 +88,6 @@ def _parsed(text: str, place: str) -> Any:
 
 def _row(value: Any, place: str, found: Any) -> Row:
     if not isinstance(value, dict):
-        raise CorpusError(f"expected a JSON object, found {shortened(str(found), 40)!r} in {place}")
+        text = beginning_of(found, 100) if isinstance(found, LongText) else str(found)
+        raise CorpusError(f"expected a JSON object, found {shortened(text, 40)!r} in {place}")
     return Row(value, place)

@@ -3,6 +3,7 @@
 Everything that is wrong with the file itself becomes one CorpusError that names it, and the line if there is one.
 """
 
+import codecs
 import gzip
 import io
 import zlib
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from ..errors import CorpusError
+from .long_text import Text, TextWriter
 
 GZIP, ZSTD = ".gz", ".zst"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """The first bytes of the small file that git leaves in place of a large one."""
-LONGEST_LINE = 2**30
-"""The largest number of bytes of a line: a small archive can unpack to a line that does not fit into memory."""
+LINE_PART = 2**20
+"""The number of bytes that are read of a line at once; a small archive can unpack to a line that does not fit into memory."""
 
 
 def plain_name(path: Path) -> str:
@@ -62,20 +64,26 @@ def _unpacked(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number from 1, line with its end) of a text file. Raises CorpusError for a line that is not UTF-8 or too long."""
+def numbered_lines(path: Path) -> Iterator[tuple[int, Text]]:
+    """Yield (number from 1, line with its end) of a text file. Raises CorpusError for a line that is not UTF-8."""
     with open_bytes(path) as stream:
         number = 0
-        while line := stream.readline(LONGEST_LINE + 1):
+        while data := stream.readline(LINE_PART):
             number += 1
-            if len(line) > LONGEST_LINE:
-                raise CorpusError(
-                    f"{path}, line {number} has more than {LONGEST_LINE:,} bytes; write shorter documents"
-                )
+            codec = "utf-8-sig" if number == 1 else "utf-8"
             try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield number, data.decode(codec) if len(data) < LINE_PART else _long_line(data, stream, codec)
             except UnicodeDecodeError as error:
                 raise CorpusError(
                     f"expected UTF-8 text in {path}, line {number}, found another encoding ({error.reason}); convert it"
                 ) from error
-            yield number, text
+
+
+def _long_line(data: bytes, stream: IO[bytes], codec: str) -> Text:
+    """Return the line whose first bytes are `data`."""
+    decoder, writer = codecs.getincrementaldecoder(codec)(), TextWriter()
+    writer.write(decoder.decode(data))
+    while not data.endswith(b"\n") and (data := stream.readline(LINE_PART)):
+        writer.write(decoder.decode(data))
+    writer.write(decoder.decode(b"", final=True))
+    return writer.text()

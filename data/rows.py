@@ -35,14 +35,15 @@ def read_rows(
 ) -> Iterator[Row]:
     """Yield the rows of a file with columns, in its order; `log` gets a line if some are skipped.
 
-    `columns` names the only columns that are needed; columnar files do not read the others. `headerless` names the columns of a
+    `columns` names the only columns that are needed; others may be missing, or None. A text that is too long for memory is a
+    `LongText`. `headerless` names the columns of a
     .tsv without a header. Raises CorpusError for a file that cannot be read, and for one of another kind.
     """
     match ending_of(path):
         case ".jsonl":
-            yield from json_lines(path)
+            yield from json_lines(path, columns)
         case ".json":
-            yield from json_file(path)
+            yield from json_file(path, columns)
         case ".csv":
             yield from csv_rows(path, (), log)
         case ".tsv":

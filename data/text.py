@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import groupby, islice
 from pathlib import Path
 
+from .long_text import Text, is_blank_text, parts_of, written
 from .opening import numbered_lines
 
 LOOKED_AT = 1000
@@ -16,17 +17,33 @@ LOOKED_AT = 1000
 
 def has_line_documents(path: Path) -> bool:
     """Return whether each line of a file is a document: none of its first lines is blank, and it has several."""
-    filled = [bool(line.strip()) for _, line in islice(numbered_lines(path), LOOKED_AT)]
+    filled = [not is_blank_text(line) for _, line in islice(numbered_lines(path), LOOKED_AT)]
     text = "".join("x" if one else " " for one in filled).strip()
     return len(text) > 1 and " " not in text
 
 
-def text_documents(path: Path) -> Iterator[str]:
+def text_documents(path: Path, by_line: bool) -> Iterator[Text]:
     """Yield the lines that are not blank, or the runs of such lines."""
-    lines = (line.removesuffix("\r\n") + "\n" if line.endswith("\r\n") else line for _, line in numbered_lines(path))
-    if has_line_documents(path):
-        yield from (line for line in lines if line.strip())
+    lines = (_with_plain_end(line) for _, line in numbered_lines(path))
+    if by_line:
+        yield from (line for line in lines if not is_blank_text(line))
         return
-    for blank, group in groupby(lines, key=lambda line: not line.strip()):
+    for blank, group in groupby(lines, key=is_blank_text):
         if not blank:
-            yield "".join(group)
+            yield written(part for line in group for part in parts_of(line))
+
+
+def _with_plain_end(line: Text) -> Text:
+    """Return the line with a line feed where it ends in a carriage return and a line feed."""
+    if isinstance(line, str):
+        return line.removesuffix("\r\n") + "\n" if line.endswith("\r\n") else line
+    return written(_plain_parts(line))
+
+
+def _plain_parts(line: Text) -> Iterator[str]:
+    held = ""
+    for part in parts_of(line):
+        held += part
+        yield held[:-2]
+        held = held[-2:]
+    yield held.replace("\r\n", "\n")

@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from time import monotonic
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -13,17 +14,29 @@ Log = Callable[[str], None]
 """A function that takes a line for people; the command line prints it."""
 
 
+LINE_EVERY = 30.0
+"""The seconds between two lines of progress in a file."""
+
+
 def silent(_line: str) -> None:
     """Drop the line."""
 
 
 def progress_bar(
-    description: str, total: int | None, unit: str, initial: int = 0, shown: bool = True, scaled: bool = False
+    description: str,
+    total: int | None,
+    unit: str,
+    initial: int = 0,
+    shown: bool = True,
+    scaled: bool = False,
+    lines: bool = False,
 ) -> Any:
     """Return a tqdm bar on standard error, disabled if `shown` is false or standard error is not a terminal.
 
-    With `scaled` it shows numbers as kB, MB and so on.
+    With `scaled` it shows numbers as kB, MB and so on. With `lines` it is a line every 30 seconds where it cannot be a bar.
     """
+    if lines and shown and not sys.stderr.isatty():
+        return ProgressLines(description, total, unit, initial, scaled)
     return tqdm(
         total=total,
         initial=initial,
@@ -34,6 +47,33 @@ def progress_bar(
         disable=not (shown and sys.stderr.isatty()),
         file=sys.stderr,
     )
+
+
+class ProgressLines:
+    """Says how far long work is, in a line every LINE_EVERY seconds on standard error, with the methods of a bar."""
+
+    disable = False
+
+    def __init__(self, description: str, total: int | None, unit: str, initial: int, scaled: bool) -> None:
+        self.n, self._total, self._description = initial, total, description
+        self._unit, self._scaled, self._said = unit, scaled, monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def update(self, count: int = 1) -> None:
+        """Add to what is done."""
+        self.n += count
+        if monotonic() - self._said >= LINE_EVERY:
+            self._said = monotonic()
+            of = "" if self._total is None else f" of {self._text(self._total)}"
+            print(f"{self._description}: {self._text(self.n)}{of}", file=sys.stderr, flush=True)
+
+    def _text(self, count: int) -> str:
+        return size_text(count) if self._scaled else f"{count:,} {self._unit}s"
 
 
 def duration(seconds: float) -> str:

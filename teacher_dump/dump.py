@@ -66,7 +66,7 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
         prepared = prepare(config, sources)
         claims.release(PREPARATION)
         counts = total_counts(prepared.source.segments.counts())
-        for line in (*sources.mixture.notes, *count_lines(counts, prepared.plan.task.pairs)):
+        for line in (*sources.mixture.note_lines(), *count_lines(counts, prepared.plan.task.pairs)):
             log(line)
         for line in calibration_lines(prepared.calibration.parsed(Calibration), prepared.plan):
             log(line)

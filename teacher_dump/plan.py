@@ -35,6 +35,7 @@ from ..storage.layout import extent_path, plan_path
 from ..storage.publishing.discard import discard
 from ..storage.stores.place import Where, place_of
 from .config import DumpConfig
+from .corpus.file_lists import as_listed, first_difference, list_name
 from .examples.packing import EOS_BETWEEN_DOCUMENTS
 from .examples.segments import SegmentStore
 from .examples.span_corruption import lengths, require_sentinels
@@ -195,21 +196,23 @@ def numeric_environment(device: torch.device, threads: int) -> Environment:
     )
 
 
-def ensure_plan(config: DumpConfig, ours: Plan, tokenizer_files: Mapping[str, bytes]) -> Plan:
+def ensure_plan(
+    config: DumpConfig, ours: Plan, tokenizer_files: Mapping[str, bytes], lists: Mapping[str, bytes]
+) -> Plan:
     """Publish the plan, or check that the published one is the same; set its number of threads, and return it.
 
     If the corpus of the published plan was too short, nothing depends on that plan, and one that differs replaces it.
     Raises CacheMismatchError, which names the settings that differ. `examples` is not part of the plan and may grow.
     """
     root, path = config.cache, plan_path(config.cache)
-    files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()}
+    files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()} | dict(lists)
     if folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent"):
         _discard_other_plan(root, ours, config.threads)
     there = folder_exists(path, "plan")
     folder = PublishedFolder(path, "plan") if there else publish_or_accept(path, "plan", ours.body(), files=files)
     plan = folder.parsed(Plan)
     threads = config.threads or plan.environment.threads
-    compare_plans(root, folder.document, _with_threads(ours, threads), config.mixed_environment)
+    compare_plans(root, folder, _with_threads(ours, threads), lists, config.mixed_environment)
     torch.set_num_threads(threads)
     return plan
 
@@ -223,7 +226,7 @@ def _discard_other_plan(root: Where, ours: Plan, threads: int | None) -> None:
     nothing = not segments.count("validation") and not segments.count("train")
     body = _with_threads(ours, threads or plan.environment.threads).body()
     if (nothing or validation_short or segments.exhausted("train")) and different_members(
-        {key: folder.document.get(key) for key in body}, body
+        {key: value for key, value in _as_published_now(folder.document)[0].items() if key in body}, body
     ):
         discard(root, "segments", "plan")
 
@@ -232,12 +235,20 @@ def _with_threads(plan: Plan, threads: int) -> Plan:
     return replace(plan, environment=replace(plan.environment, threads=threads))
 
 
-def compare_plans(root: Where, theirs: Mapping[str, Any], ours: Plan, mixed: bool) -> None:
-    """Raise CacheMismatchError unless the plan on disk agrees with this run's, including the environment unless `mixed`.
+def compare_plans(root: Where, folder: PublishedFolder, ours: Plan, lists: Mapping[str, bytes], mixed: bool) -> None:
+    """Raise CacheMismatchError unless the plan in `folder` agrees with this run's, including the environment unless `mixed`.
 
-    `theirs` is the document itself, so that a member that this version does not know counts as a difference.
+    We compare the document itself, so that a member that this version does not know counts as a difference.
     """
     body = ours.body()
+    theirs, converted = _as_published_now(folder.document)
+    for name in lists:
+        list_there = converted.get(name) or (folder.file(name) if name in folder.document["files"] else b"")
+        if list_there and list_there != lists[name]:
+            raise CacheMismatchError(
+                f"{root} holds another dump: of a corpus of many files, {first_difference(list_there, lists[name])} "
+                "(--corpus). Use the same files, or another --cache"
+            )
     compared = _compared({key: theirs.get(key) for key in body})
     remedy = "Use the same settings, or another --cache"
     subject = f"{root} holds another dump"
@@ -246,6 +257,14 @@ def compare_plans(root: Where, theirs: Mapping[str, Any], ours: Plan, mixed: boo
         remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"
         there, here = ({"environment": one["environment"]} for one in (theirs, body))  # each member of it counts
         require_same(f"{root} was started in another environment", there, here, remedy, CacheMismatchError)
+
+
+def _as_published_now(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return a plan's document as this version would publish it, with the lists of files that it would have by name."""
+    listed = [as_listed(part) for part in document["corpus"]["parts"]]
+    corpus = {**document["corpus"], "parts": [part for part, _ in listed]}
+    lists = {list_name(n): content for n, (_, content) in enumerate(listed) if content is not None}
+    return {**document, "corpus": corpus}, lists
 
 
 def _compared(body: Mapping[str, Any]) -> dict[str, Any]:

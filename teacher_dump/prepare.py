@@ -1,6 +1,6 @@
 """Prepare a dump: open its sources, then make plan, segments, extent and calibration. The shards come after that."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -53,6 +53,8 @@ class Sources:
     text: TextSource
     plan: Plan
     """This run's plan, which may not be published yet."""
+    lists: Mapping[str, bytes]
+    """The lists of files that belong to the plan, by name."""
     seconds: Seconds
 
     def other_readings(self, teacher: str) -> Readings:
@@ -87,13 +89,13 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         prints = mixture.fingerprint()
         teacher = load_teacher(config.teacher, config.dtype, worker.device(config.device), revision)
         tokenizer.check_fits(teacher.facts.vocab_rows)
-        plan = plan_of(config, teacher, prints, described)
+        plan = plan_of(config, teacher, prints.planned, described)
         if not folder_exists(plan_path(config.cache), "plan"):
             mixture.require_documents()  # refuse a wrong field or an empty corpus before a plan holds it
             if plan.task.corruption and config.sentinel_order is None:
                 texts = (text for (text,) in mixture.first_documents(DOCUMENTS))
                 require_known_order(teacher, described, plan.task.corruption, texts, text.encode)
-    return Sources(teacher, tokenizer, mixture, text, plan, seconds)
+    return Sources(teacher, tokenizer, mixture, text, plan, prints.lists, seconds)
 
 
 def _plan_so_far(config: DumpConfig) -> Plan | None:
@@ -123,7 +125,7 @@ def prepare(config: DumpConfig, sources: Sources) -> Prepared:
 
 def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[Plan, ExampleSource]:
     """Publish only plan and segments if they are not published yet, and return the plan and the source of examples."""
-    plan = ensure_plan(config, sources.plan, sources.tokenizer.files)
+    plan = ensure_plan(config, sources.plan, sources.tokenizer.files, sources.lists)
     for parent in parents(config.cache):
         remove_abandoned(parent)
     chosen(config, _table(plan, planned_totals(config, plan)))  # refuse wrong --shards before we read the corpus

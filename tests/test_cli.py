@@ -46,7 +46,7 @@ OPTIONS = {
         --init --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run
     """,
     "inspect": "cache --json --plot",
-    "verify": "cache --json --repair --teacher --corpus --device --mixed-environment",
+    "verify": "cache --json --repair --teacher --corpus --split --device --mixed-environment",
     "evaluate": """
         --model --task --output --data --protocol --seeds --epochs --learning-rate --batch-size --max-length
         --max-summary-length --optimizer --train-examples --eval-examples --bf16 --device

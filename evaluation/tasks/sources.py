@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from ...data.arrow_rows import is_saved_dataset, saved_files
+from ...data.long_text import in_memory
 from ...data.opening import GZIP, ZSTD
 from ...data.row import Row
 from ...data.rows import COLUMNAR, TABLES, TEXT, ending_of, read_rows
@@ -113,7 +114,7 @@ def _listing(folder: Path) -> str:
 def _read(task: Task[ExampleT, AnswerT], path: Path, log: Log) -> list[ExampleT]:
     """Return the examples of a file, or of a saved dataset of one split. Raises CorpusError if it does not have a row."""
     files = saved_files(path, "train") if path.is_dir() else [path]
-    rows = [row for file in files for row in read_rows(file, headerless=task.headerless, log=log)]
+    rows = [in_memory(row) for file in files for row in read_rows(file, headerless=task.headerless, log=log)]
     if not rows:
         raise CorpusError(
             f"{path}: expected a header line and examples below it, or a JSON object per line; found no rows"

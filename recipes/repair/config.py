@@ -28,6 +28,11 @@ class RepairConfig:
         shown="none",
         help="For --repair: the corpora of the dump, in the same order. They are checked against the plan. Repeatable.",
     )
+    split: str = option(
+        "train",
+        section="corpus",
+        help="For --repair: the split of saved datasets, as the dump had it. That of an hf: corpus is in the plan.",
+    )
     device: str = option("auto", section="speed", help="For --repair: auto, cpu, cuda or cuda:N.")
     mixed_environment: bool = option(
         False,

@@ -31,6 +31,7 @@ from ...teacher_dump.plan import compare_plans, numeric_environment, planned_tea
 from ...teacher_dump.shards.encoder import ShardEncoder
 from ...teacher_dump.teacher import Teacher, load_teacher
 from .aside import compared, discard, put_back, set_aside
+from .config import RepairConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +43,28 @@ class Sources:
     corpus: Mixture
 
 
-def open_sources(
-    cache: Path, plan: Plan, teacher_name: str, corpora: Sequence[str], device: str, mixed_environment: bool
-) -> Sources:
+def open_sources(cache: Path, plan: Plan, config: RepairConfig) -> Sources:
     """Open teacher, tokenizer and corpora. Raises CacheMismatchError if they do not match the plan."""
-    mixture = _mixture(corpora, plan)
+    teacher_name = config.teacher or plan.teacher.name
+    mixture = _mixture(config.corpus, config.split, plan)
     revision = pin_revision(teacher_name, plan.teacher.revision)
     tokenizer = TextTokenizer.load(teacher_name, revision)
     described = tokenizer.describe(sentinels=not plan.task.pairs)
-    teacher = load_teacher(teacher_name, plan.teacher.dtype, choose_device(device), revision)
+    teacher = load_teacher(teacher_name, plan.teacher.dtype, choose_device(config.device), revision)
+    prints = mixture.fingerprint()
     ours = replace(
         plan,
         teacher=planned_teacher(teacher, plan.teacher.dtype),
         tokenizer=in_order(described, order_in(plan.tokenizer, described)),
-        corpus=mixture.fingerprint(),
+        corpus=prints.planned,
         environment=numeric_environment(teacher.device, plan.environment.threads),
     )
     torch.set_num_threads(plan.environment.threads)
-    compare_plans(cache, PublishedFolder(plan_path(cache), "plan").document, ours, mixed_environment)
+    compare_plans(cache, PublishedFolder(plan_path(cache), "plan"), ours, prints.lists, config.mixed_environment)
     return Sources(teacher, tokenizer, mixture)
 
 
-def _mixture(names: Sequence[str], plan: Plan) -> Mixture:
+def _mixture(names: Sequence[str], split: str, plan: Plan) -> Mixture:
     """Return the plan's mixture of these corpora. A hub dataset has the commit of the dump, unless its name gives another."""
     planned, corpora = plan.corpus, []
     if len(names) != len(planned.parts):
@@ -71,7 +72,7 @@ def _mixture(names: Sequence[str], plan: Plan) -> Mixture:
             f"expected {len(planned.parts)} --corpus in the order of the dump, found {len(names)}; give the same ones again"
         )
     for name, part in zip(names, planned.parts, strict=True):
-        corpora.append(parse_corpus(name, part.fields or planned.fields, part.hub.split if part.hub else "train"))
+        corpora.append(parse_corpus(name, part.fields or planned.fields, part.hub.split if part.hub else split))
     mixture = Mixture(
         corpora=tuple(corpora),
         weights=tuple(part.weight for part in planned.parts),

@@ -93,9 +93,7 @@ def _redo(config: RepairConfig, cache: Path, plan: Plan, targets: list[str]) -> 
     """Make these folders again, and return how each compares with what was published."""
     if config.teacher is None or not config.corpus:
         raise ConfigurationError(f"--repair needs --teacher and --corpus to dump these again: {', '.join(targets)}")
-    mixed = config.mixed_environment
-    sources = open_sources(cache, plan, config.teacher, config.corpus, config.device, mixed)
-    redo = Redo(cache, plan, sources, mixed)
+    redo = Redo(cache, plan, open_sources(cache, plan, config), config.mixed_environment)
     redo.run(targets)
     return redo.done
 

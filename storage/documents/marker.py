@@ -56,6 +56,8 @@ class PackingCounts(Record):
     cut_inputs: Natural
     """The number of pairs whose input was longer than allowed."""
     cut_targets: Natural
+    unproven: Natural | None = None
+    """The number of cuts inside documents at which the ids may not be the ids of the whole document; None for no cut."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

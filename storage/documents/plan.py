@@ -85,6 +85,17 @@ class CorpusFile(Record):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FileList(Record):
+    """The files of a corpus that has many; they are in a raw file of the plan's folder, one object a line."""
+
+    count: Positive
+    bytes: Natural
+    """The sum of their lengths."""
+    sha256: Digest
+    """The SHA-256 of the raw file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HubDataset(Record):
     """A dataset of the hub, or a local folder that is read like one."""
 
@@ -105,7 +116,9 @@ class CorpusPart(Record):
     """The share of the documents, relative to the other corpora's weights."""
     hub: HubDataset | None = field(default=None, metadata=only_for("kind", "hf"))
     files: tuple[CorpusFile, ...] | None = None
-    """The files in reading order."""
+    """The files in reading order, if they are not many."""
+    file_list: FileList | None = None
+    """What stands for `files` where they are many."""
     sha256: Digest | None = None
     """The SHA-256 of the text, for `python-docs`."""
     fields: tuple[str, ...] | None = None

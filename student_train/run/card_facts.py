@@ -83,6 +83,8 @@ def _part_name(part: CorpusPart) -> str:
         return part.hub.name
     files = [file.name for file in part.files or ()]
     more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+    if part.file_list:
+        return f"{part.file_list.count:,} files"
     return files[0] + more if files else part.kind
 
 

@@ -11,6 +11,7 @@ from itertools import islice
 
 import numpy as np
 
+from ...data.long_text import Text
 from ...errors import ConfigurationError
 from ...storage.documents.plan import PlannedTokenizer, SpanCorruption
 from ..config import NAMED_ORDER, REVERSED_ORDER
@@ -39,7 +40,11 @@ def order_in(planned: PlannedTokenizer, described: PlannedTokenizer) -> str:
 
 
 def require_known_order(
-    teacher: Teacher, tokenizer: PlannedTokenizer, corruption: SpanCorruption, texts: Iterable[str], encode: EncodeBatch
+    teacher: Teacher,
+    tokenizer: PlannedTokenizer,
+    corruption: SpanCorruption,
+    texts: Iterable[Text],
+    encode: EncodeBatch,
 ) -> None:
     """Raise ConfigurationError if the teacher knows its sentinels in the order that is not the tokenizer's.
 

@@ -21,6 +21,7 @@ from ...data.arrow_rows import is_saved_dataset, saved_files
 from ...data.digests import digests_of
 from ...data.fields import first_filled, joined, texts_of
 from ...data.globs import glob_for
+from ...data.long_text import Text, is_blank_text
 from ...data.opening import require_content
 from ...data.row import Row
 from ...data.rows import READABLE, TEXT, ending_of, read_rows
@@ -31,7 +32,7 @@ from ...runtime.there import listed, look, what_is_there
 from ...storage.documents.plan import CorpusFile, CorpusPart, PlannedCorpus
 from .hub import HubName, describe_hub, local_files, parse_hub_name, pin_hub, stream_hub
 
-Document = tuple[str, ...]
+Document = tuple[Text, ...]
 PYTHON_DOCS = "python-docs"
 DOCS_CHARACTERS = 2000
 HUB_PREFIX = "hf:"
@@ -147,7 +148,7 @@ def documents(corpus: Corpus, note: Log = silent) -> Iterator[Document]:
 
 def is_blank(document: Document) -> bool:
     """Return whether one of a document's texts holds only white space."""
-    return not all(text.strip() for text in document)
+    return any(is_blank_text(text) for text in document)
 
 
 def _all_documents(corpus: Corpus, note: Log) -> Iterator[Document]:
@@ -163,9 +164,9 @@ def _all_documents(corpus: Corpus, note: Log) -> Iterator[Document]:
 
 def _of_file(path: Path, fields: tuple[str, ...], note: Log) -> Iterator[Document]:
     if ending_of(path) == TEXT:
-        if has_line_documents(path):
+        if by_line := has_line_documents(path):
             note(f"{path}: without blank lines at its beginning, so each line is a document")
-        for text in text_documents(path):
+        for text in text_documents(path, by_line):
             yield (text,)
         return
     for row in read_rows(path, fields, log=note):
@@ -178,7 +179,7 @@ def _document(row: Row, fields: tuple[str, ...]) -> Document:
     return (text,) if len(fields) == 1 else (text, first_filled(texts_of(row, fields[1], row.place)))
 
 
-def _python_docs() -> Iterator[Document]:
+def _python_docs() -> Iterator[tuple[str]]:
     """Yield the topics of `help()`, by key. They differ between Python versions, which the fingerprint shows.
 
     We cut long topics at blank lines into documents of about DOCS_CHARACTERS. A sixth of the text is one topic, and validation

@@ -4,15 +4,30 @@ Cursors count a document's index in this stream, and the choice of validation do
 from its beginning: a dump that continues at an index reads the documents before it again and drops them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import islice
+from pathlib import Path
 
 from ...errors import ConfigurationError
 from ...storage.documents.plan import PlannedCorpus
 from ..config import DumpConfig
 from .corpus import Corpus, Document, documents, fingerprint, is_blank, parse_corpus, pinned
+from .file_lists import list_name, with_list
 from .stream_order import interleaved, shuffled
+
+MOST_NOTES = 5
+"""The number of lines on files that are printed; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What identifies a mixture."""
+
+    planned: PlannedCorpus
+    lists: Mapping[str, bytes]
+    """The lists of files, by name, of the parts that have too many for a plan."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,15 +47,20 @@ class Mixture:
         """Return the same mixture, with every hub dataset at one commit: the present one, or the one of the plan so far."""
         return replace(self, corpora=tuple(pinned(corpus, planned) for corpus in self.corpora))
 
-    def fingerprint(self) -> PlannedCorpus:
+    def fingerprint(self) -> Fingerprint:
         """Return what identifies the stream except the seed, which is elsewhere in a plan. Hashes local files."""
         shared = self.corpora[0].fields
-        parts = [fingerprint(corpus, weight) for corpus, weight in zip(self.corpora, self.weights, strict=True)]
+        found = [
+            with_list(fingerprint(corpus, weight)) for corpus, weight in zip(self.corpora, self.weights, strict=True)
+        ]
         own = [None if corpus.fields == shared else corpus.fields for corpus in self.corpora]
-        return PlannedCorpus(
+        planned = PlannedCorpus(
             fields=shared,
             shuffle_buffer=self.shuffle_buffer,
-            parts=tuple(replace(part, fields=fields) for part, fields in zip(parts, own, strict=True)),
+            parts=tuple(replace(part, fields=fields) for (part, _), fields in zip(found, own, strict=True)),
+        )
+        return Fingerprint(
+            planned, {list_name(n): content for n, (_, content) in enumerate(found) if content is not None}
         )
 
     def require_documents(self) -> None:
@@ -57,6 +77,12 @@ class Mixture:
         """Yield every document of every corpus, always in the same order; when a corpus ends, the others continue."""
         streams = [documents(corpus, self._note) for corpus in self.corpora]
         return shuffled(interleaved(streams, self.weights, self.seed), self.shuffle_buffer, self.seed)
+
+    def note_lines(self) -> Iterator[str]:
+        """Yield the first lines on how files were read, and the number of the others."""
+        yield from islice(self.notes, MOST_NOTES)
+        if len(self.notes) > MOST_NOTES:
+            yield f"... and {len(self.notes) - MOST_NOTES:,} more lines on other files"
 
     def _note(self, line: str) -> None:
         self.notes[line] = None
@@ -86,8 +112,10 @@ def _require_distinct(corpora: tuple[Corpus, ...]) -> None:
     A document that comes twice could be held out in one place and trained on in the other.
     """
     seen: dict[str, str] = {}
+    resolved = cache(Path.resolve)  # of folders: there are fewer of them
     for corpus in corpora:
-        for source in [str(path.resolve()) for path in corpus.files] or [str(corpus.hub or corpus.kind)]:
+        places = (path.resolve() if path.is_symlink() else resolved(path.parent) / path.name for path in corpus.files)
+        for source in [str(place) for place in places] or [str(corpus.hub or corpus.kind)]:
             if source in seen:
                 raise ConfigurationError(
                     f"the corpora {seen[source]} and {corpus.name} share {source}: its documents would come twice, "

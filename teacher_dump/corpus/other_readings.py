@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...data.long_text import beginning_of
 from ...models.tokenizer import class_tokenizer, sentencepiece_file
 from .mixture import Mixture
 from .plain_text import special_tokens, unknown_id
@@ -34,7 +35,7 @@ class Readings:
 def other_readings(name: str | Path, revision: str | None, tokenizer: TextTokenizer, mixture: Mixture) -> Readings:
     """Compare the other readings of the teacher's tokenizer on some text of the corpus."""
     special = special_tokens(tokenizer.tokenizer)
-    texts = [text[:CHARACTERS] for document in mixture.first_documents(DOCUMENTS) for text in document]
+    texts = [beginning_of(text, CHARACTERS) for document in mixture.first_documents(DOCUMENTS) for text in document]
     texts = [text for text in texts if not any(token in text for token in special)]
     ours = tokenizer.encoder()(texts)
     lines = []

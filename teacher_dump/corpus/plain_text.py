@@ -8,12 +8,25 @@ marked as such. All ids stay the same, and so does the encoding of every other t
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from ...errors import TeacherError
 
-EncodeBatch = Callable[[list[str]], list[list[int]]]
+Token = tuple[int, int, int]
+"""An id, and the characters of the text that it stands for: the first, and one past the last."""
+
+
+class EncodeBatch(Protocol):
+    """Turns text into ids."""
+
+    def __call__(self, texts: list[str]) -> list[list[int]]:
+        """Return the ids of each text."""
+
+    def tokens(self, text: str) -> list[Token]:
+        """Return the ids of one text, in order, with their places in it."""
+
+
 UNMATCHABLE = " \uffff"
 """The text before each special piece.
 
@@ -22,22 +35,36 @@ character. Where a text has it all the same, the encoder reads U+FFFD instead.
 """
 
 
-def plain_text_encoder(tokenizer: Any) -> EncodeBatch:
-    """Return a function from texts to ids, without special tokens, truncation or padding.
+class BackendEncoder:
+    """Runs a backend of the `tokenizers` library, without special tokens, truncation or padding."""
 
-    Special ids never come from text, except <unk> for characters that the vocabulary lacks. The function runs the
+    def __init__(self, backend: Any, replaced: str = "") -> None:
+        self._backend, self._replaced = backend, replaced
+
+    def __call__(self, texts: list[str]) -> list[list[int]]:
+        found = self._backend.encode_batch_fast([self._read(text) for text in texts], add_special_tokens=False)
+        return [encoding.ids for encoding in found]
+
+    def tokens(self, text: str) -> list[Token]:
+        """Return the ids of one text, in order, with their places in it."""
+        found = self._backend.encode(self._read(text), add_special_tokens=False)
+        return [(i, *place) for i, place in zip(found.ids, found.offsets, strict=True)]
+
+    def _read(self, text: str) -> str:
+        return text.replace(self._replaced, "\ufffd") if self._replaced else text
+
+
+def plain_text_encoder(tokenizer: Any) -> EncodeBatch:
+    """Return an encoder from texts to ids, without special tokens, truncation or padding.
+
+    Special ids never come from text, except <unk> for characters that the vocabulary lacks. The encoder runs the
     `tokenizers` backend itself. It uses threads and ignores `model_max_length`, so that transformers' warning about long
     sequences does not appear. Raises TeacherError if special ids cannot be kept out of text.
     """
     special = special_tokens(tokenizer)
-    backend = _with_unmatchable(tokenizer, special)
-
-    def encode_batch(texts: list[str]) -> list[list[int]]:
-        texts = [text.replace("\uffff", "\ufffd") for text in texts]
-        return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
-
-    _check_plain(encode_batch, special, unknown_id(tokenizer))
-    return encode_batch
+    encode = BackendEncoder(_with_unmatchable(tokenizer, special), replaced="\uffff")
+    _check_plain(encode, special, unknown_id(tokenizer))
+    return encode
 
 
 def unknown_id(tokenizer: Any) -> int | None:
@@ -50,19 +77,14 @@ def unknown_id(tokenizer: Any) -> int | None:
 
 
 def whole_encoder(tokenizer: Any) -> EncodeBatch:
-    """Return a function from texts to the ids that the tokenizer itself gives, special tokens in the text included.
+    """Return an encoder from texts to the ids that the tokenizer itself gives, special tokens in the text included.
 
     It does not truncate, pad, or add special tokens.
     """
     from tokenizers import Tokenizer
 
     described = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
-    backend = Tokenizer.from_str(json.dumps(described))
-
-    def encode_batch(texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]
-
-    return encode_batch
+    return BackendEncoder(Tokenizer.from_str(json.dumps(described)))
 
 
 def special_tokens(tokenizer: Any) -> dict[str, int]:
@@ -122,11 +144,11 @@ def _renamed_model(model: Mapping[str, Any], special: Mapping[str, int]) -> dict
     return changed
 
 
-def _check_plain(encode_batch: EncodeBatch, special: Mapping[str, int], unk_id: int | None) -> None:
+def _check_plain(encode: EncodeBatch, special: Mapping[str, int], unk_id: int | None) -> None:
     """Raise TeacherError if one of the special strings, as spelled or as renamed, yields a special id."""
     spellings = [form for text in special for form in (text, UNMATCHABLE + text, f"a{text}b {text}")]
     forbidden = set(special.values()) - {unk_id}
-    for text, ids in zip(spellings, encode_batch(spellings), strict=True):
+    for text, ids in zip(spellings, encode(spellings), strict=True):
         if forbidden.intersection(ids):
             raise TeacherError(
                 f"the tokenizer turns the plain text {text!r} into a special id; use the teacher's own tokenizer"

@@ -13,7 +13,8 @@ def total_counts(parts: Sequence[PackingCounts]) -> PackingCounts | None:
     """Return the sums over folders of segments; None without any."""
     if not parts:
         return None
-    return PackingCounts(**{name: sum(asdict(part)[name] for part in parts) for name in asdict(parts[0])})
+    sums = {name: sum(asdict(part)[name] or 0 for part in parts) for name in asdict(parts[0])}
+    return PackingCounts(**sums | {"unproven": sums["unproven"] or None})
 
 
 def count_lines(counts: PackingCounts | None, pairs: bool) -> Iterator[str]:
@@ -37,3 +38,8 @@ def count_lines(counts: PackingCounts | None, pairs: bool) -> Iterator[str]:
         yield f"{counts.cut_inputs:,} inputs were cut at --input-length, {counts.cut_targets:,} targets at --target-length"
     if counts.broken:
         yield f"{counts.broken:,} {'pairs' if pairs else 'documents'} hold control characters or characters that were not decoded"
+    if counts.unproven:
+        yield (
+            f"{counts.unproven:,} cuts inside long documents without white space are not proven: a few ids beside each may "
+            "differ from the ids of the whole document"
+        )

@@ -17,13 +17,15 @@ latest segment or pair: equal for equal cursors, however often a run was stopped
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ...data.long_text import LongText, Text, is_blank_text, parts_of
 from ...errors import ConfigurationError, CorpusError
-from ..corpus.pieces import in_pieces
+from ..corpus.pieces import Piece, in_pieces
 from ..corpus.plain_text import EncodeBatch
 from ..corpus.stream_order import seeded_draw
 
@@ -37,7 +39,7 @@ _BROKEN = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
 Ids = npt.NDArray[np.int32]
 T = TypeVar("T")
-TDocument = TypeVar("TDocument", tuple[int, str], tuple[int, str, str])
+TDocument = TypeVar("TDocument", tuple[int, Text], tuple[int, Text, Text])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Tally:
     cut_inputs: int = 0
     """Pairs whose input was longer than allowed."""
     cut_targets: int = 0
+    unproven: int = 0
+    """Cuts in documents without white space at which the ids may not be the ids of the whole document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class _Piece:
     """A part of a document, to be tokenized by itself."""
 
     index: int
-    text: str
+    part: Piece
     begins: bool
     ends: bool
     broken: bool
@@ -85,7 +89,7 @@ def is_validation(seed: int, document_index: int, share: float) -> bool:
 
 
 def pack_segments(
-    documents: Iterable[tuple[int, str]],
+    documents: Iterable[tuple[int, Text]],
     encode_batch: EncodeBatch,
     length: int,
     start: SegmentCursor = START,
@@ -111,6 +115,7 @@ def pack_segments(
             tally.broken += piece.broken and not taken  # a document that was begun before was counted then
         skipped = max(0, taken - size)
         size += ids.size
+        tally.unproven += piece.part.unproven and size > taken
         if piece.ends:
             tally.blank += not size
             if taken > size:
@@ -121,26 +126,36 @@ def pack_segments(
             yield segment.copy(), SegmentCursor(piece.index, size - open_tokens.size)
 
 
-def _pieces(documents: Iterator[tuple[int, str]], encode_batch: EncodeBatch) -> Iterator[_Piece]:
+def _pieces(documents: Iterator[tuple[int, Text]], encode_batch: EncodeBatch) -> Iterator[_Piece]:
     """Yield the pieces of every document; a blank document is one piece without text."""
     for index, text in documents:
-        broken = _BROKEN.search(text) is not None
-        parts, begins = in_pieces(text if text.strip() else "", encode_batch), True
-        part: str | None = next(parts)
+        broken = _is_broken(text)
+        parts, begins = in_pieces([""] if is_blank_text(text) else parts_of(text), encode_batch), True
+        part: Piece | None = next(parts)
         while part is not None:
             following = next(parts, None)
             yield _Piece(index, part, begins, following is None, broken and begins)
             part, begins = following, False
 
 
+def _is_broken(text: Text) -> bool:
+    return any(_BROKEN.search(part) is not None for part in parts_of(text))
+
+
 def _encoded(pieces: Iterator[_Piece], encode_batch: EncodeBatch) -> Iterator[tuple[_Piece, Ids]]:
-    for batch in _batched(pieces, lambda piece: len(piece.text)):
-        for piece, ids in zip(batch, encode_batch([piece.text for piece in batch]), strict=True):
-            yield piece, np.array(ids if piece.text else [], dtype=np.int32)
+    for batch in _batched(pieces, lambda piece: len(piece.part)):
+        for piece, ids in zip(batch, _ids_of([piece.part for piece in batch], encode_batch), strict=True):
+            yield piece, np.array(ids, dtype=np.int32)
+
+
+def _ids_of(parts: list[Piece], encode_batch: EncodeBatch) -> list[list[int]]:
+    """Return the ids of each piece: those that it has, or what the tokenizer makes of its text; none of an empty text."""
+    found = iter(encode_batch([part.text for part in parts if part.ids is None and part.text]))
+    return [next(found) if part.ids is None and part.text else part.ids or [] for part in parts]
 
 
 def pack_pairs(
-    documents: Iterable[tuple[int, str, str]],
+    documents: Iterable[tuple[int, Text, Text]],
     encode_batch: EncodeBatch,
     input_length: int,
     target_length: int,
@@ -161,11 +176,11 @@ def pack_pairs(
         )
     tally = tally or Tally()
     for batch in _batched(_from(documents, start), lambda pair: len(pair[1]) + len(pair[2])):
-        inputs = _first_ids([prefix + source for _, source, _ in batch], input_length, encode_batch)
-        targets = _first_ids([target for _, _, target in batch], target_length, encode_batch)
+        inputs = _first_ids((_prefixed(prefix, source) for _, source, _ in batch), input_length, encode_batch)
+        targets = _first_ids((parts_of(target) for _, _, target in batch), target_length, encode_batch)
         for (index, source, target), ids, labels in zip(batch, inputs, targets, strict=True):
-            tally.broken += any(_BROKEN.search(text) is not None for text in (source, target))
-            if not (source.strip() and target.strip() and ids and labels):
+            tally.broken += _is_broken(source) or _is_broken(target)
+            if is_blank_text(source) or is_blank_text(target) or not (ids and labels):
                 tally.blank += 1
                 continue
             tally.cut_inputs += len(ids) >= input_length
@@ -173,13 +188,17 @@ def pack_pairs(
             yield _closed(ids, input_length, eos_id), _closed(labels, target_length, eos_id), SegmentCursor(index + 1)
 
 
-def _first_ids(texts: list[str], length: int, encode_batch: EncodeBatch) -> list[list[int]]:
+def _prefixed(prefix: str, text: Text) -> Iterable[str]:
+    return chain([prefix], parts_of(text)) if isinstance(text, LongText) else [prefix + text]
+
+
+def _first_ids(texts: Iterable[Iterable[str]], length: int, encode_batch: EncodeBatch) -> list[list[int]]:
     """Return at least the first `length` ids of each text, or all. Of a long text we tokenize only what is needed."""
     pieces = [in_pieces(text, encode_batch) for text in texts]
-    found = encode_batch([next(parts) for parts in pieces])
+    found = _ids_of([next(parts) for parts in pieces], encode_batch)
     for ids, parts in zip(found, pieces, strict=True):
         while len(ids) < length and (piece := next(parts, None)) is not None:
-            ids.extend(encode_batch([piece])[0])
+            ids.extend(_ids_of([piece], encode_batch)[0])
     return found
 
 

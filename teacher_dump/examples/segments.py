@@ -108,7 +108,7 @@ class SegmentStore:
             return
         cursor = self._next(split)
         packing = self._pack(split, source, cursor)
-        with progress_bar(f"segments ({split})", wanted, "segment", initial=self.count(split)) as bar:
+        with progress_bar(f"segments ({split})", wanted, "segment", initial=self.count(split), lines=True) as bar:
             while self.count(split) < wanted and not self.exhausted(split):
                 asked = min(SEGMENTS_PER_FOLDER, wanted - self.count(split))
                 before = replace(packing.tally)
@@ -153,7 +153,8 @@ class SegmentStore:
         parts = [part for segment in segments for part in segment]
         left = {name: value - getattr(before, name) for name, value in asdict(after).items()}
         unknown = 0 if unknown_id is None else sum(int((part == unknown_id).sum()) for part in parts)
-        return PackingCounts(tokens=sum(part.size for part in parts), unknown=unknown, **left)
+        unproven = left.pop("unproven") or None  # absent where it is 0
+        return PackingCounts(tokens=sum(part.size for part in parts), unknown=unknown, unproven=unproven, **left)
 
     def _belongs(self, split: str, document: int) -> bool:
         chosen = is_validation(self._plan.seed, document, self._plan.derived.validation_share)

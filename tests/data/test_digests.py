@@ -8,6 +8,7 @@ import pytest
 
 from miniend.data import digests
 from miniend.data.digests import digests_of
+from miniend.errors import CorpusError
 
 
 @pytest.fixture
@@ -80,3 +81,29 @@ def test_a_home_that_cannot_be_written_costs_only_time(corpus, monkeypatch):
     (corpus.parent / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(corpus.parent / "file"))
     assert digests_of([corpus]) == right(corpus)
+
+
+def test_many_small_files_are_hashed_once(corpus, hashed, monkeypatch):
+    """300,000 files of one kilobyte take as many openings as bytes; a resume only asks for their times."""
+    monkeypatch.setattr(digests, "KEPT_FROM", 10**9)
+    monkeypatch.setattr(digests, "KEPT_FILES", 3)
+    paths = [corpus.with_name(f"{n}.txt") for n in range(3)]
+    for path in paths:
+        path.write_text("x" * 10)
+    assert digests_of(paths) == digests_of(paths)
+    assert sum(hashed) == 30
+    assert digests_of(paths[:2]) == digests_of(paths)[:2]
+    paths[1].write_text("y" * 11)
+    assert digests_of(paths)[1] == right(paths[1])[0]
+    assert sum(hashed) == 41
+    assert len(list((corpus.parent / "cache").rglob("*.json"))) == 1
+
+
+def test_an_interruption_keeps_what_was_hashed(corpus, hashed):
+    """An hour of hashing is not repeated because of Ctrl-C in the next file."""
+    bad = corpus.with_name("gone.jsonl")
+    bad.mkdir()
+    with pytest.raises(CorpusError, match=r"gone\.jsonl cannot be read to its end"):
+        digests_of([corpus, bad])
+    assert digests_of([corpus]) == right(corpus)
+    assert sum(hashed) == 1000

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from miniend.data import arrow_rows
 from miniend.data.fields import texts_of
 from miniend.data.rows import COLUMNAR, TABLES, ending_of, read_rows
-from miniend.data.text import text_documents
+from miniend.data.text import has_line_documents, text_documents
 from miniend.errors import CorpusError
 
 ROWS = [{"text": "one", "label": "1"}, {"text": "drei Größen", "label": "3"}]
@@ -112,7 +113,7 @@ def read_or_refused(path, ending):
     texts, refusal = [], path.name
     try:
         if ending == ".txt":
-            texts = list(text_documents(path))
+            texts = list(text_documents(path, has_line_documents(path)))
         else:
             rows = list(read_rows(path))
             texts = [json.dumps(row, ensure_ascii=False, default=str) for row in rows]
@@ -185,3 +186,24 @@ def test_any_table_is_read_or_refused(tmp_path, columns, cut):
         path = tmp_path / f"c{ending}"
         path.write_bytes(path.read_bytes()[: -cut or None] or b"x")
         read_or_refused(path, ending)
+
+
+@pytest.mark.parametrize("ending", COLUMNAR)
+def test_long_rows_are_read_a_few_at_a_time(tmp_path, ending, monkeypatch):
+    """1024 documents of a megabyte each are a gigabyte."""
+    monkeypatch.setattr(arrow_rows, "BYTES", 1000)
+    sizes, real = [], arrow_rows._rows
+
+    def counted(path, batches):
+        yield from real(path, (sizes.append(batch.num_rows) or batch for batch in batches))
+
+    monkeypatch.setattr(arrow_rows, "_rows", counted)
+    texts = [f"{n}" * 300 for n in range(10, 40)]
+    table, path = pyarrow.table({"text": texts}), tmp_path / f"c{ending}"
+    if ending == ".parquet":
+        parquet.write_table(table, path, row_group_size=20)
+    else:
+        with pyarrow.ipc.new_stream(path, table.schema) as stream:
+            stream.write_table(table)
+    assert [row["text"] for row in read_rows(path)] == texts
+    assert max(sizes) <= 2

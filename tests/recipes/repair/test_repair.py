@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import datasets
 import pytest
 
 from miniend import open_cache
@@ -14,6 +15,7 @@ from miniend.runtime.claims import Claims
 from miniend.teacher_dump.shards.encoder import ShardEncoder
 from support.damage import copy_of, document_of, files_of, flip, reseal
 from support.tiny_cache import build_tiny_cache
+from support.tiny_t5 import tiny_texts
 
 SETTINGS = {
     "validation_examples": 4,
@@ -256,3 +258,18 @@ def test_a_repair_beside_a_dump_that_is_at_work_is_refused(cache, mend, held):
     assert files_of(cache) == before
     mend()
     assert verify_cache(cache).sound
+
+
+def test_a_split_of_a_saved_dataset_is_named_again(tmp_path):
+    """The dump takes one with --split; the plan has only its files, and a repair looked for them in another split."""
+    texts = tiny_texts(40, words=30)
+    parts = {"train": texts[:5], "test": texts}
+    saved = {name: datasets.Dataset.from_list([{"text": text} for text in part]) for name, part in parts.items()}
+    datasets.DatasetDict(saved).save_to_disk(tmp_path / "saved")
+    settings = {"examples": 8, "corpus": str(tmp_path / "saved"), "split": "test", **SETTINGS}
+    cache = build_tiny_cache(tmp_path, **settings)
+    shutil.rmtree(cache / "shards" / "train-000000")
+    asked = {"cache": cache, "teacher": str(tmp_path / "teacher"), "corpus": (settings["corpus"],), "device": "cpu"}
+    with pytest.raises(CacheMismatchError, match=r"corpus\.parts"):
+        repair_cache(RepairConfig(**asked), log=lambda _line: None)
+    assert "shards/train-000000" in repair_cache(RepairConfig(**asked, split="test"), log=lambda _line: None).redone

@@ -96,7 +96,7 @@ def test_every_corpus_is_looked_into_before_anything_is_planned(two, tmp_path):
 
 def test_the_fingerprint_holds_every_corpus_with_its_weight(two, tmp_path):
     """What a resumed dump is compared with."""
-    found = mixture(*two, corpus_weight=(0.75, 0.25), shuffle_buffer=5).fingerprint().body()
+    found = mixture(*two, corpus_weight=(0.75, 0.25), shuffle_buffer=5).fingerprint().planned.body()
     assert found == json.loads(json.dumps(found))
     assert (found["fields"], found["shuffle_buffer"]) == (["text"], 5)
     assert [(part["kind"], part["weight"], part["files"][0]["name"]) for part in found["parts"]] == [
@@ -121,7 +121,7 @@ def test_one_split_is_read_of_every_local_folder(tmp_path):
         "named/validation-0",
         "named/validation-1",
     ]
-    parts = held.pinned().fingerprint().body()["parts"]
+    parts = held.pinned().fingerprint().planned.body()["parts"]
     assert [(part["name"], part["split"], part["revision"]) for part in parts] == [
         ("named", "validation", None),
         ("in", "validation", None),
@@ -154,7 +154,7 @@ def test_every_hub_dataset_is_read_at_the_commit_that_is_recorded(monkeypatch):
     assert sorted(found.documents()) == [("a/b",), ("c/d",)]
     expected = [("a/b", "a/b-None-commit"), ("c/d", "c/d-v1-commit")]
     assert sorted(asked) == expected
-    assert [(part["name"], part["revision"]) for part in found.fingerprint().body()["parts"]] == expected
+    assert [(part["name"], part["revision"]) for part in found.fingerprint().planned.body()["parts"]] == expected
 
 
 def test_a_dump_goes_on_at_the_commits_of_its_plan(monkeypatch):
@@ -167,6 +167,6 @@ def test_a_dump_goes_on_at_the_commits_of_its_plan(monkeypatch):
     monkeypatch.setattr(
         HfApi, "dataset_info", lambda self, name, revision=None, timeout=None: SimpleNamespace(sha=next(commits))
     )
-    plan = mixture("hf:a/b", "hf:c/d:part@v1").pinned().fingerprint()
+    plan = mixture("hf:a/b", "hf:c/d:part@v1").pinned().fingerprint().planned
     again = mixture("hf:a/b", "hf:c/d:part@v1", "hf:a/b:other").pinned(plan)
     assert [corpus.hub.revision for corpus in again.corpora] == ["1", "3", "4"]

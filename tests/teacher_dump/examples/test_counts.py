@@ -23,6 +23,7 @@ def test_every_loss_has_its_line_and_a_sound_corpus_none():
     assert lines(blank=3) == ["3 documents were left out, because they are blank"]
     assert lines(cut_targets=2) == ["0 inputs were cut at --input-length, 2 targets at --target-length"]
     assert "4 documents hold control characters" in lines(broken=4)[0]
+    assert lines(unproven=5)[0].startswith("5 cuts inside long documents without white space are not proven")
 
 
 def test_counts_of_folders_are_added():

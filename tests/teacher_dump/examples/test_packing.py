@@ -7,16 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miniend.data import long_text
 from miniend.errors import ConfigurationError, CorpusError
-from miniend.teacher_dump.corpus import pieces
+from miniend.teacher_dump.corpus import pieces, windows
 from miniend.teacher_dump.examples import packing
 from miniend.teacher_dump.examples.packing import SegmentCursor, Tally, is_validation, pack_pairs, pack_segments
 
 EOS = 1
 
 
-def encode(texts):
-    return [[ord(character) for character in text] for text in texts]
+class Encode:
+    """One id per character; `asked` gets every text."""
+
+    def __init__(self, asked=None):
+        self.asked = [] if asked is None else asked
+
+    def __call__(self, texts):
+        self.asked.extend(texts)
+        return [[ord(character) for character in text] for text in texts]
+
+    def tokens(self, text):
+        return [(ord(character), place, place + 1) for place, character in enumerate(text)]
+
+
+encode = Encode()
 
 
 def listed(packed):
@@ -80,11 +94,7 @@ def test_documents_before_the_cursor_are_not_tokenized():
     """Resuming at the end of a long corpus would otherwise cost as much as the first pass."""
     asked = []
 
-    def spy(batch):
-        asked.extend(batch)
-        return encode(batch)
-
-    list(pack_segments([(0, "aaaa"), (1, "bbbb"), (2, "cccc")], spy, 2, SegmentCursor(1, 2)))
+    list(pack_segments([(0, "aaaa"), (1, "bbbb"), (2, "cccc")], Encode(asked), 2, SegmentCursor(1, 2)))
     assert asked == ["bbbb", "cccc"]
 
 
@@ -117,25 +127,38 @@ def test_the_counts_of_parts_are_those_of_the_whole(contents, steps, length, dat
         assert (made[cut].blank + rest.blank, made[cut].broken + rest.broken) == (whole.blank, whole.broken)
 
 
+SMALL = {pieces: {"PIECE": 8, "REACH": 1, "WINDOW": 2, "OVERLAP": 6}, windows: {"OVERLAP": 6, "AGREED": 2}}
+
+
 @given(contents=texts, steps=gaps, length=st.integers(1, 9))
 def test_long_documents_are_packed_like_short_ones(contents, steps, length):
-    """They are tokenized in pieces, so that memory does not grow with them."""
-    documents, asked = numbered(contents, steps), []
-
-    def spy(batch):
-        asked.extend(len(text) for text in batch)
-        return encode(batch)
-
-    expected = listed(pack_segments(documents, encode, length))
+    """They are on the disk and tokenized in pieces, so that memory does not grow with them."""
+    documents, tally = numbered(contents, steps), Tally()
+    expected = listed(pack_segments(documents, encode, length, tally=tally))
+    pairs = [(index, text, text[::-1]) for index, text in documents]
+    packed = listed(pack_pairs(pairs, encode, 9, 5, EOS, tally=(pair_tally := Tally()), prefix="a"))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pieces, "PIECE", 3)
-        patched.setattr(pieces, "WINDOW", 2)
-        assert listed(pack_segments(documents, spy, length)) == expected
+        patched.setattr(long_text, "SHORT", 3)
+        for module, values in SMALL.items():
+            for name, value in values.items():
+                patched.setattr(module, name, value)
+        long = [(index, spooled(text)) for index, text in documents]
+        assert any(isinstance(text, long_text.LongText) for _, text in long) == any(len(text) > 3 for text in contents)
+        assert listed(pack_segments(long, encode, length, tally=(other := Tally()))) == expected
+        assert other == tally
         for place, (_, cursor) in enumerate(expected, start=1):
-            assert listed(pack_segments(documents, encode, length, cursor)) == expected[place:]
-        pairs = [(index, text, text[::-1]) for index, text in documents]
-        packed = listed(pack_pairs(pairs, encode, 9, 5, EOS))
-    assert packed == listed(pack_pairs(pairs, encode, 9, 5, EOS))
+            assert listed(pack_segments(long, encode, length, cursor)) == expected[place:]
+        long_pairs = [(index, spooled(source), spooled(target)) for index, source, target in pairs]
+        assert listed(pack_pairs(long_pairs, encode, 9, 5, EOS, tally=(other := Tally()), prefix="a")) == packed
+        assert other == pair_tally
+
+
+def spooled(text):
+    """The text as a reader makes it from parts."""
+    writer = long_text.TextWriter()
+    for character in text:
+        writer.write(character)
+    return writer.text()
 
 
 def test_a_segment_length_below_one_is_refused():
