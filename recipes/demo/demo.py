@@ -20,7 +20,7 @@ from ...teacher_dump.dump import DumpReport, dump_teacher
 from ...teacher_dump.plan import validation_share
 from ..inspect.inspection import inspect_cache
 from .report import DemoResult, StudentResult, report_lines
-from .teacher import CORPUS, VOCABULARY, TeacherRecipe, make_tokenizer, pretrain
+from .teacher import CORPUS, VOCABULARY, TeacherRecipe, corpus_texts, make_tokenizer, pretrain
 
 INPUT_LENGTH = 128
 EXAMPLES, VALIDATION_EXAMPLES, PASSES = 1024, 64, 2
@@ -109,7 +109,7 @@ def _fresh(output: Path) -> _Paths:
 
 def _make_teacher(paths: _Paths) -> float:
     begun = perf_counter()
-    tokenizer = make_tokenizer(paths.teacher)
+    tokenizer = make_tokenizer(paths.teacher, corpus_texts())
     recipe = TeacherRecipe(
         config=TEACHER_CONFIG,
         input_length=INPUT_LENGTH,
