@@ -6,9 +6,9 @@ STAMP := $(VENV)/.installed
 # A file goes to one worker as a whole, so that no cache is dumped for both; conftest.py says which come first.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-# The last transformers 4, for which others made their environments; everything else is what make install installed.
-OLD := .venv-transformers4
-OLD_STAMP := $(OLD)/.installed
+# The last transformers 4, for which others made their environments, and version 5, both with what exports to ONNX.
+# Everything else in them is what make install installed.
+COMPAT := .venv-transformers4/.installed .venv-transformers5/.installed
 
 # What one process compiles, the next ones read; pip compiles nothing, because most modules are never imported.
 unexport PYTHONDONTWRITEBYTECODE
@@ -32,15 +32,15 @@ test: install lint
 test-slow: install
 	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests $(TWO) -m slow
 
-test-compat: install $(OLD_STAMP)
-	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests/models/test_transformers_4.py -m compat
+test-compat: install $(COMPAT)
+	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests/models/test_transformers_versions.py -m compat
 
-$(OLD_STAMP): $(STAMP) constraints-transformers4.txt
-	$(PYTHON) -m venv --without-pip $(OLD)
-	$(BIN)/pip --python $(OLD)/bin/python install --quiet --disable-pip-version-check --no-deps -r constraints-transformers4.txt
+.venv-transformers%/.installed: $(STAMP) constraints-transformers%.txt constraints-onnx.txt
+	$(PYTHON) -m venv --without-pip $(@D)
+	$(BIN)/pip --python $(@D)/bin/python install --quiet --disable-pip-version-check --no-deps -r constraints-transformers$*.txt
 	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > \
-		"$$($(OLD)/bin/python -c 'import site; print(site.getsitepackages()[0])')/shared.pth"
-	touch $(OLD_STAMP)
+		"$$($(@D)/bin/python -c 'import site; print(site.getsitepackages()[0])')/shared.pth"
+	touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -48,4 +48,4 @@ lint: install
 	MYPYPATH=$(VENV)/types $(BIN)/mypy -p miniend
 
 clean:
-	rm -rf $(VENV) $(OLD) demo-output build dist *.egg-info
+	rm -rf $(VENV) $(dir $(COMPAT)) demo-output build dist *.egg-info

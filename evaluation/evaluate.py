@@ -13,7 +13,7 @@ from ..runtime.devices import choose_device
 from ..runtime.launcher import not_used, options_decide, require_one_process
 from ..runtime.links import require_no_links
 from ..runtime.options import identity_of, marked
-from ..runtime.progress import Log, duration, silent
+from ..runtime.progress import Log, duration
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
@@ -106,7 +106,7 @@ class _TaskRun:
     ) -> None:
         self._config, self._task, self._device, self._log = config, task, device, log
         self._folder = config.output / task.name
-        self._cores = SharedCores(log if device.type == "cpu" else silent)
+        self._cores = SharedCores(log, device)
         self._protocol = protocol_for(task, config.protocol, checkpoint, config.max_length, config.max_summary_length)
         self._rates = config.rates(task)
         self._digest = data.digest()

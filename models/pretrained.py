@@ -14,6 +14,7 @@ from ..runtime.hub import commit_of
 from ..runtime.progress import quiet_transformers
 from .checkpoint_files import refuse_adapter, refuse_other_frameworks, require_checkpoint, unread
 from .families import family_named, model_type_of
+from .generation import allow_generation
 from .loaded_weights import check_own_head, check_weights
 from .stated_sizes import check_sizes, check_values
 
@@ -96,6 +97,7 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
         raise
     except Exception as error:  # the same
         raise CheckpointError(f"{name} cannot be loaded: {in_one_line(error)}") from error
+    allow_generation(model)
     model.config.decoder_start_token_id = _start_id(name, model, raw)
     return model, raw | {"decoder_start_token_id": model.config.decoder_start_token_id}
 

@@ -17,6 +17,7 @@ from ..errors import ConfigurationError, TrainingError
 from ..runtime.durable import flush, share
 from ..runtime.progress import quiet_transformers
 from .families import family_of
+from .generation import allow_generation
 from .tokenizer_files import strangers
 
 
@@ -29,6 +30,7 @@ def save_student(model: Any, folder: Path, tokenizer_files: Mapping[str, bytes],
     """
     if others := strangers(tokenizer_files):
         raise ConfigurationError(f"expected the files of a tokenizer, found {others[0]!r}; a student gets nothing else")
+    allow_generation(model)
     aside = folder / ".partial"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)

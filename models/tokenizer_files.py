@@ -2,7 +2,7 @@
 
 We carry a teacher's files over byte for byte, into the cache and into every student. A tokenizer that transformers saves anew
 has the form of that version of transformers, which another version may not read. There is one exception: if the class that the
-files name gives the corpus other ids than the files do, we name another class (`files_without_class`).
+files name gives a text other ids than the files do, we name another class (`files_without_class`).
 """
 
 import json

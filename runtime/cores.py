@@ -8,7 +8,7 @@ reads the choice once, when torch is loaded, so we choose by the load at the sta
 import os
 import sys
 from time import monotonic, process_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # progress bars are not needed for `--help`
     from .progress import Log
@@ -39,11 +39,16 @@ def choose_waiting(say: "Log") -> None:
 
 
 class SharedCores:
-    """Notices during a long run on a CPU that other processes use the cores on which our threads wait awake."""
+    """Notices during a long run that other processes use the cores on which our threads wait awake.
 
-    def __init__(self, say: "Log") -> None:
+    Nothing can be changed then: OpenMP has read its choice, and another number of threads would change the results. On a GPU it
+    does not matter. `device` is torch's.
+    """
+
+    def __init__(self, say: "Log", device: Any) -> None:
         self._say = say
-        self._watching = os.environ.get(WAIT_POLICY, "").lower() != "passive" and _threads() > 1 and _ranks_here() == 1
+        awake = os.environ.get(WAIT_POLICY, "").lower() != "passive" and _threads() > 1 and _ranks_here() == 1
+        self._watching = awake and device.type == "cpu"
         self._since = monotonic(), 0.0
         if self._watching:
             self._since = monotonic(), _seconds_of_others()

@@ -140,7 +140,7 @@ def _loop(runs: Sequence[StudentRun], processes: Processes, log: Log) -> None:
     config, feed = runs[0].setup.config, runs[0].setup.feed
     first = min(run.state.step for run in runs)
     share = Share(processes.rank, processes.world, config.gradient_accumulation_steps)
-    cores = SharedCores(log if processes.device.type == "cpu" else silent)
+    cores = SharedCores(log, processes.device)
     ahead = Prefetcher(steps(feed.training, config.batch_size, config.seed, first, share))
     try:
         _end_step([run for run in runs if run.state.unlogged is not None], processes)

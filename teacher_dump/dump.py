@@ -10,6 +10,7 @@ from time import perf_counter
 
 from ..cache import open_cache
 from ..runtime.claims import Claims
+from ..runtime.cores import SharedCores
 from ..runtime.progress import Log, progress_bar, silent
 from ..storage.documents.calibration import Calibration
 from ..storage.folder import folder_exists
@@ -71,7 +72,8 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
         for line in calibration_lines(prepared.calibration.parsed(Calibration), prepared.plan):
             log(line)
         encoder = ShardEncoder(prepared.plan, prepared.calibration, sources.teacher, prepared.source)
-        report = _dump_shards(config, prepared, encoder, claims, worker, sources.seconds)
+        cores = SharedCores(log, sources.teacher.device)
+        report = _dump_shards(config, prepared, encoder, claims, worker, cores, sources.seconds)
     if worker.leads:
         log(_summary(report, config, prepared))
         for line in tail_lines(open_cache(config.cache, allow_unfinished=True).fidelity(), prepared.plan):
@@ -80,7 +82,13 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
 
 
 def _dump_shards(
-    config: DumpConfig, prepared: Prepared, encoder: ShardEncoder, claims: Claims, worker: Worker, before: Seconds
+    config: DumpConfig,
+    prepared: Prepared,
+    encoder: ShardEncoder,
+    claims: Claims,
+    worker: Worker,
+    cores: SharedCores,
+    before: Seconds,
 ) -> DumpReport:
     root, wanted = config.cache, chosen(config, prepared.table)
     total, there = examples_in(wanted), published(shards_path(root), wanted)
@@ -92,6 +100,7 @@ def _dump_shards(
     with progress_bar("dump", total, "example", initial=total - missing, shown=worker.leads) as bar:
 
         def progress() -> None:
+            cores.look()
             if not bar.disable:
                 bar.update(total - missing + examples_in(list(published(shards_path(root), pending))) - bar.n)
 

@@ -20,7 +20,7 @@ from ...teacher_dump.dump import DumpReport, dump_teacher
 from ...teacher_dump.plan import validation_share
 from ..inspect.inspection import inspect_cache
 from .report import DemoResult, StudentResult, report_lines
-from .teacher import CORPUS, VOCABULARY, TeacherRecipe, make_tokenizer, pretrain
+from .teacher import CORPUS, VOCABULARY, TeacherRecipe, corpus_texts, make_tokenizer, pretrain
 
 INPUT_LENGTH = 128
 EXAMPLES, VALIDATION_EXAMPLES, PASSES = 1024, 64, 2
@@ -81,9 +81,11 @@ def _run_demo(output: Path, log: Log) -> bool:
     log(f"1/4  teacher: a tokenizer and a small T5 from {CORPUS} ({TEACHER_STEPS} steps)")
     teacher_seconds = _make_teacher(paths)
     log(f"     {teacher_seconds:.0f} s")
-    log("2/4  miniend dump-teacher: the teacher runs once")
+    log("2/4  miniend dump-teacher: the teacher runs once, and its answers go into a cache")
     dump = dump_teacher(_dump_config(paths), lambda line: log(f"     {line}"))
-    log("3/4  miniend train-student: three students, the teacher no longer needed")
+    log(
+        "3/4  miniend train-student: two students of the cache and one from scratch; the teacher is not needed any more"
+    )
     students = [_train(paths, size, objective, log) for size, objective in STUDENTS]
     log("4/4  results")
     result = _result(paths, teacher_seconds, dump, students, perf_counter() - begun)
@@ -109,7 +111,7 @@ def _fresh(output: Path) -> _Paths:
 
 def _make_teacher(paths: _Paths) -> float:
     begun = perf_counter()
-    tokenizer = make_tokenizer(paths.teacher)
+    tokenizer = make_tokenizer(paths.teacher, corpus_texts())
     recipe = TeacherRecipe(
         config=TEACHER_CONFIG,
         input_length=INPUT_LENGTH,

@@ -27,7 +27,7 @@ def _draw_losses(axes: Any, result: DemoResult) -> None:
     axes.axhline(result.teacher_loss, color="0.15", linestyle="--", label="teacher")
     axes.set_xlabel("step")
     axes.set_ylabel("validation cross-entropy (nats per target token)")
-    axes.set_title("Students from one cache")
+    axes.set_title("Students of one cache, and one from scratch")
     axes.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 0.93))
 
 

@@ -78,7 +78,8 @@ def _size_lines(result: DemoResult) -> Iterator[str]:
         else:
             measured = "  ".join(f"{kind} {kl:.1e}" for kind, kl in kls[name].items())
         yield f"{name:<18}{raw:>14,}{cached:>14,}{raw / cached:>8.1f}x   {measured}"
-    yield "raw: Q, K, V and the full next-token distribution in bfloat16"
+    yield "raw: Q, K, V and the full next-token distribution in bfloat16; @N is a layer of the teacher, counted from 0"
+    yield "fidelity: how far the cached answers are from the teacher's; 0 is the teacher itself"
 
 
 def _time_lines(result: DemoResult) -> Iterator[str]:
@@ -93,10 +94,11 @@ def _time_lines(result: DemoResult) -> Iterator[str]:
 
 def _loss_lines(result: DemoResult) -> Iterator[str]:
     yield "validation loss, hard labels, nats per target token (lower is better)"
-    yield f"  {'unigram frequencies':<28}{result.unigram:>7.3f}"
+    yield f"  {'unigram frequencies':<28}{result.unigram:>7.3f}   what guessing by frequency reaches"
     yield f"  {'teacher':<28}{result.teacher_loss:>7.3f}"
     for student in result.students:
-        yield f"  {student.name:<28}{student.cross_entropy:>7.3f}"
+        without = "   without the teacher" if student.objective == "scratch" else ""
+        yield f"  {student.name:<28}{student.cross_entropy:>7.3f}{without}"
     yield _sentence(result)
 
 

@@ -4,7 +4,7 @@ With a checkpoint of your own you do not need this. The demo makes one because i
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -27,6 +27,7 @@ from ...teacher_dump.examples.span_corruption import SpanLengths, corrupt, examp
 
 VOCABULARY = 2048
 SENTINELS = 32
+SCORE_DECIMALS = 6
 CORPUS = "python-docs"
 _PRETRAINING_STREAM = 2
 """The random stream of the teacher's corruptions; the dump's two splits use other streams."""
@@ -44,8 +45,12 @@ class TeacherRecipe:
     validation_share: float
 
 
-def make_tokenizer(folder: Path) -> TextTokenizer:
-    """Train a Unigram tokenizer like T5's on the corpus: pad 0, EOS 1, unk 2, sentinels last, descending."""
+def make_tokenizer(folder: Path, texts: Iterable[str]) -> TextTokenizer:
+    """Train a Unigram tokenizer like T5's on texts: pad 0, EOS 1, unk 2, sentinels last, descending.
+
+    Reading a score from JSON may change its last bit, and that bit decides between splits of a row of `=` that are equally
+    probable. So we round the scores to what JSON keeps, or transformers' class and the file would give some texts other ids.
+    """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import T5Tokenizer
 
@@ -56,12 +61,17 @@ def make_tokenizer(folder: Path) -> TextTokenizer:
     trainer = trainers.UnigramTrainer(
         vocab_size=VOCABULARY - SENTINELS, special_tokens=special, unk_token="<unk>", show_progress=False
     )
-    trained.train_from_iterator((texts[0] for texts in documents(parse_corpus(CORPUS, ("text",)))), trainer)
-    pieces = [(piece, score) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
+    trained.train_from_iterator(texts, trainer)
+    pieces = [(piece, round(score, SCORE_DECIMALS)) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
     sentinels = [(f"<extra_id_{k}>", 0.0) for k in reversed(range(SENTINELS))]
     with quiet_transformers():
         T5Tokenizer(vocab=[*pieces, *sentinels], extra_ids=SENTINELS).save_pretrained(folder)
     return TextTokenizer.load(folder)
+
+
+def corpus_texts() -> Iterator[str]:
+    """Yield the documents of the demo's corpus."""
+    return (document[0] for document in documents(parse_corpus(CORPUS, ("text",))))
 
 
 def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> float:
@@ -100,8 +110,8 @@ def _corrupted_batches(
 ) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
     """Yield batches without end. Each example is a random segment with its own corruption."""
     spans = lengths(recipe.input_length)
-    numbered = enumerate(documents(parse_corpus(CORPUS, ("text",))))
-    texts = ((i, d[0]) for i, d in numbered if not is_validation(recipe.seed, i, recipe.validation_share))
+    numbered = enumerate(corpus_texts())
+    texts = ((i, text) for i, text in numbered if not is_validation(recipe.seed, i, recipe.validation_share))
     segments = [ids for ids, _ in pack_segments(texts, tokenizer.encoder(), spans.segment)]
     drawn = np.random.default_rng(recipe.seed)
     index = 0

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...cache import Cache
 from ...models.families import parameter_counts
+from ...models.generation import outgrows_the_cache
 from ...models.save import right_in_transformers_4
 from ...models.size import describe_size
 from ...models.tokenizer_files import saved_by_version_5
@@ -40,6 +41,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         example=EXAMPLE if plan.tokenizer.sentinel_ids else EXAMPLE_OF_PAIRS,
         right_in_transformers_4=right_in_transformers_4(setup.student),
         tokenizer_of_version_5=saved_by_version_5(cache.tokenizer_files()),
+        generates_without_cache=outgrows_the_cache(setup.student),
         teacher=plan.teacher.name,
         teacher_on_hub=plan.teacher.revision is not None,
         teacher_digest=plan.teacher.tensor_digest,

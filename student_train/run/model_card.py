@@ -52,6 +52,8 @@ class ModelCardFacts:
     """Whether transformers 4 computes the same with it as version 5."""
     tokenizer_of_version_5: bool
     """Whether transformers 5 saved its tokenizer, in a form that version 4 cannot read."""
+    generates_without_cache: bool
+    """Whether its decoder has more layers than transformers' cache of keys and values."""
     teacher: str
     teacher_on_hub: bool
     """Whether the teacher's name is its name on the hub."""
@@ -91,6 +93,7 @@ def model_card(facts: ModelCardFacts) -> str:
         _front_matter(facts),
         _introduction(facts),
         _usage(facts),
+        _versions(facts),
         _objective(facts),
         _training(facts),
         _fidelity(facts),
@@ -140,23 +143,29 @@ def _usage(facts: ModelCardFacts) -> str:
             "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=20)[0]))",
         ]
     block = "\n".join(("```python", *lines, "```"))
-    return f"## Use\n\n{block}\n\n{_versions(facts)}\n\n{_LICENSE}"
+    return f"## Use\n\n{block}\n\n{_LICENSE}"
 
 
 def _versions(facts: ModelCardFacts) -> str:
     """Return what the major versions of transformers make of this student."""
-    tokenizer = (
-        " The teacher's tokenizer was saved by version 5; for version 4 add `extra_special_tokens={}` to the arguments of "
-        "`AutoTokenizer.from_pretrained`."
-        if facts.tokenizer_of_version_5
-        else ""
-    )
     if facts.right_in_transformers_4:
-        return f"Versions 4 and 5 of transformers compute the same with this model.{tokenizer}"
-    return (
-        "**Use version 5 of transformers.** Version 4 loads this model without a warning and computes other logits: it scales "
-        f"the decoder's output if, and only if, the embeddings are tied.{tokenizer}"
-    )
+        lines = ["Versions 4 and 5 of transformers open this model and compute the same with it."]
+    else:
+        lines = [
+            "**Use version 5 of transformers.** Version 4 loads this model without a warning and computes other logits: it "
+            "scales the decoder's output if, and only if, the embeddings are tied."
+        ]
+    if facts.tokenizer_of_version_5:
+        lines.append(
+            "Version 5 saved the teacher's tokenizer; for version 4 add `extra_special_tokens={}` to the arguments of "
+            "`AutoTokenizer.from_pretrained`."
+        )
+    if facts.generates_without_cache:
+        lines.append(
+            "The decoder has more layers than the encoder, and no version has a cache of keys and values for that. So "
+            "`generation_config.json` says `use_cache: false`; `generate` fails with `use_cache=True`."
+        )
+    return "## Versions of transformers\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
 def _objective(facts: ModelCardFacts) -> str:

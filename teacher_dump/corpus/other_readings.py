@@ -4,9 +4,10 @@ The teacher's own files decide the ids (models/tokenizer.py). But whoever opens 
 makes of the vocabulary, and a SentencePiece model is converted. Real text shows whether these are the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...data.long_text import beginning_of
 from ...models.tokenizer import class_tokenizer, sentencepiece_file
@@ -18,8 +19,18 @@ DOCUMENTS = 64
 """The number of documents of each corpus that are compared."""
 CHARACTERS = 2000
 """The number of characters of each text that are compared."""
+PROBES = (
+    "UPPER and Title",
+    "two  spaces,\ttab\n\nlines ",
+    " ﬁne ｆｕｌｌ ² ½",
+    "Größe e\u0301 \u00a0 \u200b",
+    "x_1 3.14 12345",
+    "日本 👩\u200d👧",
+)
+"""Texts in which readings differ that agree on a corpus of plain words: case, white space, compatibility forms, accents.
 
-Read = Callable[[str], list[int]]
+We also compare texts around each special token, as pairs may hold them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,7 @@ class Readings:
     lines: tuple[str, ...]
     """A warning for each reading that gives text of the corpus other ids."""
     by_class: bool
-    """Whether the class that transformers picks gives the ids of the teacher's own file."""
+    """Whether the class that transformers picks gives the ids of the teacher's own file, in the corpus and beyond."""
 
 
 def other_readings(name: str | Path, revision: str | None, tokenizer: TextTokenizer, mixture: Mixture) -> Readings:
@@ -45,13 +56,22 @@ def other_readings(name: str | Path, revision: str | None, tokenizer: TextTokeni
         theirs = list(map(SentencePieceProcessor(model_file=str(path)).encode, texts))
         if theirs != ours:
             lines.append(_line(f"sentencepiece with {path.name}", ours, theirs, tokenizer))
-    kind, read = _class_reader(name, revision)
-    if read is None:  # nobody can use this class, so it cannot be told apart either
+    by_class = _class_of(name, revision)
+    if by_class is None:  # nobody can use this class, so it cannot be told apart either
         return Readings(tuple(lines), by_class=False)
-    theirs = [read(text) for text in texts]
+    kind, vocabulary = type(by_class).__name__, by_class.get_vocab()
+    strange = [token for token, own in special.items() if vocabulary.get(token) != own]
+    if strange:
+        lines.append(
+            f"warning: transformers' {kind} gives {min(strange)} the id {vocabulary.get(min(strange))} instead of "
+            f"{special[min(strange)]}; this cache and its students use the latter"
+        )
+    theirs = _read(by_class, texts)
     if theirs != ours:
         lines.append(_line(f"transformers' {kind}", ours, theirs, tokenizer))
-    return Readings(tuple(lines), by_class=theirs == ours)
+    probes = [*PROBES, *(f"the {token} cat{token}sat" for token in special)]
+    alike = not strange and theirs == ours and _read(by_class, probes) == tokenizer.encoder(pairs=True)(probes)
+    return Readings(tuple(lines), by_class=alike)
 
 
 def _line(reader: str, ours: list[list[int]], theirs: list[list[int]], tokenizer: TextTokenizer) -> str:
@@ -64,13 +84,13 @@ def _line(reader: str, ours: list[list[int]], theirs: list[list[int]], tokenizer
     )
 
 
-def _class_reader(name: str | Path, revision: str | None) -> tuple[str, Read | None]:
-    """Return the name of the class that transformers picks, and how it reads a text; None if it cannot be loaded."""
+def _class_of(name: str | Path, revision: str | None) -> Any:
+    """Return the tokenizer that transformers makes of these files by itself; None if it cannot be loaded."""
     try:
-        tokenizer = class_tokenizer(name, revision)
+        return class_tokenizer(name, revision)
     except Exception:  # transformers raises what its many layers raise
-        return "", None
-    return (
-        type(tokenizer).__name__,
-        lambda text: list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]),
-    )
+        return None
+
+
+def _read(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    return [list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) for text in texts]

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from miniend.cli import COMMANDS
 from miniend.runtime import cores
 from miniend.runtime.cores import CHOSEN_BY_THE_USER, WAIT_POLICY, SharedCores, choose_waiting
 
+CPU = SimpleNamespace(type="cpu")
 SUM = """
 import sys
 from miniend.runtime.cores import choose_waiting
@@ -23,6 +25,25 @@ weight = torch.randn(300, 300, requires_grad=True)
 for _ in range(3):
     (torch.randn(200, 300) @ weight).relu().logsumexp(1).sum().backward()
 print(torch.get_num_threads(), weight.grad.double().sum().item().hex())
+"""
+REACH = """
+import sys
+import click
+from miniend import cli
+from miniend.runtime import commands
+
+reached = []
+
+def choose(say):
+    reached.append("torch" in sys.modules)
+    raise click.exceptions.Exit(0)
+
+commands.choose_waiting = choose
+for name in sys.argv[1:]:
+    required = [one for one in cli.app.commands[name].params if one.required]
+    words = [word for one in required for word in ([*one.opts[:1], "1"] if one.param_type_name == "option" else ["1"])]
+    assert cli.run([name, *words]) == 0, name
+assert reached == [False] * len(sys.argv[1:]), reached
 """
 
 
@@ -98,7 +119,7 @@ def test_a_run_whose_cores_turn_out_to_be_shared_says_so_once(machine, monkeypat
     monkeypatch.setattr(cores, "monotonic", lambda: clock[0])
     monkeypatch.setattr(cores, "_seconds_of_others", lambda: others[0])
     said = []
-    watch = SharedCores(said.append)
+    watch = SharedCores(said.append, CPU)
     for seconds, busy in ((30, 0.1), (5, 2.0), (30, 2.0), (30, 2.0)):
         clock[0] += seconds
         others[0] += busy * seconds
@@ -106,9 +127,12 @@ def test_a_run_whose_cores_turn_out_to_be_shared_says_so_once(machine, monkeypat
         assert len(said) == (clock[0] > 60), "not by a short look, not when quiet, and once"
     assert said[0].startswith("hint: other processes use 2.0 of 4 cores")
     monkeypatch.setenv(WAIT_POLICY, "PASSIVE")
-    quiet = SharedCores(pytest.fail)
+    asleep = SharedCores(pytest.fail, CPU)
+    monkeypatch.delenv(WAIT_POLICY)
+    on_a_gpu = SharedCores(pytest.fail, SimpleNamespace(type="cuda"))
     clock[0], others[0] = 200.0, 500.0
-    quiet.look()
+    for watch in (asleep, on_a_gpu):
+        watch.look()
 
 
 def test_our_own_work_is_not_taken_for_that_of_others(machine, monkeypatch):
@@ -122,6 +146,11 @@ def test_our_own_work_is_not_taken_for_that_of_others(machine, monkeypatch):
     monkeypatch.setattr(psutil, "cpu_times", lambda percpu: [Times((30.0, 5.0, 50.0, 10.0))])
     monkeypatch.setattr(cores, "process_time", lambda: 33.0)
     assert cores._seconds_of_others() == pytest.approx(2.0)
+
+
+def test_every_command_that_computes_chooses_before_torch_is_loaded():
+    """Once torch is loaded the choice has no effect, and no line says so."""
+    subprocess.run([sys.executable, "-c", REACH, *(one.name for one in COMMANDS if one.computes)], check=True)
 
 
 @pytest.mark.slow

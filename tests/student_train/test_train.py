@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import re
 import shutil
 import signal
+import stat
 from pathlib import Path
 
 import pytest
@@ -287,6 +289,16 @@ def test_a_student_has_the_teachers_tokenizer_byte_for_byte_and_a_card_that_work
     for name in ("tokenizer.json", "tokenizer_config.json"):
         theirs = (span_home / "teacher" / name).read_bytes()
         assert (finished / name).read_bytes() == (finished / "best" / name).read_bytes() == theirs
+
+
+def test_everything_that_a_run_writes_can_be_read_by_whom_umask_allows(finished):
+    """best/ and checkpoints had mode 0600, unreadable to colleagues and containers."""
+    umask = os.umask(0)
+    os.umask(umask)
+    files = [path for path in finished.rglob("*") if path.is_file()]
+    assert {"best", "checkpoints", "tensorboard"} <= {path.relative_to(finished).parts[0] for path in files}
+    modes = {path.relative_to(finished).as_posix(): stat.S_IMODE(path.stat().st_mode) for path in files}
+    assert modes == dict.fromkeys(modes, 0o666 & ~umask)
 
 
 def test_what_the_readme_uploads_is_the_model_and_nothing_else(finished):

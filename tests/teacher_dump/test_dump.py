@@ -482,3 +482,20 @@ def test_segments_of_another_plan_are_refused(material, tmp_path):
     shutil.copytree(other / "segments" / "train-000000", ours / "segments" / "train-000000")
     with pytest.raises(CacheMismatchError, match="belongs elsewhere"):
         dump(material, ours, seed=0)
+
+
+def test_a_dump_whose_cores_turn_out_to_be_shared_says_so_once(material, tmp_path, monkeypatch):
+    """Training said it; a dump, which takes hours too, did not."""
+    seconds = iter(range(0, 100_000, 1000))
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr("miniend.runtime.cores.SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("miniend.runtime.cores._seconds_of_others", lambda: next(seconds))
+    said = []
+    settings = SETTINGS | {
+        "teacher": str(material.teacher),
+        "corpus": str(material.corpus),
+        "cache": tmp_path / "cache",
+    }
+    dump_teacher(DumpConfig(**settings), said.append)
+    assert sum(line.startswith("hint: other processes use") for line in said) == 1

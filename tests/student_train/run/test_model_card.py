@@ -18,6 +18,7 @@ FACTS = ModelCardFacts(
     example="The <extra_id_0> sings.",
     right_in_transformers_4=True,
     tokenizer_of_version_5=False,
+    generates_without_cache=False,
     teacher="google-t5/t5-base",
     teacher_on_hub=True,
     teacher_digest="ab" * 32,
@@ -139,8 +140,14 @@ def test_no_name_changes_what_a_card_is_made_of(name):
 def test_the_card_says_which_versions_of_transformers_compute_the_same(generates):
     """Version 4 opens such a student without a word, and its logits are sqrt(d_model) too large."""
     facts = replace(FACTS, generates=generates)
-    assert "Versions 4 and 5 of transformers compute the same" in model_card(facts)
+    assert "Versions 4 and 5 of transformers open this model and compute the same" in model_card(facts)
     assert "extra_special_tokens={}" not in model_card(facts)
     wrong = model_card(replace(facts, right_in_transformers_4=False, tokenizer_of_version_5=True))
     assert "**Use version 5 of transformers.**" in wrong
     assert "extra_special_tokens={}" in wrong
+
+
+def test_a_decoder_that_is_deeper_than_the_encoder_says_that_it_generates_without_a_cache():
+    """`generate` of both versions ended in an IndexError."""
+    assert "use_cache" not in model_card(FACTS)
+    assert "`use_cache: false`" in model_card(replace(FACTS, generates_without_cache=True))

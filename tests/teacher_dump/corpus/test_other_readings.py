@@ -24,10 +24,14 @@ def teacher(tmp_path):
     return tmp_path
 
 
-def warnings_of(teacher, texts):
+def readings_of(teacher, texts):
     corpus = write_texts(teacher / "corpus.jsonl", texts)
     mixture = parse_mixture(DumpConfig(teacher="t", corpus=str(corpus), cache="c", examples=3))
-    return list(other_readings(teacher, None, TextTokenizer.load(teacher), mixture).lines)
+    return other_readings(teacher, None, TextTokenizer.load(teacher), mixture)
+
+
+def warnings_of(teacher, texts):
+    return list(readings_of(teacher, texts).lines)
 
 
 def test_nothing_is_said_where_the_class_reads_the_same(teacher):
@@ -80,3 +84,25 @@ def test_a_new_dump_says_it_once(tmp_path):
     text = own.decode(example.input_ids, skip_special_tokens=True)
     assert text
     assert own(text.upper())["input_ids"] == own(text)["input_ids"], "the file's own normalizer runs in every student"
+
+
+def test_a_corpus_in_which_all_readings_agree_does_not_hide_that_the_class_loses_the_normalizer(teacher):
+    """The corpus was in lower case, so students got the class, and users' texts in upper case got other ids."""
+    path = teacher / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": {"type": "Lowercase"}}))
+    assert warnings_of(teacher, TEXTS) == []
+    assert not readings_of(teacher, TEXTS).by_class
+
+
+def test_sentinels_that_the_class_numbers_in_its_own_way_are_named(tmp_path):
+    """ByT5Tokenizer gives <extra_id_0> the id 259, which no ByT5 was trained with."""
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "ByT5Tokenizer"}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    [line] = warnings_of(tmp_path, TEXTS)
+    assert "transformers' ByT5Tokenizer gives <extra_id_0> the id 259 instead of 258" in line
+    assert not readings_of(tmp_path, TEXTS).by_class
+
+
+def test_a_class_that_reads_everything_as_the_file_does_is_kept(teacher):
+    """Its files stay what they are, byte for byte."""
+    assert readings_of(teacher, TEXTS).by_class
