@@ -18,6 +18,8 @@ How a field is read, and written by `Record.body`:
                                                     a member that has another name in the document
     x: Mapping[str, Any] = field(default_factory=dict, metadata=OTHERS)
                                                     all members that no other field names
+    x: Mapping[str, Any] = field(metadata=has_the_form_of(TeacherConfig))
+                                                    an object that is kept as it is, if it can be read as a TeacherConfig
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +33,7 @@ from ...errors import damaged, shortened
 SHOWN = 10
 """The number of misfits that a message names; it counts the others."""
 
-_MEMBER, _UNWRITTEN, _ONLY_FOR, _OTHERS = "member", "unwritten", "only for", "others"
+_MEMBER, _UNWRITTEN, _ONLY_FOR, _OTHERS, _FORM = "member", "unwritten", "only for", "others", "form"
 OTHERS: Final = MappingProxyType({_OTHERS: True})
 
 
@@ -43,6 +45,11 @@ def member(name: str) -> Mapping[str, Any]:
 def only_for(name: str, value: str) -> Mapping[str, Any]:
     """Return the metadata of a field whose members are beside the member `name`, and only where that has this value."""
     return {_ONLY_FOR: (name, value)}
+
+
+def has_the_form_of(form: type[Any]) -> Mapping[str, Any]:
+    """Return the metadata of a field whose object is kept as it is, after we have compared it with a dataclass."""
+    return {_FORM: form}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,6 +238,16 @@ def _object(found: Any, misfits: Misfits) -> Any:
     return found if isinstance(found, dict) else misfits.add("an object", found)
 
 
+def _as_it_is(form: Any) -> Reader:
+    inner = _reader(form)
+
+    def read(found: Any, misfits: Misfits) -> Any:
+        inner(found, misfits)
+        return found
+
+    return read
+
+
 def _each(form: Any) -> Reader:
     inner = _reader(form)
 
@@ -264,7 +281,8 @@ def _record(kind: Any) -> Reader:
             missing = _NOTHING if one.default is MISSING else one.default
             form = hints[one.name]
             types, test, _ = _scalar_of(_without_null(form)) or ((), _any, "")
-            plain.append((one.name, _name(one), missing, types, test, _reader(form)))
+            inner = _as_it_is(one.metadata[_FORM]) if _FORM in one.metadata else _reader(form)
+            plain.append((one.name, _name(one), missing, types, test, inner))
     named = {name for _, name, *_ in plain}
 
     def read(found: Any, misfits: Misfits) -> Any:
