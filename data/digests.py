@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import CorpusError
 from ..runtime.durable import write_durably
+from ..runtime.json_file import read_json
 from ..runtime.progress import progress_bar
 
 KEPT_FROM = 64 * 2**20
@@ -68,7 +69,7 @@ def _kept(path: Path, state: dict[str, Any]) -> str | None:
     if state["bytes"] < KEPT_FROM:
         return None
     with suppress(OSError, ValueError):
-        found = json.loads(_place(path).read_bytes())
+        found = read_json(_place(path))
         if isinstance(found, dict) and {**found, "sha256": ""} == {**state, "sha256": ""}:
             return str(found["sha256"])
     return None

@@ -6,7 +6,6 @@ rows and special ids come from the teacher's config.json, never from the size. A
 logits and token ids in the cache mean nothing to another vocabulary.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..runtime.json_file import read_json
 from .families import model_type_of
 
 HEAD_WIDTH = 32
@@ -148,7 +148,7 @@ def _file_structure(path: Path, common: Mapping[str, Any], structure: Mapping[st
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
+        stated = read_json(path)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"size file {path} cannot be read as JSON ({error}); {_FORMS}") from error
     if not isinstance(stated, dict):

@@ -17,7 +17,7 @@ How a field is read, and written by `Record.body`:
     task: Task = field(metadata=member("objective"))
                                                     a member that has another name in the document
     x: Mapping[str, Any] = field(default_factory=dict, metadata=OTHERS)
-                                                    all members that no other field names
+                                                    all members that no other field names, here whatever they are
     x: Mapping[str, Any] = field(metadata=has_the_form_of(TeacherConfig))
                                                     an object that is kept as it is, if it can be read as a TeacherConfig
 """
@@ -271,10 +271,10 @@ def _record(kind: Any) -> Reader:
     hints = get_type_hints(kind, include_extras=True)
     plain: list[tuple[str, str, Any, Sequence[type], Callable[[Any], bool], Reader]] = []
     groups: list[tuple[str, str, str, Reader]] = []
-    rest = ""
+    rest, others = "", _reader(Mapping[str, Any])
     for one in fields(kind):
         if _OTHERS in one.metadata:
-            rest = one.name
+            rest, others = one.name, _reader(hints[one.name])
         elif _ONLY_FOR in one.metadata:
             groups.append((one.name, *one.metadata[_ONLY_FOR], _reader(_without_null(hints[one.name]))))
         else:
@@ -296,7 +296,7 @@ def _record(kind: Any) -> Reader:
         for attribute, name, value, inner in groups:
             values[attribute] = inner(found, misfits) if found.get(name) == value else None
         if rest:
-            values[rest] = {name: value for name, value in found.items() if name not in named}
+            values[rest] = others({name: value for name, value in found.items() if name not in named}, misfits)
         return kind(**values) if misfits.count == count else None
 
     return read

@@ -160,7 +160,7 @@ class PlannedCorpus(Record):
 class SpanCorruption(Record):
     """How a segment of tokens becomes an input with holes and the targets that fill them."""
 
-    segment_length: Length
+    segment_length: Positive
     """The number of raw tokens that an example takes."""
     noise: Positive
     """The number of raw tokens that move to the targets."""

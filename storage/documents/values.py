@@ -83,6 +83,10 @@ FeedForward = Annotated[
         "(?:gated-)?(?:relu|gelu|gelu_new|gelu_fast|silu|swish|tanh)", "the kind of a feed-forward, such as gated-gelu"
     ),
 ]
+Score = Annotated[float, Constraint(lambda value: -100 <= value <= 100, "a score from -100 to 100")]
+Positions = Annotated[
+    str, _matches("[0-9]{1,7}+:[0-9]{1,7}+(?:,[0-9]{1,7}+:[0-9]{1,7}+)*+", "ranges of shards, such as 0:4")
+]
 TeacherDtype = Annotated[str, _one_of("float32", "bfloat16")]
 Temperature = Annotated[str, _one_of("published", "calibrated")]
 Range = tuple[Natural, Natural]

@@ -362,3 +362,18 @@ def test_a_wrong_length_is_told_in_numbers_before_anything_is_hashed(tmp_path):
     (tmp_path / "a" / "tokenizer" / "tokenizer.json").write_bytes(b"{")
     with pytest.raises(CacheDamagedError, match="expected 2 bytes, found 1"):
         PublishedFolder(tmp_path / "a", "marker").file("tokenizer/tokenizer.json")
+
+
+def test_a_file_far_larger_than_its_column_is_refused_before_it_is_read(tmp_path):
+    """A file of a terabyte of nothing takes no room on the disk, and hours to hash."""
+    make(tmp_path / "a")
+    path = tmp_path / "a" / "inputs.ids" / "c" / "0"
+    os.truncate(path, 2**40)
+    document = json.loads((tmp_path / "a" / "marker.json").read_text())
+    grown = 2**40 - document["files"]["inputs.ids/c/0"]["bytes"]
+    document["files"]["inputs.ids/c/0"]["bytes"] += grown
+    document["columns"]["inputs.ids"]["bytes"] += grown
+    body = {key: value for key, value in document.items() if key not in ("format", "version", "kind", "sha256")}
+    (tmp_path / "a" / "marker.json").write_bytes(seal("marker", body))
+    with pytest.raises(CacheDamagedError, match="should have at most 67,"):
+        PublishedFolder(tmp_path / "a", "marker")
