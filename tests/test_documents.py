@@ -72,12 +72,12 @@ def report(ended, faults):
 def tried(cache, every, monkeypatch):
     """Change every member of every document of a cache; how that ended."""
     ended, faults, number = Counter(), {}, 0
-    monkeypatch.setattr(PublishedFolder, "damage", lambda _self: [])  # no data file is changed
+    damage = PublishedFolder.damage
     kept = {folder: (cache / folder / f"{kind_of(folder)}.json") for folder in folders_of(cache)}
     kept = {path: path.read_bytes() for path in kept.values()}
 
     def look():
-        status, said = call("verify", cache)
+        status, _ = call("verify", cache)
         ended["sound" if status == 0 else "named"] += 1
         opened, told = call("inspect", cache)
         if status == 0:
@@ -87,7 +87,6 @@ def tried(cache, every, monkeypatch):
                 shutil.rmtree(cache.parent / "trained", ignore_errors=True)
                 trained, told = train(cache, cache.parent / "trained")
                 assert trained == 0, f"verify says sound, but train-student: {told[-300:]}"
-        del said
 
     for folder in folders_of(cache):
         for words, changed in changes(document_of(cache, folder)):
@@ -95,6 +94,10 @@ def tried(cache, every, monkeypatch):
             if number % every:
                 continue
             put(cache, folder, changed)
+            listing = words.startswith(
+                ("files", "columns")
+            )  # nothing else can make a file that we did not change damaged
+            monkeypatch.setattr(PublishedFolder, "damage", damage if listing else lambda _self: [])
             if fault := fault_of(look):
                 faults.setdefault(fault, []).append(f"{folder}: {words}")
             for path, data in kept.items():
@@ -124,7 +127,7 @@ def seal_state(path, document):
 
 
 def write_lines(path, document):
-    """Write metrics.jsonl with one line that is changed, after the others."""
+    """Write metrics.jsonl."""
     path.write_text("".join(json.dumps(line) + "\n" for line in document))
 
 

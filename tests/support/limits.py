@@ -4,7 +4,7 @@ import resource
 import signal
 from contextlib import contextmanager
 
-SECONDS = 20
+SECONDS = 60
 ROOM = 3 * 2**30
 """Bytes of address space that a case may take beyond what the process has: threads reserve much and use little."""
 
