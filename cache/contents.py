@@ -145,9 +145,10 @@ def misfits_of_plan(folder: PublishedFolder, plan: Plan) -> Iterator[str]:
 
 
 def _lengths(plan: Plan) -> dict[str, int]:
-    """Return the most tokens that an example has, by axis."""
-    axes = family_named(plan.teacher.facts.model_type).axes
-    return dict(zip(axes, (plan.task.input_length, plan.task.target_length), strict=False))
+    """Return the most tokens that an example has, by axis. A family with one axis has inputs and targets there."""
+    *others, last = family_named(plan.teacher.facts.model_type).axes
+    inputs, targets = plan.task.input_length, plan.task.target_length
+    return {**dict.fromkeys(others, inputs), last: targets if others else inputs + targets}
 
 
 def _check_tokens(
@@ -165,7 +166,7 @@ def _check_tokens(
 def _check_fidelity(folder: PublishedFolder, fidelity: Fidelity, plan: Plan) -> None:
     """Raise CacheDamagedError unless the measurements are of the plan's sites, each with everything that its kind measures."""
     for name, found in fidelity.items():
-        wanted = _measures(name, plan)
+        wanted = _measures(name, found, plan)
         if wanted is None or (found and not set(wanted) <= set(found)) or (name != LOGITS and set(found) - set(wanted)):
             listed = f"tell of {', '.join(sorted(wanted))}" if wanted else "not be there"
             raise damaged(folder.path, f"its fidelity.{one_line(name)} should {listed}")
@@ -174,14 +175,18 @@ def _check_fidelity(folder: PublishedFolder, fidelity: Fidelity, plan: Plan) -> 
                 raise damaged(folder.path, f"its fidelity.{name}.{one_line(kind)} {misfit}")
 
 
-def _measures(name: str, plan: Plan) -> Collection[str] | None:
-    """Return what is measured of the logits or of a site; None for a name that the plan does not have."""
+def _measures(name: str, found: Collection[str], plan: Plan) -> Collection[str] | None:
+    """Return what is measured of the logits or of a site; None for a name that the plan does not have.
+
+    For a kind that does not say it, this is what was found.
+    """
     if name == LOGITS:
         return LOGIT_MEASURES if plan.signals.logits else None
     if name not in (*plan.signals.relations, *plan.signals.hidden):
         return None
     site = site_from(name)
-    return kind_of(site).measures(site) or ()
+    measures = kind_of(site).measures(site)
+    return found if measures is None else measures
 
 
 def _misfit_of_bins(spread: Spread) -> str | None:
