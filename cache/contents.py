@@ -4,28 +4,44 @@
 documents, each time a cache is opened.
 """
 
-from ..errors import CacheMismatchError, damaged
-from ..models.families import family_named
+from collections.abc import Collection, Iterator, Mapping
+
+from ..errors import CacheMismatchError, CheckpointError, damaged
+from ..models.families import FAMILIES, family_named, model_type_of
 from ..models.tokenizer_files import TOKENIZER_FILES, strangers
 from ..signals.kinds import KINDS, kind_of
 from ..signals.sites import is_site, site_from
 from ..storage import contents
 from ..storage.documents.calibration import Calibration, SiteEntry
 from ..storage.documents.marker import SegmentsMarker, ShardMarker
+from ..storage.documents.measured import Fidelity, Spread
 from ..storage.documents.plan import Plan, TeacherFacts
+from ..storage.documents.values import LAST_BIN
 from ..storage.folder import PublishedFolder
 from .codecs import members_of
 from .logit_columns import expected_logit_columns
 
 TOKENIZER_FOLDER = "tokenizer/"
+LOGITS = "logits"
+"""The name of the next-token distributions among the measurements of sites."""
+LOGIT_MEASURES = ("kl", "tail_mass", "entries")
+"""What is always measured of them."""
+MOST_SPARE = 2**16
+"""The rows that any teacher may have beyond its tokenizer's ids, however few these are."""
+MOST_UNLISTED = 1024
+"""The ids that a tokenizer may have without a byte in its files: bytes, and ids that its class adds."""
+_IDS_OF_CONFIG = ("pad_token_id", "eos_token_id", "decoder_start_token_id")
 
 
 def read_plan(folder: PublishedFolder) -> Plan:
-    """Return the plan. Raise CacheDamagedError if it lists a file of the tokenizer that a tokenizer does not have.
+    """Return the plan. Raise CacheDamagedError unless its members fit each other, and its tokenizer's files are a tokenizer's.
 
-    The files of the tokenizer go into every student, where another name could be that of the run's own record, or of a program.
+    These files go into every student, where another name could be that of the run's own record, or of a program.
     """
     plan = folder.parsed(Plan)
+    require_known_kinds(plan, folder.path)
+    if misfit := next(misfits_of_plan(folder, plan), None):
+        raise damaged(folder.path, misfit)
     if others := strangers(tokenizer_names(folder)):
         raise damaged(
             folder.path, f"the files of its tokenizer can be {', '.join(TOKENIZER_FILES)}; found {others[0]!r}"
@@ -40,7 +56,12 @@ def tokenizer_names(folder: PublishedFolder) -> list[str]:
 
 
 def require_known_kinds(plan: Plan, where: object) -> None:
-    """Raise CacheMismatchError if a plan names a site whose kind is not registered here."""
+    """Raise CacheMismatchError if a plan names a family of teachers, or a kind of site, that is not registered here."""
+    if plan.teacher.facts.model_type not in FAMILIES:
+        raise CacheMismatchError(
+            f"{where} is of a teacher of the family {plan.teacher.facts.model_type!r}, which is not registered here; expected "
+            f"one of {', '.join(FAMILIES)}. Name the module that adds it with --plugin"
+        )
     for name in (*plan.signals.relations, *plan.signals.hidden):
         if is_site(name) and site_from(name).kind not in KINDS:
             raise CacheMismatchError(
@@ -55,6 +76,7 @@ def read_calibration(folder: PublishedFolder, plan: Plan) -> Calibration:
     for member, entries in (("relations", calibration.sites), ("hidden", calibration.hidden)):
         for entry in entries:
             _check_site(folder, entry, member, plan.teacher.facts)
+    _check_fidelity(folder, calibration.fidelity, plan)
     if plan.signals.logits:
         rows, ids = plan.teacher.facts.vocab_rows, plan.tokenizer.size
         contents.check_columns(folder, {"logits.mean_probability": ("basis", [rows])}, contents.FLOATS)
@@ -67,6 +89,8 @@ def read_shard(folder: PublishedFolder, plan: Plan, calibration: Calibration) ->
     family = family_named(plan.teacher.facts.model_type)
     marker = contents.read_shard(folder, calibration)
     contents.require_axes(folder, marker, family.axes)
+    _check_tokens(folder, _lengths(plan), marker.count, marker.tokens)
+    _check_fidelity(folder, marker.fidelity, plan)
     if plan.signals.logits:
         expected = expected_logit_columns(folder, plan.signals.logits, family.label_axis, marker.tokens)
         contents.check_columns(folder, expected)
@@ -79,6 +103,11 @@ def read_segments(folder: PublishedFolder, plan: Plan) -> SegmentsMarker:
     for name in segment_names(plan):
         if f"{name}.ids" not in folder.columns:
             raise damaged(folder.path, f"it lacks the column {name}.ids")
+    lengths = _lengths(plan)
+    if not plan.task.pairs and plan.task.corruption:
+        lengths = {"segment": plan.task.corruption.segment_length}
+    tokens = {axis: folder.columns[f"{axis}s.ids"]["shape"][0] for axis in lengths}
+    _check_tokens(folder, lengths, marker.count, tokens)
     return marker
 
 
@@ -88,6 +117,89 @@ def segment_names(plan: Plan) -> tuple[str, ...]:
     return tuple(f"{axis}s" for axis in axes) if plan.task.pairs else ("segments",)
 
 
+def misfits_of_plan(folder: PublishedFolder, plan: Plan) -> Iterator[str]:
+    """Yield a sentence for everything in which the members of a plan contradict each other."""
+    teacher, tokenizer = plan.teacher, plan.tokenizer
+    rows, size = teacher.facts.vocab_rows, tokenizer.size
+    try:
+        named = model_type_of(teacher.config)
+    except CheckpointError:
+        named = "unknown"
+    if named != teacher.facts.model_type:
+        yield f"its teacher.config is of the family {named}, its teacher.facts of {teacher.facts.model_type}"
+    if not size <= rows <= MOST_SPARE + 2 * size:
+        yield f"its teacher has {rows:,} rows for the {size:,} ids of its tokenizer"
+    files = [entry["bytes"] for path, entry in folder.document["files"].items() if path.startswith(TOKENIZER_FOLDER)]
+    if size > MOST_UNLISTED + sum(files):
+        yield f"its tokenizer has {size:,} ids in files of {sum(files):,} bytes"
+    ids = {"teacher.start_id": teacher.start_id, "teacher.pad_id": teacher.pad_id}
+    ids |= {f"teacher.config.{name}": teacher.config.get(name) or 0 for name in _IDS_OF_CONFIG}
+    yield from (f"its {name} is {one}, but its teacher has {rows:,} rows" for name, one in ids.items() if one >= rows)
+    known = {
+        "eos_id": tokenizer.eos_id,
+        "pad_id": tokenizer.pad_id,
+        "sentinel_ids": max(tokenizer.sentinel_ids, default=0),
+    }
+    yield from (f"its tokenizer.{name} is {one}, but it has {size:,} ids" for name, one in known.items() if one >= size)
+
+
+def _lengths(plan: Plan) -> dict[str, int]:
+    """Return the most tokens that an example has, by axis. A family with one axis has inputs and targets there."""
+    *others, last = family_named(plan.teacher.facts.model_type).axes
+    inputs, targets = plan.task.input_length, plan.task.target_length
+    return {**dict.fromkeys(others, inputs), last: targets if others else inputs + targets}
+
+
+def _check_tokens(
+    folder: PublishedFolder, lengths: Mapping[str, int], examples: int, tokens: Mapping[str, int]
+) -> None:
+    """Raise CacheDamagedError for more tokens than the plan gives to so many examples, and for tokens on other axes."""
+    for axis, count in tokens.items():
+        if count > examples * lengths.get(axis, 0):
+            raise damaged(
+                folder.path,
+                f"its {count:,} {axis} tokens are more than {examples:,} examples of the plan have together",
+            )
+
+
+def _check_fidelity(folder: PublishedFolder, fidelity: Fidelity, plan: Plan) -> None:
+    """Raise CacheDamagedError unless the measurements are of the plan's sites, each with everything that its kind measures."""
+    for name, found in fidelity.items():
+        wanted = _measures(name, found, plan)
+        if wanted is None or (found and not set(wanted) <= set(found)) or (name != LOGITS and set(found) - set(wanted)):
+            listed = f"tell of {', '.join(sorted(wanted))}" if wanted else "not be there"
+            raise damaged(folder.path, f"its fidelity.{name} should {listed}")
+        for kind, spread in found.items():
+            if misfit := _misfit_of_bins(spread):
+                raise damaged(folder.path, f"its fidelity.{name}.{kind} {misfit}")
+
+
+def _measures(name: str, found: Collection[str], plan: Plan) -> Collection[str] | None:
+    """Return what is measured of the logits or of a site; None for a name that the plan does not have.
+
+    For a kind that does not say it, this is what was found.
+    """
+    if name == LOGITS:
+        return LOGIT_MEASURES if plan.signals.logits else None
+    if name not in (*plan.signals.relations, *plan.signals.hidden):
+        return None
+    site = site_from(name)
+    measures = kind_of(site).measures(site)
+    return found if measures is None else measures
+
+
+def _misfit_of_bins(spread: Spread) -> str | None:
+    """Return what is wrong with a histogram; None if nothing is, or if there is none."""
+    if (spread.first_bin is None) != (spread.bins is None):
+        return "should have both first_bin and bins, or none of them"
+    counts = [int(count) for count in (spread.bins or "").split()]
+    if counts and (spread.first_bin or 0) + len(counts) - 1 > LAST_BIN:
+        return f"should end with the bin {LAST_BIN:,}"
+    if spread.bins is not None and sum(counts) != spread.count:
+        return f"should count {spread.count:,} values in its bins, found {sum(counts):,}"
+    return None
+
+
 def _check_site(folder: PublishedFolder, entry: SiteEntry, member: str, facts: TeacherFacts) -> None:
     stacks = family_named(facts.model_type).stacks
     site = site_from(entry.site) if is_site(entry.site) else None
@@ -95,6 +207,8 @@ def _check_site(folder: PublishedFolder, entry: SiteEntry, member: str, facts: T
     stack = next((one for one in stacks if site and one.name == site.stack), None)
     if site is None or kind is None or stack is None or not kind.exists(stack) or kind.member != member:
         raise damaged(folder.path, f"its site {entry.site} should be one of the kinds {', '.join(KINDS)} of a stack")
+    if site.layer >= family_named(facts.model_type).depths(facts)[stack.name]:
+        raise damaged(folder.path, f"its site {entry.site} is in a layer that the teacher does not have")
     places = {place.name: place for place in kind.places(site)}
     if set(entry.codes) != set(places):
         raise damaged(folder.path, f"its site {entry.site} should have the codes {', '.join(places)}")

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import CorpusError
 from ..runtime.durable import write_durably
+from ..runtime.json_file import read_json
 from ..runtime.progress import progress_bar
 
 KEPT_FROM = 64 * 2**20
@@ -101,7 +102,7 @@ class _Note:
 
     def _read(self) -> dict[str, Any]:
         with suppress(OSError, ValueError):
-            found = json.loads(self._place.read_bytes())
+            found = read_json(self._place)
             if isinstance(found, dict) and found.get("folder") == self._folder and isinstance(found.get("files"), dict):
                 return dict(found["files"])
         return {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..errors import ConfigurationError, TrainingError
+from ..errors import ConfigurationError, RunMismatchError, TrainingError
 from ..runtime.claims import sole_writer
 from ..runtime.cores import SharedCores
 from ..runtime.devices import choose_device
@@ -148,6 +148,8 @@ class _TaskRun:
         """Return the record of a rate, and make it if it is missing."""
         path = self._folder / f"learning-rate-{rate:g}.json"
         if (record := read_as(path, RateRecord)) is not None:
+            if (record.learning_rate, record.metric) != (rate, self._task.metrics[0]):
+                raise RunMismatchError(f"{path} is of another learning rate or metric; remove it, and it is made again")
             return record
         rest, held_out = split_off(self._train, self._task.held_out_most)
         metric = self._task.metrics[0]

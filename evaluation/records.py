@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import RunMismatchError
 from ..runtime.durable import write_durably
 from ..runtime.identity import ANOTHER_OUTPUT, require_same
+from ..runtime.json_file import read_json
 from ..runtime.options import typed_by_identity
 from ..storage.documents.parse import parse_plain
+from ..storage.documents.values import Natural, Number, Score
 from .config import EvaluateConfig
 
 if TYPE_CHECKING:
@@ -36,17 +38,28 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRecord:
+    """What identifies the evaluation of a directory."""
+
+    model: str | None = None
+    """The checkpoint, as it was named."""
+    protocol: str | None = None
+    digest: str | None = None
+    """The SHA-256 of the checkpoint's content."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFacts:
     """Size and speed of one model on one device."""
 
-    parameters: int
-    parameters_without_embeddings: int
+    parameters: Natural
+    parameters_without_embeddings: Natural
     """The number without the input embedding and without an output head that does not share its tensor."""
-    gflops: float
+    gflops: Number
     """10^9 multiply-adds of one forward pass."""
-    latency_ms: float
+    latency_ms: Number
     """The median for one example."""
-    examples_per_second: float
+    examples_per_second: Number
     """The throughput in batches of 32."""
     device: str
 
@@ -55,11 +68,11 @@ class ModelFacts:
 class RateRecord:
     """How well one learning rate did on the part of train that is held out for choosing it."""
 
-    learning_rate: float
+    learning_rate: Number
     metric: str
-    score: float | None
+    score: Score | None
     """None if the loss was not finite."""
-    held_out: int
+    held_out: Natural
     """The number of examples that were scored."""
 
 
@@ -67,19 +80,19 @@ class RateRecord:
 class SeedRecord:
     """Scores and predictions of one seed on the development sets."""
 
-    seed: int
-    learning_rate: float
-    seconds: float
+    seed: Natural
+    learning_rate: Number
+    seconds: Number
     """The time of fine-tuning and predictions."""
-    scores: Mapping[str, Mapping[str, float]]
+    scores: Mapping[str, Mapping[str, Score]]
     """The scores by development set and metric."""
-    unreadable: Mapping[str, int]
+    unreadable: Mapping[str, Natural]
     """The number of answers that were not a label, or of summaries that were empty, by development set."""
     predictions: Mapping[str, Any]
     """The answers by development set, in the order of `examples.json`."""
     texts: Mapping[str, Any] | None = None
     """The texts in which the answers were given, where they are not the answers themselves."""
-    baseline: Mapping[str, Mapping[str, float]] | None = None
+    baseline: Mapping[str, Mapping[str, Score]] | None = None
     """The scores of the most frequent answer of train, for every example; None for summaries."""
 
 
@@ -87,10 +100,10 @@ class SeedRecord:
 class ScoreSpread:
     """A score over seeds."""
 
-    mean: float
-    std: float | None
+    mean: Score
+    std: Number | None
     """The sample standard deviation; None for a single seed."""
-    values: tuple[float, ...]
+    values: tuple[Score, ...]
 
 
 Scores = Mapping[str, Mapping[str, ScoreSpread]]
@@ -101,9 +114,9 @@ Scores = Mapping[str, Mapping[str, ScoreSpread]]
 class TaskSummary:
     """How the seeds of a task were fine-tuned."""
 
-    learning_rate: float
-    seeds: tuple[int, ...]
-    unreadable: int
+    learning_rate: Number
+    seeds: tuple[Natural, ...]
+    unreadable: Natural
     """The number of answers over all seeds that were not a label and counted as wrong, or of summaries that were empty."""
 
 
@@ -119,9 +132,9 @@ class EvaluationResults:
     facts: ModelFacts | None
     tasks: Mapping[str, TaskSummary]
     results: Scores
-    glue_score: float | None
+    glue_score: Score | None
     """None while one of its eight results is missing."""
-    baselines: Mapping[str, Mapping[str, float]] | None = None
+    baselines: Mapping[str, Mapping[str, Score]] | None = None
     """The scores of the most frequent answer of train, by result and metric."""
 
     def as_json(self) -> Document:
@@ -152,7 +165,7 @@ def plain(record: "DataclassInstance") -> Document:
 def read_record(path: Path) -> Document | None:
     """Return a document, or None if the file is missing. Raise RunMismatchError if the file is not a JSON object."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except FileNotFoundError:
         return None
     except ValueError as error:

@@ -3,18 +3,19 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..errors import RunMismatchError
 from .records import (
     FACTS,
     MODEL,
     RESULTS,
     EvaluationResults,
     ModelFacts,
+    ModelRecord,
     Scores,
     ScoreSpread,
     SeedRecord,
     TaskSummary,
     read_as,
-    read_record,
     write_record,
 )
 from .scores.scores import spread
@@ -25,7 +26,7 @@ from .tasks.summaries import SummaryTask
 
 def write_results(output: Path) -> EvaluationResults:
     """Write `results.json` from the records of every task in the directory, and return what it holds."""
-    model, facts = read_record(output / MODEL) or {}, read_as(output / FACTS, ModelFacts)
+    model, facts = read_as(output / MODEL, ModelRecord) or ModelRecord(), read_as(output / FACTS, ModelFacts)
     tasks: dict[str, TaskSummary] = {}
     results: dict[str, Mapping[str, ScoreSpread]] = {}
     baselines: dict[str, Mapping[str, float]] = {}
@@ -39,9 +40,9 @@ def write_results(output: Path) -> EvaluationResults:
             results |= _spreads(seeds)
             baselines |= seeds[0].baseline or {}
     summary = EvaluationResults(
-        model=model.get("model"),
-        protocol=model.get("protocol"),
-        digest=model.get("digest"),
+        model=model.model,
+        protocol=model.protocol,
+        digest=model.digest,
         facts=facts,
         tasks=tasks,
         results=results,
@@ -86,9 +87,23 @@ def _beside(names: Iterable[str]) -> str:
 
 
 def _seeds(folder: Path) -> list[SeedRecord]:
-    """Return the finished seeds of a task, by number."""
-    records = [read_as(path, SeedRecord) for path in folder.glob("seed-*.json")]
-    return sorted((record for record in records if record), key=lambda record: record.seed)
+    """Return the finished seeds of a task, by number.
+
+    Raises RunMismatchError for a record that is not of the seed in its name, or has other scores than the first.
+    """
+    found = {path: read_as(path, SeedRecord) for path in folder.glob("seed-*.json")}
+    seeds = sorted((record for record in found.values() if record), key=lambda record: record.seed)
+    for path, record in found.items():
+        if record and (path.name != f"seed-{record.seed}.json" or _names(record) != _names(seeds[0])):
+            raise RunMismatchError(
+                f"{path} is of another seed or has other scores than the first; remove it, and it is made again"
+            )
+    return seeds
+
+
+def _names(record: SeedRecord) -> dict[str, list[str]]:
+    """Return the names of a record's scores, by development set."""
+    return {name: sorted(metrics) for name, metrics in record.scores.items()}
 
 
 def _spreads(seeds: list[SeedRecord]) -> Scores:

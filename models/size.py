@@ -6,7 +6,6 @@ rows and special ids come from the teacher's config.json, never from the size. A
 logits and token ids in the cache mean nothing to another vocabulary.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, in_one_line, shortened
+from ..runtime.json_file import read_json
 from ..runtime.there import look, what_is_there
 from .families import model_type_of
 
@@ -164,8 +164,8 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"--size {folder}: expected a folder with a config.json, found {look(folder).words}; {_FORMS}"
         )
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        stated = read_json(path)
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"size file {path} cannot be read as JSON ({in_one_line(error)}); {_FORMS}") from error
     if not isinstance(stated, dict):
         raise ConfigurationError(f"size file {path} holds a {type(stated).__name__}, not a JSON object; {_FORMS}")

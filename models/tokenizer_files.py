@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ..runtime.json_file import parse_json
 from .checkpoint_files import checkpoint_file
 from .tokenizer import ROLES, load_tokenizer
 
@@ -59,7 +60,7 @@ def files_without_class(files: Mapping[str, bytes], tokenizer: Any) -> dict[str,
 def saved_by_version_5(files: Mapping[str, bytes]) -> bool:
     """Return whether tokenizer_config.json has the form of transformers 5, in which version 4 cannot read the special tokens."""
     try:
-        config = json.loads(files.get("tokenizer_config.json", b"{}"))
+        config = parse_json(files.get("tokenizer_config.json", b"{}"))
     except ValueError:
         return False
     return isinstance(config, dict) and isinstance(config.get("extra_special_tokens"), list)

@@ -24,7 +24,7 @@ from time import sleep
 from types import TracebackType
 from typing import Self
 
-from ..errors import ConfigurationError, OutputBusyError, shortened
+from ..errors import LONGEST_VALUE, ConfigurationError, OutputBusyError, shortened
 from .printing import say
 from .there import what_is_there
 
@@ -134,8 +134,8 @@ def holds_files(directory: Path) -> bool:
 
 
 def _holder(path: Path) -> str:
-    with suppress(OSError, UnicodeDecodeError):
-        if text := path.read_text(encoding="utf-8"):
+    with suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8") as stream:
+        if text := stream.read(LONGEST_VALUE + 1):
             return f" ({shortened(text)})"
     return ""
 

@@ -108,8 +108,8 @@ def _check_codes(folder: PublishedFolder, entry: SiteEntry) -> None:
         name, rank = f"{entry.site}.{place}", code.rank
         [width] = _shape(folder, f"{name}.mean")[:1] or [0]
         known = _shape(folder, f"{name}.token_ids")[:1]
-        if not code.blocks or width % len(code.blocks):
-            _damaged(folder, f"its code {name} has {width} columns for {len(code.blocks)} blocks")
+        if not code.blocks or width % len(code.blocks) or rank > width:
+            _damaged(folder, f"its code {name} has {width} columns for {len(code.blocks)} blocks of {rank} components")
         arrays: Expected = {
             f"{name}.mean": ("basis", [width]),
             f"{name}.synthesis": ("basis", [rank, width]),

@@ -2,12 +2,22 @@
 
 import re
 from functools import lru_cache
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from .columns.metadata import DTYPES, LARGEST
 from .documents.seal import KINDS
 from .documents.values import is_axis
 
+SMALL = 2**26
+"""The bytes that the columns of any folder may have in memory, however few its files have."""
+LARGEST_RATIO = 1000
+"""How many times larger than all files the columns of a folder may be in memory; signals are packed two to twenty times."""
+LARGEST_RAW = 2**28
+"""The most bytes of a file that does not belong to a column; the tokenizers of T5-like models have up to 20 MB."""
+METADATA, LARGEST_METADATA = "zarr.json", 2**16
 _DIGEST = re.compile("[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")
 
@@ -42,7 +52,8 @@ def check_inventory(document: dict[str, Any], own_name: str) -> None:
     """
     for path, entry in document["files"].items():
         check_path(path)
-        if path == own_name or type(entry["bytes"]) is not int or not _DIGEST.fullmatch(entry["sha256"]):
+        whole = type(entry["bytes"]) is int and entry["bytes"] >= 0
+        if path == own_name or not whole or not _DIGEST.fullmatch(entry["sha256"]):
             raise ValueError(f"the entry of the file {path!r} is malformed")
     for name, info in document["columns"].items():
         check_name(name)
@@ -51,3 +62,22 @@ def check_inventory(document: dict[str, Any], own_name: str) -> None:
         sound = sound and len(info["shape"]) in (1, 2)
         if not sound or any(type(number) is not int or not 0 <= number <= LARGEST for number in numbers):
             raise ValueError(f"the entry of the column {name!r} is malformed")
+    _check_sizes(document["files"], document["columns"])
+
+
+def _check_sizes(files: dict[str, Any], columns: dict[str, Any]) -> None:
+    """Raise ValueError for files that are larger than what they hold, and for columns that are much larger than all files.
+
+    A reader allocates what a column's shape says, and reads a file whole. So a small folder must not ask for much.
+    """
+    decoded = {name: prod(info["shape"]) * np.dtype(info["dtype"]).itemsize for name, info in columns.items()}
+    listed = sum(entry["bytes"] for entry in files.values())
+    if (whole := sum(decoded.values())) > SMALL + LARGEST_RATIO * listed:
+        raise ValueError(f"columns of {whole:,} bytes cannot be packed into {listed:,}")
+    for path, entry in files.items():
+        name, _, inner = path.partition("/")
+        most = (
+            LARGEST_RAW if name not in decoded else LARGEST_METADATA if inner == METADATA else 2 * decoded[name] + SMALL
+        )
+        if entry["bytes"] > most:
+            raise ValueError(f"the file {path!r} should have at most {most:,} bytes, found {entry['bytes']:,}")

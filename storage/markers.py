@@ -7,6 +7,7 @@ from itertools import compress
 from typing import Any
 
 from ..errors import CacheMismatchError
+from .documents.seal import MAXIMUM_BYTES
 from .inventory import document_name
 from .layout import ShardRange
 from .reading import PublishedFolder
@@ -77,7 +78,7 @@ def _has_marker(folder: Place) -> bool:
     if folder.bucket is None:
         return False
     try:
-        folder.fetch(name)
+        folder.fetch(name, MAXIMUM_BYTES)
     except FileNotFoundError:
         return False
     return True

@@ -11,8 +11,9 @@ import os
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -116,7 +117,8 @@ class PublishedFolder:
     def file(self, name: str) -> bytes:
         """Return a listed file's bytes. Raises CacheDamagedError if they are not the published ones."""
         self.document["files"][name]
-        return self._checked_bytes(name)
+        self._check(name)
+        return self._local_bytes(name)
 
     def verify(self) -> list[str]:
         """Return `damage` and a sentence for each thing that is not listed; for a sound folder the list is empty."""
@@ -130,7 +132,7 @@ class PublishedFolder:
         """
         problems = [*self._problem(self._read_again, True)]
         for name in sorted(self.document["files"]):
-            problems += self._problem(self._checked_bytes, name, True)
+            problems += self._problem(self._check, name, True)
         if not problems:
             for name in sorted(self.columns):
                 problems += self._problem(self.column, name)
@@ -142,7 +144,7 @@ class PublishedFolder:
         with self._lock:
             for path in self.document["files"]:
                 if path.startswith(f"{name}/") and path not in self._sound:
-                    self._checked_bytes(path)
+                    self._check(path)
                     self._sound.add(path)
             if name not in self._arrays:
                 self._arrays[name] = self._open(name)
@@ -158,7 +160,7 @@ class PublishedFolder:
             )
         metadata = f"{name}/zarr.json"
         try:
-            form = check_metadata(self._read(metadata, files[metadata]), self.columns[name], sizes)
+            form = check_metadata(self._local_bytes(metadata), self.columns[name], sizes)
         except ValueError as error:
             raise self._damaged(metadata, str(error)) from error
         if form.data:
@@ -179,32 +181,43 @@ class PublishedFolder:
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
             raise self._damaged(name, f"it does not decode ({error})") from error
 
-    def _checked_bytes(self, name: str, fresh: bool = False) -> bytes:
-        """Return a listed file's bytes, after comparing their length and SHA-256 with the document."""
+    def _check(self, name: str, fresh: bool = False) -> None:
+        """Compare a listed file's length and SHA-256 with the document, a piece at a time; fetch it first if need be."""
+        expected = self.document["files"][name]
         if self.path.bucket is not None:
             if not fresh:
                 with suppress(CacheDamagedError):  # not fetched yet, or not as it was fetched
-                    return self._local_bytes(name)
-            self._fetch(name)
-        return self._local_bytes(name)
+                    return self._check_local(name)
+            self._fetch(name, expected["bytes"])
+        self._check_local(name)
+
+    def _check_local(self, name: str) -> None:
+        """Do the same with a file of the directory or mirror."""
+        expected = self.document["files"][name]
+        with self._opened(name, expected["bytes"]) as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != expected["sha256"]:
+            raise self._damaged(name, "its SHA-256 is not the published one")
 
     def _local_bytes(self, name: str) -> bytes:
         """Return a listed file's bytes from the directory or mirror, after the same checks."""
         expected = self.document["files"][name]
-        data = self._read(name, int(expected["bytes"]))
+        with self._opened(name, expected["bytes"]) as stream:
+            data = stream.read()
         if hashlib.sha256(data).hexdigest() != expected["sha256"]:
             raise self._damaged(name, "its SHA-256 is not the published one")
         return data
 
-    def _fetch(self, name: str) -> None:
-        """Copy a file from the object store to the mirror. Raise CacheDamagedError if the store does not have it."""
+    def _fetch(self, name: str, most: int = MAXIMUM_BYTES) -> None:
+        """Copy a file from the object store to the mirror. Raise CacheDamagedError if it is missing or has more bytes."""
         try:
-            self.path.fetch(name)
+            self.path.fetch(name, most)
         except FileNotFoundError as error:
             raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
 
-    def _read(self, name: str, length: int) -> bytes:
-        """Return the bytes of a file. Raise CacheDamagedError for another length, a symbolic link, or a path through one."""
+    @contextmanager
+    def _opened(self, name: str, length: int) -> Iterator[BufferedReader]:
+        """Open a file. Raise CacheDamagedError for another length, a link or a path through one, and what cannot be read."""
         root = self.path.local
         path = root / name
         parts = [name, *map(str, PurePosixPath(name).parents)]  # the last of which is ".", the folder itself
@@ -216,7 +229,8 @@ class PublishedFolder:
                 raise self._damaged(name, "it is not a regular file")
             if status.st_size != length:
                 raise self._damaged(name, f"expected {length:,} bytes, found {status.st_size:,}")
-            return path.read_bytes()
+            with path.open("rb") as stream:
+                yield stream
         except CacheDamagedError:
             raise
         except OSError as error:

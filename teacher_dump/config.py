@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..runtime.options import changed_from_defaults, check, flag_of, marked, option, require
 from ..signals.choices import LOGIT_KINDS, NOTHING, RELATION_TEMPERATURES
+from ..storage.documents.values import LARGEST_LENGTH
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
 DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target")}
@@ -118,6 +119,7 @@ class ExampleSettings:
             self.examples >= 3, "--examples must be at least 3: calibration needs one each for basis, step and report"
         )
         require(0 < self.noise_density < 1, f"--noise-density must be between 0 and 1, not {self.noise_density:g}")
+        self._require_not_too_long("input_length", "target_length")
         each = len(DEFAULT_FIELDS[self.task])
         require(
             len(self.fields) in (each, each * len(self.corpora)),
@@ -125,6 +127,14 @@ class ExampleSettings:
             f"{', '.join(self.fields)}",
         )
         self._require_own_options()
+
+    def _require_not_too_long(self, *names: str) -> None:
+        """Raise ConfigurationError for an option that a plan cannot have, because readers bound their memory by the plan."""
+        for name in names:
+            value = getattr(self, name)
+            require(
+                value < LARGEST_LENGTH, f"{flag_of(type(self), name)} must be below {LARGEST_LENGTH:,}, not {value:,}"
+            )
 
     def _require_own_options(self) -> None:
         """Raise ConfigurationError for an option of the other task, which would be ignored."""
@@ -248,6 +258,7 @@ class DumpSettings(ExampleSettings):
             f"--relation-step must be positive, not {self.relation_step}",
         )
         require(0 < self.hidden_error < 1, f"--hidden-error must be between 0 and 1, not {self.hidden_error:g}")
+        self._require_not_too_long("top_k", "draws")
         require(0 < self.top_p <= 1, f"--top-p must be above 0 and at most 1, not {self.top_p:g}")
         require(1e-5 <= self.logit_step <= 1, f"--logit-step must be between 1e-5 and 1 nats, not {self.logit_step:g}")
         require(

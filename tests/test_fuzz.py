@@ -1,27 +1,22 @@
-"""Wrong documents and wrong metadata, sealed rightly too, end in one of our errors: no traceback, no hang, no huge array.
+"""Wrong bytes and wrong metadata, sealed rightly too, end in one of our errors: no traceback, no hang, no huge array.
 
-Each case changes one thing of a cache: bytes of a file, or a value inside a document or a zarr.json, whose seal and listing
-are then made right, so that the checks behind the seal are reached. What opens must then decode.
+Each case changes one thing of a cache: bytes of a file, or a value inside a zarr.json. The listing and the seal are then made
+right, so that the checks behind the seal are reached. What opens must then decode. `test_documents.py` changes documents.
 """
 
 import copy
 import json
-import resource
-import signal
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from miniend.errors import MiniEndError
 from miniend.recipes.repair.verify import verify_cache
-from support.damage import copy_of, document_of, files_of, folder_of, folders_of, kind_of, read_everything, reseal
+from support.damage import copy_of, document_of, files_of, folder_of, kind_of, read_everything, reseal
+from support.limits import bounded
 from support.tiny_cache import build_tiny_cache
 
 SMALL = {"examples": 4, "validation_examples": 2, "shard_examples": 4, "calibration_examples": 3, "logits": "hybrid"}
-SECONDS = 20
-ROOM = 3 * 2**30
-"""Bytes of address space that a case may take beyond what the process has: threads reserve much and use little."""
 VALUES = [
     *(None, True, False, 0, -1, 1, 2, 3, 0.0, -0.5, 1.5, 1e308, 2**31, 2**53, 10**9, 10**12, 2**63, 10**30, -(10**18)),
     *("", "x", "0", "../../etc/passwd", "/etc/passwd", "a\\b", "nul\0", "é" * 300, "float16", "int8", "complex128"),
@@ -46,26 +41,6 @@ def original(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
     signals = "encoder.self,decoder.self,decoder.cross,decoder.hidden"
     return build_tiny_cache(root / "a", codec=request.param, layers=(1, 1), signals=signals, **SMALL)
-
-
-@contextmanager
-def bounded():
-    """A limit on time and on the address space."""
-
-    def stop(*_):
-        raise AssertionError(f"took more than {SECONDS} s")
-
-    with open("/proc/self/statm") as stream:
-        taken = int(stream.read().split()[0]) * resource.getpagesize()
-    before, handler = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGALRM, stop)
-    resource.setrlimit(resource.RLIMIT_AS, (taken + ROOM, before[1]))
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, handler)
-        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def nested(depth):
@@ -123,14 +98,6 @@ def change_bytes(cache, name, rng):
         reseal(cache, folder, document_of(cache, folder), relist=True)
 
 
-def change_document(cache, folder, rng):
-    """A value inside a document, with a right seal where the document can still be written."""
-    try:
-        reseal(cache, folder, mutated(document_of(cache, folder), rng))
-    except (ValueError, TypeError, UnicodeError):
-        return
-
-
 def change_metadata(cache, name, rng):
     """A value inside a zarr.json, listed anew; sometimes the document says the same."""
     changed, folder = mutated(json.loads((cache / name).read_bytes()), rng), folder_of(name)
@@ -146,15 +113,11 @@ def change_metadata(cache, name, rng):
 
 
 def attempt(cache, rng, files):
-    """One case; the file or folder that was changed."""
-    how = int(rng.integers(3))
-    if how == 0:
-        folder = str(rng.choice(folders_of(cache)))
-        change_document(cache, folder, rng)
-        return folder
-    names = [name for name in files if name.endswith("zarr.json") or (how == 1 and files[name])]
+    """One case; the file that was changed."""
+    how = int(rng.integers(2))
+    names = [name for name in files if name.endswith("zarr.json") or (how and files[name])]
     name = str(rng.choice(names))
-    (change_bytes if how == 1 else change_metadata)(cache, name, rng)
+    (change_bytes if how else change_metadata)(cache, name, rng)
     return name
 
 
@@ -187,8 +150,8 @@ def test_a_hundred_wrong_caches_end_in_our_errors(original, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
-@pytest.mark.parametrize("seed", range(1, 6))
-def test_ten_thousand_wrong_caches_end_in_our_errors(original, tmp_path, seed):
-    """The same at length: 1,000 cases for each of five seeds and two codecs."""
-    fuzz(copy_of(original, tmp_path / "cache"), 1000, seed)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_thousand_wrong_caches_end_in_our_errors(original, tmp_path, seed):
+    """The same at length: 250 cases for each of two seeds and two codecs."""
+    print(fuzz(copy_of(original, tmp_path / "cache"), 250, seed))

@@ -71,7 +71,7 @@ def make_tokenizer(folder: Path, texts: Iterable[str]) -> TextTokenizer:
 
 def corpus_texts() -> Iterator[str]:
     """Yield the documents of the demo's corpus."""
-    return (document[0] for document in documents(parse_corpus(CORPUS, ("text",))))
+    return (str(document[0]) for document in documents(parse_corpus(CORPUS, ("text",))))
 
 
 def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> float:

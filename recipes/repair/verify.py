@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from ...cache.codecs import read_logit_code
 from ...cache.contents import read_calibration, read_plan, read_segments, read_shard, require_known_kinds
 from ...cache.logit_columns import read_logits
 from ...errors import CacheMismatchError, MiniEndError, damaged
@@ -19,7 +20,6 @@ from ...storage.documents.calibration import Calibration
 from ...storage.documents.extent import Extent
 from ...storage.documents.marker import Marker, SegmentsMarker, ShardMarker
 from ...storage.documents.parse import Document
-from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
 from ...storage.layout import SPLITS, ShardRange, no_cache, read_extent, shard_table
 from ...storage.markers import check_place
@@ -75,6 +75,10 @@ def verify_cache(where: Where) -> Report:
         return _Verifier(root, contents, bar).report
 
 
+def _nothing(_folder: PublishedFolder, _document: Document) -> None:
+    """Look at no values."""
+
+
 class _Verifier:
     """One pass over a cache: plan, extents, calibration, segments, shards. Each is checked with the sound ones before it."""
 
@@ -89,8 +93,14 @@ class _Verifier:
         self._segments()
         self._shards()
 
-    def _read(self, name: str, read: Callable[[PublishedFolder], D]) -> D | None:
-        """Read one whole folder and return its document; None if it is missing or cannot be relied on."""
+    def _read(
+        self, name: str, read: Callable[[PublishedFolder], D], look: Callable[[PublishedFolder, D], None] = _nothing
+    ) -> D | None:
+        """Read one whole folder and return its document; None if it is missing or cannot be relied on.
+
+        `read` returns the document after checking it. Only then do we read the files, since it says how large they may be. `look`
+        checks the values of sound files.
+        """
         if name not in self._contents.folders:
             return None
         self._bar.update()
@@ -102,13 +112,19 @@ class _Verifier:
             return None
         self.report.bytes += folder.total_bytes
         self.report.unlisted += [f"{name}/{path}" for path in folder.unlisted()]
-        for sentence in folder.damage():
-            self._damage(name, sentence)
         try:
-            return read(folder)
+            document = read(folder)
         except MiniEndError as error:
             self._damage(name, error)
             return None
+        for sentence in folder.damage():
+            self._damage(name, sentence)
+        try:
+            if name not in self.report.damaged:
+                look(folder, document)
+        except MiniEndError as error:
+            self._damage(name, error)
+        return document
 
     def _damage(self, name: str, what: object) -> None:
         sentences = self.report.damaged.setdefault(name, [])
@@ -149,7 +165,7 @@ class _Verifier:
             self._lost("calibration", "the shards cannot be decoded without it")
         elif "calibration" not in self._contents.folders and self._totals:
             self.report.missing.append("calibration")
-        return self._read("calibration", self._calibration_of)
+        return self._read("calibration", self._calibration_of, self._look_at_order)
 
     def _calibration_of(self, folder: PublishedFolder) -> Calibration:
         calibration = folder.parsed(Calibration)
@@ -159,6 +175,10 @@ class _Verifier:
             raise CacheMismatchError(f"{folder.path} belongs to another plan: put the right folder back")
         return read_calibration(folder, self._plan)
 
+    def _look_at_order(self, folder: PublishedFolder, _calibration: Calibration) -> None:
+        if self._plan is not None:
+            read_logit_code(folder, self._plan)
+
     def _segments(self) -> None:
         for split in SPLITS:
             stop, exhausted, numbers = 0, False, self._numbers("segments", split)
@@ -166,7 +186,7 @@ class _Verifier:
                 name = f"segments/{split}-{number:06d}"
                 if number not in numbers:
                     self.report.missing.append(name)
-                marker = self._read(name, partial(self._segments_of, number, stop))
+                marker = self._read(name, partial(self._segments_of, number, stop), self._look_at_values)
                 stop = marker.stop if marker else -1
                 exhausted = marker is not None and marker.exhausted
             if 0 <= stop < self._wanted(split) and not exhausted:
@@ -185,7 +205,6 @@ class _Verifier:
         check_place(folder, place, own.parent if self._plan is None else self._plan.digest)
         if self._plan is not None:
             read_segments(folder, self._plan)
-            self._check_values(folder, self._plan)
         return own
 
     def _shards(self) -> None:
@@ -194,7 +213,7 @@ class _Verifier:
         for name in self._names("shards"):
             if known and name not in table:
                 self.report.unlisted.append(name)
-            self._read(name, partial(self._shard_of, table.get(name)))
+            self._read(name, partial(self._shard_of, table.get(name)), self._look_at_shard)
         self.report.missing += [name for name in table if name not in self._contents.folders]
         self.report.shards = (sum(name in self._contents.folders for name in table), len(table))
 
@@ -207,31 +226,29 @@ class _Verifier:
             self._damage("plan", error)
             return []
 
-    def _shard_of(self, place: ShardRange | None, folder: PublishedFolder) -> Marker:
+    def _shard_of(self, place: ShardRange | None, folder: PublishedFolder) -> ShardMarker:
         own = folder.parsed(ShardMarker)
         here = place or ShardRange(*numbered(folder.path.name), own.start, own.stop)
         check_place(folder, here, own.parent if self._calibration is None else self._calibration.digest)
         if self._plan is not None and self._calibration is not None:
             read_shard(folder, self._plan, self._calibration)
-            self._check_values(folder, self._plan)
-            self._check_logits(folder, self._plan, own)
         return own
 
-    def _check_values(self, folder: PublishedFolder, plan: Plan) -> None:
-        """Check offsets and ids, unless the folder's files are damaged, which is reported already."""
-        if self._name(folder) in self.report.damaged:
+    def _look_at_values(self, folder: PublishedFolder, _marker: Marker) -> None:
+        """Check offsets and ids."""
+        if self._plan is None:
             return
         for name in folder.columns:
             if name.endswith((".offsets", ".ids")):
-                check_values(folder, name, folder.column(name), plan.tokenizer.size)
+                check_values(folder, name, folder.column(name), self._plan.tokenizer.size)
 
-    def _check_logits(self, folder: PublishedFolder, plan: Plan, marker: ShardMarker) -> None:
-        if plan.signals.logits and self._name(folder) not in self.report.damaged:
+    def _look_at_shard(self, folder: PublishedFolder, marker: ShardMarker) -> None:
+        """Check offsets, ids and distributions."""
+        self._look_at_values(folder, marker)
+        plan = self._plan
+        if plan is not None and plan.signals.logits and self._calibration is not None:
             positions = marker.tokens[family_named(plan.teacher.facts.model_type).label_axis]
             read_logits(folder, plan.signals.logits.kind, plan.tokenizer.size, positions)
-
-    def _name(self, folder: PublishedFolder) -> str:
-        return str(folder.path).removeprefix(f"{self._root}/")
 
     def _names(self, group: str) -> list[str]:
         return [name for name in self._contents.folders if name.startswith(f"{group}/")]

@@ -56,6 +56,9 @@ class Attention(SignalKind):
         )
         return {**spread}
 
+    def measures(self, site: Site) -> set[str]:
+        return {relation.kind for relation in relations_of(axes_of(self.places(site)))}
+
     def read(
         self, site: Site, steps: Mapping[str, float], members: AttentionEntry, arrays: Mapping[str, Tensor]
     ) -> AttentionCodec:
@@ -65,7 +68,7 @@ class Attention(SignalKind):
         inner, heads = members.inner, members.heads
         if inner != self.width(facts) or heads < 1 or inner % heads:
             yield f"its site {site} has {inner} columns in {heads} heads"
-        kinds = {relation.kind for relation in relations_of(axes_of(self.places(site)))}
+        kinds = self.measures(site)
         if any(set(told) != kinds for told in (members.alpha, members.relative_entropy, members.published_entropy)):
             yield f"its site {site} should tell of {', '.join(sorted(kinds))}"
 

@@ -5,7 +5,7 @@ A kind is the second half of a site's name: `encoder.self` is the kind `self` of
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -105,6 +105,10 @@ class SignalKind(ABC):
     @abstractmethod
     def measured_on_shards(self, codec: Any, sample: SiteSample) -> dict[str, MeanOf]:
         """Return what the codec loses on one sample of a shard; a mean may be a spread (`SpreadOf`)."""
+
+    def measures(self, site: Site) -> Collection[str] | None:
+        """Return the names of everything that calibration and shards measure at a site; None if that is not always the same."""
+        return None
 
     @abstractmethod
     def read(self, site: Site, steps: Mapping[str, float], members: Any, arrays: Mapping[str, Tensor]) -> SiteCodec:

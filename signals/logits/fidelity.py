@@ -85,7 +85,9 @@ def logit_facts(means: Mapping[str, float]) -> dict[str, float | None]:
         **{name: mean for name, mean in means.items() if name.startswith("kl")},
         "kept_mass": 1.0 - means["tail_mass"],
         "entries": means["entries"],
-        "gradient_angle": math.degrees(math.acos(min(1.0, dot / math.sqrt(exact * cached)))) if compared else None,
+        "gradient_angle": math.degrees(math.acos(max(-1.0, min(1.0, dot / math.sqrt(exact * cached)))))
+        if compared
+        else None,
         "gradient_norm_ratio": math.sqrt(cached / exact) if compared else None,
     }
 

@@ -2,7 +2,7 @@
 
 Zarr's own defaults are not enough here. pcodec flattens a chunk in memory order, so an F-ordered chunk would read back
 wrong without an error. It refuses 8-bit integers. Every creation or opening warns. A missing file reads as zeros. This file
-handles all four, and no other file creates or opens arrays.
+handles all four, and no other file creates or opens arrays. `pcodec.py` handles a fifth: a chunk can hold more than its shape.
 
 An inner chunk is one row of up to 65,536 elements. pcodec models a chunk with one histogram, and the rows of a column differ:
 most are nearly zero. Rows share a chunk if one of them would make a chunk below LEAST_CHUNK.
@@ -28,6 +28,7 @@ from ...errors import CacheDamagedError
 from ...runtime.stopping import held_back
 from ..documents.values import is_axis
 from .metadata import OFFSET, PCODEC
+from .pcodec import bounded
 
 RESERVED_AXES = ("entry", "example", "token", "basis")
 """The axes of the format itself. Any other plain name is a token axis of the teacher's family, such as `input`."""
@@ -199,4 +200,5 @@ def _quiet() -> Iterator[None]:
     """
     with _opening, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not in the Zarr version 3 specification.*")
-        yield
+        with bounded():
+            yield

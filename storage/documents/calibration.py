@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from .measured import Fidelity, Mean
 from .parse import OTHERS, Document, Record
-from .values import Axis, Natural, Number, Range
+from .values import Axis, Natural, Number, PositiveNumber, Range
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +25,7 @@ class PlaceCode(Record):
     """The name of the column of coefficients in every shard."""
     rank: Natural
     """The number of components."""
-    step: Number
+    step: PositiveNumber
     """The quantizer step of coefficients."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .parse import Record
-from .values import Counts, Natural, Number, Whole
+from .values import Bin, Counts, Natural, Number
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +19,7 @@ class Mean(Record):
 class Spread(Mean):
     """A mean, in some places with a histogram of the values."""
 
-    first_bin: Whole | None = None
+    first_bin: Bin | None = None
     """The number of the first bin."""
     bins: Counts | None = None
     """The number of values in the first bin and in each one after it, divided by blanks."""

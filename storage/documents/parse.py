@@ -17,7 +17,9 @@ How a field is read, and written by `Record.body`:
     task: Task = field(metadata=member("objective"))
                                                     a member that has another name in the document
     x: Mapping[str, Any] = field(default_factory=dict, metadata=OTHERS)
-                                                    all members that no other field names
+                                                    all members that no other field names, here whatever they are
+    x: Mapping[str, Any] = field(metadata=has_the_form_of(TeacherConfig))
+                                                    an object that is kept as it is, if it can be read as a TeacherConfig
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +33,7 @@ from ...errors import damaged, shortened
 SHOWN = 10
 """The number of misfits that a message names; it counts the others."""
 
-_MEMBER, _UNWRITTEN, _ONLY_FOR, _OTHERS = "member", "unwritten", "only for", "others"
+_MEMBER, _UNWRITTEN, _ONLY_FOR, _OTHERS, _FORM = "member", "unwritten", "only for", "others", "form"
 OTHERS: Final = MappingProxyType({_OTHERS: True})
 
 
@@ -43,6 +45,11 @@ def member(name: str) -> Mapping[str, Any]:
 def only_for(name: str, value: str) -> Mapping[str, Any]:
     """Return the metadata of a field whose members are beside the member `name`, and only where that has this value."""
     return {_ONLY_FOR: (name, value)}
+
+
+def has_the_form_of(form: type[Any]) -> Mapping[str, Any]:
+    """Return the metadata of a field whose object is kept as it is, after we have compared it with a dataclass."""
+    return {_FORM: form}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,6 +238,16 @@ def _object(found: Any, misfits: Misfits) -> Any:
     return found if isinstance(found, dict) else misfits.add("an object", found)
 
 
+def _as_it_is(form: Any) -> Reader:
+    inner = _reader(form)
+
+    def read(found: Any, misfits: Misfits) -> Any:
+        inner(found, misfits)
+        return found
+
+    return read
+
+
 def _each(form: Any) -> Reader:
     inner = _reader(form)
 
@@ -254,17 +271,18 @@ def _record(kind: Any) -> Reader:
     hints = get_type_hints(kind, include_extras=True)
     plain: list[tuple[str, str, Any, Sequence[type], Callable[[Any], bool], Reader]] = []
     groups: list[tuple[str, str, str, Reader]] = []
-    rest = ""
+    rest, others = "", _reader(Mapping[str, Any])
     for one in fields(kind):
         if _OTHERS in one.metadata:
-            rest = one.name
+            rest, others = one.name, _reader(hints[one.name])
         elif _ONLY_FOR in one.metadata:
             groups.append((one.name, *one.metadata[_ONLY_FOR], _reader(_without_null(hints[one.name]))))
         else:
             missing = _NOTHING if one.default is MISSING else one.default
             form = hints[one.name]
             types, test, _ = _scalar_of(_without_null(form)) or ((), _any, "")
-            plain.append((one.name, _name(one), missing, types, test, _reader(form)))
+            inner = _as_it_is(one.metadata[_FORM]) if _FORM in one.metadata else _reader(form)
+            plain.append((one.name, _name(one), missing, types, test, inner))
     named = {name for _, name, *_ in plain}
 
     def read(found: Any, misfits: Misfits) -> Any:
@@ -278,7 +296,7 @@ def _record(kind: Any) -> Reader:
         for attribute, name, value, inner in groups:
             values[attribute] = inner(found, misfits) if found.get(name) == value else None
         if rest:
-            values[rest] = {name: value for name, value in found.items() if name not in named}
+            values[rest] = others({name: value for name, value in found.items() if name not in named}, misfits)
         return kind(**values) if misfits.count == count else None
 
     return read

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from .parse import Document, Record, member, only_for
+from .parse import Document, Record, has_the_form_of, member, only_for
 from .values import (
+    Buckets,
     CodecName,
     Digest,
+    Entries,
+    FeedForward,
+    Length,
     LogitKind,
     Natural,
     Number,
@@ -15,6 +19,10 @@ from .values import (
     PositiveNumber,
     Rows,
     Seed,
+    Share,
+    TeacherDtype,
+    Temperature,
+    Threads,
     TokenId,
     Width,
 )
@@ -37,8 +45,33 @@ class TeacherFacts(Record):
     """The number of rows of the output head; the tokenizer may have fewer entries."""
     tied: bool
     """Whether the output head is the embedding."""
-    head_scale: Number
+    head_scale: PositiveNumber
     """The factor on the decoder's output before the head."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherConfig(Record):
+    """What a student takes from its teacher's config.json. A null counts as missing; other members may be anything."""
+
+    model_type: str | None = None
+    architectures: tuple[str, ...] | None = None
+    vocab_size: Rows | None = None
+    d_model: Width | None = None
+    d_kv: Width | None = None
+    d_ff: Width | None = None
+    num_heads: Width | None = None
+    num_layers: Width | None = None
+    num_decoder_layers: Width | None = None
+    relative_attention_num_buckets: Buckets | None = None
+    relative_attention_max_distance: Length | None = None
+    layer_norm_epsilon: Share | None = None
+    dropout_rate: Share | None = None
+    feed_forward_proj: FeedForward | None = None
+    tie_word_embeddings: bool | None = None
+    scale_decoder_outputs: bool | None = None
+    pad_token_id: TokenId | None = None
+    eos_token_id: TokenId | None = None
+    decoder_start_token_id: TokenId | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,13 +83,13 @@ class PlannedTeacher(Record):
     """The commit of a hub checkpoint; None for a local folder."""
     tensor_digest: Digest
     """The SHA-256 over name, dtype, shape and bytes of every tensor."""
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(metadata=has_the_form_of(TeacherConfig))
     """The teacher's config.json."""
     facts: TeacherFacts
     start_id: TokenId
     """The id that the decoder gets first."""
     pad_id: TokenId
-    dtype: str
+    dtype: TeacherDtype
     """The dtype of the teacher's forward pass."""
 
 
@@ -158,9 +191,9 @@ class Task(Record):
 
     kind: str
     """The kind of the task: `span-corruption` or `pairs`."""
-    input_length: Positive
+    input_length: Length
     """The number of input tokens of an example, EOS included; for pairs, the largest number."""
-    target_length: Positive
+    target_length: Length
     """The number of target tokens of an example, EOS included; for pairs, the largest number."""
     prefix: str | None = None
     """The text before every input of a pair; None for none."""
@@ -183,15 +216,15 @@ class PlannedLogits(Record):
     """How next-token distributions are stored."""
 
     kind: LogitKind
-    k: Natural
+    k: Entries
     """The number of entries of the longest head; 0 for `sampled`."""
-    top_p: Number
+    top_p: Share
     """The mass at which a top-k head may end; 1 for the other kinds."""
-    draws: Natural
+    draws: Entries
     """The number of draws N; 0 for `top-k`."""
-    step: Number
+    step: PositiveNumber
     """The quantizer step of log-probabilities, in nats."""
-    entropy_step: Number
+    entropy_step: PositiveNumber
     """The quantizer step of the tail's entropy, in nats."""
     temperatures: tuple[PositiveNumber, ...]
     """The temperatures in addition to 1; empty unless the kind is `top-k`."""
@@ -209,7 +242,7 @@ class PlannedSignals(Record):
     """A fixed quantizer step; None if calibration chooses it."""
     relation_rank: Positive | None
     """The largest number of components of a code; None for no limit."""
-    relation_temperature: str
+    relation_temperature: Temperature
     hidden: tuple[str, ...]
     """The full names of the layers whose output is cached, such as `encoder.hidden@6`."""
     hidden_error: Number
@@ -223,7 +256,7 @@ class PlannedSignals(Record):
 class Environment(Record):
     """The device, processor and libraries with which the bytes can be made again."""
 
-    threads: Positive
+    threads: Threads
     """The number of CPU threads of the teacher's forward pass."""
     device: str | None = None
     cpu: str | None = None

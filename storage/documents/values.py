@@ -10,6 +10,10 @@ LARGEST_NUMBER = 2**63
 LARGEST_VOCABULARY = 2**24
 LARGEST_WIDTH = 2**20
 LARGEST_FLOAT = 1e300
+LARGEST_LENGTH = 2**20
+"""The number of tokens that every example has less of, and of entries that every position's list has less of."""
+FIRST_BIN, LAST_BIN = -128, 4000
+"""The bins of 2^-32 and of 2^1000; no measurement is larger."""
 
 _AXIS = re.compile("[a-z][a-z0-9_]{0,63}")
 _RESERVED = ("row",)
@@ -47,7 +51,6 @@ def _matches(pattern: str, expected: str) -> Constraint:
 
 Natural = Annotated[int, _integer(0)]
 Positive = Annotated[int, _integer(1)]
-Whole = Annotated[int, Constraint(lambda value: abs(value) < LARGEST_NUMBER, "an integer")]
 Seed = Annotated[int, Constraint(lambda value: value >= 0, "an integer from 0")]
 TokenId = Annotated[int, _integer(0, LARGEST_VOCABULARY)]
 Rows = Annotated[int, _integer(1, LARGEST_VOCABULARY)]
@@ -55,10 +58,36 @@ Width = Annotated[int, _integer(1, LARGEST_WIDTH)]
 Number = Annotated[float, Constraint(lambda value: abs(value) < LARGEST_FLOAT, "a number")]
 PositiveNumber = Annotated[float, Constraint(lambda value: 0 < value < LARGEST_FLOAT, "a positive number")]
 Digest = Annotated[str, _matches("[0-9a-f]{64}", "a SHA-256 in hexadecimal")]
-Counts = Annotated[str, _matches("(?:[0-9]{1,18}+(?: [0-9]{1,18}+)*+)?", "decimal counts, divided by blanks")]
+Length = Annotated[int, _integer(1, LARGEST_LENGTH)]
+Entries = Annotated[int, _integer(0, LARGEST_LENGTH)]
+Bin = Annotated[
+    int, Constraint(lambda value: FIRST_BIN <= value <= LAST_BIN, f"a bin's number, from {FIRST_BIN} to {LAST_BIN:,}")
+]
+Counts = Annotated[
+    str,
+    _matches(
+        f"(?:[0-9]{{1,18}}+(?: [0-9]{{1,18}}+){{0,{LAST_BIN - FIRST_BIN}}}+)?",
+        f"at most {LAST_BIN - FIRST_BIN + 1:,} decimal counts, divided by blanks",
+    ),
+]
 Axis = Annotated[str, Constraint(is_axis, "the name of an axis")]
 Split = Annotated[str, _one_of("validation", "train")]
 CodecName = Annotated[str, _one_of("pcodec", "zstd")]
 LogitKind = Annotated[str, _one_of("top-k", "sampled", "hybrid")]
+Buckets = Annotated[int, _integer(2, 2**16)]
+Threads = Annotated[int, _integer(1, 2**16)]
+Share = Annotated[float, Constraint(lambda value: 0 <= value <= 1, "a number from 0 to 1")]
+FeedForward = Annotated[
+    str,
+    _matches(
+        "(?:gated-)?(?:relu|gelu|gelu_new|gelu_fast|silu|swish|tanh)", "the kind of a feed-forward, such as gated-gelu"
+    ),
+]
+Score = Annotated[float, Constraint(lambda value: -100 <= value <= 100, "a score from -100 to 100")]
+Positions = Annotated[
+    str, _matches("[0-9]{1,7}+:[0-9]{1,7}+(?:,[0-9]{1,7}+:[0-9]{1,7}+)*+", "ranges of shards, such as 0:4")
+]
+TeacherDtype = Annotated[str, _one_of("float32", "bfloat16")]
+Temperature = Annotated[str, _one_of("published", "calibrated")]
 Range = tuple[Natural, Natural]
 """The number of the first example, and one past the number of the last."""

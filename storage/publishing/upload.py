@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from ...errors import CacheMismatchError
+from ...errors import CacheDamagedError, CacheMismatchError
 from ..stores.bucket import Bucket
 from ..stores.place import Place
 
@@ -96,8 +96,9 @@ class _Upload:
         """Put one file if its key is free; return whether the store then has the file's bytes."""
         key, data = self._target.key_of(name), self._files[name].read_bytes()
         tag = self._bucket.create(key, data)
-        if tag is None and (stored := self._bucket.get(key)) is not None and stored.data == data:
-            tag = stored.tag
+        with suppress(CacheDamagedError):  # it is longer than ours
+            if tag is None and (stored := self._bucket.get(key, len(data))) is not None and stored.data == data:
+                tag = stored.tag
         if tag is not None:
             self._tags[name] = tag
         return tag is not None

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from ...errors import ConfigurationError, MiniEndError, ObjectStoreError
+from ...errors import ConfigurationError, MiniEndError, ObjectStoreError, damaged
 
 SCHEMES = ("s3", "gs", "az")
 VARIABLES = {
@@ -46,8 +46,11 @@ class Bucket:
         with self._plainly():
             self._store = _make_store(scheme, name)
 
-    def get(self, key: str) -> StoredObject | None:
-        """Return a whole object; None if the store does not have it."""
+    def get(self, key: str, most: int) -> StoredObject | None:
+        """Return a whole object; None if the store does not have it.
+
+        Raises CacheDamagedError, before its bytes are fetched, for one of more than `most` bytes.
+        """
         with self._plainly():
             try:
                 answer = self._store.get(key)
@@ -55,6 +58,8 @@ class Bucket:
                 if any(code in str(error) for code in NO_BUCKET):
                     raise
                 return None
+            if (length := answer.meta["size"]) > most:
+                raise damaged(f"{self.url}/{key}", f"expected at most {most:,} bytes, found {length:,}")
             return StoredObject(bytes(answer.bytes()), _tag(answer.meta["e_tag"]))
 
     def create(self, key: str, data: bytes) -> str | None:

@@ -79,11 +79,14 @@ class Place:
             if path != self.local and not path.name.startswith("."):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def fetch(self, name: str) -> None:
-        """Copy a file from the store into the mirror, whole or not at all. Raises FileNotFoundError if the store lacks it."""
+    def fetch(self, name: str, most: int) -> None:
+        """Copy a file from the store into the mirror, whole or not at all.
+
+        Raises FileNotFoundError if the store lacks it, and CacheDamagedError if it has more than `most` bytes.
+        """
         if self.bucket is None:
             raise ValueError(f"{self} is a local directory: expected a folder of an object store to fetch from")
-        stored = self.bucket.get(self.key_of(name))
+        stored = self.bucket.get(self.key_of(name), most)
         if stored is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self / name))
         path = self.local / name

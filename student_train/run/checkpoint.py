@@ -22,13 +22,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...errors import TrainingError
+from ...errors import TrainingError, shortened
 from ...runtime.durable import flush, share
+from ...runtime.json_file import read_json
+from ...storage.documents.parse import parse_plain
+from ...storage.documents.values import Digest, Natural
 
 VERSION = 1
 _TENSORS, _STATE = "state.safetensors", "state.json"
 _PUBLISHED = re.compile(r"step-(\d{8,})")
 _PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointRecord:
+    """What `state.json` holds, without its own digest."""
+
+    version: int
+    step: Natural
+    tensors_sha256: Digest
+    state: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,7 @@ def save_checkpoint(
         raise ValueError(f"step must be at least 0 and keep at least 1; got {step} and {keep}")
     folder.mkdir(parents=True, exist_ok=True)
     _remove_partials(folder)
-    partial, published = folder / f"{_PARTIAL}{step:08d}", folder / f"step-{step:08d}"
+    partial, published = folder / f"{_PARTIAL}{step:08d}", folder / _name(step)
     if published.exists():
         return _read(published).path
     partial.mkdir()
@@ -95,22 +108,33 @@ def _write(partial: Path, step: int, tensors: Mapping[str, Tensor], state: Mappi
 
 def _read(path: Path) -> Checkpoint:
     try:
-        document = json.loads((path / _STATE).read_text(encoding="utf-8"))
-        claimed = document.pop("sha256")
-        if document["version"] != VERSION:
+        document = read_json(path / _STATE)
+        record = parse_plain(CheckpointRecord, document)
+        claimed = document.pop("sha256", None)
+        if record.version != VERSION:
             raise TrainingError(
-                f"checkpoint {path} has version {document['version']}, this software reads {VERSION}; "
+                f"checkpoint {path} has version {record.version}, this software reads {VERSION}; "
                 "go on with the version that wrote it, or delete the folder"
             )
-        if _document_digest(document) != claimed or _digest(path / _TENSORS) != document["tensors_sha256"]:
+        if _document_digest(document) != claimed or _digest(path / _TENSORS) != record.tensors_sha256:
             raise ValueError("its bytes are not those that were saved")
-        tensors = load_file(path / _TENSORS)
-        return Checkpoint(document["step"], tensors, document["state"], path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        raise TrainingError(
-            f"checkpoint {path} is damaged ({error}); delete that folder to go on from the checkpoint "
-            "before it, or from the start"
-        ) from error
+        if path.name != _name(record.step):
+            raise ValueError(f"it says that it is of step {record.step}")
+        return Checkpoint(record.step, load_file(path / _TENSORS), dict(record.state), path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise damaged_checkpoint(path, error) from error
+
+
+def damaged_checkpoint(path: Path, what: object) -> TrainingError:
+    """Return the error of a checkpoint that cannot be what was saved, for the caller to raise."""
+    return TrainingError(
+        f"checkpoint {path} is damaged ({shortened(str(what), 300)}); delete that folder to go on from the checkpoint "
+        "before it, or from the start"
+    )
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def _published(folder: Path) -> list[Path]:

@@ -5,7 +5,8 @@ run takes that part again, even if the dump has added shards. We refuse a direct
 """
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from ...models.pretrained import tensor_digest
 from ...runtime.claims import holds_files
 from ...runtime.durable import write_durably
 from ...runtime.identity import ANOTHER_OUTPUT, require_same
+from ...runtime.json_file import read_json
 from ...runtime.links import require_no_links
 from ...runtime.options import identity_of, typed_by_identity
 from ...runtime.plugins import digests
 from ...runtime.there import look
+from ...storage.documents.parse import parse_plain
+from ...storage.documents.values import Natural, Positions
 from ..config import TrainConfig
 
 RUN_FILE = "run.json"
@@ -48,6 +52,22 @@ TYPED = {
 """What decides the members of run.json, as the user types it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartRecord:
+    """The part of the cache that a run takes, as `cache.Part`."""
+
+    extents: Natural
+    shards: Positions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """What `run.json` must hold. The members that identify the run are compared with this run's own."""
+
+    cache_part: PartRecord
+    plugins: Mapping[str, str] | None = None
+
+
 def claim_output(config: TrainConfig, cache: Cache, student: Any) -> None:
     """Write run.json into a fresh output directory, or check that the run.json there describes this run.
 
@@ -59,7 +79,7 @@ def claim_output(config: TrainConfig, cache: Cache, student: Any) -> None:
     path = config.output / RUN_FILE
     ours = _identity(config, cache, student)
     if path.exists():
-        theirs = _read(path)
+        _, theirs = _read(path)
         require_same(f"{config.output} holds another run", theirs, ours, ANOTHER_OUTPUT, typed=TYPED)
         return
     if config.output.exists() and holds_files(config.output):
@@ -77,20 +97,16 @@ def changed_plugins(output: Path) -> list[str]:
 
     They do not belong to what identifies a run, because a comment in a plugin does not change any weight.
     """
-    then, now = _read(output / RUN_FILE).get(PLUGINS), digests()
-    return sorted(name for name, digest in then.items() if now.get(name, digest) != digest) if then else []
+    then, now = _read(output / RUN_FILE)[0].plugins or {}, digests()
+    return sorted(name for name, digest in then.items() if now.get(name, digest) != digest)
 
 
 def part_taken(output: Path) -> Part | None:
     """Return the part of the cache with which the run in this directory began; None for a directory without a run."""
     if not (output / RUN_FILE).exists():
         return None
-    part = _read(output / RUN_FILE).get("cache_part")
-    if not isinstance(part, dict) or set(part) != {"extents", "shards"}:
-        raise RunMismatchError(
-            f"{output / RUN_FILE} does not name a part of a cache; remove the directory or use another --output"
-        )
-    return Part(int(part["extents"]), str(part["shards"]))
+    part = _read(output / RUN_FILE)[0].cache_part
+    return Part(part.extents, part.shards)
 
 
 def is_finished(output: Path) -> bool:
@@ -115,13 +131,12 @@ def _first_weights(config: TrainConfig, student: Any) -> str | None:
     return None if config.init is None else tensor_digest(student.state_dict())
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[RunRecord, dict[str, Any]]:
+    """Return the record, and all of its members as they are."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(document, dict):
-            raise ValueError("it is not a JSON object")
-        return document
+        document = read_json(path)
+        return parse_plain(RunRecord, document), document
     except ValueError as error:
         raise RunMismatchError(
-            f"{path} cannot be read ({error}); remove the directory or use another --output"
+            f"{path} is not the record of a run ({error}); remove the directory or use another --output"
         ) from error

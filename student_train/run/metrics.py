@@ -7,19 +7,38 @@ file, and TensorBoard's purge step makes it ignore the events. Each step then ap
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
-from ...errors import TrainingError
+from ...errors import TrainingError, in_one_line
 from ...runtime.durable import write_durably
+from ...runtime.json_file import parse_json
+from ...storage.documents.parse import OTHERS, parse_plain
+from ...storage.documents.values import Natural, Number
 
 Value = float | int | str | None
 
 VALIDATION = "validation."
 """The prefix of the names of values that were measured on the validation examples."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricsLine:
+    """What a line must hold; its values are texts, or what `Means` holds."""
+
+    step: Natural
+    values: Mapping[str, Any] = field(default_factory=dict, metadata=OTHERS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Means:
+    """Numbers, or None for those that were not finite."""
+
+    means: Mapping[str, Number | None]
 
 
 class MetricsLog:
@@ -76,16 +95,20 @@ def _lines_until(path: Path, resume_step: int) -> bytes:
     if not resume_step:
         return b""
     whole = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-    kept = [line for number, line in enumerate(whole, start=1) if _step_of(path, number, line) <= resume_step]
+    kept = [line for number, line in enumerate(whole, start=1) if _parsed(path, number, line)["step"] <= resume_step]
     return b"".join(kept)
 
 
-def _step_of(path: Path, number: int, line: bytes) -> int:
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """Return one line. Raise TrainingError, which names it, unless it has a step and only numbers."""
     try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError) as error:
+        found = parse_json(line)
+        values = parse_plain(MetricsLine, found).values
+        parse_plain(Means, {"means": {key: value for key, value in values.items() if not isinstance(value, str)}})
+        return dict(found)
+    except ValueError as error:
         raise TrainingError(
-            f"{path}, line {number}, is not a line of metrics ({error}); move the file away to go on without it"
+            f"{path}, line {number}, is not a line of metrics ({in_one_line(error)}); move the file away to go on without it"
         ) from error
 
 
@@ -93,14 +116,29 @@ def last_validation(output: Path) -> dict[str, float]:
     """Return the validation means of the last evaluation in a run's metrics.jsonl, by name; empty if it does not hold any."""
     latest: dict[str, float] = {}
     for line in read_metrics(output):
-        values = {key.removeprefix(VALIDATION): value for key, value in line.items() if key.startswith(VALIDATION)}
+        values = {
+            key.removeprefix(VALIDATION): value
+            for key, value in line.items()
+            if key.startswith(VALIDATION) and not isinstance(value, str)
+        }
         latest = values or latest
     return latest
 
 
+def validation_mean(output: Path, name: str) -> float | None:
+    """Return one mean of `last_validation`; None if it was not finite. Raises TrainingError if the run did not measure it."""
+    latest = last_validation(output)
+    if name not in latest:
+        raise TrainingError(
+            f"{output / 'metrics.jsonl'} does not hold {VALIDATION}{name}; train into another directory"
+        )
+    return latest[name]
+
+
 def read_metrics(output: Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's metrics.jsonl."""
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    """Return the lines of a run's metrics.jsonl. Raises TrainingError for a line that no run writes."""
+    path = output / "metrics.jsonl"
+    return [_parsed(path, number, line) for number, line in enumerate(path.read_bytes().splitlines(), start=1)]
 
 
 def curve(lines: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:

@@ -6,13 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from ...storage.documents.values import Natural
+
 
 @dataclass(slots=True)
 class TrainingState:
-    """The numbers of a run's state. Parameters and optimizer state are tensors, which a checkpoint stores beside it."""
+    """The numbers of a run's state. Parameters and optimizer state are tensors, which a checkpoint stores beside it.
 
-    step: int = 0
-    tokens: int = 0
+    The annotations also say what a checkpoint may hold (`storage/documents/parse.py`).
+    """
+
+    step: Natural = 0
+    tokens: Natural = 0
     initial_loss: float = math.nan
     loss: float = math.nan
     validation: dict[str, float] = field(default_factory=dict)

@@ -8,14 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...errors import NotFiniteError
+from ...errors import NotFiniteError, shortened
 from ...models.optimizers import load_optimizer_tensors, optimizer_tensors
 from ...models.save import save_student
 from ...runtime.identity import require_same
 from ...runtime.progress import Log
+from ...storage.documents.parse import parse_plain
 from ..reading.batch import Batch
 from .card_facts import card_facts
-from .checkpoint import latest_checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, damaged_checkpoint, latest_checkpoint, save_checkpoint
 from .directory import CHECKPOINTS, changed_plugins
 from .metrics import VALIDATION, MetricsLog
 from .model_card import model_card
@@ -54,9 +55,13 @@ class StudentRun:
     def restore(self, log: Log) -> None:
         """Continue from the latest checkpoint, if there is one, and open the log."""
         setup, output = self.setup, self.setup.config.output
+        model_card(
+            card_facts(setup, self.state)
+        )  # what it takes from the cache may be wrong, which is better known now
         checkpoint = latest_checkpoint(output / CHECKPOINTS)
         if checkpoint is not None:
-            saved = _by_kind(checkpoint.tensors)
+            saved = _by_kind(checkpoint)
+            state = _state_of(checkpoint, setup.config.steps)
             parameters = dict(setup.distillation.named_parameters())
             theirs, ours = (
                 {name: list(one.shape) for name, one in part.items()} for part in (saved[TRAINED], parameters)
@@ -66,7 +71,7 @@ class StudentRun:
                 for name, parameter in parameters.items():
                     parameter.copy_(saved[TRAINED][name])
             load_optimizer_tensors(setup.optimizer, saved[OPTIMIZER])
-            self.state = TrainingState(step=checkpoint.step, **checkpoint.state)
+            self.state = state
             log(f"resumed at step {checkpoint.step}")
             for name in changed_plugins(output):
                 log(
@@ -171,10 +176,23 @@ class StudentRun:
             self._log.close()
 
 
-def _by_kind(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return the tensors of a checkpoint by kind, and by name."""
+def _state_of(checkpoint: Checkpoint, steps: int) -> TrainingState:
+    """Return the numbers of a checkpoint. Raise TrainingError for numbers that no run of so many steps has."""
+    try:
+        state = parse_plain(TrainingState, {**checkpoint.state, "step": checkpoint.step})
+    except ValueError as error:
+        raise damaged_checkpoint(checkpoint.path, error) from error
+    if state.step > steps:
+        raise damaged_checkpoint(checkpoint.path, f"its step {state.step:,} is after the last one, {steps:,}")
+    return state
+
+
+def _by_kind(checkpoint: Checkpoint) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of a checkpoint by kind, and by name. Raise TrainingError for other tensors."""
     by_kind: dict[str, dict[str, Tensor]] = {TRAINED: {}, OPTIMIZER: {}}
-    for path, tensor in tensors.items():
+    for path, tensor in checkpoint.tensors.items():
         kind, _, name = path.partition("/")
+        if kind not in by_kind:
+            raise damaged_checkpoint(checkpoint.path, f"it holds a tensor {shortened(path)}")
         by_kind[kind][name] = tensor
     return by_kind

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtime.durable import write_durably
+from ...runtime.json_file import read_json
 
 TRACKER_FILE = "tracker.json"
 """In the first output of a pass: the id by the names of all its outputs, because a student can also be resumed by itself."""
@@ -21,7 +22,7 @@ def tracker_settings(outputs: Sequence[Path]) -> Mapping[str, Mapping[str, Any]]
     """
     path, names = outputs[0] / TRACKER_FILE, " ".join(output.name for output in outputs)
     try:
-        known = dict(json.loads(path.read_text(encoding="utf-8")))
+        known = dict(read_json(path))
     except (OSError, ValueError, TypeError):
         known = {}
     if not isinstance(known.get(names), str):

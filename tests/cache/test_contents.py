@@ -7,6 +7,7 @@ from miniend.errors import CacheDamagedError
 from miniend.recipes.repair.verify import verify_cache
 from support.damage import copy_of, document_of, reseal
 from support.documents import GOLDEN
+from support.mutations import put, replaced
 from support.tiny_cache import build_tiny_cache
 
 STRANGE = [
@@ -72,3 +73,28 @@ def test_the_tokenizer_of_a_cache_reads_its_examples():
     words = cache.tokenizer.decode(example.input_ids, skip_special_tokens=True)
     assert words
     assert len(cache.tokenizer) == cache.plan.tokenizer.size
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("objective", "input_length"), 1, "input tokens are more than"),
+        (("objective", "corruption_of_segments"), 1, None),
+        (("teacher", "start_id"), 2**20, "teacher.start_id is 1048576"),
+        (("teacher", "config", "relative_attention_num_buckets"), 10**9, "relative_attention_num_buckets should be"),
+        (("teacher", "config", "num_layers"), 3 * 10**7, "num_layers should be"),
+        (("teacher", "config", "model_type"), "mt5", "of the family mt5"),
+        (("teacher", "facts", "vocab_rows"), 2**23, "rows for the"),
+        (("tokenizer", "eos_id"), 10**6, "tokenizer.eos_id is 1000000"),
+    ],
+)
+def test_what_contradicts_the_plan_is_named_by_reader_and_verify(original, tmp_path, path, value, said):
+    """Each of these was sound to `verify`, and failed later or took all memory; a member that nobody knows is passed over."""
+    cache = copy_of(original, tmp_path / "cache")
+    put(cache, "plan", replaced(document_of(cache, "plan"), path, value))
+    if said is None:
+        assert verify_cache(cache).sound
+        return
+    with pytest.raises(CacheDamagedError, match=said):
+        open_cache(cache)
+    assert any(said in line for lines in verify_cache(cache).damaged.values() for line in lines)

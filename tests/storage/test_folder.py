@@ -194,13 +194,13 @@ def test_reading_one_column_does_not_need_the_others(tmp_path):
 def test_a_column_is_hashed_once_and_by_one_thread(tmp_path, monkeypatch):
     """Hashing at each use would double the reading; a race must not skip it."""
     columns, _ = make(tmp_path / "a")
-    folder, seen, check = PublishedFolder(tmp_path / "a", "marker"), [], PublishedFolder._checked_bytes
+    folder, seen, check = PublishedFolder(tmp_path / "a", "marker"), [], PublishedFolder._check
 
     def counting(self, name):
         seen.append(name)
         return check(self, name)
 
-    monkeypatch.setattr(PublishedFolder, "_checked_bytes", counting)
+    monkeypatch.setattr(PublishedFolder, "_check", counting)
     results = []
     threads = [threading.Thread(target=lambda: results.append(folder.slice("basis", 1, 4))) for _ in range(8)]
     for thread in threads:
@@ -230,8 +230,8 @@ def test_rows_are_those_of_the_whole_column(tmp_path, codec):
 def test_a_closed_folder_is_read_again_but_not_hashed_again(tmp_path, monkeypatch):
     """Ten thousand folders of opened columns take a gigabyte; hashing each epoch anew takes time."""
     columns, _ = make(tmp_path / "a")
-    folder, seen, check = PublishedFolder(tmp_path / "a", "marker"), [], PublishedFolder._checked_bytes
-    monkeypatch.setattr(PublishedFolder, "_checked_bytes", lambda self, name: (seen.append(name), check(self, name))[1])
+    folder, seen, check = PublishedFolder(tmp_path / "a", "marker"), [], PublishedFolder._check
+    monkeypatch.setattr(PublishedFolder, "_check", lambda self, name: (seen.append(name), check(self, name))[1])
     for _ in range(2):
         assert np.array_equal(folder.column("inputs.ids"), columns["inputs.ids"].values)
         assert len(folder._arrays) == 1
@@ -362,3 +362,18 @@ def test_a_wrong_length_is_told_in_numbers_before_anything_is_hashed(tmp_path):
     (tmp_path / "a" / "tokenizer" / "tokenizer.json").write_bytes(b"{")
     with pytest.raises(CacheDamagedError, match="expected 2 bytes, found 1"):
         PublishedFolder(tmp_path / "a", "marker").file("tokenizer/tokenizer.json")
+
+
+def test_a_file_far_larger_than_its_column_is_refused_before_it_is_read(tmp_path):
+    """A file of a terabyte of nothing takes no room on the disk, and hours to hash."""
+    make(tmp_path / "a")
+    path = tmp_path / "a" / "inputs.ids" / "c" / "0"
+    os.truncate(path, 2**40)
+    document = json.loads((tmp_path / "a" / "marker.json").read_text())
+    grown = 2**40 - document["files"]["inputs.ids/c/0"]["bytes"]
+    document["files"]["inputs.ids/c/0"]["bytes"] += grown
+    document["columns"]["inputs.ids"]["bytes"] += grown
+    body = {key: value for key, value in document.items() if key not in ("format", "version", "kind", "sha256")}
+    (tmp_path / "a" / "marker.json").write_bytes(seal("marker", body))
+    with pytest.raises(CacheDamagedError, match="should have at most 67,"):
+        PublishedFolder(tmp_path / "a", "marker")

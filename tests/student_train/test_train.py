@@ -613,7 +613,7 @@ def test_a_run_file_that_names_no_part_of_a_cache_is_refused(span_home, finished
     found = json.loads((output / "run.json").read_text())
     del found["cache_part"]
     (output / "run.json").write_text(json.dumps(found))
-    with pytest.raises(RunMismatchError, match="does not name a part of a cache"):
+    with pytest.raises(RunMismatchError, match="its member cache_part should be an object, found nothing"):
         run(span_home, output)
 
 

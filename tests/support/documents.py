@@ -18,9 +18,12 @@ from miniend.storage.documents.parse import parse
 from miniend.storage.documents.plan import Plan
 from miniend.storage.documents.values import (
     Axis,
+    Bin,
     CodecName,
     Counts,
     Digest,
+    Entries,
+    Length,
     LogitKind,
     Natural,
     Number,
@@ -28,9 +31,12 @@ from miniend.storage.documents.values import (
     PositiveNumber,
     Rows,
     Seed,
+    Share,
     Split,
+    TeacherDtype,
+    Temperature,
+    Threads,
     TokenId,
-    Whole,
     Width,
 )
 
@@ -52,7 +58,13 @@ VALUES = {
     bool: st.booleans(),
     Natural: st.integers(0, 2**63 - 1),
     Positive: st.integers(1, 2**63 - 1),
-    Whole: st.integers(1 - 2**63, 2**63 - 1),
+    Bin: st.integers(-128, 4000),
+    Length: st.integers(1, 2**20 - 1),
+    Entries: st.integers(0, 2**20 - 1),
+    Threads: st.integers(1, 2**16 - 1),
+    Share: st.floats(0, 1),
+    TeacherDtype: st.sampled_from(["float32", "bfloat16"]),
+    Temperature: st.sampled_from(["published", "calibrated"]),
     Seed: st.integers(0, 2**200),
     TokenId: st.integers(0, 2**24 - 1),
     Rows: st.integers(1, 2**24 - 1),
@@ -125,6 +137,8 @@ def records(draw, form):
         if "others" in one.metadata:
             others = st.dictionaries(st.text(max_size=4).filter(lambda name: name not in named), JSON, max_size=2)
             values[one.name] = draw(others)
+        elif "form" in one.metadata:
+            values[one.name] = {"model_type": "t5", "name": draw(st.text(max_size=4))}
         elif one.name == "kind" and hints[one.name] is str:
             values[one.name] = draw(st.sampled_from(["hf", "files", "pairs", "span-corruption", "new"]))
         else:

@@ -159,7 +159,7 @@ def _evaluated(name: str, output: Path, comparison: Comparison) -> Evaluated | N
     failed = tuple(task for task in comparison.tasks if has_failed(comparison, output, task))
     tasks = [find_task(task) for task in comparison.tasks if task not in failed]
     wanted = [result for task in tasks for result in task.development]
-    there = {result: document.results[result] for result in wanted if result in document.results}
+    there = {result: document.results[result] for result in wanted if document.results.get(result)}
     if not there and not failed:
         return None
     first = {result: next(iter(metrics)) for result, metrics in there.items()}

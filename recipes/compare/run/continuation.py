@@ -11,7 +11,7 @@ from ....runtime.claims import Claims
 from ....runtime.progress import Log
 from ....student_train.config import TrainConfig
 from ....student_train.run.directory import is_finished
-from ....student_train.run.metrics import last_validation
+from ....student_train.run.metrics import validation_mean
 from ..file.paths import Paths
 from ..file.settings import MAIN, Comparison, Student
 from .sharing import share
@@ -44,4 +44,4 @@ class Continuation:
 
 def continued_loss(output: Path) -> float | None:
     """Return the hard-label cross-entropy of a continued student; None while it is not finished."""
-    return last_validation(output)["cross_entropy"] if is_finished(output) else None
+    return validation_mean(output, "cross_entropy") if is_finished(output) else None

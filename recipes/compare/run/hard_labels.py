@@ -3,6 +3,7 @@
 These two bound the students. We use transformers' own forward pass, which checks the one that training uses.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,12 +11,22 @@ from torch.nn.functional import cross_entropy
 
 from ....cache import Cache
 from ....evaluation.checkpoint import load_checkpoint
-from ....evaluation.records import read_record, write_record
+from ....evaluation.records import read_as, write_record
 from ....models.families import family_of
 from ....runtime.devices import choose_device
+from ....storage.documents.values import Number
 from ....student_train.reading.loader import BatchSource, Columns, in_order
 
 RECORD = "validation.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HardLabelRecord:
+    """What that file holds."""
+
+    cross_entropy: Number
+    cache: str
+    """The digest of the plan whose validation examples were measured."""
 
 
 def measure_hard_labels(model: str, cache: Cache, evaluation: Path, device: str, batch_size: int) -> None:
@@ -23,16 +34,16 @@ def measure_hard_labels(model: str, cache: Cache, evaluation: Path, device: str,
 
     A record of the same examples is kept. Raises CheckpointError if the model, a folder or hub name, cannot be loaded.
     """
-    examples, record = cache.plan.digest, read_record(evaluation / RECORD)
-    if record is None or record["cache"] != examples:
+    examples, record = cache.plan.digest, read_as(evaluation / RECORD, HardLabelRecord)
+    if record is None or record.cache != examples:
         entropy = hard_label_loss(load_checkpoint(model).model, cache, choose_device(device), batch_size)
         write_record(evaluation / RECORD, {"cross_entropy": entropy, "cache": examples})
 
 
 def measured_hard_labels(evaluation: Path) -> float | None:
     """Return the cross-entropy in the folder of an evaluation; None if it was not measured."""
-    record = read_record(evaluation / RECORD)
-    return record["cross_entropy"] if record else None
+    record = read_as(evaluation / RECORD, HardLabelRecord)
+    return record.cross_entropy if record else None
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ....errors import RunMismatchError
 from ....evaluation.config import EvaluateSettings
 from ....evaluation.records import Document, read_record, write_record
 from ....runtime.identity import ANOTHER_OUTPUT, require_same
@@ -29,7 +30,12 @@ def require_same_settings(comparison: Comparison, paths: Paths) -> None:
     there = read_record(paths.settings) or {}
     for name, ours in _settings(comparison).items():
         remedy = f"{ANOTHER_OUTPUT}, or give the row another name"
-        require_same(f"{paths.root} holds another {name}", there.get(name) or ours, ours, remedy, typed=TYPED)
+        theirs = there.get(name) or ours
+        if not isinstance(theirs, dict):
+            raise RunMismatchError(
+                f"{paths.settings}: expected an object for {name}; remove the file, or use another --output"
+            )
+        require_same(f"{paths.root} holds another {name}", theirs, ours, remedy, typed=TYPED)
 
 
 def keep_settings(comparison: Comparison, paths: Paths) -> None:

@@ -5,8 +5,8 @@ The timed shards stay: they are the first shards of the dump. Each timing is mad
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -15,11 +15,12 @@ from ....cache import open_cache
 from ....errors import ConfigurationError
 from ....evaluation.config import EvaluateConfig
 from ....evaluation.evaluate import evaluate
-from ....evaluation.records import Document, SeedRecord, read_as, read_record, write_record
+from ....evaluation.records import Document, SeedRecord, plain, read_as, write_record
 from ....evaluation.tasks.known import find_task
 from ....evaluation.tasks.sources import load_task
 from ....runtime.devices import threads_kept
 from ....runtime.progress import Log, silent
+from ....storage.documents.values import Number
 from ....student_train.dry_run.dry_run import TIMED
 from ....student_train.train import dry_run_students
 from ....teacher_dump.dump import dump_teacher
@@ -37,6 +38,17 @@ TEACHER, CONTINUATION = "teacher", "continuation"
 COUNTS = ("examples", "validation_examples")
 """The options that decide how large a dump is, and not how fast it goes."""
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timings:
+    """What the file of timings holds."""
+
+    dump: Mapping[str, Number | None] = field(default_factory=dict)
+    train: Mapping[str, Number] = field(default_factory=dict)
+    evaluate: Mapping[str, Number] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
 Measurement = tuple[str, str, str, Callable[[], float | None]]
 """The stage, the name, the settings that are measured, and the function that measures."""
 
@@ -48,9 +60,11 @@ def measured_timings(comparison: Comparison, paths: Paths, log: Log) -> Document
     `evaluate` the seconds of one fine-tuning with its predictions by `MODEL TASK`, where the model is a size or the teacher;
     `settings` the settings of each measurement. An assistant is assumed to cost as much as the teacher, which is too high.
     """
-    timings: Document = {"dump": {}, "train": {}, "evaluate": {}, "settings": {}} | (read_record(paths.timings) or {})
+    timings = plain(read_as(paths.timings, Timings) or Timings())
     missing = [
-        one for one in _measurements(comparison, paths, log) if timings["settings"].get(f"{one[0]} {one[1]}") != one[2]
+        one
+        for one in _measurements(comparison, paths, log)
+        if timings["settings"].get(f"{one[0]} {one[1]}") != one[2] or one[1] not in timings[one[0]]
     ]
     if missing:
         log("timing a little of everything to plan the hours")

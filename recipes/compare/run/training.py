@@ -15,7 +15,7 @@ from ....runtime.options import marked
 from ....runtime.progress import Log
 from ....student_train.config import ONE_PASS, TrainConfig
 from ....student_train.run.directory import is_finished
-from ....student_train.run.metrics import last_validation
+from ....student_train.run.metrics import validation_mean
 from ....student_train.train import train_students
 from ..file.paths import Paths, failure
 from ..file.settings import Comparison, Student
@@ -127,7 +127,7 @@ class Training:
             return math.inf
         if not is_finished(output):
             return None
-        loss: float | None = last_validation(output)["loss"]  # None in the file where it was not finite
+        loss = validation_mean(output, "loss")  # None in the file where it was not finite
         return math.inf if loss is None else loss
 
     def _train_pass(self, runs: Sequence[Run]) -> None:

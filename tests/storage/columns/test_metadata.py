@@ -41,14 +41,20 @@ def read(cache):
 
 
 def test_an_array_that_its_file_cannot_hold_is_refused_before_it_is_allocated(cache):
-    """10**12 elements in a few hundred kilobytes; the document says the same, and both are sealed."""
+    """More chunks than the file can index, though few enough for the whole folder; the document says the same."""
     metadata, _ = read(cache)
-    metadata["shape"] = [40, 10**12]
-    inner = metadata["codecs"][0]["configuration"]["chunk_shape"]
+    metadata["shape"] = [40, 10**6]
+    inner = metadata["codecs"][0]["configuration"]["chunk_shape"] = [1, 500]
     metadata["chunk_grid"]["configuration"]["chunk_shape"] = [
-        -(-n // m) * m for n, m in zip([40, 10**12], inner, strict=True)
+        -(-n // m) * m for n, m in zip([40, 10**6], inner, strict=True)
     ]
-    refuse(cache, "do not fit in", metadata, {"shape": [40, 10**12]})
+    refuse(cache, "do not fit in", metadata, {"shape": [40, 10**6]})
+
+
+def test_columns_much_larger_than_all_files_are_refused_before_they_are_allocated(cache):
+    """A few hundred kilobytes of files that ask for 80 terabytes of memory."""
+    metadata, _ = read(cache)
+    refuse(cache, "cannot be packed into", metadata, {"shape": [40, 10**12]})
 
 
 @pytest.mark.parametrize("inner", [[40, 20_000], [0, 1], [1], [-1, 5], [True, 5], "x", None, [41, 1], [1, 1.0]])

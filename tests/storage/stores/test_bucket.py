@@ -28,10 +28,10 @@ def test_an_object_is_created_once(bucket):
     tag = store.create("x/y", b"1")
     assert tag
     assert store.create("x/y", b"2") is None
-    assert store.get("x/y").data == b"1"
-    assert store.get("x/y").tag == tag == store.tags("x")["y"]
+    assert store.get("x/y", 1).data == b"1"
+    assert store.get("x/y", 1).tag == tag == store.tags("x")["y"]
     assert store.put("x/y", b"3") == store.tags("")["x/y"] != tag
-    assert (store.get("x/z"), store.names(""), store.names("x")) == (None, ["x"], ["y"])
+    assert (store.get("x/z", 1), store.names(""), store.names("x")) == (None, ["x"], ["y"])
     store.delete(["x/y", "x/none"])
     assert store.tags("") == {}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from miniend.errors import ConfigurationError
+from miniend.errors import CacheDamagedError, ConfigurationError
 from miniend.storage.stores.bucket import open_bucket
 from miniend.storage.stores.place import Place, place_of
 
@@ -56,10 +56,12 @@ def test_a_file_is_fetched_into_the_mirror_whole(bucket):
     """What lies there is what the store had, and nothing unfinished lies beside it."""
     bucket.write("cache/plan/deep/file", b"content")
     folder = place_of(f"{bucket.url}/cache") / "plan"
-    folder.fetch("deep/file")
+    folder.fetch("deep/file", 7)
     assert (folder.local / "deep" / "file").read_bytes() == b"content"
     assert [path.name for path in folder.local.parent.rglob("*")] == ["plan", "deep", "file"]
     with pytest.raises(FileNotFoundError):
-        folder.fetch("other")
+        folder.fetch("other", 7)
+    with pytest.raises(CacheDamagedError, match="plan/deep/file is damaged: expected at most 6 bytes, found 7"):
+        folder.fetch("deep/file", 6)
     assert folder.names() == ["deep"]
     assert folder.files() == ["deep/file"]
