@@ -124,6 +124,17 @@ def sole_writer(directory: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def excludes_others(directory: Path) -> bool:
+    """Return whether claims in an existing directory keep other processes out; without file locks they do not."""
+    path = directory / f"{CLAIM_PREFIX}probe-{os.getpid()}{LOCK_SUFFIX}"
+    lock = take_lock(path, certain=True)
+    if lock is None:
+        path.unlink(missing_ok=True)
+        return False
+    _remove(path, lock)
+    return True
+
+
 def holds_files(directory: Path) -> bool:
     """Return whether a directory has anything in it except claims."""
     return any(not path.name.startswith(CLAIM_PREFIX) for path in directory.iterdir())

@@ -29,6 +29,7 @@ from .stores.place import Where, place_of
 _REMEMBERED = 64
 """The number of documents in memory."""
 D = TypeVar("D", bound=Document)
+T = TypeVar("T")
 
 
 class _Recent(OrderedDict["PublishedFolder", dict[str, Any]]):
@@ -185,7 +186,7 @@ class PublishedFolder:
             if not fresh:
                 with suppress(CacheDamagedError):  # not fetched yet, or not as it was fetched
                     return self._local_bytes(name)
-            self._fetch(name)
+            return self._fetched(name, int(self.document["files"][name]["bytes"]), lambda: self._local_bytes(name))
         return self._local_bytes(name)
 
     def _local_bytes(self, name: str) -> bytes:
@@ -196,10 +197,21 @@ class PublishedFolder:
             raise self._damaged(name, "its SHA-256 is not the published one")
         return data
 
-    def _fetch(self, name: str) -> None:
-        """Copy a file from the object store to the mirror. Raise CacheDamagedError if the store does not have it."""
+    def _fetched(self, name: str, most: int, check: Callable[[], T]) -> T:
+        """Copy a file of at most so many bytes from the object store to the mirror, and return what `check` makes of it.
+
+        If it does not pass, a second copy decides, because a byte may have been lost on the way.
+        """
+        self._fetch(name, most)
+        with suppress(CacheDamagedError, CacheMismatchError):
+            return check()
+        self._fetch(name, most)
+        return check()
+
+    def _fetch(self, name: str, most: int) -> None:
+        """Copy a file from the object store to the mirror. Raise CacheDamagedError if it is missing, or larger than `most`."""
         try:
-            self.path.fetch(name)
+            self.path.fetch(name, most)
         except FileNotFoundError as error:
             raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
 
@@ -235,10 +247,10 @@ class PublishedFolder:
         name = document_name(self.kind)
         path = self.path.local / name
         before = path.read_bytes() if self.kind == "plan" and path.is_file() else None
-        self._fetch(name)
+        document = self._fetched(name, MAXIMUM_BYTES, self._local_document)
         if before is not None and before != path.read_bytes():  # another cache is at this URL now
             self.path.forget_beside()
-        return self._local_document()
+        return document
 
     def _local_document(self) -> dict[str, Any]:
         """Return the unsealed document, after checking the form of its members "files" and "columns"."""
