@@ -154,10 +154,13 @@ def lock_file(path: Path, certain: bool = False) -> int | None:
     `certain` as in `take_lock`.
     """
     lock = take_lock(path, certain)
-    if lock is None or _is_same_file(lock, path):
-        return lock
-    os.close(lock)
-    return None
+    same = False
+    try:
+        same = lock is None or _is_same_file(lock, path)
+    finally:
+        if lock is not None and not same:
+            os.close(lock)
+    return lock if same else None
 
 
 def take_lock(path: Path, certain: bool = False) -> int | None:

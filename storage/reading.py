@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import zarr
 
 from ..errors import CacheDamagedError, CacheMismatchError, MiniEndError, damaged
+from ..runtime.durable import leads_nowhere
 from .columns.columns import Values, open_column, read_part, read_rows
 from .columns.metadata import check_index, check_metadata
 from .documents.parse import Document, parse
@@ -232,7 +233,7 @@ class PublishedFolder:
         except CacheDamagedError:
             raise
         except OSError as error:
-            raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
+            raise self._unreadable(name, error) from error
 
     def _read_document(self, fresh: bool) -> dict[str, Any]:
         """Return the document of the directory or the store.
@@ -265,10 +266,9 @@ class PublishedFolder:
             with open(path, "rb", opener=_no_link) as stream:
                 data = stream.read(MAXIMUM_BYTES + 1)
         except OSError as error:
-            link = error.errno == errno.ELOOP
-            raise self._damaged(
-                name, "it is a symbolic link" if link else f"it cannot be read ({error.strerror})"
-            ) from error
+            if error.errno == errno.ELOOP:
+                raise self._damaged(name, "it is a symbolic link") from error
+            raise self._unreadable(name, error) from error
         document = unseal(data, self.kind, f"{self.path}/{name}")
         try:
             check_inventory(document, name)
@@ -300,6 +300,12 @@ class PublishedFolder:
         folders = {f"{parent}/" for name in listed for parent in PurePosixPath(name).parents}
         folders |= {f"{name}/" for name in self.columns}
         return [name.rstrip("/") for name in self.path.files() if name not in listed and name not in folders]
+
+    def _unreadable(self, name: str, error: OSError) -> OSError:
+        """Return the damage of a file that is missing or on a bad disk, else the error itself: dumping anew would not help."""
+        if leads_nowhere(error) or error.errno == errno.EIO:
+            return self._damaged(name, f"it cannot be read ({error.strerror})")
+        return error
 
     def _damaged(self, name: str, what: str) -> CacheDamagedError:
         advice = "This folder must be dumped again (`miniend verify --repair`, or remove it and run dump-teacher again)"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ...errors import ConfigurationError, MiniEndError
+from ...runtime.durable import leads_nowhere
 from .bucket import SCHEMES, Bucket, open_bucket
 
 MIRROR_VARIABLE = "MINIEND_MIRROR"
@@ -72,7 +73,13 @@ class Place:
         """Return whether it holds a file or folder of this name, whatever the mirror holds."""
         if self.bucket is not None:
             return name in self.names()
-        return os.path.lexists(self.local / name)
+        try:
+            os.lstat(self.local / name)
+        except OSError as error:
+            if leads_nowhere(error):
+                return False
+            raise
+        return True
 
     def forget_beside(self) -> None:
         """Remove everything beside this folder from the mirror, except dotted names, which a live writer may use."""

@@ -124,9 +124,7 @@ def _answer(request: Callable[[], Awaitable[T]]) -> T:
 
     future, start = asyncio.run_coroutine_threadsafe(begun(), _loop(os.getpid())), monotonic()
     while not wait((future,), POLL).done:
-        if (
-            monotonic() - start >= PATIENCE
-        ):  # then we leave the request alone: obstore panics if cancelled while Python ends
+        if monotonic() - start >= PATIENCE:  # then we do not cancel: obstore would panic if Python ends at that moment
             raise_if_asked(PATIENCE)
     return future.result()
 

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...errors import TrainingError
-from ...runtime.durable import flush, share
+from ...runtime.durable import flush, leads_nowhere, share
 
 VERSION = 1
 _TENSORS, _STATE = "state.safetensors", "state.json"
@@ -107,6 +107,8 @@ def _read(path: Path) -> Checkpoint:
         tensors = load_file(path / _TENSORS)
         return Checkpoint(document["step"], tensors, document["state"], path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        if isinstance(error, OSError) and not leads_nowhere(error):  # it may be sound: nobody should delete it for that
+            raise
         raise TrainingError(
             f"checkpoint {path} is damaged ({error}); delete that folder to go on from the checkpoint "
             "before it, or from the start"
