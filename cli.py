@@ -1,6 +1,5 @@
 """The commands: which options each has, and the one function that it calls. Heavy imports are inside the functions."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -24,13 +23,6 @@ from .runtime.printing import allow_any_encoding, say, say_json
 from .runtime.stopping import how_stopped, stoppable
 from .student_train.config import TrainConfig, TrainRequest, each_student
 from .teacher_dump.config import DumpConfig
-
-EXPECTED_ERRNOS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
-    errno.EIO,
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
-)
-"""The system errors that a user can fix: a full or failing disk, or a path that cannot be written."""
 
 
 def _dump_teacher(config: DumpConfig) -> None:
@@ -237,7 +229,7 @@ def _expected(error: Exception) -> str | None:
         return usage_in_one_line(error)
     if isinstance(error, MiniEndError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in EXPECTED_ERRNOS:
+    if isinstance(error, OSError) and error.errno is not None:  # a disk, a path or a limit of the machine
         return f"{error.strerror}: {error.filename or 'while writing'}; fix it and run the same command again"
     if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported here
         return "the GPU is out of memory: lower --batch-size, or raise --gradient-accumulation-steps of train-student"

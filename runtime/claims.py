@@ -128,6 +128,17 @@ def sole_writer(directory: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def excludes_others(directory: Path) -> bool:
+    """Return whether claims in an existing directory keep other processes out; without file locks they do not."""
+    path = directory / f"{CLAIM_PREFIX}probe-{os.getpid()}{LOCK_SUFFIX}"
+    lock = take_lock(path, certain=True)
+    if lock is None:
+        path.unlink(missing_ok=True)
+        return False
+    _remove(path, lock)
+    return True
+
+
 def holds_files(directory: Path) -> bool:
     """Return whether a directory has anything in it except claims."""
     return any(not path.name.startswith(CLAIM_PREFIX) for path in directory.iterdir())
@@ -147,10 +158,13 @@ def lock_file(path: Path, certain: bool = False) -> int | None:
     `certain` as in `take_lock`.
     """
     lock = take_lock(path, certain)
-    if lock is None or _is_same_file(lock, path):
-        return lock
-    os.close(lock)
-    return None
+    same = False
+    try:
+        same = lock is None or _is_same_file(lock, path)
+    finally:
+        if lock is not None and not same:
+            os.close(lock)
+    return lock if same else None
 
 
 def take_lock(path: Path, certain: bool = False) -> int | None:

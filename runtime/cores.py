@@ -82,12 +82,12 @@ def _own_cores() -> list[int]:
 
 def _threads() -> int:
     text = os.environ.get("OMP_NUM_THREADS", "")
-    return int(text) if text.isdigit() and int(text) else len(_own_cores())
+    return int(text) if text.isdecimal() and int(text) else len(_own_cores())
 
 
 def _ranks_here() -> int:
     text = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return int(text) if text.isdigit() and int(text) else 1
+    return int(text) if text.isdecimal() and int(text) else 1
 
 
 def _busy_cores(seconds: float) -> float:

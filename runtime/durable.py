@@ -19,6 +19,11 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def leads_nowhere(error: OSError) -> bool:
+    """Return whether there is not a file at a path, unlike one that cannot be read at the moment."""
+    return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
+
 def share(path: Path) -> None:
     """Give a file the mode of every new file here, which umask decides. safetensors lets only the owner read its files."""
     probe = path.with_name(f".{path.name}.mode")

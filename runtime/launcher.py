@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, shortened
 
 SETTINGS = ("ACCELERATE_", "FSDP_", "MEGATRON_LM_", "PARALLELISM_CONFIG_", "FORK_LAUNCHED")
 """The beginnings of the names of all variables that accelerate and Trainer read as settings."""
@@ -40,6 +40,11 @@ RANKS = (
 """The beginnings of the names of all variables by which processes find their ranks."""
 
 
+MOST_RANKS = 10**9
+NUMBERS = (("RANK", "WORLD_SIZE"), ("LOCAL_RANK", "LOCAL_WORLD_SIZE"), SIZES[1:], ("MASTER_PORT",))
+"""The variables that must be whole numbers; of the first two pairs, a rank and the number of ranks."""
+
+
 @contextmanager
 def options_decide(ranks: bool) -> Iterator[list[str]]:
     """Take the settings of launchers out of the environment inside the block; give those that somebody may miss.
@@ -63,14 +68,33 @@ def not_used(missed: list[str]) -> str:
     return f"warning: not used, because the options decide: {', '.join(missed)} of the environment"
 
 
+def require_possible_ranks() -> None:
+    """Raise ConfigurationError for numbers of processes that no launcher can mean; accelerate would stop with a traceback."""
+    found = {name: os.environ[name] for names in NUMBERS for name in names if name in os.environ}
+    wrong = [f"{name}={shortened(value)!r}" for name, value in found.items() if not _is_number(value)]
+    for rank, size in NUMBERS[:2]:
+        unsaid = "1" if rank == "RANK" else str(MOST_RANKS)  # the size on this machine may be left unsaid
+        if not wrong and int(found.get(rank, "0")) >= int(found.get(size, unsaid)):
+            wrong = [f"{name}={found.get(name)}" for name in (rank, size)]
+    if wrong:
+        raise ConfigurationError(
+            f"the environment holds {', '.join(wrong)}; expected whole numbers as a launcher sets them, each rank below its "
+            "size: unset these variables, or start with torchrun"
+        )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
 def require_one_process(command: str) -> None:
     """Raise ConfigurationError if a launcher started this process as one of several."""
-    found = {name: os.environ[name] for name in SIZES if os.environ.get(name, "1") != "1"}
+    found = {name: os.environ[name] for name in SIZES if os.environ.get(name, "1") not in ("", "1")}
     if found:
         name, size = next(iter(found.items()))
         raise ConfigurationError(
-            f"{command} works in one process, but a launcher started several ({name}={size}); start it without torchrun, "
-            "accelerate launch or mpirun"
+            f"{command} works in one process, but a launcher started several ({name}={shortened(size)}); start it without "
+            "torchrun, accelerate launch or mpirun"
         )
 
 

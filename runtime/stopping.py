@@ -49,6 +49,7 @@ def stoppable() -> Iterator[None]:
         return
     raising = _raising()
     before = {number: signal.getsignal(number) for number in STOPPING}
+    _Asked.last = None
     changed = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
     after: dict[signal.Signals, Any] = before
     for number in changed:
@@ -59,8 +60,26 @@ def stoppable() -> Iterator[None]:
         after = dict.fromkeys(STOPPING, signal.SIG_IGN)
         raise
     finally:
+        _Asked.last = None
         for number in changed:
             signal.signal(number, after[number])
+
+
+class _Asked:
+    """The last signal that asked for an end inside `stoppable`."""
+
+    last: tuple[KeyboardInterrupt, float] | None = None
+    """Its exception and its time, in seconds of the monotonic clock."""
+
+
+def raise_if_asked(patience: float = 0.0) -> None:
+    """Raise the exception of a signal that asked for an end at least `patience` seconds ago; any thread may call this.
+
+    What waits for something outside of this process calls it again and again, because `held_back` and other threads do not
+    hear signals.
+    """
+    if (asked := _Asked.last) and monotonic() - asked[1] >= patience:
+        raise asked[0]
 
 
 class _HeldBack:
@@ -106,6 +125,7 @@ def _raising() -> Callable[[int, FrameType | None], None]:
         if last - previous < REPEATED:
             return
         stopped = KeyboardInterrupt() if number == signal.SIGINT else Terminated(signal.Signals(number))
+        _Asked.last = stopped, last
         if not _HeldBack.depth:
             raise stopped
         _HeldBack.waiting = stopped

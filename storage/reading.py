@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import zarr
 
 from ..errors import CacheDamagedError, CacheMismatchError, MiniEndError, damaged
+from ..runtime.durable import leads_nowhere
 from .columns.columns import Values, open_column, read_part, read_rows
 from .columns.metadata import check_index, check_metadata
 from .documents.parse import Document, parse
@@ -30,6 +31,7 @@ from .stores.place import Where, place_of
 _REMEMBERED = 64
 """The number of documents in memory."""
 D = TypeVar("D", bound=Document)
+T = TypeVar("T")
 
 
 class _Recent(OrderedDict["PublishedFolder", dict[str, Any]]):
@@ -183,13 +185,12 @@ class PublishedFolder:
 
     def _check(self, name: str, fresh: bool = False) -> None:
         """Compare a listed file's length and SHA-256 with the document, a piece at a time; fetch it first if need be."""
-        expected = self.document["files"][name]
         if self.path.bucket is not None:
             if not fresh:
                 with suppress(CacheDamagedError):  # not fetched yet, or not as it was fetched
                     return self._check_local(name)
-            self._fetch(name, expected["bytes"])
-        self._check_local(name)
+            return self._fetched(name, self.document["files"][name]["bytes"], lambda: self._check_local(name))
+        return self._check_local(name)
 
     def _check_local(self, name: str) -> None:
         """Do the same with a file of the directory or mirror."""
@@ -208,8 +209,19 @@ class PublishedFolder:
             raise self._damaged(name, "its SHA-256 is not the published one")
         return data
 
-    def _fetch(self, name: str, most: int = MAXIMUM_BYTES) -> None:
-        """Copy a file from the object store to the mirror. Raise CacheDamagedError if it is missing or has more bytes."""
+    def _fetched(self, name: str, most: int, check: Callable[[], T]) -> T:
+        """Copy a file of at most so many bytes from the object store to the mirror, and return what `check` makes of it.
+
+        If it does not pass, a second copy decides, because a byte may have been lost on the way.
+        """
+        self._fetch(name, most)
+        with suppress(CacheDamagedError, CacheMismatchError):
+            return check()
+        self._fetch(name, most)
+        return check()
+
+    def _fetch(self, name: str, most: int) -> None:
+        """Copy a file from the object store to the mirror. Raise CacheDamagedError if it is missing, or larger than `most`."""
         try:
             self.path.fetch(name, most)
         except FileNotFoundError as error:
@@ -234,7 +246,7 @@ class PublishedFolder:
         except CacheDamagedError:
             raise
         except OSError as error:
-            raise self._damaged(name, f"it cannot be read ({error.strerror})") from error
+            raise self._unreadable(name, error) from error
 
     def _read_document(self, fresh: bool) -> dict[str, Any]:
         """Return the document of the directory or the store.
@@ -249,10 +261,10 @@ class PublishedFolder:
         name = document_name(self.kind)
         path = self.path.local / name
         before = path.read_bytes() if self.kind == "plan" and path.is_file() else None
-        self._fetch(name)
+        document = self._fetched(name, MAXIMUM_BYTES, self._local_document)
         if before is not None and before != path.read_bytes():  # another cache is at this URL now
             self.path.forget_beside()
-        return self._local_document()
+        return document
 
     def _local_document(self) -> dict[str, Any]:
         """Return the unsealed document, after checking the form of its members "files" and "columns"."""
@@ -267,10 +279,9 @@ class PublishedFolder:
             with open(path, "rb", opener=_no_link) as stream:
                 data = stream.read(MAXIMUM_BYTES + 1)
         except OSError as error:
-            link = error.errno == errno.ELOOP
-            raise self._damaged(
-                name, "it is a symbolic link" if link else f"it cannot be read ({error.strerror})"
-            ) from error
+            if error.errno == errno.ELOOP:
+                raise self._damaged(name, "it is a symbolic link") from error
+            raise self._unreadable(name, error) from error
         document = unseal(data, self.kind, f"{self.path}/{name}")
         try:
             check_inventory(document, name)
@@ -302,6 +313,12 @@ class PublishedFolder:
         folders = {f"{parent}/" for name in listed for parent in PurePosixPath(name).parents}
         folders |= {f"{name}/" for name in self.columns}
         return [name.rstrip("/") for name in self.path.files() if name not in listed and name not in folders]
+
+    def _unreadable(self, name: str, error: OSError) -> OSError:
+        """Return the damage of a file that is missing or on a bad disk, else the error itself: dumping anew would not help."""
+        if leads_nowhere(error) or error.errno == errno.EIO:
+            return self._damaged(name, f"it cannot be read ({error.strerror})")
+        return error
 
     def _damaged(self, name: str, what: str) -> CacheDamagedError:
         advice = "This folder must be dumped again (`miniend verify --repair`, or remove it and run dump-teacher again)"

@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from ..errors import ConfigurationError, TrainingError
+from ..errors import ConfigurationError, ObjectStoreError, TrainingError
 from ..models.optimizers import learning_rate_at, set_learning_rate
 from ..runtime.cores import SharedCores
 from ..runtime.launcher import not_used
@@ -157,6 +157,10 @@ def _loop(runs: Sequence[StudentRun], processes: Processes, log: Log) -> None:
     except Stopped:  # save before waiting for the loader's threads, because a machine goes away soon after its signal
         _save(runs, processes)
         raise Terminated from None
+    except (KeyboardInterrupt, ObjectStoreError):  # a store hung when a signal came, or does not answer any more
+        if processes.world == 1:  # else the others are not here to wait for
+            _save(runs, processes)
+        raise
     except TrainingError:
         _save([run for run in runs if not run.failed], processes)
         raise

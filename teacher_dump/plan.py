@@ -11,6 +11,7 @@ import torch
 
 from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
+from ..runtime.claims import excludes_others
 from ..runtime.identity import different_members, require_same
 from ..runtime.there import listed, look
 from ..signals.choices import NOTHING
@@ -201,12 +202,13 @@ def ensure_plan(
 ) -> Plan:
     """Publish the plan, or check that the published one is the same; set its number of threads, and return it.
 
-    If the corpus of the published plan was too short, nothing depends on that plan, and one that differs replaces it.
+    If the corpus of the published plan was too short, nothing depends on that plan, and one that differs replaces it. But
+    that is left to the user where nobody knows whether another worker is at it: in an object store, and without file locks.
     Raises CacheMismatchError, which names the settings that differ. `examples` is not part of the plan and may grow.
     """
     root, path = config.cache, plan_path(config.cache)
     files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()} | dict(lists)
-    if folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent"):
+    if _is_only_ours(root) and folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent"):
         _discard_other_plan(root, ours, config.threads)
     there = folder_exists(path, "plan")
     folder = PublishedFolder(path, "plan") if there else publish_or_accept(path, "plan", ours.body(), files=files)
@@ -215,6 +217,12 @@ def ensure_plan(
     compare_plans(root, folder, _with_threads(ours, threads), lists, config.mixed_environment)
     torch.set_num_threads(threads)
     return plan
+
+
+def _is_only_ours(root: Where) -> bool:
+    """Return whether the claim on the preparation keeps all other workers away."""
+    place = place_of(root)
+    return place.bucket is None and excludes_others(place.local)
 
 
 def _discard_other_plan(root: Where, ours: Plan, threads: int | None) -> None:

@@ -9,9 +9,10 @@ from ..errors import CorpusError
 from ..models.pretrained import pin_revision, read_raw_config
 from ..storage.documents.plan import Plan, PlannedTokenizer
 from ..storage.folder import PublishedFolder, folder_exists
-from ..storage.layout import ShardRange, calibration_path, parents, plan_path, shard_table
+from ..storage.layout import ShardRange, calibration_path, extent_path, parents, plan_path, shard_table
 from ..storage.positions import positions_in
 from ..storage.publishing.publish import remove_abandoned
+from ..storage.stores.place import place_of
 from .calibration.calibrate import calibrate
 from .calibration.sentinel_order import in_order, order_in, require_known_order
 from .config import NAMED_ORDER, DumpConfig, TeacherSettings
@@ -131,7 +132,13 @@ def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[Plan, Exampl
     chosen(config, _table(plan, planned_totals(config, plan)))  # refuse wrong --shards before we read the corpus
     source = ExampleSource(config.cache, plan)
     with sources.seconds.counting("segments"):
-        _ensure_segments(config, source, sources)
+        try:
+            _ensure_segments(config, source, sources)
+        except CorpusError as error:
+            if place_of(config.cache).bucket is None or folder_exists(extent_path(config.cache, 0), "extent"):
+                raise
+            stays = f"the plan stays in the store: name another --cache, or remove {config.cache}"
+            raise CorpusError(f"{error}. For other settings, {stays}") from error
     return plan, source
 
 

@@ -11,8 +11,8 @@ from typing import Self
 
 import torch
 
-from ..errors import ConfigurationError
 from ..runtime.devices import choose_device
+from ..runtime.launcher import require_possible_ranks
 from ..storage.layout import ShardRange
 
 
@@ -28,17 +28,9 @@ class Worker:
     @classmethod
     def from_environment(cls) -> Self:
         """Return the worker of RANK, WORLD_SIZE and LOCAL_RANK. Raises ConfigurationError if they cannot be right."""
-        variables = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-        try:
-            numbers = {name: int(text) for name, text in variables.items() if text is not None}
-            worker = cls(numbers.get("RANK", 0), numbers.get("WORLD_SIZE", 1), numbers.get("LOCAL_RANK"))
-        except ValueError:
-            raise ConfigurationError(
-                f"expected whole numbers in the environment, as torchrun sets them, found {variables}"
-            ) from None
-        if not 0 <= worker.rank < worker.size:
-            raise ConfigurationError(f"expected RANK below WORLD_SIZE in the environment, found {variables}")
-        return worker
+        require_possible_ranks()
+        numbers = {name: int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK") if name in os.environ}
+        return cls(numbers.get("RANK", 0), numbers.get("WORLD_SIZE", 1), numbers.get("LOCAL_RANK"))
 
     @property
     def leads(self) -> bool:

@@ -1,19 +1,28 @@
 """A cache in an object store, end to end: dumped, resumed, opened, inspected and trained from."""
 
+import os
 import shutil
+import signal
+import threading
+from itertools import count
 
 import pytest
 
 import miniend
-from miniend.errors import CacheMismatchError, CacheUnfinishedError, ConfigurationError
+from miniend.errors import CacheMismatchError, CacheUnfinishedError, ConfigurationError, CorpusError, ObjectStoreError
 from miniend.recipes.inspect.inspection import inspect_cache
+from miniend.runtime.stopping import STOPPING, Terminated, stoppable
 from miniend.storage.layout import plan_path
-from miniend.storage.stores.bucket import Bucket
+from miniend.storage.stores import requests
+from miniend.storage.stores.bucket import Bucket, open_bucket
 from miniend.storage.stores.place import place_of
+from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
+from support.bad_network import bad_network, nth
+from support.object_store import use
 from support.tiny_cache import build_tiny_cache
 
 
@@ -56,9 +65,9 @@ def fetched(monkeypatch):
     """The keys that are asked for, in order."""
     keys, get = [], Bucket.get
 
-    def noting(self, key):
+    def noting(self, key, most=None):
         keys.append(key)
-        return get(self, key)
+        return get(self, key, most)
 
     monkeypatch.setattr(Bucket, "get", noting)
     return keys
@@ -155,14 +164,16 @@ def test_a_mirror_of_an_earlier_cache_at_the_same_url_is_seen_through(bucket, ho
     assert "already there" in " ".join(dump_to(bucket, home, seed=1))
 
 
-def test_other_settings_are_refused_and_a_plan_that_promised_nothing_is_replaced(bucket, home):
-    """As for directories; the remains of a plan whose writer died are no strangers."""
+def test_other_settings_are_refused_and_another_plan_is_never_discarded(bucket, home):
+    """Even one that promised nothing: its worker may be alive on another machine. A dead writer's remains are no strangers."""
     bucket.write("caches/tiny/plan/tokenizer/old", b"of a dead writer")
-    with pytest.raises(Exception, match="too short"):
+    with pytest.raises(CorpusError, match=r"too short.*name another --cache, or remove s3://"):
         dump_to(bucket, home, examples=100_000)
-    dump_to(bucket, home, input_length=24)
-    with pytest.raises(CacheMismatchError, match="--input-length: there 24, now 32"):
-        dump_to(bucket, home)
+    before = bucket.contents()
+    assert not [key for key in before if key.endswith("/old")]
+    with pytest.raises(CacheMismatchError, match="--input-length: there 32, now 24"):
+        dump_to(bucket, home, input_length=24)
+    assert bucket.contents() == before
     bucket.write("strange/file", b"")
     with pytest.raises(CacheMismatchError, match="does not hold a cache but other files"):
         dump_to(bucket, home, cache=f"{bucket.url}/strange")
@@ -174,3 +185,37 @@ def test_a_wrong_bucket_or_an_empty_one_is_told_in_one_line(bucket):
         miniend.open_cache("s3://no-such-bucket/cache")
     with pytest.raises(CacheMismatchError, match=f"{bucket.url}/x is not a MiniEnD cache"):
         miniend.open_cache(f"{bucket.url}/x")
+
+
+@pytest.fixture
+def handlers():
+    """Puts the handlers back: `stoppable` leaves the signals ignored."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("fault", "error"), [("hang", Terminated), ("reset before", ObjectStoreError)])
+def test_a_training_that_its_store_leaves_alone_saves_a_checkpoint_first(
+    bucket, home, s3_endpoint, monkeypatch, tmp_path, handlers, fault, error
+):
+    """A store that hangs when the signal comes, or that is gone for good, must not cost the steps since the last checkpoint."""
+    monkeypatch.setattr(requests, "PAUSES", ())
+    following, taken = train._next, count()
+
+    def needs_the_store(*arguments):
+        if next(taken) == 3:
+            network.decide = nth(fault, range(1000))
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start() if fault == "hang" else None
+            open_bucket("s3", bucket.name).get("a column")
+        return following(*arguments)
+
+    monkeypatch.setattr(train, "_next", needs_the_store)
+    settings = {"objective": "logits", "size": "1L32H", "steps": 9, "batch_size": 4, "eval_every": 9, "device": "cpu"}
+    config = TrainConfig(cache=home / "cache", output=tmp_path / "student", **settings)
+    with bad_network(s3_endpoint) as network:
+        use(monkeypatch, network.url, tmp_path / "mirror")
+        with pytest.raises(error), stoppable():
+            train_student(config, log=lambda _line: None)
+    assert [path.name for path in (tmp_path / "student" / "checkpoints").iterdir()] == ["step-00000003"]

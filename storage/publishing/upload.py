@@ -1,8 +1,8 @@
 """Publish into an object store: data objects first, the document last, each put only if no object has its key.
 
 The writer whose document arrives first has published. Until then nobody reads the folder, so a writer may overwrite or remove
-what a dead writer left. Two living writers of one environment put the same bytes and cannot harm each other. If they differ
-(--mixed-environment), tags tell each of them whether its objects are still there before it puts its document.
+what a dead writer left. Writers of the same bytes cannot harm each other. Of writers of other bytes only one is at work
+(intention.py). Tags tell it whether its objects are still there before it puts its document.
 """
 
 import os
@@ -15,6 +15,7 @@ from pathlib import Path
 from ...errors import CacheDamagedError, CacheMismatchError
 from ..stores.bucket import Bucket
 from ..stores.place import Place
+from .intention import Intention
 
 ATTEMPTS = 3
 REQUESTS = 8
@@ -43,19 +44,21 @@ def upload(staged: Path, target: Place, document: str) -> bool:
     files = {path.relative_to(staged).as_posix(): path for path in paths}
     sealed = files.pop(document).read_bytes()
     folder = _Upload(target.bucket, target, files)
+    intention = Intention(target, document, sealed, max((path.stat().st_size for path in files.values()), default=0))
     for _ in range(ATTEMPTS):
-        if document in folder.present() or not folder.put_data(document):
+        if not intention.prevails() or not folder.put_data(document):
             return False
-        if folder.settled():
+        if folder.settled() and intention.stands():
             break
     else:
         raise CacheMismatchError(
             f"{target}: another writer is publishing other bytes of the same folder; run the same command again when it is done"
         )
-    if target.bucket.create(target.key_of(document), sealed) is None:
-        return False
-    folder.restore(document)
-    return True
+    created = target.bucket.create(target.key_of(document), sealed) is not None
+    if created:
+        folder.restore(document)
+    intention.remove()
+    return created
 
 
 class _Upload:

@@ -11,11 +11,14 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, MiniEndError
+from ...runtime.durable import leads_nowhere
 from .bucket import SCHEMES, Bucket, open_bucket
 
 MIRROR_VARIABLE = "MINIEND_MIRROR"
@@ -70,7 +73,13 @@ class Place:
         """Return whether it holds a file or folder of this name, whatever the mirror holds."""
         if self.bucket is not None:
             return name in self.names()
-        return os.path.lexists(self.local / name)
+        try:
+            os.lstat(self.local / name)
+        except OSError as error:
+            if leads_nowhere(error):
+                return False
+            raise
+        return True
 
     def forget_beside(self) -> None:
         """Remove everything beside this folder from the mirror, except dotted names, which a live writer may use."""
@@ -82,7 +91,8 @@ class Place:
     def fetch(self, name: str, most: int) -> None:
         """Copy a file from the store into the mirror, whole or not at all.
 
-        Raises FileNotFoundError if the store lacks it, and CacheDamagedError if it has more than `most` bytes.
+        Raises FileNotFoundError if the store lacks it, CacheDamagedError if it has more than `most` bytes, and MiniEndError if
+        the mirror cannot be written.
         """
         if self.bucket is None:
             raise ValueError(f"{self} is a local directory: expected a folder of an object store to fetch from")
@@ -90,13 +100,15 @@ class Place:
         if stored is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self / name))
         path = self.local / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.local.parent / f"{FETCHING_PREFIX}{secrets.token_hex(8)}"
-        try:
-            unfinished.write_bytes(stored.data)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with _mirror_named(self.local):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = self.local.parent / f"{FETCHING_PREFIX}{secrets.token_hex(8)}"
+            try:
+                unfinished.write_bytes(stored.data)
+                os.replace(unfinished, path)
+            finally:
+                with suppress(OSError):
+                    unfinished.unlink(missing_ok=True)
 
 
 Where: TypeAlias = Place | Path | str
@@ -125,6 +137,18 @@ def place_of(where: Where) -> Place:
     return Place(
         _mirrors() / hashlib.sha256(url.encode()).hexdigest()[:16], open_bucket(scheme, parts[0]), "/".join(parts[1:])
     )
+
+
+@contextmanager
+def _mirror_named(local: Path) -> Iterator[None]:
+    """Turn an error of the mirror's disk into a MiniEndError that names the mirror."""
+    try:
+        yield
+    except OSError as error:
+        raise MiniEndError(
+            f"the mirror of the object store cannot be written ({error.strerror}): {error.filename or local}; make room "
+            f"there, or name another folder in {MIRROR_VARIABLE}, and run the same command again"
+        ) from error
 
 
 def _mirrors() -> Path:

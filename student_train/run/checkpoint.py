@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...errors import TrainingError, shortened
-from ...runtime.durable import flush, share
+from ...runtime.durable import flush, leads_nowhere, share
 from ...runtime.json_file import read_json
 from ...storage.documents.parse import parse_plain
 from ...storage.documents.values import Digest, Natural
@@ -122,6 +122,8 @@ def _read(path: Path) -> Checkpoint:
             raise ValueError(f"it says that it is of step {record.step}")
         return Checkpoint(record.step, load_file(path / _TENSORS), dict(record.state), path)
     except (OSError, ValueError, SafetensorError) as error:
+        if isinstance(error, OSError) and not leads_nowhere(error):  # it may be sound: nobody should delete it for that
+            raise
         raise damaged_checkpoint(path, error) from error
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from ...errors import ConfigurationError
 from ...runtime.devices import choose_device, reset_accelerate
-from ...runtime.launcher import options_decide
+from ...runtime.launcher import options_decide, require_possible_ranks
 from ...runtime.stopping import stop_requested
 from .tracker_run import tracker_settings
 
@@ -32,6 +32,7 @@ class Processes:
     def __init__(self, device: str, trackers: Sequence[str] = ()) -> None:
         wanted = choose_device(device)
         require_trackers(trackers)
+        require_possible_ranks()
         with ExitStack() as entered:
             self.not_used = entered.enter_context(options_decide(ranks=True))
             """The settings of the launcher that do not count."""

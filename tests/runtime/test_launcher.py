@@ -7,10 +7,15 @@ from pathlib import Path
 import accelerate
 import pytest
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from miniend.cli import COMMANDS, exit_status, run
 from miniend.errors import ConfigurationError
+from miniend.runtime.cores import choose_waiting
 from miniend.runtime.launcher import SETTINGS, SIZES, options_decide, require_one_process
+from miniend.student_train.run.processes import Processes
+from miniend.teacher_dump.worker import Worker
 from support.launchers import WANTED
 
 NAMED = re.compile(r"""environ(?:\.get\(|\[)\s*f?["']([A-Z][A-Z0-9_]+)|_from_env\(\s*["']([A-Z][A-Z0-9_]+)""")
@@ -97,3 +102,46 @@ def assert_refused(name, arguments, capsys):
     said = capsys.readouterr().err
     assert said.startswith(f"miniend: miniend {name} works in one process")
     assert said.count("\n") == 1
+
+
+VALUES = st.one_of(
+    st.sampled_from(
+        ["", " ", "-1", "0", "1", "2", "08", "+1", "1.0", "x", "None", "99999999999999999999", "١", "1\n2"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8),
+)
+RANKED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MASTER_PORT")
+OTHERS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "SLURM_PROCID", "SLURM_NTASKS", "COLUMNS", "NO_COLOR", "LANG")
+CASES = 400
+
+
+@given(st.dictionaries(st.sampled_from(RANKED + OTHERS), VALUES))
+@settings(max_examples=CASES)
+def test_any_environment_of_launchers_works_or_is_refused_in_one_line(environment):
+    """accelerate and torch stop with a traceback at an empty LOCAL_RANK, which a job script leaves behind."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in (*RANKED, *OTHERS):
+            patched.delenv(name, raising=False)
+        for name, value in environment.items():
+            patched.setenv(name, value)
+        choose_waiting(lambda _line: None)
+        for asked in (Worker.from_environment, lambda: require_one_process("miniend evaluate")):
+            worker, said = None, ""
+            try:
+                worker = asked()
+            except ConfigurationError as error:
+                said = str(error)
+            assert "\n" not in said
+            if worker is not None:
+                assert 0 <= worker.rank < worker.size
+                assert worker.local_rank is None or worker.local_rank >= 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("LOCAL_RANK", ""), ("RANK", "x"), ("WORLD_SIZE", "-1"), ("MASTER_PORT", "a")]
+)
+def test_a_training_refuses_ranks_that_cannot_be(monkeypatch, name, value):
+    """The same variables, before accelerate reads them."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"{name}={value!r}; expected whole numbers"):
+        Processes("cpu")

@@ -165,6 +165,7 @@ def _child(job, settings):
     from miniend.teacher_dump.examples import segments
 
     signal.alarm(HANGS)
+    os.environ.update(job.get("env", {}))
     segments.SEGMENTS_PER_FOLDER = job.get("segments_per_folder", segments.SEGMENTS_PER_FOLDER)
     config = DumpConfig(**{**settings, **job.get("settings", {}), "cache": Path(job["cache"])})
     os.fsync = lambda descriptor: None  # a killed process loses nothing that it wrote; only a power cut would

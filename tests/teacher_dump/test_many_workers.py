@@ -336,7 +336,7 @@ def test_the_rank_is_read_from_the_environment(monkeypatch):
     assert Worker.from_environment() == Worker(3, 4, 1)
     assert not Worker.from_environment().leads
     monkeypatch.setenv("RANK", "4")
-    with pytest.raises(ConfigurationError, match="RANK below WORLD_SIZE"):
+    with pytest.raises(ConfigurationError, match="RANK=4, WORLD_SIZE=4; expected whole numbers"):
         Worker.from_environment()
     monkeypatch.setenv("RANK", "first")
     with pytest.raises(ConfigurationError, match="whole numbers"):

@@ -197,7 +197,7 @@ def test_failures_are_one_line_each(bucket, monkeypatch, tmp_path):
             attempt()
         assert one_line(error)
     use(monkeypatch, "http://127.0.0.1:9", tmp_path)
-    monkeypatch.setattr("miniend.storage.stores.bucket.RETRIES", {"max_retries": 0})
+    monkeypatch.setattr("miniend.storage.stores.requests.PAUSES", ())
     with pytest.raises(ObjectStoreError, match="cannot be reached") as error:
         folder_exists(f"{bucket.url}/f", "plan")
     assert one_line(error)
@@ -222,7 +222,7 @@ def test_answers_of_a_store_that_moto_does_not_give_are_explained(bucket, text, 
     store = Bucket("s3", bucket.name)
 
     class Refusing:
-        def put(self, *_arguments, **_named):
+        async def put_async(self, *_arguments, **_named):
             raise GenericError(text)
 
     store._store = Refusing()

@@ -1,0 +1,175 @@
+"""Every call of a dump, a training and an evaluation may fail once: it works all the same, or ends in one line with status 2.
+
+After that the same command comes to the result of an unbroken run.
+"""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from miniend.cli import exit_status
+from miniend.evaluation.config import EvaluateConfig
+from miniend.evaluation.evaluate import evaluate
+from miniend.student_train.config import TrainConfig
+from miniend.student_train.train import train_student
+from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.dump import dump_teacher
+from support.failing_calls import ERRORS, FailingCalls
+from support.runs import metrics
+from support.tiny_cache import build_tiny_cache
+
+DUMP = {
+    "examples": 4,
+    "validation_examples": 2,
+    "calibration_examples": 3,
+    "input_length": 12,
+    "noise_density": 0.3,
+    "shard_examples": 3,
+    "batch_size": 2,
+    "signals": "decoder.self",
+    "codec": "zstd",
+    "device": "cpu",
+    "threads": 1,
+}
+TRAIN = {
+    "size": "1L32H",
+    "objective": "logits",
+    "steps": 3,
+    "batch_size": 4,
+    "save_every": 2,
+    "eval_every": 3,
+    "device": "cpu",
+}
+EVALUATE = {
+    "tasks": ("glue/sst2",),
+    "seeds": 1,
+    "epochs": 1,
+    "learning_rates": (1e-3,),
+    "batch_size": 4,
+    "device": "cpu",
+}
+
+
+def quiet(_line):
+    """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A teacher, its corpus and a cache; a tiny task."""
+    folder = tmp_path_factory.mktemp("home")
+    build_tiny_cache(folder)
+    data = folder / "sst2"
+    data.mkdir()
+    rows = "".join(f"{word} of it\t{k % 2}\n" for k, word in enumerate(["good", "bad"] * 4))
+    for name in ("train", "dev"):
+        (data / f"{name}.tsv").write_text("sentence\tlabel\n" + rows)
+    return folder
+
+
+def dump(home, output):
+    dump_teacher(
+        DumpConfig(teacher=str(home / "teacher"), corpus=str(home / "corpus.jsonl"), cache=output, **DUMP), log=quiet
+    )
+
+
+def train(home, output):
+    train_student(TrainConfig(cache=home / "cache", output=output, **TRAIN), log=quiet)
+
+
+def score(home, output):
+    evaluate(EvaluateConfig(model=str(home / "teacher"), output=output, data=home / "sst2", **EVALUATE), log=quiet)
+
+
+RUNS = {"dump": dump, "train": train, "evaluate": score}
+
+
+def result(output):
+    """What a run leaves for its user, by path, without clocks."""
+    kept = [path for path in sorted(output.rglob("*")) if path.is_file() and "tfevents" not in path.name]
+    return {path.relative_to(output).as_posix(): timeless(path) for path in kept}
+
+
+def timeless(path):
+    """The content of a file without what depends on the clock."""
+    if path.suffix == ".jsonl":
+        return metrics(path.parent)
+    if path.name in ("facts.json", "results.json"):  # measured speeds, and a summary of the records beside it
+        return b""
+    if path.suffix != ".json":
+        return path.read_bytes()
+    return without_times(json.loads(path.read_bytes()))
+
+
+def without_times(value):
+    """JSON without the members that measure time or memory, and without the digests of those."""
+    if not isinstance(value, dict):
+        return value
+    kept = {key: one for key, one in value.items() if not re.search("second|time|memory|sha256", key)}
+    return {key: without_times(one) for key, one in kept.items()}
+
+
+@pytest.fixture(scope="module")
+def unbroken(home, tmp_path_factory):
+    """By run: its result and the calls that it makes."""
+    folder = tmp_path_factory.mktemp("unbroken")
+
+    def made(kind):
+        output = folder / kind
+        with FailingCalls([output, home / "cache"]) as calls:
+            RUNS[kind](home, output)
+        return result(output), calls.calls
+
+    return {kind: made(kind) for kind in RUNS}
+
+
+def break_once(kind, home, output, expected, error, at, capfd):
+    """One fault; complaints about what came of it."""
+    said, name = [], f"{error} at {at}"
+    try:
+        with FailingCalls([output, home / "cache"], error, at) as calls:
+            status = exit_status(lambda: RUNS[kind](home, output) and None)
+    except BaseException as raised:
+        return [f"{name} ({calls.calls[at]}): {raised!r}"]
+    finally:
+        err = capfd.readouterr().err
+    lines = [line for line in err.splitlines() if line.startswith("miniend: ")]
+    call = calls.calls[at] if at < len(calls.calls) else "not reached"
+    if status not in (0, 2) or len(lines) != (status == 2):
+        said.append(f"{name} ({call}): status {status}, {err}")
+    again = exit_status(lambda: RUNS[kind](home, output) and None)
+    err = capfd.readouterr().err
+    if again or result(output) != expected:
+        found = result(output)
+        differ = [path for path in {**found, **expected} if found.get(path) != expected.get(path)]
+        said.append(f"{name} ({call}): then {again}, {err}, {differ[:5]}; first {lines}")
+    return said
+
+
+def break_often(kind, home, unbroken, folder, capfd, cases):
+    expected, calls = unbroken[kind]
+    said = []
+    for number, at in enumerate(cases):
+        output = folder / str(number)
+        said += break_once(kind, home, output, expected, ERRORS[number % len(ERRORS)], at, capfd)
+        shutil.rmtree(output, ignore_errors=True)
+    with capfd.disabled():
+        print(f"{kind}: {len(cases)} faults at {len(calls)} calls, {len(said)} found")
+    assert not said, "\n".join(said)
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_a_run_goes_on_after_a_call_that_failed(home, unbroken, tmp_path, capfd, kind):
+    """A moment's trouble with a network file system must not be taken for damage, nor for an answer."""
+    calls = unbroken[kind][1]
+    break_often(kind, home, unbroken, tmp_path, capfd, range(len(kind), len(calls), len(calls) // 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", RUNS)
+def test_a_run_goes_on_after_any_call_that_failed(home, unbroken, tmp_path, capfd, kind):
+    """A hundred calls of each run, each with another error."""
+    calls = unbroken[kind][1]
+    break_often(kind, home, unbroken, tmp_path, capfd, range(0, len(calls), max(1, len(calls) // 100)))
