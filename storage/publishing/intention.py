@@ -9,6 +9,7 @@ import sys
 from time import monotonic, sleep
 
 from ...runtime.stopping import raise_if_asked
+from ..documents.seal import MAXIMUM_BYTES
 from ..stores.place import Place
 from ..stores.requests import longest_silence
 
