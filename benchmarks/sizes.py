@@ -38,7 +38,7 @@ from miniend.teacher_dump.corpus.corpus import documents, parse_corpus  # noqa: 
 from miniend.teacher_dump.corpus.tokenizer import TextTokenizer  # noqa: E402
 from miniend.teacher_dump.dump import dump_teacher  # noqa: E402
 from miniend.teacher_dump.examples.packing import pack_segments  # noqa: E402
-from support.tiny_t5 import build_tiny_t5, tiny_texts  # noqa: E402
+from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts  # noqa: E402
 from support.tiny_tokenizer import build_tiny_tokenizer  # noqa: E402
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -93,7 +93,8 @@ def document_rows(root: Path, asked: argparse.Namespace) -> Iterator[str]:
 
 def resume_rows(root: Path, gigabytes: int) -> Iterator[str]:
     folder = root / "large"
-    write_document(folder / "a.jsonl", "words", 1, '{"text": "', '"}\n')
+    folder.mkdir()
+    write_texts(folder / "a.jsonl", tiny_texts(2000))  # enough that the dump does not reach the sparse file
     with (folder / "b.jsonl").open("wb") as file:
         file.truncate(gigabytes * 10**9)
     corpus = str(folder / "*.jsonl")
