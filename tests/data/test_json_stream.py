@@ -64,6 +64,7 @@ def split(text, seed):
 @example(text='"\\ud83d\\ude00"', after="", seed=1, short=0)
 @example(text='"\\\\ud83d"', after="", seed=1, short=0)
 @example(text='{"a": 1, "a": 2}', after="", seed=1, short=0)
+@example(text='{"\\ud83d": ["\\ude00"]}', after="", seed=1, short=0)
 def test_any_json_in_any_parts_means_the_same(text, after, seed, short):
     """Escapes, surrogates, equal names, nesting, numbers; and what json refuses is refused."""
     text += after

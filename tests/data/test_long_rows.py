@@ -121,6 +121,8 @@ def test_a_large_json_file_holds_the_rows_of_a_small_one(tmp_path, text, after):
     [
         (b'[{"a": 1},\n{"a": 2},\n{"a" 3}]', "line 3 cannot be read"),
         (b'{"a": [{"x": 1}],\n"b": [{"x": 1}]}', "one list of objects .* found 'a', 'b'"),
+        (b'[{"a": 1},\n{"a": 2},{"a": "\xe5\n\n"}]', r"UTF-8 text in .*c\.json, line 2"),
+        (b'[{"a": 1},\n\n{"a": 2},{"a": "\n\xff"}]', r"UTF-8 text in .*c\.json, line 4"),
         (b'[{"a": 1},\n{"a": 2},\n{"a": "\xff\xff\xff"}]', r"UTF-8 text in .*c\.json, line 3"),
         (b'[{"a": 1},\n 7]', "found 7 in .*, element 2"),
     ],
