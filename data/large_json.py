@@ -85,11 +85,10 @@ def _parts(path: Path, file: IO[bytes]) -> Iterator[str]:
     while data:
         data = file.read(LINE_PART)
         try:
-            text = decoder.decode(data, final=not data)
+            yield decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
             line += error.object.count(b"\n", 0, error.start)
             raise CorpusError(
                 f"expected UTF-8 text in {path}, line {line}, found another encoding; convert it"
             ) from error
         line += data.count(b"\n")
-        yield text
