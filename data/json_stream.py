@@ -37,7 +37,12 @@ class JsonStream:
         """Keep only the `wanted` members of an object, and what is inside them; None keeps all. Others become None."""
         self._parts, self._wanted = iter(parts), wanted
         self._text, self._at = "", 0
-        self._kept, self.line = 0, 1
+        self._kept, self._line = 0, 1
+
+    @property
+    def line(self) -> int:
+        """The number of the line, from 1, of the next character that is not read yet."""
+        return self._line + self._text.count("\n", 0, self._at)
 
     def document(self) -> Any:
         """Return the only value of the text."""
@@ -199,8 +204,8 @@ class JsonStream:
 
     def _more(self, characters: int = 1) -> bool:
         """Read so many characters or more, and forget those before this place; return whether there was one."""
+        self._line = self.line
         parts, length = [self._text[self._at :]], 0
-        self.line += self._text.count("\n", 0, self._at)
         while length < characters and (part := next((part for part in self._parts if part), "")):
             parts.append(part)
             length += len(part)

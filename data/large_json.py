@@ -7,7 +7,7 @@ import codecs
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from ..errors import CorpusError, shortened
 from .json_stream import JsonStream
@@ -69,13 +69,9 @@ def _rows(path: Path, stream: JsonStream, inside: bool = False) -> Iterator[Row]
 @contextmanager
 def _opened(path: Path, columns: Sequence[str] | None) -> Iterator[JsonStream]:
     with open_bytes(path) as file:
-        stream = JsonStream(_parts(file), columns)
+        stream = JsonStream(_parts(path, file), columns)
         try:
             yield stream
-        except UnicodeDecodeError as error:
-            raise CorpusError(
-                f"expected UTF-8 text in {path}, line {stream.line}, found another encoding; convert it"
-            ) from error
         except CorpusError:
             raise
         except ValueError as error:
@@ -84,8 +80,15 @@ def _opened(path: Path, columns: Sequence[str] | None) -> Iterator[JsonStream]:
             ) from error
 
 
-def _parts(file: Any) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    while data := file.read(LINE_PART):
-        yield decoder.decode(data)
-    yield decoder.decode(b"", final=True)
+def _parts(path: Path, file: IO[bytes]) -> Iterator[str]:
+    decoder, line, data = codecs.getincrementaldecoder("utf-8-sig")(), 1, b"more"
+    while data:
+        data = file.read(LINE_PART)
+        try:
+            yield decoder.decode(data, final=not data)
+        except UnicodeDecodeError as error:
+            line += error.object.count(b"\n", 0, error.start)
+            raise CorpusError(
+                f"expected UTF-8 text in {path}, line {line}, found another encoding; convert it"
+            ) from error
+        line += data.count(b"\n")

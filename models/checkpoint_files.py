@@ -1,12 +1,12 @@
 """Find the files of a checkpoint, in a folder or in the hub, and read what they say of its tensors."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, in_one_line, shortened
+from ..runtime.json_file import read_json
 from ..runtime.there import not_a_model, what_is_there
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -70,11 +70,11 @@ def weight_shapes(name: str | Path, revision: str | None = None) -> dict[str, li
 def _parts(name: str | Path, index: Path, revision: str | None) -> list[Path]:
     """Return the files that an index names."""
     try:
-        named = json.loads(index.read_text("utf-8"))["weight_map"]
+        named = read_json(index)["weight_map"]
         parts = sorted(set(named.values()))
         if not all(_FILE_NAME.fullmatch(part) for part in parts):
             raise ValueError("it names a file outside of the folder")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"{name}: {index.name} is not an index of weights ({in_one_line(error)}); fetch it again"
         ) from error

@@ -3,12 +3,13 @@
 We know the directories that the commands write by the names of their files, and read nothing but the step of a training.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+
+from .json_file import read_json
 
 MOST_NAMED = 8
 """The largest number of names that a message lists."""
@@ -147,8 +148,8 @@ def _run(path: Path) -> Found | None:
 
 def _planned(path: Path) -> str:
     try:
-        steps = json.loads((path / "run.json").read_text("utf-8"))["steps"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        steps = read_json(path / "run.json")["steps"]
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
     return f" of {steps}" if isinstance(steps, int) else ""
 

@@ -36,7 +36,7 @@ from ..storage.layout import extent_path, plan_path
 from ..storage.publishing.discard import discard
 from ..storage.stores.place import Where, place_of
 from .config import DumpConfig
-from .corpus.file_lists import as_listed, first_difference, list_name
+from .corpus.file_lists import first_difference
 from .examples.packing import EOS_BETWEEN_DOCUMENTS
 from .examples.segments import SegmentStore
 from .examples.span_corruption import lengths, require_sentinels
@@ -234,7 +234,7 @@ def _discard_other_plan(root: Where, ours: Plan, threads: int | None) -> None:
     nothing = not segments.count("validation") and not segments.count("train")
     body = _with_threads(ours, threads or plan.environment.threads).body()
     if (nothing or validation_short or segments.exhausted("train")) and different_members(
-        {key: value for key, value in _as_published_now(folder.document)[0].items() if key in body}, body
+        {key: folder.document.get(key) for key in body}, body
     ):
         discard(root, "segments", "plan")
 
@@ -249,12 +249,11 @@ def compare_plans(root: Where, folder: PublishedFolder, ours: Plan, lists: Mappi
     We compare the document itself, so that a member that this version does not know counts as a difference.
     """
     body = ours.body()
-    theirs, converted = _as_published_now(folder.document)
+    theirs = folder.document
     for name in lists:
-        list_there = converted.get(name) or (folder.file(name) if name in folder.document["files"] else b"")
-        if list_there and list_there != lists[name]:
+        if name in theirs["files"] and (there := folder.file(name)) != lists[name]:
             raise CacheMismatchError(
-                f"{root} holds another dump: of a corpus of many files, {first_difference(list_there, lists[name])} "
+                f"{root} holds another dump: of a corpus of many files, {first_difference(there, lists[name])} "
                 "(--corpus). Use the same files, or another --cache"
             )
     compared = _compared({key: theirs.get(key) for key in body})
@@ -263,16 +262,8 @@ def compare_plans(root: Where, folder: PublishedFolder, ours: Plan, lists: Mappi
     require_same(subject, compared, _compared(body), remedy, CacheMismatchError, typed=TYPED, derived=DERIVED)
     if not mixed:
         remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"
-        there, here = ({"environment": one["environment"]} for one in (theirs, body))  # each member of it counts
-        require_same(f"{root} was started in another environment", there, here, remedy, CacheMismatchError)
-
-
-def _as_published_now(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return a plan's document as this version would publish it, with the lists of files that it would have by name."""
-    listed = [as_listed(part) for part in document["corpus"]["parts"]]
-    corpus = {**document["corpus"], "parts": [part for part, _ in listed]}
-    lists = {list_name(n): content for n, (_, content) in enumerate(listed) if content is not None}
-    return {**document, "corpus": corpus}, lists
+        before, now = ({"environment": one["environment"]} for one in (theirs, body))  # each member of it counts
+        require_same(f"{root} was started in another environment", before, now, remedy, CacheMismatchError)
 
 
 def _compared(body: Mapping[str, Any]) -> dict[str, Any]:

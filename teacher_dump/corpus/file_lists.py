@@ -1,15 +1,14 @@
 """The files of a corpus in a plan: one by one, or where they are many, in a list of their own beside the plan's document.
 
-A plan of 300,000 files would be 50 MB, which every reader of the cache would parse. Older plans have all files one by one; we
-compare them as if they had a list.
+A plan of 300,000 files would be 50 MB, which every reader of the cache would parse.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
+from ...runtime.json_file import parse_json
+from ...storage.documents.parse import parse_plain
 from ...storage.documents.plan import CorpusFile, CorpusPart, FileList
 
 MOST_IN_PLAN = 4096
@@ -25,27 +24,13 @@ def with_list(part: CorpusPart) -> tuple[CorpusPart, bytes | None]:
     """Return a part as a plan has it, and the list of its files; None if the plan names them."""
     if part.files is None or len(part.files) <= MOST_IN_PLAN:
         return part, None
-    content = _content(file.body() for file in part.files)
+    content = "".join(json.dumps(file.body(), sort_keys=True) + "\n" for file in part.files).encode()
     listed = FileList(
         count=len(part.files),
         bytes=sum(file.bytes for file in part.files),
         sha256=hashlib.sha256(content).hexdigest(),
     )
     return replace(part, files=None, file_list=listed), content
-
-
-def as_listed(part: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes | None]:
-    """Return a part of a published plan, as JSON, in the form in which it would be published now, and its list."""
-    files = part.get("files") or ()
-    if len(files) <= MOST_IN_PLAN:
-        return part, None
-    content = _content(files)
-    listed = {
-        "count": len(files),
-        "bytes": sum(file["bytes"] for file in files),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    return {name: value for name, value in part.items() if name != "files"} | {"file_list": listed}, content
 
 
 def first_difference(theirs: bytes, ours: bytes) -> str:
@@ -56,11 +41,10 @@ def first_difference(theirs: bytes, ours: bytes) -> str:
     )
     if not number:
         return "one list is the beginning of the other"
-    old, new = (CorpusFile(**json.loads(line)) for line in (there, now))
+    try:
+        old, new = (parse_plain(CorpusFile, parse_json(line)) for line in (there, now))
+    except ValueError:
+        return f"line {number} of the list there is not a file"
     if old.name != new.name:
         return f"file {number} there is {old.name!r}, now {new.name!r}"
     return f"{new.name!r} (file {number}) has other content: there {old.bytes:,} bytes, now {new.bytes:,}"
-
-
-def _content(files: Iterable[Mapping[str, Any]]) -> bytes:
-    return "".join(json.dumps(dict(file), sort_keys=True) + "\n" for file in files).encode()
