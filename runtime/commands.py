@@ -40,7 +40,16 @@ class _NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
-_TYPES = {int: click.INT, float: click.FLOAT, Path: _NamedPath(path_type=Path), str: click.STRING}
+class _Text(click.types.StringParamType):
+    """A text that can be a path or a name; the system takes no NUL character in either."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "\0" in str(value):
+            self.fail("expected a text, found one with a NUL character", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_TYPES = {int: click.INT, float: click.FLOAT, Path: _NamedPath(path_type=Path), str: _Text()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -78,19 +78,23 @@ def test_every_batch_is_read_and_decoded_once_for_all(ragged_home, tmp_path, mon
     assert read <= len(batches) + 3 + ahead.AHEAD, "the thread may have read on"
 
 
+class Killed(BaseException):
+    """The end of a process, at which nothing is saved any more."""
+
+
 def test_stopped_students_go_on_together_or_alone_from_wherever_each_stands(ragged_home, alone, tmp_path, monkeypatch):
     """A kill between two checkpoints leaves students at different steps; one may be finished alone, even deleted."""
     step = train.train_step
 
     def stopped(runs, batches, processes):
         if runs[0].state.step == 6:
-            raise KeyboardInterrupt
+            raise Killed
         return step(runs, batches, processes)
 
     everything = configs(ragged_home, tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr(train, "train_step", stopped)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             train_students(everything, quiet)
     train_student(everything[1], quiet)
     for path in sorted((everything[2].output / "checkpoints").iterdir()):

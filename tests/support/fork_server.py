@@ -121,7 +121,7 @@ def _unreadable(cache):
     except CacheUnfinishedError:
         return []
     except CacheMismatchError as error:
-        return [] if "it does not have a plan" in str(error) else [f"the reader says: {error}"]
+        return [] if "is not a MiniEnD cache" in str(error) else [f"the reader says: {error}"]
     except Exception as error:
         return [f"the reader says: {error!r}"]
     return []
