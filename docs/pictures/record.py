@@ -16,15 +16,14 @@ WIDTH = 120
 
 def record(path: Path, command: list[str]) -> int:
     """Run the command, print what it prints, write both to `path`, and return its exit status."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
     begun, lines = perf_counter(), []
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        lines.append((round(perf_counter() - begun, 1), "o", line.rstrip("\n") + "\r\n"))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append((round(perf_counter() - begun, 1), "o", line.rstrip("\n") + "\r\n"))
     header = {"version": 2, "width": WIDTH, "height": len(lines) + 1, "command": " ".join(command)}
     path.write_text("".join(json.dumps(one) + "\n" for one in (header, *lines)))
-    return process.wait()
+    return process.returncode
 
 
 if __name__ == "__main__":

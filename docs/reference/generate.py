@@ -40,7 +40,7 @@ def command_line() -> Iterator[str]:
     yield "| 0 | done |"
     yield "| 1 | `verify`: the cache is damaged; `demo`: its teacher did not learn |"
     yield "| 2 | an error, in one line that says what was expected, what was found and what to do |"
-    yield "| 128 plus the number of a signal | stopped; the same command goes on |"
+    yield "| 128 plus the number of a signal | stopped; run the same command again to go on |"
     for command in COMMANDS:
         yield from _command(command)
     yield from ("", "## Options of every command", "")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -61,3 +62,20 @@ def test_every_data_file_is_drawn(tmp_path):
     script.main(tmp_path)
     for path in DATA:
         assert ElementTree.parse(tmp_path / f"{path.stem}.svg").getroot().get("viewBox")
+
+
+def test_a_recording_keeps_every_line_and_is_drawn_in_order(tmp_path):
+    """What the program printed is what the picture shows, also where it looks like markup."""
+    program = "import time; print('one <&>', flush=True); time.sleep(0.2); print('  two')"
+    recording = tmp_path / "some.cast"
+    assert load("record").record(recording, [sys.executable, "-c", program]) == 0
+    header, *events = (json.loads(line) for line in recording.read_text().splitlines())
+    assert header["version"] == 2
+    assert [event[2] for event in events] == ["one <&>\r\n", "  two\r\n"]
+    assert events[1][0] > events[0][0]
+    root = ElementTree.fromstring(load("terminal").draw(recording))
+    lines = [one for one in root.iter() if one.tag.endswith("text")]
+    assert [one.text for one in lines[1:]] == ["one <&>", "  two"]
+    delays = [float(re.search(r"delay:([\d.]+)s", one.get("style"))[1]) for one in lines]
+    assert delays == sorted(delays)
+    assert len({one.get("y") for one in lines}) == 3

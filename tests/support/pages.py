@@ -15,9 +15,9 @@ _HTML_LINK = re.compile(r"""(?:src|href|srcset)=["']([^"']+)["']""")
 
 
 def written() -> list[Path]:
-    """Return the pages that a person writes: README.md and those of docs/."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [page for page in pages if GENERATED not in page.read_text(encoding="utf-8")]
+    """Return the pages that a person writes, without the format, whose sentences are a specification's."""
+    found = (page for page in pages() if page != ROOT / "storage" / "SPEC.md")
+    return [page for page in found if GENERATED not in page.read_text(encoding="utf-8")]
 
 
 def pages() -> list[Path]:
