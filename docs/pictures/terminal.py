@@ -28,7 +28,7 @@ text { font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; 
 def draw(recording: Path) -> str:
     """Return the SVG of a recording."""
     header, *events = (json.loads(line) for line in recording.read_text(encoding="utf-8").splitlines())
-    lines = [(0.0, f"$ {header['command']}"), *_shown(events)]
+    lines = [(0.0, f"$ {header['command']}"), *_shown(events, header["width"])]
     width = round(2 * MARGIN + LETTER * max(len(text) for _, text in lines))
     height = 2 * MARGIN + LINE * len(lines)
     body = "\n".join(_line(number, second, text) for number, (second, text) in enumerate(lines))
@@ -39,13 +39,15 @@ def draw(recording: Path) -> str:
     )
 
 
-def _shown(events: list[tuple[float, str, str]]) -> Iterator[tuple[float, str]]:
-    """Yield the second at which each line appears, and the line."""
+def _shown(events: list[tuple[float, str, str]], width: int) -> Iterator[tuple[float, str]]:
+    """Yield the second at which each line of the terminal appears, and the line; longer ones wrap."""
     now, before = 0.6, 0.0
     for second, _, text in events:
         now += min(max(second - before, SHORTEST_WAIT), LONGEST_WAIT)
         before = second
-        yield now, text.rstrip()
+        line = text.rstrip()
+        for start in range(0, max(len(line), 1), width):
+            yield now, line[start : start + width]
 
 
 def _line(number: int, second: float, text: str) -> str:

@@ -66,16 +66,16 @@ def test_every_data_file_is_drawn(tmp_path):
 
 def test_a_recording_keeps_every_line_and_is_drawn_in_order(tmp_path):
     """What the program printed is what the picture shows, also where it looks like markup."""
-    program = "import time; print('one <&>', flush=True); time.sleep(0.2); print('  two')"
+    program = "import time; print('one <&>', flush=True); time.sleep(0.2); print('  two'); print('x' * 121)"
     recording = tmp_path / "some.cast"
     assert load("record").record(recording, [sys.executable, "-c", program]) == 0
     header, *events = (json.loads(line) for line in recording.read_text().splitlines())
     assert header["version"] == 2
-    assert [event[2] for event in events] == ["one <&>\r\n", "  two\r\n"]
+    assert [event[2] for event in events] == ["one <&>\r\n", "  two\r\n", "x" * 121 + "\r\n"]
     assert events[1][0] > events[0][0]
     root = ElementTree.fromstring(load("terminal").draw(recording))
     lines = [one for one in root.iter() if one.tag.endswith("text")]
-    assert [one.text for one in lines[1:]] == ["one <&>", "  two"]
+    assert [one.text for one in lines[1:]] == ["one <&>", "  two", "x" * 120, "x"], "a terminal of 120 columns"
     delays = [float(re.search(r"delay:([\d.]+)s", one.get("style"))[1]) for one in lines]
     assert delays == sorted(delays)
-    assert len({one.get("y") for one in lines}) == 3
+    assert len({one.get("y") for one in lines}) == len(lines)
