@@ -13,18 +13,22 @@ COMPAT := .venv-transformers4/.installed .venv-transformers5/.installed
 # What one process compiles, the next ones read; pip compiles nothing, because most modules are never imported.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-slow test-compat lint clean
+.PHONY: install demo docs test test-slow test-compat lint clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e '.[cloud,eval,plot,test]' -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e '.[cloud,docs,eval,plot,test]' -c constraints.txt
 	mkdir -p $(VENV)/types && ln -sfn "$(CURDIR)" $(VENV)/types/miniend
 	touch $(STAMP)
 
 demo: install
 	$(BIN)/miniend demo
+
+docs: install
+	$(BIN)/mkdocs build
+	@echo "open site/index.html"
 
 test: install lint
 	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests $(TWO)
@@ -48,4 +52,4 @@ lint: install
 	MYPYPATH=$(VENV)/types $(BIN)/mypy -p miniend
 
 clean:
-	rm -rf $(VENV) $(dir $(COMPAT)) demo-output build dist *.egg-info
+	rm -rf $(VENV) $(dir $(COMPAT)) demo-output site build dist *.egg-info

@@ -2,7 +2,7 @@
 
 `miniend dump-teacher` runs a teacher over a corpus once and caches its signals; `miniend train-student` trains students
 from the cache without the teacher. From Python, `miniend.open_cache(path)` reads a cache; `ShuffledExamples` and `collate`
-feed it to a training of one's own (docs/reading.md). A module of one's own adds loss terms, objectives, layer maps, starts
+feed it to a training of one's own (docs/guide/reading.md). A module of one's own adds loss terms, objectives, layer maps, starts
 and kinds of signals to the registries named here (docs/extending.md).
 """
 

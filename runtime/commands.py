@@ -111,13 +111,22 @@ class _Entry:
         kind, several = _TYPES[self.shape.type], self.shape.repeatable
         return click.Option([self.flag, name], required=self.required, multiple=several, type=kind)
 
+    @property
+    def written(self) -> str:
+        """The option as a user types it: the flag, and a word for the value."""
+        words = () if self.shape.type is bool or self.declared.positional else (self._metavar(),)
+        return " ".join([self.opposite or self.flag, *words])
+
+    @property
+    def allowed(self) -> str:
+        """The choices, if there are any, and the default."""
+        choices = self.declared.known_choices()
+        return (f"one of {', '.join(choices)}; " if choices else "") + self.default
+
     def help(self) -> str:
         """Return the lines of the help: the flag, then its sentence, its choices and its default."""
-        words = () if self.shape.type is bool or self.declared.positional else (self._metavar(),)
-        left = " ".join([" " * (INDENT - 1), self.opposite or self.flag, *words])
-        choices = self.declared.known_choices()
-        listed = f"one of {', '.join(choices)}; " if choices else ""
-        lines = _wrapped(f"{self.declared.help} [{listed}{self.default}]", HELP_COLUMN)
+        left = " " * INDENT + self.written
+        lines = _wrapped(f"{self.declared.help} [{self.allowed}]", HELP_COLUMN)
         if len(left) + 2 <= HELP_COLUMN:
             lines[0] = left.ljust(HELP_COLUMN) + lines[0].lstrip()
         else:

@@ -1,4 +1,4 @@
-"""What docs/architecture.md promises of the source: its files exist, and what belongs to one folder is in no other."""
+"""What docs/explain/architecture.md promises of the source: its files exist, and what belongs to one folder is in no other."""
 
 import ast
 import io
@@ -11,7 +11,7 @@ import pytest
 import miniend
 
 ROOT = Path(miniend.__file__).parent
-PAGE = ROOT / "docs" / "architecture.md"
+PAGE = ROOT / "docs" / "explain" / "architecture.md"
 FOLDERS = (
     "cache",
     "data",

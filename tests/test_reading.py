@@ -1,4 +1,4 @@
-"""docs/reading.md, run as a reader would paste it: a data set, an objective and a training loop of one's own."""
+"""docs/guide/reading.md, run as a reader would paste it: a data set, an objective and a training loop of one's own."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from support.tiny_cache import build_tiny_cache
 
-PAGE = Path(__file__).parents[1] / "docs" / "reading.md"
+PAGE = Path(__file__).parents[1] / "docs" / "guide" / "reading.md"
 
 
 def test_the_page_trains_a_student_that_learns_and_can_be_loaded(tmp_path, monkeypatch, capsys):

@@ -11,7 +11,10 @@ class CompareConfig:
     """The options of `miniend compare`."""
 
     file: Path = option(
-        section="essential", positional=True, metavar="FILE", help="YAML file that says what is compared; see README."
+        section="essential",
+        positional=True,
+        metavar="FILE",
+        help="YAML file that says what is compared; see docs/guide/compare.md.",
     )
     output: Path = option(
         section="essential", help="Directory for caches, students, evaluations and report. Finished work is kept."

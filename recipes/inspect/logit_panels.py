@@ -39,7 +39,7 @@ def draw_gradient(axes: Any, facts: CacheFacts) -> None:
     if fidelity.gradient_angle is not None and fidelity.gradient_norm_ratio is not None:
         _arrows(axes, math.radians(fidelity.gradient_angle), fidelity.gradient_norm_ratio)
         lines += [f"angle {fidelity.gradient_angle:.1f}°", f"length {fidelity.gradient_norm_ratio:.3f} of the full one"]
-    axes.text(1.0, 0.0, "\n".join(lines), transform=axes.transAxes, ha="right", va="bottom", linespacing=1.5, **SMALL)
+    axes.text(1.0, 0.5, "\n".join(lines), transform=axes.transAxes, ha="right", va="center", linespacing=1.5, **SMALL)
 
 
 def _arrows(axes: Any, angle: float, ratio: float) -> None:
@@ -51,5 +51,5 @@ def _arrows(axes: Any, angle: float, ratio: float) -> None:
         axes.annotate(name, end, (5, rise), color=colour, **BESIDE)
     arc = [angle * step / 40 for step in range(41)]
     axes.plot([0.35 * math.cos(a) for a in arc], [0.35 * math.sin(a) for a in arc], color="0.3", linewidth=1)
-    axes.set_xlim(min(-0.05, tip[0] - 0.1), max(1.0, tip[0]) + 0.9)
+    axes.set_xlim(min(-0.05, tip[0] - 0.1), max(1.0, tip[0]) + 1.3)
     axes.set_ylim(-0.12, max(0.5, tip[1] + 0.12))

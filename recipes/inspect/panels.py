@@ -20,6 +20,8 @@ COLOURS = {
 }
 PLACES = {"query_key_value": "Q K V", "query": "Q", "key_value": "K V", "hidden": "states"}
 KINDS = {"query": "QQ", "key": "KK", "value": "VV", "query_key": "QK"}
+ALIKE = ("query", "key", "value")
+"""The kinds whose mean KL the dump keeps at the target; each of them may reach `worst_share`'s three times of it."""
 STYLES = {"query_key_value": "-", "query": "--", "key_value": "-", "hidden": ":"}
 LEGEND_ENTRIES = 12
 """The largest number of codes with a legend entry each; more codes share one entry per kind of site."""
@@ -40,13 +42,15 @@ class SizeRow:
 
 @dataclass(frozen=True, slots=True)
 class FidelityRow:
-    """The mean and the 99th percentile of one relation's KL, in nats."""
+    """The KL of one relation, or the mean over QQ, KK and VV of a site, in nats."""
 
     label: str
     colour: str
     mean: float
-    highest: float
-    """The 99th percentile; 0 if it was not measured."""
+    limit: float | None
+    """The KL that calibration allows; None if the step was given."""
+    highest: float | None = None
+    """The 99th percentile of rows; None for a mean over relations."""
 
 
 def short_site(site: str) -> str:
@@ -141,36 +145,50 @@ def _width(facts: CacheFacts, site: str, place: str) -> int:
 
 
 def fidelity_rows(facts: CacheFacts) -> list[FidelityRow]:
-    """Return the rows of the panel of fidelity: every relation of every site, in grey if it carries no information."""
+    """Return the rows of the panel of fidelity: for every site the mean over QQ, KK and VV, then every relation.
+
+    A relation that carries no information is grey.
+    """
     measured, rows = facts.fidelity, []
+    target = measured.relation_kl_target
     for site, kinds in measured.relation_kl.items():
-        for kind, mean in kinds.items():
+        mean = sum(kinds[kind] for kind in ALIKE) / len(ALIKE)
+        rows.append(FidelityRow(f"{short_site(site)}  mean of QQ, KK, VV", colour_of(site), mean, target))
+        for kind, value in kinds.items():
             relation = facts.relations[site]
             empty = kind in relation.carries_no_information
             state = "uniform" if relation.relative_entropy[kind] > 0.5 else "one-hot"
-            label = f"{short_site(site)}  {KINDS.get(kind, kind)}" + (f" ({state})" if empty else "")
+            label = KINDS.get(kind, kind) + (f" ({state})" if empty else "")
+            limit = target if target is None or kind not in ALIKE else 3 * target
             colour = RAW if empty else colour_of(site)
-            rows.append(FidelityRow(label, colour, mean, measured.relation_kl_p99[site][kind]))
+            rows.append(FidelityRow(label, colour, value, limit, measured.relation_kl_p99[site][kind]))
     return rows
 
 
 def draw_fidelity(axes: Any, facts: CacheFacts) -> None:
-    """Draw for each relation a line from the mean KL to the 99th percentile, and the target of the dump."""
+    """Draw the mean KL of each site and of each relation, beside the limit that the dump kept for it."""
     rows, target = fidelity_rows(facts), facts.fidelity.relation_kl_target
-    means, highest = ([max(value, LEAST_KL) for value in values] for values in _means_and_highest(rows))
-    heights, colours = range(len(rows)), [row.colour for row in rows]
-    axes.hlines(heights, means, highest, colors=colours, linewidth=2.5, alpha=0.35, zorder=1)
-    axes.scatter(means, heights, color=colours, s=42, label="mean")
-    axes.scatter(highest, heights, color=colours, s=70, marker="|", linewidths=2, label="99th percentile")
-    if target is not None:
-        axes.axvline(target, color="0.15", linestyle=":", linewidth=1.2, zorder=0, label=f"target {target:g}")
+    for marker, size, label, one_relation in (("D", 46, "mean of a site", False), ("o", 30, "one relation", True)):
+        chosen = [(height, row) for height, row in enumerate(rows) if (row.highest is not None) is one_relation]
+        values, heights = [max(row.mean, LEAST_KL) for _, row in chosen], [height for height, _ in chosen]
+        colours = [row.colour for _, row in chosen]
+        axes.scatter(values, heights, color=colours, s=size, marker=marker, label=label, zorder=3)
+    limits = [(height, row.limit) for height, row in enumerate(rows) if row.limit is not None]
+    if limits:
+        _draw_limits(axes, limits)
     axes.set_xscale("log")
     _name_rows(axes, [row.label for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color("0.5" if row.colour == RAW else "black")
-    axes.set_xlim(*_decades([*means, *highest]))
+    axes.set_xlim(*_decades([max(row.mean, LEAST_KL) for row in rows] + [limit for _, limit in limits]))
     axes.xaxis.set_minor_formatter("")
-    axes.set_xlabel("relation KL from teacher to cache, of rows (nats); grey: no information")
+    for height, row in enumerate(rows):
+        if row.highest:
+            place = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "color": "0.45"}
+            axes.annotate(f"{row.highest:.1e}", (1.0, height), (0, 0), **BESIDE, **place)
+    allowed = "" if target is None else f", limit {target:g}; for one of QQ, KK, VV {3 * target:g}"
+    notes = "right: 99th percentile of rows; grey: no information"
+    axes.set_xlabel(f"mean relation KL from teacher to cache (nats){allowed}\n{notes}", fontsize=9)
     axes.set_title("Fidelity of the relations", loc="left")
     axes.legend(
         loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False, columnspacing=1, handlelength=1.4, **SMALL
@@ -179,12 +197,15 @@ def draw_fidelity(axes: Any, facts: CacheFacts) -> None:
         handle.set_color("0.2")
 
 
+def _draw_limits(axes: Any, limits: list[tuple[int, float]]) -> None:
+    """Draw from the left to each row's limit a light bar that ends in a stroke: what is inside is as asked."""
+    heights, values = zip(*limits, strict=True)
+    axes.barh(heights, values, height=0.62, color="0.94", zorder=0)
+    axes.scatter(values, heights, marker="|", s=130, color="0.25", linewidths=1.4, label="limit", zorder=2)
+
+
 def _decades(values: list[float]) -> tuple[float, float]:
     return 10.0 ** math.floor(math.log10(min(values))), 10.0 ** (math.floor(math.log10(max(values))) + 1)
-
-
-def _means_and_highest(rows: list[FidelityRow]) -> tuple[list[float], list[float]]:
-    return [row.mean for row in rows], [row.highest or row.mean for row in rows]
 
 
 def _name_rows(axes: Any, labels: list[str]) -> None:

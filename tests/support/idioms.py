@@ -3,8 +3,8 @@
     python tests/support/idioms.py student_train cli.py     list the offences there; exit status 1 if there are any
     python tests/support/idioms.py                          print a table of the offences by folder and idiom
 
-It reads docstrings, comments, messages and help texts (all strings that contain a space), and the Markdown files of the
-package and of `docs`, but not README.md. It uses the standard library only, so any Python runs it.
+It reads docstrings, comments, messages and help texts (all strings that contain a space), README.md, and the Markdown files of
+the package and of `docs`. It uses the standard library only, so any Python runs it.
 """
 
 import argparse
@@ -95,8 +95,9 @@ def python_files(root: Path = ROOT) -> list[Path]:
 
 
 def documents(root: Path = ROOT) -> list[Path]:
-    """Return the Markdown files of the packages and of `docs`, in order."""
-    return sorted(path for folder in (root / "docs", *_packages(root)) for path in folder.rglob("*.md"))
+    """Return README.md and the Markdown files of the packages and of `docs`, in order."""
+    below = (path for folder in (root / "docs", *_packages(root)) for path in folder.rglob("*.md"))
+    return sorted([*root.glob("README.md"), *below])
 
 
 def _packages(root: Path) -> list[Path]:
