@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 FAULTS = ("reset before", "reset after", "hang", "stall", "cut off", "flip", "busy")
-"""Before: the server never gets the request. After: it has done what was asked, and the answer is lost. Stall: half of it comes."""
+"""Before: the server never gets the request. After: it has done what was asked, and the answer is lost. Stall: half of it comes,
+and then nothing."""
 BUSY = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 38\r\n\r\n<Error><Code>SlowDown</Code></Error>   "
 Decide = Callable[[str], str | None]
 """The first line of a request -> one of FAULTS or None; it may also wait."""
