@@ -208,7 +208,7 @@ def test_a_training_that_its_store_leaves_alone_saves_a_checkpoint_first(
         if next(taken) == 3:
             network.decide = nth(fault, range(1000))
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start() if fault == "hang" else None
-            open_bucket("s3", bucket.name).get("a column", 100)
+            open_bucket("s3", bucket.name).get("a column", 9)
         return following(*arguments)
 
     monkeypatch.setattr(train, "_next", needs_the_store)

@@ -118,11 +118,14 @@ Where: TypeAlias = Place | Path | str
 def place_of(where: Where) -> Place:
     """Return the place of a path or URL, without reading anything or sending a request.
 
-    Raises ConfigurationError for an unknown scheme, a URL without a bucket, and if obstore or its settings are missing.
+    Raises ConfigurationError for a NUL character, an unknown scheme, a URL without a bucket, and if obstore or its settings are
+    missing.
     """
     if isinstance(where, Place):
         return where
     text = str(where)
+    if "\0" in text:
+        raise ConfigurationError(f"{text!r}: expected a path or URL, found a text with a NUL character")
     if isinstance(where, Path):  # a Path turns two slashes into one
         text = re.sub(rf"^({'|'.join(SCHEMES)}):/(?=[^/])", r"\1://", text)
     scheme, separator, rest = text.partition("://")

@@ -80,7 +80,7 @@ class _Piece:
     begins: bool
     ends: bool
     broken: bool
-    """Whether the document has characters that are not text; only its first piece says so."""
+    """Whether the document has characters that are not text."""
 
 
 def is_validation(seed: int, document_index: int, share: float) -> bool:
@@ -104,10 +104,7 @@ def pack_segments(
     if length < 1:
         raise ConfigurationError(f"a segment needs at least one token, found length {length}")
     tally = tally or Tally()
-    open_tokens, size = (
-        np.empty(0, dtype=np.int32),
-        0,
-    )  # open tokens are fewer than a segment, so a cut is in the newest piece
+    open_tokens, size = np.empty(0, dtype=np.int32), 0  # fewer than a segment are open: a cut is in the newest piece
     for piece, ids in _encoded(_pieces(_from(documents, start), encode_batch), encode_batch):
         taken = start.offset if piece.index == start.document else 0
         if piece.begins:
@@ -134,7 +131,7 @@ def _pieces(documents: Iterator[tuple[int, Text]], encode_batch: EncodeBatch) ->
         part: Piece | None = next(parts)
         while part is not None:
             following = next(parts, None)
-            yield _Piece(index, part, begins, following is None, broken and begins)
+            yield _Piece(index, part, begins, following is None, broken)
             part, begins = following, False
 
 

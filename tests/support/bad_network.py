@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-FAULTS = ("reset before", "reset after", "hang", "cut off", "flip", "busy")
-"""Before: the server never gets the request. After: it has done what was asked, and the answer is lost."""
+FAULTS = ("reset before", "reset after", "hang", "stall", "cut off", "flip", "busy")
+"""Before: the server never gets the request. After: it has done what was asked, and the answer is lost. Stall: half of it comes,
+and then nothing."""
 BUSY = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 38\r\n\r\n<Error><Code>SlowDown</Code></Error>   "
 Decide = Callable[[str], str | None]
 """The first line of a request -> one of FAULTS or None; it may also wait."""
@@ -63,8 +64,10 @@ class BadNetwork:
         if fault == "reset after":
             return _reset(client)
         head, _, body = answer.partition(b"\r\n\r\n")
-        if fault == "cut off":
+        if fault in ("cut off", "stall"):
             client.sendall(answer[: len(head) + 4 + len(body) // 2])
+            if fault == "stall" and body:
+                self.closed.wait()
             return False
         if fault == "flip" and body:
             middle = len(body) // 2

@@ -10,6 +10,8 @@ from miniend.errors import CacheMismatchError
 from miniend.storage.columns.columns import Column
 from miniend.storage.folder import PublishedFolder, publish_folder
 from miniend.storage.publishing import intention as intention_module
+from miniend.storage.publishing.intention import Intention
+from miniend.storage.publishing.upload import _Upload
 from miniend.storage.stores.bucket import open_bucket
 from miniend.storage.stores.place import Place
 from support.bad_network import bad_network, delayed
@@ -78,7 +80,7 @@ def race_often(bucket, network, tmp_path, rounds, longest):
 
 def test_of_writers_of_other_bytes_one_publishes_and_nothing_is_mixed(bucket, network, tmp_path):
     """The later one overwrote data objects under the document of the first."""
-    race_often(bucket, network, tmp_path, 12, 0.04)
+    race_often(bucket, network, tmp_path, 8, 0.04)
 
 
 @pytest.mark.slow
@@ -102,3 +104,41 @@ def test_a_writer_that_died_with_other_bytes_is_overtaken_after_a_while(bucket, 
         "another worker is publishing it; waiting for that",
         "the other worker has done nothing for 0 s; going on without it",
     ]
+
+
+def test_a_writer_that_comes_while_another_publishes_leaves_nothing(bucket, network, tmp_path, monkeypatch):
+    """It looked, the other published and took its intention away, and then it declared its own."""
+    store, look, begun = open_bucket("s3", bucket.name), Intention._is_published, []
+    first, second = (Place(tmp_path / name / "f", store, "x/f") for name in "ab")
+
+    def looked(self):
+        found = look(self)
+        if not begun:
+            begun.append(self)
+            publish(second, 2)
+        return found
+
+    monkeypatch.setattr(Intention, "_is_published", looked)
+    with pytest.raises(CacheMismatchError, match="holds something else"):
+        publish(first, 1)
+    assert PublishedFolder(second, "marker", fresh=True).verify() == []
+
+
+def test_a_writer_that_was_overtaken_waits_for_the_other(bucket, network, tmp_path, monkeypatch, capfd):
+    """It was silent for so long that the other went on without it, and has put the same object."""
+    put, overtaken = _Upload.put_data, []
+
+    def slowly(self, document):
+        done = put(self, document)
+        if not overtaken:
+            overtaken.append(self)
+            bucket.write("x/.begun/f/1", b"the document of the other writer")
+            bucket.write("x/f/note", b"of the other writer")
+        return done
+
+    monkeypatch.setattr(_Upload, "put_data", slowly)
+    monkeypatch.setattr(intention_module, "longest_silence", lambda _size: 0.3)
+    place = Place(tmp_path / "mine" / "f", open_bucket("s3", bucket.name), "x/f")
+    publish(place, 1)
+    assert "another worker is publishing it; waiting for that" in capfd.readouterr().err
+    assert PublishedFolder(place, "marker", fresh=True).verify() == []

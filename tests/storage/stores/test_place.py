@@ -37,7 +37,9 @@ def test_a_url_is_a_bucket_a_key_and_a_mirror_of_its_own(bucket, tmp_path):
     assert place_of(bucket.url).key_of("plan") == "plan"
 
 
-@pytest.mark.parametrize("url", ["http://host/x", "S3://b/x", "file:///x", "s3://", "s3:///x", "gs:///", "s3://b/../c"])
+@pytest.mark.parametrize(
+    "url", ["http://host/x", "S3://b/x", "file:///x", "s3://", "s3:///x", "gs:///", "s3://b/../c", "a\0b"]
+)
 def test_urls_that_name_no_folder_are_refused(url):
     """Taken for a path, each would make a directory of a strange name."""
     with pytest.raises(ConfigurationError, match="expected"):

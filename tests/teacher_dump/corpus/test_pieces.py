@@ -44,6 +44,7 @@ ENCODERS = {
     "over white space": whole_sentences(),
 }
 WORDS = [
+    *3 * ["the cat ", "the cat"],
     "the",
     "cat",
     "sat",
@@ -103,13 +104,38 @@ def test_the_ids_without_white_space_are_the_ids_of_the_text(encode, alphabet, s
         assert ids_of(parts, encode) == encode([text])[0]
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-@pytest.mark.parametrize("alphabet", [CHINESE, "ACDEFGHIKLMNPQRSTVWY", "thecat"])
+@pytest.mark.parametrize(
+    ("name", "alphabet"),
+    [
+        *[(name, alphabet) for name in ENCODERS for alphabet in (CHINESE, "thecat")],
+        ("t5", "ACDEFGHIKLMNPQRSTVWY"),
+    ],
+)
 def test_windows_of_real_text_agree(name, alphabet):
     """Otherwise the tests above would pass with cuts that are not proven. Of real size, and proven."""
-    text, encode = "".join(random.Random(0).choices(alphabet, k=250_000)), ENCODERS[name]
+    text, encode = "".join(random.Random(0).choices(alphabet, k=200_000)), ENCODERS[name]
     parts = list(in_pieces([text], encode))
     assert len(parts) == 3
+    assert not any(part.unproven for part in parts)
+    assert ids_of(parts, encode) == encode([text])[0]
+
+
+def test_windows_meet_in_a_run_of_one_letter():
+    """Its tokens are pairs, counted from the first letter of a window: every second place to begin is wrong."""
+    encode = BackendEncoder(Tokenizer(models.BPE({"x": 0, "y": 1, "xx": 2}, [("x", "x")])))
+    text = "y" + "x" * 1000
+    parts = in_small_pieces(text, encode)
+    assert len(parts) > 10
+    assert not any(part.unproven for part in parts)
+    assert ids_of(parts, encode) == encode([text])[0]
+
+
+def test_a_window_grows_over_what_has_no_joint():
+    """Where it begins, the text before it has been told already."""
+    letters, encode = "".join(random.Random(0).choices("ACDEFGHIKLMNPQRSTVWY", k=500)), ENCODERS["t5"]
+    text = f"{letters}{150 * chr(0x2603)}{letters}"
+    parts = in_small_pieces(text, encode)
+    assert len(parts) > 5
     assert not any(part.unproven for part in parts)
     assert ids_of(parts, encode) == encode([text])[0]
 
@@ -124,6 +150,6 @@ def test_a_long_text_is_cut_where_the_tokenizer_allows_it():
 
 def test_where_no_windows_agree_the_cut_is_marked():
     """A run of one unknown character is one token, however long it is."""
-    parts = list(in_pieces(["\u2603" * 600_000], ENCODERS["t5"]))
-    assert [part.unproven for part in parts] == [True, True, False]
+    parts = list(in_pieces(["\u2603" * 400_000], ENCODERS["t5"]))
+    assert [part.unproven for part in parts] == [True, False]
     assert list(in_pieces([], ENCODERS["t5"])) == list(in_pieces([""], ENCODERS["t5"])) == [pieces.Piece("")]

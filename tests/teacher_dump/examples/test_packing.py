@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from miniend.data import long_text
@@ -131,6 +131,7 @@ SMALL = {pieces: {"PIECE": 8, "REACH": 1, "WINDOW": 2, "OVERLAP": 6}, windows: {
 
 
 @given(contents=texts, steps=gaps, length=st.integers(1, 9))
+@example(contents=["aaaaaaa aaaaaaa"], steps=[1], length=3)
 def test_long_documents_are_packed_like_short_ones(contents, steps, length):
     """They are on the disk and tokenized in pieces, so that memory does not grow with them."""
     documents, tally = numbered(contents, steps), Tally()
