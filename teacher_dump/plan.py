@@ -208,7 +208,7 @@ def ensure_plan(
     """
     root, path = config.cache, plan_path(config.cache)
     files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()} | dict(lists)
-    if _is_only_ours(root) and folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent"):
+    if folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent") and _is_only_ours(root):
         _discard_other_plan(root, ours, config.threads)
     there = folder_exists(path, "plan")
     folder = PublishedFolder(path, "plan") if there else publish_or_accept(path, "plan", ours.body(), files=files)
