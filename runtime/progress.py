@@ -9,6 +9,7 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from ..errors import one_line
+from .printing import say
 
 Log = Callable[[str], None]
 """A function that takes a line for people; the command line prints it."""
@@ -70,7 +71,7 @@ class ProgressLines:
         if monotonic() - self._said >= LINE_EVERY:
             self._said = monotonic()
             of = "" if self._total is None else f" of {self._text(self._total)}"
-            print(f"{self._description}: {self._text(self.n)}{of}", file=sys.stderr, flush=True)
+            say(f"{self._description}: {self._text(self.n)}{of}", err=True)
 
     def _text(self, count: int) -> str:
         return size_text(count) if self._scaled else f"{count:,} {self._unit}s"

@@ -5,9 +5,9 @@ The highest N counts. Writers of the same document work together. A writer of an
 nothing changes for longer than a living writer can be silent, it takes over with N + 1. Whoever publishes removes them all.
 """
 
-import sys
 from time import monotonic, sleep
 
+from ...runtime.printing import say
 from ...runtime.stopping import raise_if_asked
 from ..documents.seal import MAXIMUM_BYTES
 from ..stores.place import Place
@@ -80,7 +80,7 @@ class Intention:
                 return
 
     def _say(self, what: str) -> None:
-        print(f"{self._target}: {what}", file=sys.stderr)
+        say(f"{self._target}: {what}", err=True)
 
     def _state(self) -> tuple[dict[str, str], dict[int, str]]:
         return self._bucket.tags(self._target.key), self._intentions()

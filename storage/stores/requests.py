@@ -6,7 +6,6 @@ event loop of our own, and wait for them in small steps.
 
 import asyncio
 import os
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import wait
@@ -14,6 +13,7 @@ from functools import cache
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
+from ...runtime.printing import say
 from ...runtime.stopping import raise_if_asked
 
 SECONDS = 20.0
@@ -71,9 +71,7 @@ class Requests:
             if monotonic() - self._said < SECONDS_BETWEEN_LINES:
                 return
             self._said = monotonic()
-        print(
-            f"{self._url}: {_reason(error)}; trying again in {pause:g} s ({attempt} of {len(PAUSES)})", file=sys.stderr
-        )
+        say(f"{self._url}: {_reason(error)}; trying again in {pause:g} s ({attempt} of {len(PAUSES)})", err=True)
 
 
 def is_silence(error: Exception) -> bool:
