@@ -97,7 +97,8 @@ class _Note:
     def __init__(self, folder: Path) -> None:
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self._folder = str(folder.resolve())
-        self._place = Path(root) / "miniend" / DIGESTS / f"{hashlib.sha256(self._folder.encode()).hexdigest()}.json"
+        name = hashlib.sha256(os.fsencode(self._folder)).hexdigest()
+        self._place = Path(root) / "miniend" / DIGESTS / f"{name}.json"
         self._kept, self._new = self._read(), False
 
     def _read(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import CheckpointError, in_one_line, shortened
 from ..runtime.json_file import read_json
-from ..runtime.there import not_a_model, what_is_there
+from ..runtime.there import NOT_UTF8, is_utf8, not_a_model, what_is_there
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -36,6 +36,8 @@ def require_checkpoint(name: str | Path, *files: str) -> None:
     A name that nothing on this machine has, and that the hub may know, passes.
     """
     path = Path(name)
+    if not is_utf8(path):
+        raise CheckpointError(f"{name} cannot be read: its name is not UTF-8; {NOT_UTF8}")
     try:
         if any((path / file).is_file() for file in files):
             return

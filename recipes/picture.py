@@ -11,6 +11,7 @@ from ..errors import ConfigurationError
 
 try:
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 except ImportError as error:
     raise ConfigurationError(f"pictures need matplotlib: pip install 'miniend[plot]' ({error})") from None
 
@@ -31,8 +32,11 @@ def new_figure(width: float, height: float) -> Figure:
 def save(figure: Figure, path: Path) -> Path:
     """Write the figure in the format of the path's ending and return the path.
 
-    We draw it in memory first, so that a failure does not leave half a picture. Letters that the font lacks become boxes.
+    We draw it in memory first, so that a failure does not leave half a picture. Letters that the font lacks become boxes. A
+    dollar sign is a dollar sign: matplotlib reads a formula between two of them, and fails if it is none.
     """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     drawn = BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -20,6 +20,7 @@ from .launcher import require_one_process
 from .options import REQUIRED, SECTIONS, Option, Shape, default_text, flag_of, option, option_of, shapes_of
 from .plugins import load_plugins
 from .printing import say
+from .there import NOT_UTF8, is_utf8
 
 WIDTH, INDENT, HELP_COLUMN = 80, 2, 28
 SETTINGS = {"terminal_width": WIDTH, "max_content_width": WIDTH}
@@ -37,19 +38,12 @@ class _NamedPath(click.Path):
             self.fail("expected a path, found an empty text", param, ctx)
         if "\0" in str(value):
             self.fail("expected a path, found a text with a NUL character", param, ctx)
+        if not is_utf8(value):
+            self.fail(f"expected a path in UTF-8, found {str(value)!r}; {NOT_UTF8}", param, ctx)
         return super().convert(value, param, ctx)
 
 
-class _Text(click.types.StringParamType):
-    """A text that can be a path or a name; the system takes no NUL character in either."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if "\0" in str(value):
-            self.fail("expected a text, found one with a NUL character", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-_TYPES = {int: click.INT, float: click.FLOAT, Path: _NamedPath(path_type=Path), str: _Text()}
+_TYPES = {int: click.INT, float: click.FLOAT, Path: _NamedPath(path_type=Path), str: click.STRING}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

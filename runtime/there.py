@@ -11,6 +11,8 @@ from pathlib import Path
 
 from .json_file import read_json
 
+NOT_UTF8 = "rename it, because the libraries that read and write tensors cannot open it"
+"""What to do about a path that is not UTF-8."""
 MOST_NAMED = 8
 """The largest number of names that a message lists."""
 _STEP = re.compile(r"step-(\d{1,18})")
@@ -32,6 +34,11 @@ class Found:
     """The next step where it is unfinished."""
     free: bool = False
     """Whether a command can make something there: it is missing, or an empty folder."""
+
+
+def is_utf8(path: Path | str) -> bool:
+    """Return whether the bytes of a path are UTF-8; each byte that is not is half of a surrogate pair in Python."""
+    return not any("\ud800" <= each <= "\udfff" for each in str(path))
 
 
 def look(path: Path) -> Found:

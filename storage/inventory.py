@@ -18,8 +18,10 @@ LARGEST_RATIO = 1000
 LARGEST_RAW = 2**28
 """The most bytes of a file that does not belong to a column; the tokenizers of T5-like models have up to 20 MB."""
 METADATA, LARGEST_METADATA = "zarr.json", 2**16
+LONGEST_PART, LONGEST_PATH = 255, 1024
+"""The bytes that a name and a path inside a folder may have: file systems take no longer name, object stores no longer key."""
 _DIGEST = re.compile("[0-9a-f]{64}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@,=+-]*")
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.@,=+-]{{0,{LONGEST_PART - 1}}}")
 
 
 def document_name(kind: str) -> str:
@@ -40,9 +42,14 @@ def check_name(name: str) -> None:
 
 @lru_cache(4096)
 def check_path(path: str) -> None:
-    """Raise ValueError unless `path` is relative, in its plainest form, and stays inside the folder."""
+    """Raise ValueError unless `path` is relative, in its plainest form, stays inside the folder, and is one that systems have."""
     if not path or path.startswith("/") or "\\" in path or "\0" in path or {"", ".", ".."} & set(path.split("/")):
         raise ValueError(f"the file path {path!r} is not a plain relative path")
+    if len(path.encode()) > LONGEST_PATH or max(len(part.encode()) for part in path.split("/")) > LONGEST_PART:
+        raise ValueError(
+            f"a file path of {len(path):,} characters is too long: expected at most {LONGEST_PATH} bytes, {LONGEST_PART} each "
+            "between slashes"
+        )
 
 
 def check_inventory(document: dict[str, Any], own_name: str) -> None:

@@ -567,6 +567,20 @@ def test_a_model_that_is_no_t5_is_refused_by_its_name(dump, material, tmp_path):
     assert_refused(dump(teacher=bert), "not a T5-family encoder-decoder", "'bert'", "BertForMaskedLM")
 
 
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("d_model", "x"), ("num_layers", [1]), ("pad_token_id", "x"), ("vocab_size", None), ("dropout_rate", {})],
+)
+def test_a_member_of_config_json_of_another_type_is_blamed_on_config_json(dump, material, tmp_path, member, value):
+    """The tokenizer is loaded by the same folder, and was blamed for what transformers said of the config."""
+    teacher = shutil.copytree(material.teacher, tmp_path / "odd")
+    stated = json.loads((teacher / "config.json").read_text())
+    (teacher / "config.json").write_text(json.dumps(stated | {member: value}))
+    said = dump(teacher=teacher)
+    assert_refused(said, f"config.json says {member} {value!r}", "correct the file")
+    assert "tokenizer" not in said.err
+
+
 def test_a_tokenizer_without_sentinels_is_refused(dump, material, tmp_path):
     """Span corruption would have nothing to mark the holes with; pairs do not need them."""
     tokenizer = build_tiny_tokenizer(material.texts, 200, sentinels=0)

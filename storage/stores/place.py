@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from ...errors import ConfigurationError, MiniEndError
 from ...runtime.durable import leads_nowhere
+from ...runtime.there import NOT_UTF8, is_utf8
 from .bucket import SCHEMES, Bucket, open_bucket
 
 MIRROR_VARIABLE = "MINIEND_MIRROR"
@@ -118,14 +119,16 @@ Where: TypeAlias = Place | Path | str
 def place_of(where: Where) -> Place:
     """Return the place of a path or URL, without reading anything or sending a request.
 
-    Raises ConfigurationError for a NUL character, an unknown scheme, a URL without a bucket, and if obstore or its settings are
-    missing.
+    Raises ConfigurationError for a text that cannot be a path, an unknown scheme, a URL without a bucket, and if obstore or its
+    settings are missing.
     """
     if isinstance(where, Place):
         return where
     text = str(where)
     if "\0" in text:
-        raise ConfigurationError(f"{text!r}: expected a path or URL, found a text with a NUL character")
+        raise ConfigurationError(f"{text}: expected a path, found a text with a NUL character")
+    if not is_utf8(text):
+        raise ConfigurationError(f"{text}: expected a path in UTF-8; {NOT_UTF8}")
     if isinstance(where, Path):  # a Path turns two slashes into one
         text = re.sub(rf"^({'|'.join(SCHEMES)}):/(?=[^/])", r"\1://", text)
     scheme, separator, rest = text.partition("://")

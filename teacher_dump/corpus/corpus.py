@@ -26,7 +26,7 @@ from ...data.opening import require_content
 from ...data.row import Row
 from ...data.rows import READABLE, TEXT, ending_of, read_rows
 from ...data.text import has_line_documents, text_documents
-from ...errors import ConfigurationError, CorpusError
+from ...errors import ConfigurationError, CorpusError, one_line
 from ...runtime.progress import Log, silent
 from ...runtime.there import listed, look, what_is_there
 from ...storage.documents.plan import CorpusFile, CorpusPart, PlannedCorpus
@@ -120,7 +120,7 @@ def pinned(corpus: Corpus, planned: PlannedCorpus | None = None) -> Corpus:
 def fingerprint(corpus: Corpus, weight: float) -> CorpusPart:
     """Return what identifies the corpus, but not where it is. Reads local files for their SHA-256, unless that is kept."""
     files = tuple(
-        CorpusFile(name=path.name, bytes=path.stat().st_size, sha256=digest)
+        CorpusFile(name=one_line(path.name), bytes=path.stat().st_size, sha256=digest)
         for path, digest in zip(corpus.files, digests_of(corpus.files), strict=True)
     )
     if corpus.kind == "python-docs":

@@ -266,9 +266,17 @@ def test_a_document_that_tells_another_form_than_the_array_is_refused(tmp_path, 
     assert len(folder.verify()) == 1
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../a", "x/../../a", "", ".", "x//y", "x/./y", "x\\y", DOCUMENT])
-def test_listed_paths_that_leave_the_folder_are_refused_by_reader_and_writer(tmp_path, path):
-    """A foreign cache must not make us read, or hash, files outside of it."""
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/etc/passwd", "../a", "x/../../a", "", ".", "x//y", "x/./y", "x\\y", DOCUMENT),
+        pytest.param("y" * 256, id="a long name"),
+        pytest.param("ä" * 128, id="many bytes"),
+        pytest.param("d/" * 1100 + "x", id="deep"),
+    ],
+)
+def test_listed_paths_that_leave_the_folder_or_cannot_be_are_refused_by_reader_and_writer(tmp_path, path):
+    """A foreign cache must not make us read, or hash, files outside of it. A name of 300 characters ended verify at that file."""
     make(tmp_path / "a")
     document = json.loads((tmp_path / "a" / DOCUMENT).read_text())
     document["files"][path] = {"bytes": 0, "sha256": "0" * 64}

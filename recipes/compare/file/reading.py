@@ -55,7 +55,7 @@ OWN_OF_A_CACHE = tuple(name for name in names_of(DumpSettings) if name not in na
 """The options in which caches can differ. All caches of a comparison hold the same examples."""
 OF_A_ROW = tuple(name for name in names_of(TrainSettings) if name not in marked(TrainSettings, VARIED))
 """The options in which rows can differ; the comparison itself chooses size, learning rate and seed."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def read_comparison(path: Path) -> Comparison:
@@ -210,5 +210,7 @@ def _named(content: Options, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the entries below a key whose names become folders. Raises ConfigurationError for an unfit name."""
     for name, value in _entries(content, key):
         if not _NAME.fullmatch(name):
-            raise ConfigurationError(f"{key}: {shown(name)} should be a name of letters, digits, '-', '_' and '.'")
+            raise ConfigurationError(
+                f"{key}: {shown(name)} should be a name of at most 100 letters, digits, '-', '_' and '.'"
+            )
         yield name, value

@@ -384,6 +384,7 @@ def test_the_command_says_it_with_its_exit_status_and_as_json(cache, tmp_path, c
     lines = shown.out.splitlines()
     assert [line.split(":")[0] for line in lines[:2]] == ["plan", SHARDS[0]]
     assert "is damaged: 2 of 8 folders" in lines[-1]
+    assert lines[-1].endswith(" bytes were read")  # they were called damaged, all of them for one flipped byte
     status, shown = run(capsys, monkeypatch, cache, "--json")
     facts = json.loads(shown.out)
     assert (status, facts["sound"], sorted(facts["damaged"])) == (1, False, ["plan", SHARDS[0]])

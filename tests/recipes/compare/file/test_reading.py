@@ -159,6 +159,8 @@ def test_without_pairs_every_row_is_held_against_the_first(written):
         ({"evaluate": {"model": "x"}}, "unknown option 'model'"),
         ({"pairs": [["scratch"]]}, "should be a list of two rows"),
         ({"caches": {"c": {"teacher": "nobody"}}}, "unknown assistant nobody; expected one of none"),
+        ({"rows": {"x" * 101: {"objective": "scratch"}}}, "rows: 'x+.* should be a name of at most 100 letters"),
+        ({"rows": {"../../x": {"objective": "scratch"}}}, "rows: '../../x' should be a name of at most 100 letters"),
         ({"pairs": 5}, "pairs: expected a list of pairs of rows, found 5"),
         ({"pairs": [["scratch", "scratch"]]}, "pairs: .* compares a row with itself"),
         (

@@ -1,0 +1,174 @@
+"""Names that are not ours, at every place where one enters: no line of a command and no page that it writes obeys them.
+
+Each name would act somewhere: on a terminal, as a line of ours, in YAML, Markdown or HTML, or as a formula of a picture.
+"""
+
+import json
+import shutil
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
+
+from miniend import cli
+from support.damage import copy_of, document_of
+from support.mutations import put
+from support.tiny_cache import build_tiny_cache
+from support.tiny_t5 import tiny_texts
+
+NOT_UTF8 = "\udcff\udc80"
+ACTING = {
+    "on the terminal": "\x1b[2J\x1b]0;t\x07\x9b31m",
+    "as a line": "a\nminiend: c is sound\r\x0b\x85\u2028x",
+    "on the direction": "\u202e\u2066b\u200f",
+    "in HTML": "<script>alert(1)<!--&lt;<img src=x>",
+    "in Markdown": "[a](javascript:b)![c](d)`e`|f|**g**",
+    "in YAML": "\n---\n- 'q': \"r\" # {s: &t *t !!u}",
+    "in a picture": "$\\frac$ {0} %s _x",
+}
+EVERYTHING = "".join(ACTING.values())
+PLAIN = "plain"
+SMALL = {"layers": (1, 1), "heads": 2, "d_kv": 16, "examples": 8, "validation_examples": 2, "calibration_examples": 4}
+DUMP = (
+    "--examples 8 --validation-examples 2 --calibration-examples 4 --input-length 32 --noise-density 0.3 --device cpu"
+)
+TRAIN = "--size 1L32H --steps 2 --batch-size 4 --save-every 1 --eval-every 1 --log-every 1 --device cpu"
+TUNE = "--task glue/sst2 --seeds 1 --epochs 1 --learning-rate 1e-3 --batch-size 8 --device cpu"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A teacher and its cache."""
+    folder = tmp_path_factory.mktemp("home")
+    build_tiny_cache(folder, **SMALL)
+    return folder
+
+
+@pytest.fixture
+def says(capfd):
+    """says(command, *arguments): the lines of a command. Each can be printed, and none is a line that a name has begun."""
+
+    def run(command, *arguments, status=0):
+        capfd.readouterr()
+        found = cli.run([*command.split(), *map(str, arguments)])
+        out, err = capfd.readouterr()
+        assert found == status, f"{command}\n{out}\n{err}"
+        lines = (out + err).removesuffix("\n").split("\n")
+        assert [line for line in lines if not line.isprintable()] == []
+        assert not any(line.startswith(("miniend: c is sound", "- 'q'")) for line in lines)
+        return lines
+
+    return run
+
+
+@pytest.fixture
+def world(home, tmp_path):
+    """world(name): a folder in which a teacher, a corpus, its fields and a task have that name."""
+
+    def build(name):
+        root = tmp_path / name
+        shutil.copytree(home / "teacher", root / name)
+        rows = [{name: text, f"other {name}{NOT_UTF8}": text} for text in tiny_texts(60)]
+        (root / f"{name}{NOT_UTF8}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (root / "data" / name / "SST-2").mkdir(parents=True)
+        lines = ["sentence\tlabel", *(f"ba de {number}\t{number % 2}" for number in range(12))]
+        for file in ("train", "dev"):
+            (root / "data" / name / "SST-2" / f"{file}.tsv").write_text("\n".join([*lines, ""]))
+        return root
+
+    return build
+
+
+def dumped(says, root, name):
+    """The lines of the commands around a dump, by command."""
+    teacher, corpus = ("--teacher", root / name), ("--corpus", root / f"{name}{NOT_UTF8}.jsonl")
+    cache = ("--cache", root / f"{name}-cache")
+    return {
+        "wrong field": says(f"dump-teacher {DUMP}", *teacher, *corpus, *cache, status=2),
+        "dump": says(f"dump-teacher {DUMP}", *teacher, *corpus, *cache, "--field", name),
+        "other dump": says(f"dump-teacher {DUMP} --seed 1", *teacher, *corpus, *cache, "--field", name, status=2),
+    }
+
+
+def read(says, root, name):
+    """The lines of the commands that read a cache, by command; then the cache is damaged."""
+    cache, student = root / f"{name}-cache", root / f"{name}-student"
+    train = (f"train-student {TRAIN}", "--cache", cache, "--output", student)
+    lines = {
+        "inspect": says("inspect", cache),
+        "json": says("inspect --json", cache),
+        "verify": says("verify", cache),
+        "verify json": says("verify --json", cache),
+        "train": says(*train),
+        "other training": says(*train, "--steps", "3", status=2),
+    }
+    (cache / "plan" / f"{name[:99]}").write_bytes(b"x")
+    lines["unlisted"] = says("verify", cache, status=1)
+    (cache / "plan" / "plan.json").write_bytes(b"x")
+    lines["damaged"] = says("inspect", cache, status=2)
+    check_card((student / "README.md").read_text("utf-8"))
+    return lines
+
+
+def check_card(text):
+    """The front matter is YAML with its own members; the body has neither HTML, nor links of a name, nor pictures."""
+    assert [line for line in text.split("\n") if not line.isprintable()] == []
+    front, body = text.removeprefix("---\n").split("\n---\n", 1)
+    assert set(yaml.safe_load(front)) == {"library_name", "pipeline_tag", "license", "tags", "teacher"}
+    assert ModelCard(text).data.to_dict()["library_name"] == "transformers"
+    check_markdown(body)
+
+
+def check_markdown(text):
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(text)
+    tokens = [token for parent in tokens for token in (parent, *(parent.children or ()))]
+    assert not {token.type for token in tokens} & {"html_inline", "html_block", "image", "hr"}
+    links = [token.attrs["href"] for token in tokens if token.type == "link_open"]
+    assert all(link.startswith("https://arxiv.org/") for link in links), links
+
+
+def counted(lines):
+    return {command: len(said) for command, said in lines.items()}
+
+
+def test_no_command_obeys_a_name(says, world):
+    """What lies in a user's folders: a downloaded teacher, a corpus of others, the fields in it."""
+    root = world(EVERYTHING)
+    lines = dumped(says, root, EVERYTHING) | read(says, root, EVERYTHING)
+    print(sum(counted(lines).values()), "lines of", len(lines), "commands")
+
+
+@pytest.mark.parametrize("name", [EVERYTHING + "/../</b>"])
+def test_no_command_obeys_a_name_in_a_strangers_cache(says, home, tmp_path, name):
+    """Documents hold any text, and whoever seals them anew can write what no file is called."""
+    cache = copy_of(home / "cache", tmp_path / f"{PLAIN}-cache")
+    plan = document_of(cache, "plan")
+    plan["teacher"] |= {"name": name, "revision": name}
+    plan["corpus"]["fields"] = [name]
+    plan["corpus"]["parts"][0] |= {"kind": name, "fields": [name]}
+    plan["corpus"]["parts"][0]["files"][0]["name"] = name
+    plan["environment"]["versions"][name] = name
+    plan["signals"][name] = name
+    put(cache, "plan", plan)
+    for command in ("inspect", "inspect --json", "verify", "verify --json"):
+        says(command, cache)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*ACTING.values(), EVERYTHING], ids=[*ACTING, "everywhere"])
+def test_each_command_prints_as_many_lines_as_with_a_plain_name(says, world, name):
+    """All commands that name what they read, and the picture of a cache."""
+    counts = []
+    for one in (PLAIN, name):
+        root = world(one)
+        lines = dumped(says, root, one)
+        field = ("--corpus", root / f"{one}{NOT_UTF8}.jsonl", "--field", one)
+        lines["estimate"] = says(f"estimate {DUMP}", "--teacher", root / one, *field)
+        lines["plot"] = says("inspect", root / f"{one}-cache", "--plot", root / f"{one}.png")
+        lines |= read(says, root, one)
+        model = ("--model", root / f"{one}-student", "--data", root / "data" / one)
+        lines["evaluate"] = says(f"evaluate {TUNE}", *model, "--output", root / f"{one}-scores")
+        lines["again"] = says(f"evaluate {TUNE} --seeds 2 --bf16", *model, "--output", root / f"{one}-scores", status=2)
+        counts.append(counted(lines))
+    assert counts[0] == counts[1]
