@@ -7,7 +7,6 @@ and times are not noticed: remove the folder of kept digests to have everything 
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from ..errors import CorpusError
 from ..runtime.durable import write_durably
 from ..runtime.json_file import read_json
 from ..runtime.progress import progress_bar
+from ..runtime.user_cache import user_cache
 
 KEPT_FROM = 64 * 2**20
 """The number of bytes of a folder's files from which we keep their digests; fewer are hashed in a fraction of a second."""
@@ -95,12 +95,16 @@ class _Note:
     """The kept digests of the files of one folder."""
 
     def __init__(self, folder: Path) -> None:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self._folder = str(folder.resolve())
-        self._place = Path(root) / "miniend" / DIGESTS / f"{hashlib.sha256(self._folder.encode()).hexdigest()}.json"
+        self._place = self._named(user_cache())
         self._kept, self._new = self._read(), False
 
+    def _named(self, kept: Path | None) -> Path | None:
+        return kept and kept / DIGESTS / f"{hashlib.sha256(self._folder.encode()).hexdigest()}.json"
+
     def _read(self) -> dict[str, Any]:
+        if self._place is None:
+            return {}
         with suppress(OSError, ValueError):
             found = read_json(self._place)
             if isinstance(found, dict) and found.get("folder") == self._folder and isinstance(found.get("files"), dict):
@@ -121,7 +125,7 @@ class _Note:
 
     def save(self) -> None:
         """Keep all of them, with the digests that another process kept meanwhile."""
-        if self._new:
+        if self._new and self._place is not None:
             with suppress(OSError):  # only time is lost
                 self._place.parent.mkdir(parents=True, exist_ok=True)
                 files = self._read() | self._kept
