@@ -41,7 +41,7 @@ def digests_of(paths: Iterable[Path]) -> list[str]:
     What was hashed before an interruption is kept. Raises CorpusError for a file that cannot be read.
     """
     files = list(dict.fromkeys(paths))
-    states = [_state(path) for path in files]
+    states = [state_of(path) for path in files]
     notes = {folder: _Note(folder) for folder in dict.fromkeys(path.parent for path in files)}
     found = {path: notes[path.parent].digest(path, state) for path, state in zip(files, states, strict=True)}
     missing = [(path, state) for path, state in zip(files, states, strict=True) if found[path] is None]
@@ -83,7 +83,20 @@ def _hashed(path: Path, done: Callable[[int], Any]) -> str:
     return digest.hexdigest()
 
 
-def _state(path: Path) -> State:
+def require_unchanged(path: Path, hashed: State | None) -> None:
+    """Raise CorpusError if the length of a file or the time of its content differs from the state in which it was hashed."""
+    if hashed is None:
+        return
+    now = state_of(path)
+    if (now[0], now[2]) != (hashed[0], hashed[2]):
+        raise CorpusError(
+            f"{path} has changed since its digest was taken: it had {hashed[0]:,} bytes and has {now[0]:,}; leave a corpus as it "
+            "is while a dump reads it, and run the command again"
+        )
+
+
+def state_of(path: Path) -> State:
+    """Return the state of a file. Raises CorpusError if it cannot be read."""
     try:
         found = path.stat()
     except OSError as error:
@@ -120,7 +133,7 @@ class _Note:
 
     def add(self, path: Path, state: State, digest: str) -> None:
         """Take a new digest, unless the file has changed or may still change unseen."""
-        if _state(path) == state and time_ns() - state[-1] > SETTLED:
+        if state_of(path) == state and time_ns() - state[-1] > SETTLED:
             self._kept[path.name], self._new = [*state, digest], True
 
     def save(self) -> None:
