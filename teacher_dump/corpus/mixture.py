@@ -98,9 +98,10 @@ class Mixture:
             else:
                 first[file.sha256] = file.name
         if copies:
+            copy, original = copies[0]
             self._note(
-                f"warning: {len(copies):,} of the corpus's files have the content of another, such as {copies[0][0]} that of "
-                f"{copies[0][1]}: these documents come twice, and may be both held out and trained on; leave copies out"
+                f"warning: files of the corpus with the content of another: {len(copies):,}, such as {copy}, which equals "
+                f"{original}. Their documents come twice, and may be both held out and trained on; leave copies out"
             )
 
     def _note(self, line: str) -> None:

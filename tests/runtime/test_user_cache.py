@@ -23,7 +23,7 @@ def homeless(monkeypatch):
 
 
 def test_a_corpus_is_hashed_without_a_home(homeless, tmp_path):
-    """Every dump was a traceback, whatever its corpus."""
+    """Every dump of files was a traceback."""
     assert user_cache() is None
     for number in range(1001):
         (tmp_path / f"{number}.txt").touch()

@@ -215,5 +215,5 @@ def test_copies_of_files_are_noted_once(tmp_path):
     found = mixture(str(tmp_path / "*.jsonl"))
     found.fingerprint()
     assert [line for line in found.note_lines() if "content of another" in line] == list(found.note_lines())[:1]
-    assert "2 of the corpus's files have the content of another, such as a (2).jsonl" in next(found.note_lines())
+    assert "with the content of another: 2, such as a (2).jsonl, which equals a (1).jsonl" in next(found.note_lines())
     assert not list(mixture(str(tmp_path / "b*")).note_lines())
