@@ -6,8 +6,8 @@ and times are not noticed: remove the folder of kept digests to have everything 
 """
 
 import hashlib
-import json
 import os
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -19,6 +19,7 @@ from ..errors import CorpusError
 from ..runtime.durable import write_durably
 from ..runtime.json_file import read_json
 from ..runtime.progress import progress_bar
+from ..runtime.user_cache import user_cache
 
 KEPT_FROM = 64 * 2**20
 """The number of bytes of a folder's files from which we keep their digests; fewer are hashed in a fraction of a second."""
@@ -41,7 +42,7 @@ def digests_of(paths: Iterable[Path]) -> list[str]:
     What was hashed before an interruption is kept. Raises CorpusError for a file that cannot be read.
     """
     files = list(dict.fromkeys(paths))
-    states = [_state(path) for path in files]
+    states = [state_of(path) for path in files]
     notes = {folder: _Note(folder) for folder in dict.fromkeys(path.parent for path in files)}
     found = {path: notes[path.parent].digest(path, state) for path, state in zip(files, states, strict=True)}
     missing = [(path, state) for path, state in zip(files, states, strict=True) if found[path] is None]
@@ -83,7 +84,20 @@ def _hashed(path: Path, done: Callable[[int], Any]) -> str:
     return digest.hexdigest()
 
 
-def _state(path: Path) -> State:
+def require_unchanged(path: Path, hashed: State | None) -> None:
+    """Raise CorpusError if the length of a file or the time of its content differs from the state in which it was hashed."""
+    if hashed is None:
+        return
+    now = state_of(path)
+    if (now[0], now[2]) != (hashed[0], hashed[2]):
+        raise CorpusError(
+            f"{path} has changed since its digest was taken: it had {hashed[0]:,} bytes and has {now[0]:,}; leave a corpus as it "
+            "is while a dump reads it, and run the command again"
+        )
+
+
+def state_of(path: Path) -> State:
+    """Return the state of a file. Raises CorpusError if it cannot be read."""
     try:
         found = path.stat()
     except OSError as error:
@@ -95,13 +109,16 @@ class _Note:
     """The kept digests of the files of one folder."""
 
     def __init__(self, folder: Path) -> None:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self._folder = str(folder.resolve())
-        name = hashlib.sha256(os.fsencode(self._folder)).hexdigest()
-        self._place = Path(root) / "miniend" / DIGESTS / f"{name}.json"
+        self._place = self._named(user_cache())
         self._kept, self._new = self._read(), False
 
+    def _named(self, kept: Path | None) -> Path | None:
+        return kept and kept / DIGESTS / f"{hashlib.sha256(os.fsencode(self._folder)).hexdigest()}.json"
+
     def _read(self) -> dict[str, Any]:
+        if self._place is None:
+            return {}
         with suppress(OSError, ValueError):
             found = read_json(self._place)
             if isinstance(found, dict) and found.get("folder") == self._folder and isinstance(found.get("files"), dict):
@@ -117,12 +134,12 @@ class _Note:
 
     def add(self, path: Path, state: State, digest: str) -> None:
         """Take a new digest, unless the file has changed or may still change unseen."""
-        if _state(path) == state and time_ns() - state[-1] > SETTLED:
+        if state_of(path) == state and time_ns() - state[-1] > SETTLED:
             self._kept[path.name], self._new = [*state, digest], True
 
     def save(self) -> None:
         """Keep all of them, with the digests that another process kept meanwhile."""
-        if self._new:
+        if self._new and self._place is not None:
             with suppress(OSError):  # only time is lost
                 self._place.parent.mkdir(parents=True, exist_ok=True)
                 files = self._read() | self._kept

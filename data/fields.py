@@ -57,8 +57,8 @@ def _flat(values: list[Any]) -> list[Any]:
     """Return the values, with the elements of lists, and of lists in them, in their place."""
     flat: list[Any] = []
     for value in values:
-        if isinstance(value, list | tuple):
-            flat += _flat(list(value))
+        if isinstance(value, list):  # a tuple is an entry of a map column, whose key is not text
+            flat += _flat(value)
         else:
             flat.append(value)
     return flat

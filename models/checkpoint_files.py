@@ -3,15 +3,23 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from ..errors import CheckpointError, in_one_line, shortened
 from ..runtime.json_file import read_json
-from ..runtime.there import NOT_UTF8, is_utf8, not_a_model, what_is_there
+from ..runtime.there import NOT_UTF8, is_utf8, listed, not_a_model, what_is_there
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _FILE_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
+_SAVE = "save the model with its save_pretrained()"
+_SHARDS = {
+    "zero_to_fp32": "join the shards of DeepSpeed with the zero_to_fp32.py beside them",
+    "global_step": "join the shards of DeepSpeed with its zero_to_fp32.py",
+    "pytorch_model_fsdp": "join the shards of FSDP with `accelerate merge-weights`, or rename its one file to pytorch_model.bin",
+}
+"""What to do about weights as a training in many processes leaves them, by the first letters of a file's name."""
 _OTHER_FRAMEWORKS = {"flax_model.msgpack": "flax", "flax_model.msgpack.index.json": "flax", "tf_model.h5": "tf"}
 
 
@@ -96,7 +104,12 @@ def _shapes_in(path: Path) -> dict[str, list[int]]:
             return {key: list(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
     import torch
 
-    state: Any = torch.load(path, map_location="meta", weights_only=True)
+    try:
+        state: Any = torch.load(path, map_location="meta", weights_only=True)
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is damaged, or holds other objects of Python than tensors, which could run code; {_SAVE}"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(one, torch.Tensor) for one in state.values()):
         raise CheckpointError(f"{path} does not hold tensors by name; save the model's state_dict()")
     return {str(key): list(tensor.shape) for key, tensor in state.items()}
@@ -111,8 +124,8 @@ def refuse_adapter(name: str | Path, revision: str | None = None) -> None:
         )
 
 
-def refuse_other_frameworks(name: str | Path, revision: str | None = None) -> None:
-    """Raise CheckpointError if a checkpoint has weights only for a framework that transformers 5 cannot read."""
+def require_weights(name: str | Path, revision: str | None = None) -> None:
+    """Raise CheckpointError, which says what is there, if a checkpoint lacks weights, or has them in another form."""
     if first_file(name, _WEIGHTS, revision):
         return
     for file, framework in _OTHER_FRAMEWORKS.items():
@@ -121,3 +134,7 @@ def refuse_other_frameworks(name: str | Path, revision: str | None = None) -> No
                 f"{name} has only {file}, which transformers 5 does not read; expected model.safetensors. Convert it with "
                 f"transformers 4: T5ForConditionalGeneration.from_pretrained(..., from_{framework}=True), then save_pretrained"
             )
+    if Path(name).is_dir():
+        names = sorted(one.name for one in Path(name).iterdir())
+        advice = next((words for begin, words in _SHARDS.items() if any(one.startswith(begin) for one in names)), _SAVE)
+        raise CheckpointError(f"{name} does not have weights ({_WEIGHTS[0]}): it holds {listed(names)}; {advice}")

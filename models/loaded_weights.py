@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..errors import CheckpointError
 from .checkpoint_files import weight_shapes
-from .families import family_of
+from .families import family_of, written_before_5
 from .stated_sizes import require_shapes
 
 _SHOWN = 3
@@ -39,6 +41,47 @@ def check_weights(name: str | Path, model: Any, report: Mapping[str, Any]) -> No
         raise CheckpointError(
             f"{name} holds {len(unused)} tensors that a {type(model).__name__} with its config.json does not use "
             f"({_some(unused)}): correct the sizes in config.json, or use the checkpoint of a model without them"
+        )
+
+
+def check_finite(name: str | Path, model: Any) -> None:
+    """Raise CheckpointError, with names of tensors, for weights that are infinite or not numbers."""
+    # A finite sum proves that every element is finite, and costs a tenth of looking at each.
+    broken = [
+        key
+        for key, tensor in model.named_parameters()
+        if not bool(tensor.sum(dtype=torch.float32).isfinite()) and not bool(tensor.isfinite().all())
+    ]
+    if broken:
+        raise CheckpointError(
+            f"{name} holds weights that are infinite or not numbers ({_some(broken)}): its training diverged or overflowed in "
+            "float16, or the file is damaged; use an earlier checkpoint, or fetch it again"
+        )
+
+
+def check_one_embedding(name: str | Path, model: Any, raw_config: Mapping[str, Any], revision: str | None) -> None:
+    """Raise CheckpointError unless the checkpoint has one input embedding, which all stacks use and the head as stated.
+
+    transformers keeps copies that differ, and takes the head for a missing embedding. The student would have one embedding.
+    """
+    family, state = family_of(model), model.state_dict()
+    held, (usual, *others) = weight_shapes(name, revision), family.embedding_parameters
+    if raw_config.get("tie_word_embeddings") is False and not held.keys() & set(family.embedding_parameters):
+        raise CheckpointError(
+            f"{name}: config.json says that the head is not tied to the embedding, but the weights do not have {usual}; use a "
+            "complete checkpoint, or correct tie_word_embeddings in config.json"
+        )
+    for other in others:
+        if not torch.equal(state[other], state[usual]):
+            raise CheckpointError(
+                f"{name} holds two input embeddings: {other} differs from {usual}. A {type(model).__name__} has one; save it "
+                "with tied weights, or use the checkpoint that it was made from"
+            )
+    head = family.head_parameter
+    if written_before_5(raw_config) and raw_config.get("tie_word_embeddings") is not False and not family.tied(model):
+        raise CheckpointError(
+            f"{name}: config.json ties the head to the embedding, but {head} differs from {usual}; set tie_word_embeddings to "
+            f"false in config.json if the head was trained apart, else remove {head}"
         )
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from ..errors import CheckpointError, ConfigurationError, in_one_line, shortened
 from ..runtime.hub import commit_of
 from ..runtime.progress import quiet_transformers
-from .checkpoint_files import refuse_adapter, refuse_other_frameworks, require_checkpoint, unread
+from .checkpoint_files import refuse_adapter, require_checkpoint, require_weights, unread
 from .families import family_named, model_type_of
 from .generation import allow_generation
-from .loaded_weights import check_own_head, check_weights
+from .loaded_weights import check_finite, check_one_embedding, check_own_head, check_weights
 from .stated_sizes import check_sizes, check_values
 
 
@@ -81,7 +81,7 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     raw = read_raw_config(name, revision)
     model_class: Any = getattr(transformers, family_named(model_type_of(raw)).architecture)
     try:
-        refuse_other_frameworks(name, revision)
+        require_weights(name, revision)
         with quiet_transformers():
             check_sizes(name, raw, model_class, revision)
             model, report = model_class.from_pretrained(
@@ -92,7 +92,9 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
                 ignore_mismatched_sizes=True,  # so that the report has the shapes
             )
         check_weights(name, model, report)
+        check_finite(name, model)
         check_own_head(name, model, raw, revision)
+        check_one_embedding(name, model, raw, revision)
     except CheckpointError:
         raise
     except Exception as error:  # the same

@@ -14,6 +14,7 @@ from .family import (
     is_causal,
     parameter_counts,
     stack_named,
+    written_before_5,
 )
 from .model_type import model_type_of
 
@@ -31,6 +32,7 @@ __all__ = [
     "model_type_of",
     "parameter_counts",
     "stack_named",
+    "written_before_5",
 ]
 
 import_entries(__name__, __path__)

@@ -92,6 +92,8 @@ class Family(ABC):
     """The stacks, in the order in which a model runs them."""
     head_parameter: ClassVar[str]
     """The name of the head's weight in a checkpoint that does not tie it to the embedding."""
+    embedding_parameters: ClassVar[tuple[str, ...]]
+    """The names under which a checkpoint may hold the input embedding, of which a model has one; first the usual name."""
     label_axis: ClassVar[str]
     """The token axis whose tokens the head predicts."""
     parts: ClassVar[tuple[str, ...]]
@@ -240,6 +242,11 @@ def family_named(model_type: str) -> Family:
 def family_of(model: Any) -> Family:
     """Return the family of a loaded transformers model."""
     return family_named(model.config.model_type)
+
+
+def written_before_5(raw_config: Mapping[str, Any]) -> bool:
+    """Return whether config.json means by `tie_word_embeddings` what it says; transformers 5 writes true into each."""
+    return str(raw_config.get("transformers_version") or "4").partition(".")[0] in ("2", "3", "4")
 
 
 def stack_named(name: str) -> Stack:

@@ -7,7 +7,7 @@ that the head is tied. So the version that wrote config.json decides what its au
 from collections.abc import Mapping
 from typing import Any
 
-from .family import FAMILIES
+from .family import FAMILIES, written_before_5
 from .t5 import T5
 
 
@@ -21,8 +21,7 @@ class MT5(T5):
         return 1.0
 
     def meant_head_scale(self, raw_config: Mapping[str, Any], d_model: int) -> float:
-        version = str(raw_config.get("transformers_version") or "4").partition(".")[0]
-        scaled = raw_config.get("tie_word_embeddings") is True and version in ("2", "3", "4")
+        scaled = raw_config.get("tie_word_embeddings") is True and written_before_5(raw_config)
         return float(d_model**-0.5) if scaled else 1.0
 
     def restore_head_scale(self, model: Any, raw_config: Mapping[str, Any]) -> None:

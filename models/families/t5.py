@@ -47,6 +47,7 @@ class T5(Family):
     architecture = "T5ForConditionalGeneration"
     stacks = (Stack("encoder", "input", causal=False), Stack("decoder", "target", causal=True, reads="encoder"))
     head_parameter = "lm_head.weight"
+    embedding_parameters = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
     label_axis = "target"
     parts = ("embedding", "encoder", "decoder_self", "decoder_cross", "decoder_feed_forward", "head")
     bias_in_every_block = False

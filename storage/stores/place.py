@@ -20,6 +20,7 @@ from typing import TypeAlias
 from ...errors import ConfigurationError, MiniEndError
 from ...runtime.durable import leads_nowhere
 from ...runtime.there import NOT_UTF8, is_utf8
+from ...runtime.user_cache import user_cache
 from .bucket import SCHEMES, Bucket, open_bucket
 
 MIRROR_VARIABLE = "MINIEND_MIRROR"
@@ -158,5 +159,12 @@ def _mirror_named(local: Path) -> Iterator[None]:
 
 
 def _mirrors() -> Path:
-    """Return the folder of the mirrors of all caches."""
-    return Path(os.environ.get(MIRROR_VARIABLE) or Path.home() / ".cache" / "miniend")
+    """Return the folder of the mirrors of all caches. Raise ConfigurationError for a user without a home who names none."""
+    if named := os.environ.get(MIRROR_VARIABLE):
+        return Path(named)
+    if kept := user_cache():
+        return kept
+    raise ConfigurationError(
+        f"user {os.getuid()} does not have a home directory for the mirror of the object store; name a folder for it in "
+        f"{MIRROR_VARIABLE}"
+    )

@@ -12,13 +12,14 @@ plan. `mixture.py` makes one stream of several corpora.
 import glob
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from ...data.arrow_rows import is_saved_dataset, saved_files
-from ...data.digests import digests_of
+from ...data.digests import State, digests_of, require_unchanged
 from ...data.fields import first_filled, joined, texts_of
 from ...data.globs import glob_for
 from ...data.long_text import Text, is_blank_text
@@ -33,6 +34,7 @@ from ...storage.documents.plan import CorpusFile, CorpusPart, PlannedCorpus
 from .hub import HubName, describe_hub, local_files, parse_hub_name, pin_hub, stream_hub
 
 Document = tuple[Text, ...]
+_NOTHING: Mapping[Path, State] = MappingProxyType({})
 PYTHON_DOCS = "python-docs"
 DOCS_CHARACTERS = 2000
 HUB_PREFIX = "hf:"
@@ -130,13 +132,14 @@ def fingerprint(corpus: Corpus, weight: float) -> CorpusPart:
     return CorpusPart(kind=corpus.kind, weight=weight, hub=hub, files=files or None)
 
 
-def documents(corpus: Corpus, note: Log = silent) -> Iterator[Document]:
+def documents(corpus: Corpus, note: Log = silent, hashed: Mapping[Path, State] = _NOTHING) -> Iterator[Document]:
     """Yield every document, always in the same order; `note` gets lines on how files were read.
 
-    Raises CorpusError for what cannot be read, and at the end if no document had text.
+    Raises CorpusError for what cannot be read, for a file that has changed since it was `hashed`, and at the end if no document
+    had text.
     """
     empty = True
-    for document in _all_documents(corpus, note):
+    for document in _all_documents(corpus, note, hashed):
         empty = empty and is_blank(document)
         yield document
     if empty:
@@ -151,7 +154,7 @@ def is_blank(document: Document) -> bool:
     return any(is_blank_text(text) for text in document)
 
 
-def _all_documents(corpus: Corpus, note: Log) -> Iterator[Document]:
+def _all_documents(corpus: Corpus, note: Log, hashed: Mapping[Path, State]) -> Iterator[Document]:
     if corpus.kind == "python-docs":
         yield from _python_docs()
     elif corpus.hub is not None and not corpus.files:
@@ -159,7 +162,9 @@ def _all_documents(corpus: Corpus, note: Log) -> Iterator[Document]:
             yield _document(row, corpus.fields)
     else:
         for path in corpus.files:
+            require_unchanged(path, hashed.get(path))
             yield from _of_file(path, corpus.fields, note)
+            require_unchanged(path, hashed.get(path))
 
 
 def _of_file(path: Path, fields: tuple[str, ...], note: Log) -> Iterator[Document]:

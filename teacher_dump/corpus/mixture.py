@@ -4,14 +4,15 @@ Cursors count a document's index in this stream, and the choice of validation do
 from its beginning: a dump that continues at an index reads the documents before it again and drops them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
+from ...data.digests import State, state_of
 from ...errors import ConfigurationError
-from ...storage.documents.plan import PlannedCorpus
+from ...storage.documents.plan import CorpusFile, PlannedCorpus
 from ..config import DumpConfig
 from .corpus import Corpus, Document, documents, fingerprint, is_blank, parse_corpus, pinned
 from .file_lists import list_name, with_list
@@ -42,6 +43,8 @@ class Mixture:
     seed: int
     notes: dict[str, None] = field(default_factory=dict, compare=False)
     """Lines on how files were read, each once, from the streams that were read so far."""
+    hashed: dict[Path, State] = field(default_factory=dict, compare=False)
+    """The states of local files just before their digests were taken."""
 
     def pinned(self, planned: PlannedCorpus | None = None) -> "Mixture":
         """Return the same mixture, with every hub dataset at one commit: the present one, or the one of the plan so far."""
@@ -50,9 +53,10 @@ class Mixture:
     def fingerprint(self) -> Fingerprint:
         """Return what identifies the stream except the seed, which is elsewhere in a plan. Hashes local files."""
         shared = self.corpora[0].fields
-        found = [
-            with_list(fingerprint(corpus, weight)) for corpus, weight in zip(self.corpora, self.weights, strict=True)
-        ]
+        self.hashed.update((path, state_of(path)) for corpus in self.corpora for path in corpus.files)
+        whole = [fingerprint(corpus, weight) for corpus, weight in zip(self.corpora, self.weights, strict=True)]
+        self._note_copies(file for part in whole for file in part.files or ())
+        found = [with_list(part) for part in whole]
         own = [None if corpus.fields == shared else corpus.fields for corpus in self.corpora]
         planned = PlannedCorpus(
             fields=shared,
@@ -66,16 +70,16 @@ class Mixture:
     def require_documents(self) -> None:
         """Read the first document with text of every corpus. Raises CorpusError for a wrong field or an empty corpus."""
         for corpus in self.corpora:
-            next(document for document in documents(corpus) if not is_blank(document))
+            next(document for document in documents(corpus, hashed=self.hashed) if not is_blank(document))
 
     def first_documents(self, count: int) -> Iterator[Document]:
         """Yield the first documents of every corpus, at most `count` of each."""
         for corpus in self.corpora:
-            yield from islice(documents(corpus), count)
+            yield from islice(documents(corpus, hashed=self.hashed), count)
 
     def documents(self) -> Iterator[Document]:
         """Yield every document of every corpus, always in the same order; when a corpus ends, the others continue."""
-        streams = [documents(corpus, self._note) for corpus in self.corpora]
+        streams = [documents(corpus, self._note, self.hashed) for corpus in self.corpora]
         return shuffled(interleaved(streams, self.weights, self.seed), self.shuffle_buffer, self.seed)
 
     def note_lines(self) -> Iterator[str]:
@@ -83,6 +87,22 @@ class Mixture:
         yield from islice(self.notes, MOST_NOTES)
         if len(self.notes) > MOST_NOTES:
             yield f"... and {len(self.notes) - MOST_NOTES:,} more lines on other files"
+
+    def _note_copies(self, files: Iterable[CorpusFile]) -> None:
+        """Note that files have equal content, such as a second download."""
+        first: dict[str, str] = {}
+        copies: list[tuple[str, str]] = []
+        for file in files:
+            if file.sha256 in first:
+                copies.append((file.name, first[file.sha256]))
+            else:
+                first[file.sha256] = file.name
+        if copies:
+            copy, original = copies[0]
+            self._note(
+                f"warning: files of the corpus with the content of another: {len(copies):,}, such as {copy}, which equals "
+                f"{original}. Their documents come twice, and may be both held out and trained on; leave copies out"
+            )
 
     def _note(self, line: str) -> None:
         self.notes[line] = None

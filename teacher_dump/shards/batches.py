@@ -77,4 +77,8 @@ def _require_finite(batch: TeacherBatch) -> None:
     if bool(torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors]).isfinite().all()):
         return
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
-        raise TeacherError("the teacher's output is not finite: it overflows in this dtype; dump with --dtype float32")
+        dtype = batch.logits.dtype
+        advice = "use another checkpoint" if dtype == torch.float32 else "dump with --dtype float32"
+        raise TeacherError(
+            f"the teacher's output is not finite: it overflows in {str(dtype).removeprefix('torch.')}; {advice}"
+        )

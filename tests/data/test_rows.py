@@ -207,3 +207,35 @@ def test_long_rows_are_read_a_few_at_a_time(tmp_path, ending, monkeypatch):
             stream.write_table(table)
     assert [row["text"] for row in read_rows(path)] == texts
     assert max(sizes) <= 2
+
+
+ARROW_TEXTS = {
+    "large_string": pyarrow.array(["one", None], pyarrow.large_string()),
+    "string_view": pyarrow.array(["one", None], pyarrow.string_view()),
+    "dictionary": pyarrow.array(["one", None]).dictionary_encode(),
+    "list": pyarrow.array([["one"], None]),
+    "large_list": pyarrow.array([["one"], None], pyarrow.large_list(pyarrow.large_string())),
+}
+
+
+@pytest.mark.parametrize("kind", ARROW_TEXTS)
+def test_text_has_any_of_the_types_that_writers_give_it(tmp_path, kind):
+    """polars writes large_string, pandas writes categories as dictionaries, and DuckDB has views."""
+    parquet.write_table(pyarrow.table({"text": ARROW_TEXTS[kind]}), tmp_path / "c.parquet")
+    assert [texts_of(row, "text", row.place) for row in read_rows(tmp_path / "c.parquet", ["text"])] == [["one"], []]
+
+
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [
+        (pyarrow.array([b"one"], pyarrow.binary()), "bytes"),
+        (pyarrow.array([{"a": "one"}]), "dict"),
+        (pyarrow.array([[("key", "one")]], pyarrow.map_(pyarrow.string(), pyarrow.string())), "tuple"),
+    ],
+)
+def test_columns_that_are_not_text_are_refused_by_their_type(tmp_path, column, found):
+    """The keys of a map became text between its values."""
+    parquet.write_table(pyarrow.table({"text": column}), tmp_path / "c.parquet")
+    (row,) = read_rows(tmp_path / "c.parquet")
+    with pytest.raises(CorpusError, match=f"expected text in field 'text' of .*row 1, found .* of type {found}"):
+        texts_of(row, "text", row.place)

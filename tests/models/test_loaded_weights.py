@@ -201,3 +201,97 @@ def test_weights_of_another_framework_are_named(folder, file):
     (folder / "model.safetensors").rename(folder / file)
     assert file in refusal(folder)
     assert "transformers 4" in refusal(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["shared.weight", "decoder.block.1.layer.2.DenseReluDense.wo.weight"])
+def test_weights_that_are_not_numbers_are_named(folder, name, value):
+    """A training in float16 overflowed. The dump advised --dtype float32, which it had, or went on where no text met them."""
+    edit_weights(folder, lambda held: held | {name: held[name].index_fill(0, torch.tensor([3]), value)})
+    message = refusal(folder)
+    assert "holds weights that are infinite or not numbers" in message
+    assert name in message
+
+
+def test_large_weights_are_numbers(folder):
+    """Their sum overflows, and no element does."""
+    edit_weights(folder, lambda held: held | {"shared.weight": torch.full_like(held["shared.weight"], 3e38)})
+    load_pretrained(folder, torch.float32)
+
+
+EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+
+
+@pytest.mark.parametrize("held", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_embedding_may_have_any_of_its_names(tmp_path, tokenizer, held, tied):
+    """MADLAD-400 has the decoder's name only; releases of transformers took the head for the encoder's embedding."""
+    folder = build_tiny_t5(tmp_path, tokenizer, tied=tied, v11=not tied, layers=(1, 1))
+    before = load_pretrained(folder, torch.float32)[0].state_dict()
+    copies = {EMBEDDINGS[number]: before["shared.weight"].clone() for number in held}
+    edit_weights(folder, lambda all: {k: t for k, t in all.items() if k != "shared.weight"} | copies)
+    after = load_pretrained(folder, torch.float32)[0].state_dict()
+    assert tensor_digest(after) == tensor_digest(before)
+
+
+@pytest.mark.parametrize("other", EMBEDDINGS[1:])
+def test_two_input_embeddings_are_refused(folder, other):
+    """transformers runs the stacks with both; a student has one, and saving lost the other."""
+    edit_weights(folder, lambda held: held | {other: held["shared.weight"] + 1})
+    assert f"two input embeddings: {other} differs from shared.weight" in refusal(folder)
+
+
+def test_an_untied_config_needs_an_embedding_in_the_file(folder):
+    """transformers makes the head the embedding of both stacks without a word."""
+    edit_config(folder, tie_word_embeddings=False)
+    edit_weights(folder, lambda held: {"lm_head.weight" if k == "shared.weight" else k: t for k, t in held.items()})
+    assert "do not have shared.weight" in refusal(folder)
+
+
+@pytest.mark.parametrize("stated", [True, "absent"])
+@pytest.mark.parametrize("kind", ["t5", "mt5", "umt5"])
+def test_a_tied_config_with_a_head_of_its_own_is_refused_unless_version_5_wrote_it(tmp_path, tokenizer, kind, stated):
+    """Version 4 leaves out the head of the file, version 5 the tie of the config; a scale of sqrt(d_model) hangs on it."""
+    folder = build_tiny_t5(tmp_path, tokenizer, kind, tied=False, v11=True, layers=(1, 1))
+    edit_config(folder, tie_word_embeddings=stated, transformers_version="4.30.0")
+    message = refusal(folder)
+    assert "config.json ties the head to the embedding, but lm_head.weight differs" in message
+    assert "tie_word_embeddings to false" in message
+    edit_config(folder, tie_word_embeddings=stated, transformers_version="5.17.0")
+    model, _ = load_pretrained(folder, torch.float32)
+    assert not family_of(model).tied(model)
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (
+            ["zero_to_fp32.py", "global_step500/zero_pp_rank_0_mp_rank_00_optim_states.pt"],
+            "zero_to_fp32.py beside them",
+        ),
+        (["global_step500/mp_rank_00_model_states.pt"], "DeepSpeed with its zero_to_fp32.py"),
+        (["pytorch_model_fsdp_0/__0_0.distcp"], "accelerate merge-weights"),
+        (["pytorch_model_fsdp.bin"], "rename its one file to pytorch_model.bin"),
+        (["optimizer.pt", "rng_state.pth"], "save the model with its save_pretrained"),
+    ],
+)
+def test_a_training_in_many_processes_left_no_weights_to_load(folder, left, said):
+    """The message was that of transformers: "no file named model.safetensors", which every user knows by then."""
+    (folder / "model.safetensors").unlink()
+    for name in left:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    message = refusal(folder)
+    assert "does not have weights" in message
+    assert left[0].partition("/")[0] in message
+    assert said in message
+
+
+def test_a_pickled_model_is_refused_without_advice_to_run_it(folder):
+    """torch advises to load it with weights_only=False, with the colors of a terminal."""
+    model = T5ForConditionalGeneration.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(model, folder / "pytorch_model.bin")
+    message = refusal(folder)
+    assert "pytorch_model.bin is damaged, or holds other objects of Python than tensors" in message
+    assert "weights_only" not in message

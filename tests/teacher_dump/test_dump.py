@@ -379,14 +379,15 @@ def test_both_codecs_give_the_same_cache_back(material, finished, tmp_path):
                 assert np.array_equal(getattr(one.relations[site], kind), getattr(two.relations[site], kind))
 
 
-def test_a_teacher_with_weights_that_are_not_numbers_is_refused(material, tmp_path):
-    """A NaN rounds to some integer, and the cache would look as sound as any."""
+@pytest.mark.parametrize(("dtype", "advice"), [("float32", "use another checkpoint"), ("bfloat16", "--dtype float32")])
+def test_a_teacher_that_overflows_is_refused(material, tmp_path, dtype, advice):
+    """A NaN rounds to some integer, and the cache would look as sound as any. In float32 the advice was --dtype float32."""
     broken = shutil.copytree(material.teacher, tmp_path / "teacher")
     weights = load_file(broken / "model.safetensors")
-    weights["decoder.block.0.layer.2.DenseReluDense.wo.weight"][3, 4] = math.nan
+    weights["decoder.block.0.layer.2.DenseReluDense.wo.weight"].fill_(3e38)
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(TeacherError, match="not finite"):
-        dump(material, tmp_path / "cache", teacher=str(broken))
+    with pytest.raises(TeacherError, match=f"is not finite: it overflows in {dtype}; .*{advice}"):
+        dump(material, tmp_path / "cache", teacher=str(broken), dtype=dtype)
     assert not (tmp_path / "cache" / "shards").exists()
 
 

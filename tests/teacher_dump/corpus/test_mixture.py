@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -170,3 +172,48 @@ def test_a_dump_goes_on_at_the_commits_of_its_plan(monkeypatch):
     plan = mixture("hf:a/b", "hf:c/d:part@v1").pinned().fingerprint().planned
     again = mixture("hf:a/b", "hf:c/d:part@v1", "hf:a/b:other").pinned(plan)
     assert [corpus.hub.revision for corpus in again.corpora] == ["1", "3", "4"]
+
+
+CHANGES = {
+    "grows": lambda path: path.write_text(path.read_text() + '{"text": "more"}\n'),
+    "is rotated": lambda path: (path.rename(path.with_suffix(".1")), write_jsonl(path, [{"text": "new"}] * 99)),
+    "is cut": lambda path: write_jsonl(path, [{"text": "a0"}]),
+    "is gone": lambda path: path.unlink(),
+    "is of the same length": lambda path: (path.write_text(path.read_text().replace("a", "b")), os.utime(path, (1, 1))),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_file_that_changes_after_it_was_hashed_is_refused(two, change, begun):
+    """The plan named bytes that the segments do not come from, and every later check believed it."""
+    found = mixture(*two)
+    found.fingerprint()
+    stream = found.documents()
+    if begun:
+        next(stream)
+    change(Path(two[0]))
+    with pytest.raises(
+        CorpusError, match=r"a\.jsonl (has changed since its digest was taken|cannot be read)"
+    ) as refused:
+        list(stream)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_only_touched_is_not_refused_for_its_inode(two):
+    """A backup that links a file changes when its entry was changed, and nothing in it."""
+    found = mixture(*two)
+    found.fingerprint()
+    os.link(two[0], two[0] + ".backup")
+    assert len(list(found.documents())) == 40
+
+
+def test_copies_of_files_are_noted_once(tmp_path):
+    """A browser's second download doubled its documents, and put them on both sides of the validation split."""
+    for name in ("a.jsonl", "a (1).jsonl", "a (2).jsonl", "b.jsonl"):
+        write_jsonl(tmp_path / name, [{"text": name[0]}] * 3)
+    found = mixture(str(tmp_path / "*.jsonl"))
+    found.fingerprint()
+    assert [line for line in found.note_lines() if "content of another" in line] == list(found.note_lines())[:1]
+    assert "with the content of another: 2, such as a (2).jsonl, which equals a (1).jsonl" in next(found.note_lines())
+    assert not list(mixture(str(tmp_path / "b*")).note_lines())
