@@ -91,13 +91,20 @@ def _state(path: Path) -> State:
     return [found.st_size, found.st_ino, found.st_mtime_ns, max(found.st_ctime_ns, found.st_mtime_ns)]
 
 
+def _user_cache() -> Path:
+    if asked := os.environ.get("XDG_CACHE_HOME"):
+        return Path(asked)
+    with suppress(RuntimeError):
+        return Path.home() / ".cache"
+    return Path(os.devnull)  # a user without a home, as in some containers, keeps nothing
+
+
 class _Note:
     """The kept digests of the files of one folder."""
 
     def __init__(self, folder: Path) -> None:
-        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self._folder = str(folder.resolve())
-        self._place = Path(root) / "miniend" / DIGESTS / f"{hashlib.sha256(self._folder.encode()).hexdigest()}.json"
+        self._place = _user_cache() / "miniend" / DIGESTS / f"{hashlib.sha256(self._folder.encode()).hexdigest()}.json"
         self._kept, self._new = self._read(), False
 
     def _read(self) -> dict[str, Any]:

@@ -208,9 +208,10 @@ def ensure_plan(
     """
     root, path = config.cache, plan_path(config.cache)
     files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()} | dict(lists)
-    if _is_only_ours(root) and folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent"):
-        _discard_other_plan(root, ours, config.threads)
     there = folder_exists(path, "plan")
+    if there and _is_only_ours(root) and not folder_exists(extent_path(root, 0), "extent"):
+        _discard_other_plan(root, ours, config.threads)
+        there = folder_exists(path, "plan")
     folder = PublishedFolder(path, "plan") if there else publish_or_accept(path, "plan", ours.body(), files=files)
     plan = folder.parsed(Plan)
     threads = config.threads or plan.environment.threads
@@ -254,12 +255,12 @@ def compare_plans(root: Where, folder: PublishedFolder, ours: Plan, lists: Mappi
         list_there = converted.get(name) or (folder.file(name) if name in folder.document["files"] else b"")
         if list_there and list_there != lists[name]:
             raise CacheMismatchError(
-                f"{root} holds another dump: of a corpus of many files, {first_difference(list_there, lists[name])} "
+                f"{place_of(root)} holds another dump: of a corpus of many files, {first_difference(list_there, lists[name])} "
                 "(--corpus). Use the same files, or another --cache"
             )
     compared = _compared({key: theirs.get(key) for key in body})
     remedy = "Use the same settings, or another --cache"
-    subject = f"{root} holds another dump"
+    subject = f"{place_of(root)} holds another dump"
     require_same(subject, compared, _compared(body), remedy, CacheMismatchError, typed=TYPED, derived=DERIVED)
     if not mixed:
         remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"

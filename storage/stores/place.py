@@ -153,4 +153,12 @@ def _mirror_named(local: Path) -> Iterator[None]:
 
 def _mirrors() -> Path:
     """Return the folder of the mirrors of all caches."""
-    return Path(os.environ.get(MIRROR_VARIABLE) or Path.home() / ".cache" / "miniend")
+    if asked := os.environ.get(MIRROR_VARIABLE):
+        return Path(asked)
+    try:
+        return Path.home() / ".cache" / "miniend"
+    except RuntimeError as error:  # a container whose user is a number only
+        raise ConfigurationError(
+            "the mirror of an object store needs a folder, but this user does not have a home directory; name one in "
+            f"{MIRROR_VARIABLE}"
+        ) from error
