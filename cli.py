@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -20,7 +20,7 @@ from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.options import completed
 from .runtime.plugins import fault_of_a_plugin
 from .runtime.printing import allow_any_encoding, say, say_json
-from .runtime.stopping import how_stopped, stoppable
+from .runtime.stopping import status_of
 from .student_train.config import TrainConfig, TrainRequest, each_student
 from .teacher_dump.config import DumpConfig
 
@@ -207,9 +207,12 @@ def exit_status(run: Callable[[], int | None]) -> int:
 
     These print one line and not a traceback.
     """
+    return status_of(partial(_reported, run))
+
+
+def _reported(run: Callable[[], int | None]) -> int:
     try:
-        with stoppable():
-            return run() or 0
+        return run() or 0
     except BrokenPipeError:  # the reader has stopped reading, for example `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -217,10 +220,8 @@ def exit_status(run: Callable[[], int | None]) -> int:
         message = _expected(error) or fault_of_a_plugin(error)
         if message is None:
             raise
-        return _failed(message, 2)
-    except KeyboardInterrupt as stopped:
-        words, status = how_stopped(stopped)
-        return _failed(f"{words}; run the same command again to go on", status)
+        say(f"miniend: {message}", err=True)
+        return 2
 
 
 def _expected(error: Exception) -> str | None:
@@ -236,17 +237,12 @@ def _expected(error: Exception) -> str | None:
     return None
 
 
-def _failed(message: str, status: int) -> int:
-    say(f"miniend: {message}", err=True)
-    return status
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
     return exit_status(partial(app.called_with, arguments))
 
 
-def main() -> None:
-    """Run the command line of this process, as the console script does, and exit with its status."""
+def main() -> NoReturn:
+    """Run the command line of this process and exit with its status."""
     allow_any_encoding()
     sys.exit(run(sys.argv[1:]))

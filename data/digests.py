@@ -6,8 +6,8 @@ and times are not noticed: remove the folder of kept digests to have everything 
 """
 
 import hashlib
-import os
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import CorpusError
+from ..runtime.temporary import temporary_place
 from .row import Row, with_whole_characters
 
 SHORT = 2**22
@@ -110,7 +111,7 @@ def _named_errors() -> Iterator[None]:
     except OSError as error:
         advice = "lower --shuffle-buffer" if error.errno == errno.EMFILE else "set TMPDIR to a folder with more room"
         raise CorpusError(
-            f"a document is too long for memory and cannot be kept in {tempfile.gettempdir()}: "
+            f"a document is too long for memory and cannot be kept in {temporary_place()}: "
             f"{error.strerror or error}; {advice}"
         ) from error
 

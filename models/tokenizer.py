@@ -13,11 +13,11 @@ the checkpoint has:
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..errors import CheckpointError, TeacherError, in_one_line
+from ..errors import CheckpointError, MiniEndError, TeacherError, in_one_line
 from ..runtime.progress import quiet_transformers
+from ..runtime.temporary import temporary_folder
 from .byte_tokenizer import byte_pipeline
 from .checkpoint_files import checkpoint_file, first_file, require_checkpoint, unread
 from .sentencepiece_model import pipeline_of_model
@@ -39,7 +39,7 @@ def load_tokenizer(name: str | Path, revision: str | None = None) -> Any:
             settings = _settings(name, revision)
             pipeline = _own_pipeline(name, revision, settings)
             tokenizer = class_tokenizer(name, revision) if pipeline is None else _run_by_file(pipeline, settings)
-    except (CheckpointError, KeyboardInterrupt, SystemExit):
+    except (MiniEndError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # of many layers of transformers; a panic of Rust is not an Exception
         if not Path(name).is_dir():
@@ -115,10 +115,10 @@ def _run_by_file(pipeline: dict[str, Any], settings: Mapping[str, Any]) -> Any:
     eos = eos.get("content") if isinstance(eos, dict) else eos
     if pipeline.get("post_processor") is None and eos in vocabulary:
         pipeline["post_processor"] = _ends_with(eos, vocabulary[eos])
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for file, content in (("tokenizer.json", pipeline), *settings.items()):
             if content:
-                Path(folder, file).write_text(json.dumps(content), "utf-8")
+                (folder / file).write_text(json.dumps(content), "utf-8")
         return PreTrainedTokenizerFast.from_pretrained(folder, **roles)
 
 

@@ -8,10 +8,10 @@ files name gives a text other ids than the files do, we name another class (`fil
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..runtime.json_file import parse_json
+from ..runtime.temporary import temporary_folder
 from .checkpoint_files import checkpoint_file
 from .tokenizer import ROLES, load_tokenizer
 
@@ -71,10 +71,10 @@ def tokenizer_from_files(files: Mapping[str, bytes], model_type: str) -> Any:
 
     Raises CheckpointError if they cannot be loaded.
     """
-    with TemporaryDirectory() as folder:
-        Path(folder, "config.json").write_text(json.dumps({"model_type": model_type}), encoding="utf-8")
+    with temporary_folder() as folder:
+        (folder / "config.json").write_text(json.dumps({"model_type": model_type}), encoding="utf-8")
         for name, content in files.items():
             if strangers([name]):
                 raise ValueError(f"expected the names of a tokenizer's files, found {name!r}")
-            Path(folder, name).write_bytes(content)
+            (folder / name).write_bytes(content)
         return load_tokenizer(folder)

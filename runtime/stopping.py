@@ -4,20 +4,19 @@ Preemptible machines send SIGTERM some seconds before they go away. A lost termi
 SIGXCPU, as they are told to, before the time of a job is over.
 """
 
+import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import current_thread, main_thread
 from time import monotonic
 from types import FrameType
-from typing import Any
 
-REPEATED = 1.0
+REPEATED = 2.0
 """Seconds within which a second signal counts as the same one, because launchers repeat what the terminal has sent already."""
-
-
 TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 STOPPING = (signal.SIGINT, *TERMINATING)
+ADVICE = "run the same command again to go on"
 
 
 class Terminated(KeyboardInterrupt):
@@ -28,41 +27,66 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def how_stopped(stopped: KeyboardInterrupt) -> tuple[str, int]:
-    """Return in words what stopped a command, and the exit status that shells give to its signal."""
-    if not isinstance(stopped, Terminated):
-        return "interrupted", 128 + signal.SIGINT
-    by = "" if stopped.number == signal.SIGTERM else f" by {stopped.number.name}"
-    return f"terminated{by}", 128 + stopped.number
+def status_of(run: Callable[[], int]) -> int:
+    """Run a command and return its exit status. If a signal stops it, print one line and return 128 + the signal's number."""
+    try:
+        with stoppable():
+            return run()
+    except KeyboardInterrupt as stopped:
+        number = _number_of(stopped)
+        _say(f"{_words(number)}; {ADVICE}")
+        return 128 + number
+
+
+def _number_of(stopped: KeyboardInterrupt) -> signal.Signals:
+    return stopped.number if isinstance(stopped, Terminated) else signal.SIGINT
+
+
+def _words(number: signal.Signals) -> str:
+    if number == signal.SIGINT:
+        return "interrupted"
+    return "terminated" if number == signal.SIGTERM else f"terminated by {number.name}"
+
+
+def _say(line: str) -> None:
+    """Print a line, also from a handler that interrupts another print, and after the reader has gone."""
+    with suppress(OSError):
+        os.write(2, f"miniend: {line}\n".encode())
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Let SIGINT raise KeyboardInterrupt and the other signals of STOPPING raise Terminated in the block.
 
-    A signal that was ignored stays ignored (nohup ignores SIGHUP); so does a handler that Python did not set and could not put
-    back. The end of the block restores the handlers. If one of the two exceptions leaves the block, all these signals are ignored
-    from then on, because the process is about to end. Does nothing outside the main thread.
+    The same signal again, or SIGINT after any other, ends the process at once: a user has lost patience. A signal that was
+    ignored stays ignored (nohup ignores SIGHUP); so does a handler that Python did not set and could not put back. The end of the
+    block restores the handlers, unless a signal has come, because then the process is about to end. Does nothing outside the
+    main thread and inside another such block.
     """
-    if current_thread() is not main_thread():
+    if current_thread() is not main_thread() or _Asked.inside:
         yield
         return
-    raising = _raising()
+    _Asked.last, _Asked.inside = None, True
     before = {number: signal.getsignal(number) for number in STOPPING}
-    _Asked.last = None
-    changed = [number for number, handler in before.items() if handler not in (signal.SIG_IGN, None)]
-    after: dict[signal.Signals, Any] = before
+    changed = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     for number in changed:
-        signal.signal(number, raising)
+        signal.signal(number, _handle)
     try:
         yield
-    except KeyboardInterrupt:
-        after = dict.fromkeys(STOPPING, signal.SIG_IGN)
-        raise
     finally:
-        _Asked.last = None
-        for number in changed:
-            signal.signal(number, after[number])
+        _Asked.inside = False
+        if _Asked.last is None:
+            for number, handler in changed.items():
+                signal.signal(number, handler)
+
+
+def ignore_signals() -> None:
+    """Ignore signals from now on: the work is done, and the interpreter would answer with a traceback.
+
+    Does nothing after a signal that has ended the command: the same one again ends a process that hangs.
+    """
+    for number in () if _Asked.last else STOPPING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Asked:
@@ -70,6 +94,8 @@ class _Asked:
 
     last: tuple[KeyboardInterrupt, float] | None = None
     """Its exception and its time, in seconds of the monotonic clock."""
+    inside = False
+    """Whether the main thread is inside of `stoppable`."""
 
 
 def raise_if_asked(patience: float = 0.0) -> None:
@@ -115,22 +141,25 @@ def held_back(unless: type[Exception] | tuple[()] = ()) -> Iterator[None]:
             raise waiting
 
 
-def _raising() -> Callable[[int, FrameType | None], None]:
-    """Return a handler that raises now or at the end of `held_back`, but not again for a repeated signal."""
-    last = -REPEATED
+def _handle(number: int, _frame: FrameType | None) -> None:
+    """Raise now or at the end of `held_back`, but not again for a repeated signal; end the process for an impatient user.
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        nonlocal last
-        previous, last = last, monotonic()
-        if last - previous < REPEATED:
+    A scheduler that sends another signal as the time runs out is not impatient: what saves the work goes on.
+    """
+    asked, now, which = _Asked.last, monotonic(), signal.Signals(number)
+    if asked is not None:
+        if now - asked[1] < REPEATED:
             return
-        stopped = KeyboardInterrupt() if number == signal.SIGINT else Terminated(signal.Signals(number))
-        _Asked.last = stopped, last
-        if not _HeldBack.depth:
-            raise stopped
-        _HeldBack.waiting = stopped
-
-    return handle
+        if which in (signal.SIGINT, _number_of(asked[0])):
+            _say(f"{_words(which)} again, so it ends at once; {ADVICE}")
+            os._exit(128 + number)
+        if not _Asked.inside:
+            return
+    stopped = KeyboardInterrupt() if which == signal.SIGINT else Terminated(which)
+    _Asked.last = stopped, now
+    if not _HeldBack.depth:
+        raise stopped
+    _HeldBack.waiting = stopped
 
 
 def stop_requested() -> bool:

@@ -208,9 +208,10 @@ def ensure_plan(
     """
     root, path = config.cache, plan_path(config.cache)
     files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()} | dict(lists)
-    if folder_exists(path, "plan") and not folder_exists(extent_path(root, 0), "extent") and _is_only_ours(root):
-        _discard_other_plan(root, ours, config.threads)
     there = folder_exists(path, "plan")
+    if there and not folder_exists(extent_path(root, 0), "extent") and _is_only_ours(root):
+        _discard_other_plan(root, ours, config.threads)
+        there = folder_exists(path, "plan")
     folder = PublishedFolder(path, "plan") if there else publish_or_accept(path, "plan", ours.body(), files=files)
     plan = folder.parsed(Plan)
     threads = config.threads or plan.environment.threads
@@ -253,12 +254,12 @@ def compare_plans(root: Where, folder: PublishedFolder, ours: Plan, lists: Mappi
     for name in lists:
         if name in theirs["files"] and (there := folder.file(name)) != lists[name]:
             raise CacheMismatchError(
-                f"{root} holds another dump: of a corpus of many files, {first_difference(there, lists[name])} "
+                f"{place_of(root)} holds another dump: of a corpus of many files, {first_difference(there, lists[name])} "
                 "(--corpus). Use the same files, or another --cache"
             )
     compared = _compared({key: theirs.get(key) for key in body})
     remedy = "Use the same settings, or another --cache"
-    subject = f"{root} holds another dump"
+    subject = f"{place_of(root)} holds another dump"
     require_same(subject, compared, _compared(body), remedy, CacheMismatchError, typed=TYPED, derived=DERIVED)
     if not mixed:
         remedy = "Continue there, or accept with --mixed-environment that the shards will not be byte-identical"

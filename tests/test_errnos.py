@@ -3,8 +3,6 @@
 After that the same command comes to the result of an unbroken run.
 """
 
-import json
-import re
 import shutil
 
 import pytest
@@ -17,7 +15,7 @@ from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from support.failing_calls import ERRORS, FailingCalls
-from support.runs import metrics
+from support.results import result
 from support.tiny_cache import build_tiny_cache
 
 DUMP = {
@@ -84,31 +82,6 @@ def score(home, output):
 
 
 RUNS = {"dump": dump, "train": train, "evaluate": score}
-
-
-def result(output):
-    """What a run leaves for its user, by path, without clocks."""
-    kept = [path for path in sorted(output.rglob("*")) if path.is_file() and "tfevents" not in path.name]
-    return {path.relative_to(output).as_posix(): timeless(path) for path in kept}
-
-
-def timeless(path):
-    """The content of a file without what depends on the clock."""
-    if path.suffix == ".jsonl":
-        return metrics(path.parent)
-    if path.name in ("facts.json", "results.json"):  # measured speeds, and a summary of the records beside it
-        return b""
-    if path.suffix != ".json":
-        return path.read_bytes()
-    return without_times(json.loads(path.read_bytes()))
-
-
-def without_times(value):
-    """JSON without the members that measure time or memory, and without the digests of those."""
-    if not isinstance(value, dict):
-        return value
-    kept = {key: one for key, one in value.items() if not re.search("second|time|memory|sha256", key)}
-    return {key: without_times(one) for key, one in kept.items()}
 
 
 @pytest.fixture(scope="module")

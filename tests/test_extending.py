@@ -20,7 +20,7 @@ SIGNALS = "encoder.self,decoder.self,decoder.cross,decoder.hidden@0,decoder.hidd
 OBJECTIVES = ("hidden", "value-key", "miniend-e")
 KILLED_AFTER_SEVEN_STEPS = """
 import os, signal
-from miniend.cli import main
+from miniend.__main__ import main
 from miniend.student_train import train
 
 step, made = train.train_step, []

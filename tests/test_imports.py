@@ -26,7 +26,7 @@ ALLOWED = {
     "recipes": SHARED | STAGES,
     "cli": SHARED | STAGES | {"recipes", "__init__"},
     "__init__": {*SHARED, *STAGES},
-    "__main__": {"cli"},
+    "__main__": {"cli", "runtime"},
 }
 """Room -> the other rooms that it may import."""
 FORBIDDEN_LIBRARIES = {

@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -149,6 +151,81 @@ def test_every_signal_that_asks_for_an_end_has_a_line_and_its_status(number, cap
     status, said = ENDS[number]
     assert cli.exit_status(lambda: signal.raise_signal(number)) == status
     assert capfd.readouterr().err == said
+
+
+IMPATIENT = """
+import sys, time
+from miniend.runtime import stopping
+stopping.REPEATED = 0.1
+def work():
+    with stopping.held_back():
+        print("ready", flush=True)
+        time.sleep(60)
+sys.exit(stopping.status_of(work))
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_an_impatient_user_ends_a_command_that_saves_its_work(commands, second):
+    """A step or a checkpoint may take minutes."""
+    process = commands.python(IMPATIENT)
+    while process.written()[0] != "ready\n":
+        time.sleep(0.01)
+    process.terminate()
+    time.sleep(0.3)
+    process.send_signal(second)
+    _, said = process.communicate(timeout=30)
+    status, line = ENDS[second]
+    assert (process.returncode, said) == (status, line.replace(";", " again, so it ends at once;"))
+
+
+def test_a_scheduler_that_sends_another_signal_later_is_not_impatient(monkeypatch, capfd, handlers):
+    """SLURM sends what --signal says, and SIGTERM as the time runs out: the checkpoint is written all the same."""
+    monkeypatch.setattr("miniend.runtime.stopping.REPEATED", 0.0)
+    seen = []
+
+    def work():
+        with held_back():
+            signal.raise_signal(signal.SIGUSR1)
+            signal.raise_signal(signal.SIGTERM)
+            seen.append("saved")
+
+    assert cli.exit_status(work) == 143
+    assert seen == ["saved"]
+    assert capfd.readouterr().err == ENDS[signal.SIGTERM][1]
+
+
+AT_IMPORT = """
+import os, signal, sys, threading
+from miniend import __main__ as entry
+after, number = float(sys.argv.pop(1)), int(sys.argv.pop(1))
+timer, begin = threading.Timer(after, os.kill, (os.getpid(), number)), entry._command_line
+timer.daemon = True
+entry._command_line = lambda: timer.start() or begin()
+entry.main()
+"""
+
+
+def stopped_while_importing(arguments, after, number):
+    """A real process that nobody has prepared; it takes seconds to import torch and transformers."""
+    command = [sys.executable, "-c", AT_IMPORT, str(after), str(int(number)), *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == ENDS[number], (after, number)
+
+
+def test_a_signal_before_the_command_line_is_read_stops_in_order():
+    """Python itself would print a traceback, or die without a word."""
+    stopped_while_importing(["inspect", "nowhere"], 0.0, signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_a_signal_while_modules_are_imported_stops_in_order(settings, tmp_path):
+    """An import takes longest where a machine has just started, and that is when a user sees his typing error."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings, "cache": tmp_path / "c"}.items()]
+    chance = random.Random(0)
+    for count in range(18):
+        stopped_while_importing(["dump-teacher", *options], chance.uniform(0, 3), list(ENDS)[count % len(ENDS)])
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_signal_that_was_ignored_stays_ignored(handlers):

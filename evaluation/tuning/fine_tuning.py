@@ -8,7 +8,6 @@ usual rates hardly moves them in the few steps of a small task. That matters for
 """
 
 import math
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ...errors import TrainingError
 from ...models.optimizer_settings import OPTIMIZERS
 from ...runtime.devices import reset_accelerate
 from ...runtime.progress import progress_bar, quiet_transformers
+from ...runtime.temporary import temporary_folder
 from ..protocols.protocol import Predictions, TaskProtocol
 from ..tasks.examples import ExampleT
 from ..tasks.task import AnswerT
@@ -95,8 +95,8 @@ def fine_tune_and_predict(
     features = protocol.features(train, targets=True)
     lengths = [len(feature["input_ids"]) for feature in features]
     visits = [features[i] for i in by_length(lengths, settings.epochs, settings.batch_size, settings.seed)]
-    with tempfile.TemporaryDirectory() as folder, quiet_transformers(), _accelerate_forgets():
-        arguments = settings.arguments(folder, len(visits))
+    with temporary_folder() as folder, quiet_transformers(), _accelerate_forgets():
+        arguments = settings.arguments(str(folder), len(visits))
         trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
         trainer.optimizer_cls_and_kwargs = settings.torch_optimizer()  # Seq2SeqTrainer does not take it as an argument
         trainer.remove_callback(PrinterCallback)

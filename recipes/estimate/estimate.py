@@ -4,15 +4,14 @@ The dump's own code prepares a cache with the same settings and fewer examples. 
 examples that follow the ones the codecs are fitted on. One-off costs are added once; the rest is extrapolated per example.
 """
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 from ...runtime.progress import duration
+from ...runtime.temporary import temporary_folder
 from ...storage.folder import PublishedFolder
 from ...storage.layout import ShardRange, plan_path, segment_path, shard_path, shard_table
 from ...teacher_dump.examples.segments import SEGMENTS_PER_FOLDER
@@ -72,8 +71,8 @@ def estimate(config: EstimateConfig) -> Estimate:
     """Run a trial and return the estimate of the dump. Raise whatever the dump itself would raise."""
     shards = chosen(config, shard_table(config.validation_examples, [config.examples], config.shard_examples))
     sample = min(config.sample_examples or config.shard_examples, config.examples)
-    with tempfile.TemporaryDirectory(prefix="miniend-estimate-") as folder:
-        trial = run_trial(config, sample, Path(folder) / "cache")
+    with temporary_folder() as folder:
+        trial = run_trial(config, sample, folder / "cache")
         sizes = _sizes(config, trial, shards)
     seconds = _seconds(config, trial, shards)
     total = sum(seconds.values())

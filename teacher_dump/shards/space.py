@@ -5,17 +5,16 @@ their axis, and tokens per example.
 """
 
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ...cache.logit_columns import ENTRY
 from ...errors import MiniEndError
 from ...models.families import family_named
+from ...runtime.temporary import temporary_folder
 from ...storage.documents.calibration import Calibration
 from ...storage.documents.marker import Marker, ShardMarker
 from ...storage.folder import PublishedFolder, publish_folder
@@ -131,8 +130,8 @@ def _sampled_sizes(prepared: Prepared, encoder: ShardEncoder) -> FolderSizes:
     start, stop = prepared.calibration.parsed(Calibration).examples.report
     shard = ShardRange("train", 0, start, min(stop, start + SAMPLE_EXAMPLES))
     encoded, encoder.timings = encoder.encode(shard), Timings()
-    with tempfile.TemporaryDirectory(prefix="miniend-") as folder:
-        path = Path(folder) / shard.name
+    with temporary_folder() as folder:
+        path = folder / shard.name
         publish_folder(path, "marker", encoded.marker.body(), encoded.columns, codec=prepared.plan.codec)
         return folder_sizes([PublishedFolder(path, "marker")], typical_tokens(prepared))
 

@@ -64,7 +64,7 @@ def refuse(*_arguments, **_named):
     raise AssertionError("training asked for the network")
 
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
-from miniend.cli import main
+from miniend.__main__ import main
 main()
 """
 

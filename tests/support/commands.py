@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -154,12 +155,13 @@ def _run(job: dict[str, Any]) -> None:
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     sys.stdout, sys.stderr = open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
     os.environ.update(job.get("env", {}))
+    tempfile.tempdir = None  # it is looked for again, as TMPDIR may be another
     os.chdir(job.get("cwd", "."))
     if "code" in job:
         sys.argv = ["-c", *job["arguments"]]
         exec(compile(job["code"], "<code>", "exec"), {"__name__": "__main__"})
         return
-    from miniend.cli import main
+    from miniend.__main__ import main
 
     sys.argv = ["miniend", *job["arguments"]]
     main()

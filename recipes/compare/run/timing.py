@@ -4,12 +4,10 @@ The timed shards stay: they are the first shards of the dump. Each timing is mad
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import ceil
-from pathlib import Path
 
 from ....cache import open_cache
 from ....errors import ConfigurationError
@@ -20,6 +18,7 @@ from ....evaluation.tasks.known import find_task
 from ....evaluation.tasks.sources import load_task
 from ....runtime.devices import threads_kept
 from ....runtime.progress import Log, silent
+from ....runtime.temporary import temporary_folder
 from ....storage.documents.values import Number
 from ....student_train.dry_run.dry_run import TIMED
 from ....student_train.train import dry_run_students
@@ -132,8 +131,8 @@ def _evaluation_seconds(comparison: Comparison, paths: Paths, model: str, task: 
     if model != TEACHER:
         name = str(paths.untrained(model))
         write_untrained(open_cache(paths.cache(MAIN), allow_unfinished=True), model, paths.untrained(model))
-    with tempfile.TemporaryDirectory(prefix="miniend-compare-") as folder:
-        return fine_tuning_seconds(comparison.evaluate(task, name, Path(folder)))
+    with temporary_folder() as folder:
+        return fine_tuning_seconds(comparison.evaluate(task, name, folder))
 
 
 def fine_tuning_seconds(config: EvaluateConfig) -> float:
