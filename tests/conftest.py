@@ -31,6 +31,11 @@ LONGEST_FIRST = (
     "teacher_dump/test_dump_corpora.py",
     "test_object_store.py",
     "test_fuzz.py",
+    "test_errnos.py",
+    "test_wrong_paths.py",
+    "test_documents.py",
+    "teacher_dump/test_many_files.py",
+    "teacher_dump/test_long_documents.py",
     "test_signals.py",
 )
 """Each worker takes the next file when it is done with one: what takes long must not be the last that is left."""

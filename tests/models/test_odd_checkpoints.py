@@ -146,7 +146,26 @@ def test_any_index_of_shards_is_one_line(folder, kind, content):
     """An index can name files that are missing, of another folder, or itself."""
     (folder / "model.safetensors").unlink()
     (folder / f"{kind}.index.json").write_bytes(content)
-    assert isinstance(outcome(folder), str)
+    said = outcome(folder)
+    assert isinstance(said, str)
+    assert "index.json" in said or b"index.json" in content
+
+
+def test_an_index_does_not_lead_out_of_its_folder(folder, tmp_path):
+    """A file of another folder is there, and nobody asked for it."""
+    names = list(load_file(folder / "model.safetensors"))
+    (folder / "model.safetensors").rename(tmp_path / "other.safetensors")
+    index = {"weight_map": dict.fromkeys(names, "../other.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "names a file outside of the folder" in outcome(folder)
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 3}, {"model": {}}], ids=str)
+def test_a_pickle_of_something_else_is_named(folder, value):
+    """Training scripts save the state of the optimizer, or tensors one level below."""
+    (folder / "model.safetensors").unlink()
+    torch.save(value, folder / "pytorch_model.bin")
+    assert "does not hold tensors by name" in outcome(folder)
 
 
 @pytest.mark.parametrize("content", WEIGHTS, ids=range(len(WEIGHTS)))

@@ -106,7 +106,7 @@ def assert_refused(name, arguments, capsys):
 
 VALUES = st.one_of(
     st.sampled_from(
-        ["", " ", "-1", "0", "1", "2", "08", "+1", "1.0", "x", "None", "99999999999999999999", "١", "1\n2"]
+        ["", " ", "-1", "0", "1", "2", "08", "+1", "1.0", "x", "None", "99999999999999999999", "١", "²", "1\n2"]
     ),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8),
 )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from miniend.data import long_text
@@ -130,14 +130,13 @@ def test_the_counts_of_parts_are_those_of_the_whole(contents, steps, length, dat
 SMALL = {pieces: {"PIECE": 8, "REACH": 1, "WINDOW": 2, "OVERLAP": 6}, windows: {"OVERLAP": 6, "AGREED": 2}}
 
 
-@given(contents=texts, steps=gaps, length=st.integers(1, 9))
-@example(contents=["aaaaaaa aaaaaaa"], steps=[1], length=3)
-def test_long_documents_are_packed_like_short_ones(contents, steps, length):
+@given(contents=texts, steps=gaps, length=st.integers(1, 9), longest=st.integers(2, 12))
+def test_long_documents_are_packed_like_short_ones(contents, steps, length, longest):
     """They are on the disk and tokenized in pieces, so that memory does not grow with them."""
     documents, tally = numbered(contents, steps), Tally()
     expected = listed(pack_segments(documents, encode, length, tally=tally))
     pairs = [(index, text, text[::-1]) for index, text in documents]
-    packed = listed(pack_pairs(pairs, encode, 9, 5, EOS, tally=(pair_tally := Tally()), prefix="a"))
+    packed = listed(pack_pairs(pairs, encode, longest, 5, EOS, tally=(pair_tally := Tally()), prefix="a"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(long_text, "SHORT", 3)
         for module, values in SMALL.items():
@@ -150,7 +149,7 @@ def test_long_documents_are_packed_like_short_ones(contents, steps, length):
         for place, (_, cursor) in enumerate(expected, start=1):
             assert listed(pack_segments(long, encode, length, cursor)) == expected[place:]
         long_pairs = [(index, spooled(source), spooled(target)) for index, source, target in pairs]
-        assert listed(pack_pairs(long_pairs, encode, 9, 5, EOS, tally=(other := Tally()), prefix="a")) == packed
+        assert listed(pack_pairs(long_pairs, encode, longest, 5, EOS, tally=(other := Tally()), prefix="a")) == packed
         assert other == pair_tally
 
 
