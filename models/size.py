@@ -37,6 +37,9 @@ _SHARED_IDS = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0
 """The special ids, which come from the teacher, else are transformers' defaults; a config file must not contradict them."""
 
 
+MOST_LAYERS, WIDEST = 512, 2**14
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """The depth of both stacks and the width of the residual stream."""
@@ -54,7 +57,8 @@ class Size:
 def parse_size(text: str) -> Size:
     """Parse `6L384H` or `6E3D384H`.
 
-    Raises ConfigurationError for any other text, and for a d_model that is not a multiple of the head width 32.
+    Raises ConfigurationError for any other text, for a d_model that is not a multiple of the head width 32, and for a size that
+    nobody means: the largest T5 has 24 + 24 layers, and the memory for a slip of the hand is taken layer by layer.
     """
     if equal := _EQUAL.fullmatch(text):
         layers, width = map(int, equal.groups())
@@ -63,6 +67,10 @@ def parse_size(text: str) -> Size:
         size = Size(*map(int, unequal.groups()))
     else:
         raise ConfigurationError(f"size {shortened(repr(text))} is not understood; {_FORMS}")
+    if max(size.encoder_layers, size.decoder_layers) > MOST_LAYERS or size.d_model > WIDEST:
+        raise ConfigurationError(
+            f"size {shortened(text)} is too large: expected at most {MOST_LAYERS} layers and a d_model of {WIDEST:,}"
+        )
     if size.d_model % HEAD_WIDTH:
         down = size.d_model // HEAD_WIDTH * HEAD_WIDTH
         raise ConfigurationError(

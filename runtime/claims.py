@@ -26,7 +26,7 @@ from typing import Self
 
 from ..errors import LONGEST_VALUE, ConfigurationError, OutputBusyError, shortened
 from .printing import say
-from .there import what_is_there
+from .there import cache_around, what_is_there
 
 CLAIM_PREFIX = ".claim-"
 LOCK_SUFFIX = ".lock"
@@ -98,8 +98,11 @@ class Claims:
 def sole_writer(directory: Path) -> Iterator[None]:
     """Be the only process that writes into a directory, inside the block; a directory that stays empty is removed at its end.
 
-    Raises OutputBusyError while another process is in such a block, and ConfigurationError if the path is a file.
+    Raises OutputBusyError while another process is in such a block, and ConfigurationError if the path is a file or inside a
+    cache.
     """
+    if (cache := cache_around(directory)) is not None:
+        raise ConfigurationError(f"{directory} is inside the cache {cache}; name a directory outside of it")
     new = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -84,8 +84,10 @@ def not_a_model(path: Path) -> str:
 
 
 def what_is_there(path: Path) -> str:
-    """Return a clause about a missing path, such as `the folder data holds train.jsonl`."""
+    """Return a clause about a missing path, such as `the folder data holds train.jsonl`, or about a pipe."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            return "it is a pipe or a device; write what comes out of it to a file, because it is read more than once"
         if path.is_symlink():
             return f"it is a link to {path.readlink()}, which does not exist"
         if not path.parent.is_dir():
@@ -117,7 +119,7 @@ def _look(path: Path) -> Found:
 
 
 def _file(path: Path) -> Found:
-    if above := next((one for one in path.parents if _has_plan(one)), None):
+    if above := cache_around(path):
         return Found(f"a file of the cache {above}", True, caches=(above,))
     if (path.parent / "config.json").is_file() and path.name in (
         "config.json",
@@ -131,8 +133,13 @@ def _file(path: Path) -> Found:
 def _cache(path: Path) -> Found | None:
     if _has_plan(path):
         return Found("a cache", True, caches=(path,))
-    above = next((one for one in path.parents if _has_plan(one)), None)
+    above = cache_around(path)
     return Found(f"a part of the cache {above}", True, caches=(above,)) if above else None
+
+
+def cache_around(path: Path) -> Path | None:
+    """Return the cache that a path is inside of; None if there is none. What others put there makes it unsound."""
+    return next((one for one in path.parents if _has_plan(one)), None)
 
 
 def _has_plan(path: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..runtime.options import changed_from_defaults, check, flag_of, marked, option, require
 from ..signals.choices import LOGIT_KINDS, NOTHING, RELATION_TEMPERATURES
-from ..storage.documents.values import LARGEST_LENGTH
+from ..storage.documents.values import LARGEST_LENGTH, MOST_THREADS
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
 DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target")}
@@ -259,6 +259,10 @@ class DumpSettings(ExampleSettings):
         )
         require(0 < self.hidden_error < 1, f"--hidden-error must be between 0 and 1, not {self.hidden_error:g}")
         self._require_not_too_long("top_k", "draws")
+        require(
+            self.threads is None or self.threads < MOST_THREADS,
+            f"--threads must be below {MOST_THREADS:,}, not {self.threads}",
+        )
         require(0 < self.top_p <= 1, f"--top-p must be above 0 and at most 1, not {self.top_p:g}")
         require(1e-5 <= self.logit_step <= 1, f"--logit-step must be between 1e-5 and 1 nats, not {self.logit_step:g}")
         require(

@@ -13,7 +13,7 @@ from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
 from ..runtime.claims import excludes_others
 from ..runtime.identity import different_members, require_same
-from ..runtime.there import listed, look
+from ..runtime.there import cache_around, listed, look
 from ..signals.choices import NOTHING
 from ..signals.kinds import kind_of, parse_sites
 from ..signals.logits.code import ENTROPY_STEP
@@ -277,6 +277,8 @@ def _compared(body: Mapping[str, Any]) -> dict[str, Any]:
 def require_free(root: Where) -> None:
     """Raise CacheMismatchError for a directory that holds something else than a cache, because we do not write into it."""
     place = place_of(root)
+    if place.bucket is None and (around := cache_around(place.local)) is not None:
+        raise CacheMismatchError(f"{root} is inside the cache {around}; name a directory outside of it")
     if place.bucket is None and not place.local.is_dir():
         found = look(place.local)
         if not found.free or any(one.exists() and not one.is_dir() for one in place.local.parents):

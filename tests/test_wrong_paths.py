@@ -147,7 +147,7 @@ def test_a_wrong_path_is_named_for_what_is_there(refused, command, path):
         return
     line = refused(command, path)
     assert path in line
-    assert WORDS[path] in line or "expected a directory" in line
+    assert WORDS[path] in line or "expected a directory" in line or "is inside the cache cache" in line
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,14 @@ def test_any_other_wrong_path_is_one_line_with_its_name(refused, command, path):
     if "--size" in command and path in ("student", "teacher", "teacher/config.json", "notes"):
         return
     assert Path(path).name.split(".")[0] in refused(command, path)
+
+
+def test_no_output_lies_inside_a_cache(refused):
+    """verify called the cache damaged for the student that somebody had put there."""
+    evaluate = "evaluate --model teacher --task summarize/pairs --data pairs.jsonl --output X --device cpu"
+    for command in (*sorted(OUTPUTS), evaluate):
+        for path in ("cache/student", "cache/shards/a/b"):
+            assert f"{path} is inside the cache cache; name a directory outside of it" in refused(command, path)
 
 
 def test_no_output_is_a_file(refused):

@@ -75,7 +75,8 @@ Split = Annotated[str, _one_of("validation", "train")]
 CodecName = Annotated[str, _one_of("pcodec", "zstd")]
 LogitKind = Annotated[str, _one_of("top-k", "sampled", "hybrid")]
 Buckets = Annotated[int, _integer(2, 2**16)]
-Threads = Annotated[int, _integer(1, 2**16)]
+MOST_THREADS = 2**16
+Threads = Annotated[int, _integer(1, MOST_THREADS)]
 Share = Annotated[float, Constraint(lambda value: 0 <= value <= 1, "a number from 0 to 1")]
 FeedForward = Annotated[
     str,

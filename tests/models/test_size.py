@@ -72,6 +72,14 @@ def test_anything_else_is_refused_with_both_forms(text):
         student_config(text, T5_BASE)
 
 
+@pytest.mark.parametrize("size", ["100000L32H", "1E513D32H", "1L16416H", "9" * 30 + "L32H"])
+def test_a_slip_of_the_hand_costs_no_memory(size):
+    """100,000 layers took 14 GB and eight minutes until somebody ended it."""
+    with pytest.raises(ConfigurationError, match="is too large: expected at most 512 layers and a d_model of 16,384"):
+        parse_size(size)
+    assert str(parse_size("512L16384H")) == "512L16384H"
+
+
 def test_widths_that_no_heads_of_32_fill_are_refused_with_the_nearest():
     """The remainder would vanish in an integer division."""
     with pytest.raises(ConfigurationError, match="384 or 416"):

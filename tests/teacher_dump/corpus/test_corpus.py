@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -190,6 +191,14 @@ def test_names_without_readable_files_are_refused(tmp_path):
     for name in (str(tmp_path / "c.txt"), "python-docs"):
         with pytest.raises(CorpusError, match="plain text"):
             parse_corpus(name, ("a", "b"))
+
+
+def test_a_pipe_is_called_a_pipe(tmp_path):
+    """`--corpus <(zcat ...)` was answered with "did you mean" and the same name."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for name in (tmp_path / "pipe.jsonl", "/dev/null"):
+        with pytest.raises(CorpusError, match="it is a pipe or a device; write what comes out of it to a file"):
+            parse_corpus(str(name), ("text",))
 
 
 @pytest.mark.parametrize("fields", [(), ("a", "b", "c"), ("",)])
