@@ -30,7 +30,7 @@ import torch
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parent.parent / "tests"))
 
-from miniend.data.digests import _Note, _state  # noqa: E402
+from miniend.data.digests import _Note, state_of  # noqa: E402
 from miniend.data.long_text import parts_of  # noqa: E402
 from miniend.student_train.dry_run.peak_memory import peak_growth  # noqa: E402
 from miniend.teacher_dump.config import DumpConfig  # noqa: E402
@@ -180,7 +180,7 @@ def note(_root: Path, corpus: str, _cache: str) -> Callable[[], Any]:
     """Keep a digest that nobody computed."""
     path = Path(corpus)
     kept = _Note(path.parent)
-    kept.add(path, _state(path), "0" * 64)
+    kept.add(path, state_of(path), "0" * 64)
     return kept.save
 
 
