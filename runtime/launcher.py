@@ -5,6 +5,7 @@ a colleague's config or a line in a job script is enough. Then a run would not b
 """
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -81,6 +82,25 @@ def require_possible_ranks() -> None:
             f"the environment holds {', '.join(wrong)}; expected whole numbers as a launcher sets them, each rank below its "
             "size: unset these variables, or start with torchrun"
         )
+
+
+def are_several() -> bool:
+    """Return whether a launcher started this process as one of several that must find each other.
+
+    Raises ConfigurationError if they cannot; accelerate would stop with a traceback, or look for the first one for minutes.
+    """
+    require_possible_ranks()
+    if all(int(os.environ.get(name, "1")) <= 1 for name in SIZES):
+        return False
+    first = os.environ.get("MASTER_ADDR", "127.0.0.1")
+    try:
+        socket.getaddrinfo(first, None)
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"the environment holds MASTER_ADDR={shortened(first)!r}, which is not the address of a machine ({error}); unset "
+            "the variables of the launcher, or start with torchrun"
+        ) from error
+    return True
 
 
 def _is_number(text: str) -> bool:

@@ -158,6 +158,23 @@ def test_commands_work_or_refuse_in_a_few_environments(commands, home, tmp_path,
     try_all(forked, commands, home, ("inspect", "help"), 3, tmp_path, capfd)
 
 
+@pytest.mark.parametrize(
+    ("environment", "status"),
+    [
+        ({"LOCAL_RANK": "0", "MASTER_ADDR": "nowhere.invalid"}, 0),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "nowhere.invalid"}, 2),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "99999"}, 2),
+    ],
+)
+def test_what_a_launcher_has_left_behind_does_not_stop_a_lone_training(commands, home, tmp_path, environment, status):
+    """A shell inside of a job has such variables: torch stopped with a traceback, or looked for a machine for minutes."""
+    process = commands.start(*home.lines["train"], f"--output={tmp_path / 'student'}", env=environment)
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == status, err
+    assert "Traceback" not in err
+    assert len([line for line in err.splitlines() if line.startswith("miniend: ")]) == (status == 2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_works_or_refuses_in_any_environment(commands, home, tmp_path, capfd, name):

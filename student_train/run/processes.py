@@ -15,9 +15,9 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import gather_object
 from torch import nn
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, in_one_line
 from ...runtime.devices import choose_device, reset_accelerate
-from ...runtime.launcher import options_decide, require_possible_ranks
+from ...runtime.launcher import are_several, options_decide
 from ...runtime.stopping import stop_requested
 from .tracker_run import tracker_settings
 
@@ -32,13 +32,14 @@ class Processes:
     def __init__(self, device: str, trackers: Sequence[str] = ()) -> None:
         wanted = choose_device(device)
         require_trackers(trackers)
-        require_possible_ranks()
+        several = are_several()
         with ExitStack() as entered:
-            self.not_used = entered.enter_context(options_decide(ranks=True))
+            self.not_used = entered.enter_context(options_decide(ranks=several))
             """The settings of the launcher that do not count."""
-            self._accelerator = Accelerator(
-                cpu=wanted.type == "cpu", log_with=list(trackers) or None, dynamo_backend="no", mixed_precision="no"
-            )
+            with _meeting(several):
+                self._accelerator = Accelerator(
+                    cpu=wanted.type == "cpu", log_with=list(trackers) or None, dynamo_backend="no", mixed_precision="no"
+                )
             self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
             self._wraps = torch.distributed.is_initialized()
             if self._wraps and wanted.index is not None:
@@ -104,6 +105,20 @@ class Processes:
         with self._environment:
             self._accelerator.end_training()
             reset_accelerate()
+
+
+@contextmanager
+def _meeting(several: bool) -> Iterator[None]:
+    """Turn an error of several processes that look for each other into one line."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if not several:
+            raise
+        raise ConfigurationError(
+            f"the processes of the launcher do not find each other: {in_one_line(error)}; check MASTER_ADDR and MASTER_PORT, "
+            "or start with torchrun"
+        ) from error
 
 
 def require_trackers(names: Sequence[str]) -> None:
