@@ -98,3 +98,12 @@ def test_what_contradicts_the_plan_is_named_by_reader_and_verify(original, tmp_p
     with pytest.raises(CacheDamagedError, match=said):
         open_cache(cache)
     assert any(said in line for lines in verify_cache(cache).damaged.values() for line in lines)
+
+
+@pytest.mark.parametrize("folder", ["calibration", "shards/train-000000"])
+def test_a_measurement_of_a_site_that_the_plan_does_not_have_is_named(original, tmp_path, folder):
+    """A name of a stranger would pass for a site of this cache."""
+    cache = copy_of(original, tmp_path / "cache")
+    put(cache, folder, replaced(document_of(cache, folder), ("fidelity", "encoder.self@99"), {}))
+    [lines] = verify_cache(cache).damaged.values()
+    assert any("its fidelity.encoder.self@99 should not be there" in line for line in lines)
