@@ -301,9 +301,9 @@ def test_everything_that_a_run_writes_can_be_read_by_whom_umask_allows(finished)
     assert modes == dict.fromkeys(modes, 0o666 & ~umask)
 
 
-def test_what_the_readme_uploads_is_the_model_and_nothing_else(finished):
+def test_what_the_guide_uploads_is_the_model_and_nothing_else(finished):
     """The state of the optimizer is twice the size of the model, and events hold the name of the machine."""
-    text = (Path(miniend.__file__).parent / "README.md").read_text()
+    text = (Path(miniend.__file__).parent / "docs" / "guide" / "train.md").read_text().replace("\\\n", "")
     (line,) = [line for line in text.splitlines() if line.startswith("hf upload")]
     paths = [path.relative_to(finished).as_posix() for path in sorted(finished.rglob("*")) if path.is_file()]
     uploaded = set(filter_repo_objects(paths, ignore_patterns=re.findall(r'--exclude "(.*?)"', line)))
