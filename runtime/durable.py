@@ -24,6 +24,22 @@ def leads_nowhere(error: OSError) -> bool:
     return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
+def everything_below(folder: Path) -> list[Path]:
+    """Return all files and folders below a folder, sorted; an empty list if the folder is not there.
+
+    Raises OSError for a folder that cannot be listed at the moment: Path.rglob passes over it, and its files would be missing
+    from what is published.
+    """
+
+    def failed(error: OSError) -> None:
+        if not (error.filename == str(folder) and leads_nowhere(error)):
+            raise error
+
+    return sorted(
+        Path(root, name) for root, folders, files in os.walk(folder, onerror=failed) for name in (*folders, *files)
+    )
+
+
 def share(path: Path) -> None:
     """Give a file the mode of every new file here, which umask decides. safetensors lets only the owner read its files."""
     probe = path.with_name(f".{path.name}.mode")

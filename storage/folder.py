@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CacheMismatchError, MiniEndError
+from ..runtime.durable import everything_below
 from ..runtime.stopping import held_back
 from .columns.columns import Column, Values, open_column, read_column, write_column
 from .documents.seal import document_digest, seal, unseal
@@ -123,7 +124,7 @@ def _check_written(values: Values, stored: Values, name: str) -> None:
 def _inventory(staged: Path, columns: Mapping[str, Column]) -> dict[str, Any]:
     """Return the members "files" and "columns" of the document that describes the folder in `staged`."""
     files = {}
-    for path in sorted(staged.rglob("*")):
+    for path in everything_below(staged):
         if path.is_file():
             data = path.read_bytes()
             files[path.relative_to(staged).as_posix()] = {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ...errors import CacheMismatchError
 from ...runtime.claims import LOCK_SUFFIX, lock_file, take_lock
-from ...runtime.durable import flush, full_disk_named
+from ...runtime.durable import everything_below, flush, full_disk_named
 
 STAGING_PREFIX = ".staging-"
 
@@ -46,7 +46,7 @@ def publish(staged: Path, target: Path) -> bool:
 
     Raises CacheMismatchError if `target` is something else than a folder.
     """
-    for path in sorted(staged.rglob("*")):
+    for path in everything_below(staged):
         flush(path)
     flush(staged)
     try:

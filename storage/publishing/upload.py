@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...errors import CacheDamagedError, CacheMismatchError
+from ...runtime.durable import everything_below
 from ..stores.bucket import Bucket
 from ..stores.place import Place
 from .intention import Intention
@@ -40,7 +41,7 @@ def upload(staged: Path, target: Place, document: str) -> bool:
     Raises CacheMismatchError if another writer keeps overwriting the same objects with other bytes.
     """
     assert target.bucket is not None
-    paths = [path for path in sorted(staged.rglob("*")) if path.is_file()]
+    paths = [path for path in everything_below(staged) if path.is_file()]
     files = {path.relative_to(staged).as_posix(): path for path in paths}
     sealed = files.pop(document).read_bytes()
     folder = _Upload(target.bucket, target, files)

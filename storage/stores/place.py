@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ...errors import ConfigurationError, MiniEndError
-from ...runtime.durable import leads_nowhere
+from ...runtime.durable import everything_below, leads_nowhere
 from ...runtime.there import NOT_UTF8, is_utf8
 from ...runtime.user_cache import user_cache
 from .bucket import SCHEMES, Bucket, open_bucket
@@ -68,7 +68,7 @@ class Place:
         """Return the relative paths of everything below it; for a local directory also the folders, which end in a slash."""
         if self.bucket is not None:
             return sorted(self.bucket.tags(self.key))
-        paths = sorted(self.local.rglob("*"))
+        paths = everything_below(self.local)
         return [path.relative_to(self.local).as_posix() + ("/" if path.is_dir() else "") for path in paths]
 
     def has(self, name: str) -> bool:
