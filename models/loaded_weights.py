@@ -4,14 +4,13 @@ transformers fills what is missing with random numbers, and leaves out what the 
 answers, only not the one that its author trained.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..errors import CheckpointError
-from .checkpoint_files import weight_shapes
 from .families import family_of, written_before_5
 from .stated_sizes import require_shapes
 
@@ -59,18 +58,33 @@ def check_finite(name: str | Path, model: Any) -> None:
         )
 
 
-def check_one_embedding(name: str | Path, model: Any, raw_config: Mapping[str, Any], revision: str | None) -> None:
-    """Raise CheckpointError unless the checkpoint has one input embedding, which all stacks use and the head as stated.
+def check_untied(name: str | Path, model: Any, raw_config: Mapping[str, Any], shapes: Collection[str]) -> None:
+    """Raise CheckpointError if config.json unties the head, and the checkpoint lacks the head or the embedding.
 
-    transformers keeps copies that differ, and takes the head for a missing embedding. The student would have one embedding.
+    `shapes` has the names of the checkpoint's tensors. transformers takes one of the two for the other if that is missing.
+    """
+    if raw_config.get("tie_word_embeddings") is not False:
+        return
+    family = family_of(model)
+    if family.tied(model) and family.head_parameter not in shapes:
+        missing = family.head_parameter
+    elif not any(one in shapes for one in family.embedding_parameters):
+        missing = family.embedding_parameters[0]
+    else:
+        return
+    raise CheckpointError(
+        f"{name}: config.json says that the head is not tied to the embedding, but the weights do not have {missing}; use a "
+        "complete checkpoint, or correct tie_word_embeddings in config.json"
+    )
+
+
+def check_one_embedding(name: str | Path, model: Any, raw_config: Mapping[str, Any]) -> None:
+    """Raise CheckpointError unless the model has one input embedding, which all stacks use and the head as stated.
+
+    transformers keeps copies that differ. The student would have one embedding.
     """
     family, state = family_of(model), model.state_dict()
-    held, (usual, *others) = weight_shapes(name, revision), family.embedding_parameters
-    if raw_config.get("tie_word_embeddings") is False and not held.keys() & set(family.embedding_parameters):
-        raise CheckpointError(
-            f"{name}: config.json says that the head is not tied to the embedding, but the weights do not have {usual}; use a "
-            "complete checkpoint, or correct tie_word_embeddings in config.json"
-        )
+    usual, *others = family.embedding_parameters
     for other in others:
         if not torch.equal(state[other], state[usual]):
             raise CheckpointError(
@@ -82,18 +96,6 @@ def check_one_embedding(name: str | Path, model: Any, raw_config: Mapping[str, A
         raise CheckpointError(
             f"{name}: config.json ties the head to the embedding, but {head} differs from {usual}; set tie_word_embeddings to "
             f"false in config.json if the head was trained apart, else remove {head}"
-        )
-
-
-def check_own_head(name: str | Path, model: Any, raw_config: Mapping[str, Any], revision: str | None) -> None:
-    """Raise CheckpointError if config.json unties the head, and the checkpoint does not have a head of its own."""
-    family = family_of(model)
-    if raw_config.get("tie_word_embeddings") is not False or not family.tied(model):
-        return
-    if family.head_parameter not in weight_shapes(name, revision):
-        raise CheckpointError(
-            f"{name}: config.json says that the head is not tied to the embedding, but the weights do not have "
-            f"{family.head_parameter}; use a complete checkpoint, or correct tie_word_embeddings in config.json"
         )
 
 

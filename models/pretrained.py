@@ -12,10 +12,10 @@ from torch import Tensor
 from ..errors import CheckpointError, ConfigurationError, in_one_line, shortened
 from ..runtime.hub import commit_of
 from ..runtime.progress import quiet_transformers
-from .checkpoint_files import refuse_adapter, require_checkpoint, require_weights, unread
+from .checkpoint_files import refuse_adapter, require_checkpoint, require_weights, unread, weight_shapes
 from .families import family_named, model_type_of
 from .generation import allow_generation
-from .loaded_weights import check_finite, check_one_embedding, check_own_head, check_weights
+from .loaded_weights import check_finite, check_one_embedding, check_untied, check_weights
 from .stated_sizes import check_sizes, check_values
 
 
@@ -82,8 +82,9 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     model_class: Any = getattr(transformers, family_named(model_type_of(raw)).architecture)
     try:
         require_weights(name, revision)
+        shapes = weight_shapes(name, revision)
         with quiet_transformers():
-            check_sizes(name, raw, model_class, revision)
+            check_sizes(name, raw, model_class, shapes)
             model, report = model_class.from_pretrained(
                 str(name),
                 revision=revision or "main",
@@ -93,8 +94,8 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
             )
         check_weights(name, model, report)
         check_finite(name, model)
-        check_own_head(name, model, raw, revision)
-        check_one_embedding(name, model, raw, revision)
+        check_untied(name, model, raw, shapes)
+        check_one_embedding(name, model, raw)
     except CheckpointError:
         raise
     except Exception as error:  # the same

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError, shortened
-from .checkpoint_files import weight_shapes
 
 _LARGEST = 2**31
 _FREE = 10**7
@@ -71,9 +70,13 @@ def check_values(name: str | Path, raw: Mapping[str, Any]) -> None:
             )
 
 
-def check_sizes(name: str | Path, raw: Mapping[str, Any], model_class: Any, revision: str | None) -> None:
-    """Raise CheckpointError, with a tensor and both its shapes, if config.json states other sizes than the weights have."""
-    shapes = weight_shapes(name, revision)
+def check_sizes(
+    name: str | Path, raw: Mapping[str, Any], model_class: Any, shapes: Mapping[str, Sequence[int]]
+) -> None:
+    """Raise CheckpointError, with a tensor and both its shapes, if config.json states other sizes than the weights have.
+
+    `shapes` has the shape of every tensor of the weights by name; it is empty if they are not known.
+    """
     for member in ("num_layers", "num_decoder_layers"):
         if shapes and (raw.get(member) or 0) > len(shapes):
             raise CheckpointError(

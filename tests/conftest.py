@@ -6,6 +6,7 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1", 
 
 import gc
 import itertools
+import signal
 import sys
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def commands(tmp_path_factory):
     server = Commands(tmp_path_factory.mktemp("commands"))
     yield server
     server.close()
+
+
+@pytest.fixture
+def handlers():
+    """Puts the handlers of signals back, also when called: `stoppable` leaves them, for its process is about to end."""
+    from miniend.runtime.stopping import STOPPING
+
+    before = {number: signal.getsignal(number) for number in STOPPING}
+
+    def restore():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    yield restore
+    restore()
 
 
 @pytest.fixture(scope="session")

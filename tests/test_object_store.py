@@ -11,7 +11,7 @@ import pytest
 import miniend
 from miniend.errors import CacheMismatchError, CacheUnfinishedError, ConfigurationError, CorpusError, ObjectStoreError
 from miniend.recipes.inspect.inspection import inspect_cache
-from miniend.runtime.stopping import STOPPING, Terminated, stoppable
+from miniend.runtime.stopping import Terminated, stoppable
 from miniend.storage.layout import plan_path
 from miniend.storage.stores import requests
 from miniend.storage.stores.bucket import Bucket, open_bucket
@@ -185,15 +185,6 @@ def test_a_wrong_bucket_or_an_empty_one_is_told_in_one_line(bucket):
         miniend.open_cache("s3://no-such-bucket/cache")
     with pytest.raises(CacheMismatchError, match=f"{bucket.url}/x is not a MiniEnD cache"):
         miniend.open_cache(f"{bucket.url}/x")
-
-
-@pytest.fixture
-def handlers():
-    """Puts the handlers back: `stoppable` leaves the signals ignored."""
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(("fault", "error"), [("hang", Terminated), ("reset before", ObjectStoreError)])

@@ -27,15 +27,6 @@ ENDS = {
 }
 
 
-@pytest.fixture
-def handlers():
-    """Puts the handlers back: `stoppable` leaves the signals ignored, for its process is about to end."""
-    before = {number: signal.getsignal(number) for number in ENDS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     """Settings of a dump of many small shards."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from miniend.errors import TrainingError
-from miniend.runtime.stopping import TERMINATING, Terminated, stoppable
+from miniend.runtime.stopping import Terminated, stoppable
 from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.run import validation
@@ -57,7 +57,7 @@ def see_the_same(output, unbroken):
     ],
 )
 def test_a_signal_in_a_step_ends_in_a_checkpoint_of_that_step(
-    ragged_home, unbroken, tmp_path, monkeypatch, number, step
+    ragged_home, unbroken, tmp_path, monkeypatch, handlers, number, step
 ):
     """Half a minute of warning is all that a cheap machine gives; the step in hand is done in less."""
     one_step = train.train_step
@@ -71,7 +71,7 @@ def test_a_signal_in_a_step_ends_in_a_checkpoint_of_that_step(
         patched.setattr(train, "train_step", signalled)
         with pytest.raises(KeyboardInterrupt) as stopped, stoppable():
             train_student(config(ragged_home, tmp_path), quiet)
-    restore_signals()
+    handlers()
     assert getattr(stopped.value, "number", signal.SIGINT) == number
     assert checkpoints(tmp_path) == [f"step-{step + 1:08d}"]
     assert not (tmp_path / "model.safetensors").exists()
@@ -79,7 +79,9 @@ def test_a_signal_in_a_step_ends_in_a_checkpoint_of_that_step(
     see_the_same(tmp_path, unbroken)
 
 
-def test_a_loss_that_is_not_finite_is_told_though_a_signal_came_in_its_step(ragged_home, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_is_told_though_a_signal_came_in_its_step(
+    ragged_home, tmp_path, monkeypatch, handlers
+):
     """Whoever only reads that it was terminated starts it again, on the next machine that may be taken away."""
     one_step = train.train_step
 
@@ -96,16 +98,9 @@ def test_a_loss_that_is_not_finite_is_told_though_a_signal_came_in_its_step(ragg
     assert checkpoints(tmp_path) == ["step-00000004"]
 
 
-def restore_signals():
-    """`stoppable` leaves them ignored, for the process is about to end; this one is not."""
-    for number in TERMINATING:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @pytest.mark.parametrize("batch", [1, 2])
 def test_a_signal_in_an_evaluation_leaves_the_line_of_its_step_to_the_next_run(
-    ragged_home, unbroken, tmp_path, monkeypatch, batch
+    ragged_home, unbroken, tmp_path, monkeypatch, handlers, batch
 ):
     """An evaluation may take minutes and is given up; its step is done, and must be logged once, with its evaluation."""
     add, seen = validation._Sums.add, []
@@ -120,7 +115,7 @@ def test_a_signal_in_an_evaluation_leaves_the_line_of_its_step_to_the_next_run(
         patched.setattr(validation._Sums, "add", signalled)
         with pytest.raises(Terminated), stoppable():
             train_student(config(ragged_home, tmp_path, batch_size=4), quiet)
-    restore_signals()
+    handlers()
     if batch == 1:
         assert checkpoints(tmp_path) == ["step-00000005"]
         assert metrics(tmp_path)[-1]["step"] == 4
@@ -191,14 +186,14 @@ def test_twenty_kills_at_random_moments_leave_no_trace(ragged_home, start, tmp_p
 
 
 def test_a_step_left_unlogged_is_logged_once_however_often_its_checkpoint_is_gone_on_from(
-    ragged_home, unbroken, tmp_path, monkeypatch
+    ragged_home, unbroken, tmp_path, monkeypatch, handlers
 ):
     """Stopped in the evaluation of step 5, then twice killed before the next checkpoint: its line must not pile up."""
     with monkeypatch.context() as patched:
         patched.setattr(validation._Sums, "add", lambda *_a: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises((Terminated, KeyError, ZeroDivisionError)), stoppable():
             train_student(config(ragged_home, tmp_path), quiet)
-    restore_signals()
+    handlers()
     assert checkpoints(tmp_path) == ["step-00000005"]
     one_step = train.train_step
 
