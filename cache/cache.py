@@ -184,6 +184,11 @@ class Cache(Sequence[Example]):
                 mean.add(part.total, part.count)
         return mean.mean if mean.count else None
 
+    @property
+    def shard_bytes(self) -> int:
+        """The bytes of all shards that were opened, by their markers."""
+        return sum(shard.folder.total_bytes for shard in self.shards)
+
     def loaded(self, shard: Shard) -> "LoadedShard":
         """Return a shard whose columns stay in memory; we keep the latest one for its next example."""
         latest = self._latest

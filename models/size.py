@@ -80,6 +80,15 @@ def parse_size(text: str) -> Size:
     return size
 
 
+def proposed_size(encoder_layers: int, decoder_layers: int, d_model: int) -> str:
+    """Return a size for a student of a teacher of these depths and this width: half of each, rounded up.
+
+    It is the MiniEnD paper's 6L384H for T5-base. The width is a multiple of 32.
+    """
+    width = max(1, -(-d_model // (2 * HEAD_WIDTH))) * HEAD_WIDTH
+    return str(Size(-(-encoder_layers // 2), -(-decoder_layers // 2), min(width, WIDEST)))
+
+
 def student_config(size: str, teacher_config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config of a student, in the members of transformers' T5 config classes, without tie and head scale.
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from ..errors import CheckpointError, shortened
+from .families import family_named, model_type_of, parameter_counts
 
 _LARGEST = 2**31
 _FREE = 10**7
@@ -105,3 +107,14 @@ def require_shapes(name: str | Path, misfits: Sequence[Misfit]) -> None:
             f"{name}: weights and config.json contradict each other: {tensor} is {list(found)} in the file and {list(expected)} "
             f"by config.json{others}; correct the sizes in config.json, such as vocab_size or d_model"
         )
+
+
+def stated_parameters(config: Mapping[str, Any], tied: bool) -> int:
+    """Return the number of parameters of the model that a config.json describes; nothing is allocated.
+
+    `tied` says whether the head is the embedding. `config` has the number of rows of the model as `vocab_size`.
+    """
+    architecture = getattr(transformers, family_named(model_type_of(config)).architecture)
+    with torch.device("meta"):
+        model = architecture(architecture.config_class.from_dict({**config, "tie_word_embeddings": True}))
+    return parameter_counts(model)[0] + (0 if tied else model.get_input_embeddings().weight.numel())

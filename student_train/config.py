@@ -14,9 +14,6 @@ from ..runtime.options import check, option, require
 from ..runtime.registry import NAME
 from .objective import CROSS_RELATIONS, OBJECTIVES
 
-DEFAULT_SIZE = "6L384H"
-"""The student of the MiniEnD paper."""
-
 DEFAULT_LEARNING_RATE = {"adamw": 3e-4, "adafactor": 1e-2}
 """The learning rate by optimizer. AdamW's is MiniMoE's and MiniMA's (same author). Adafactor's, which is relative to each
 matrix's RMS, is from T5's own pre-training."""
@@ -153,7 +150,7 @@ class TrainSettings(StepSettings):
         section="essential",
         metavar="SIZE",
         several=True,
-        shown=DEFAULT_SIZE,
+        shown="half the teacher's depth and width",
         marks=(VARIED,),
         help="6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train in one pass, each in "
         "OUTPUT/SIZE-OBJECTIVE.",
@@ -278,15 +275,14 @@ class TrainRequest(TrainConfig):
 
 def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: Sequence[str]) -> list[TrainConfig]:
     """Return one configuration per size and objective; several get a folder each, OUTPUT/SIZE-OBJECTIVE
-    (OUTPUT/OBJECTIVE of students that start from one checkpoint).
+    (OUTPUT/OBJECTIVE if no size is given).
 
     Raises ConfigurationError if two of them have the same name.
     """
     pairs = [(size, objective) for size in sizes or [None] for objective in objectives]
     if len(pairs) == 1:
         return [replace(config, size=pairs[0][0], objective=pairs[0][1])]
-    own_size = config.starts_from_checkpoint
-    names = [objective if own_size else f"{size_name(size or DEFAULT_SIZE)}-{objective}" for size, objective in pairs]
+    names = [objective if size is None else f"{size_name(size)}-{objective}" for size, objective in pairs]
     require(
         len(set(names)) == len(names),
         f"students in one pass must differ in size or objective; found {', '.join(names)}",

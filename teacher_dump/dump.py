@@ -18,7 +18,8 @@ from ..storage.layout import plan_path, shards_path
 from ..storage.markers import published
 from ..storage.positions import positions_text
 from ..storage.stores.place import place_of
-from .calibration.hints import calibration_lines, tail_lines
+from .calibration.hints import calibration_lines
+from .closing import closing_lines
 from .config import DumpConfig
 from .examples.counts import count_lines, total_counts
 from .prepare import Prepared, Seconds, chosen, open_sources, prepare
@@ -76,7 +77,7 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
         report = _dump_shards(config, prepared, encoder, claims, worker, cores, sources.seconds)
     if worker.leads:
         log(_summary(report, config, prepared))
-        for line in tail_lines(open_cache(config.cache, allow_unfinished=True).fidelity(), prepared.plan):
+        for line in closing_lines(open_cache(config.cache, allow_unfinished=True), config.cache):
             log(line)
     return report
 

@@ -20,7 +20,7 @@ def fresh(request: StartRequest) -> Any:
         raise ConfigurationError(
             f"--init {DEFAULT_START}:{request.source}: random weights do not have a source; leave --init out for them"
         )
-    config = student_config(request.size or request.default_size, request.teacher_config)
+    config = student_config(request.size or request.proposed_size, request.teacher_config)
     return build_student(config, request.tied, request.seed)
 
 

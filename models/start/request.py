@@ -15,8 +15,10 @@ class StartRequest:
     """The part after the name in `--init NAME:SOURCE`, such as a folder or a hub name; empty if there is none."""
     size: str | None
     """The size that the user asked for, in a form that `models/size.py` parses; None if the user did not say."""
-    default_size: str
-    """The size if the user did not say."""
+    proposed_size: str
+    """The size if the user did not say: half the teacher's depth and width."""
+    teacher_width: int
+    """The teacher's d_model."""
     seed: int
     teacher_config: Mapping[str, Any]
     """The teacher's config.json, with the number of rows of its head as `vocab_size`."""

@@ -1,6 +1,7 @@
 """Start a student from evenly spaced layers of its teacher."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ...errors import ConfigurationError
 from ..families import family_of
 from ..layer_maps import layer_pairs
 from ..pretrained import load_pretrained
-from ..size import student_config
+from ..size import parse_size, student_config
 from .checkpoint import absorb_meant_scale
 from .fresh import build_student
 from .request import STARTS, StartRequest
@@ -30,8 +31,8 @@ _FROM_TEACHER = (
 @STARTS.register("teacher-layers")
 def teacher_layers(request: StartRequest) -> Any:
     """Return a student of evenly spaced layers of the teacher that the source names."""
-    config = student_config(request.size or request.default_size, request.teacher_config)
-    return init_from_teacher(config, request.source)
+    size = request.size or str(replace(parse_size(request.proposed_size), d_model=request.teacher_width))
+    return init_from_teacher(student_config(size, request.teacher_config), request.source)
 
 
 def init_from_teacher(config: Mapping[str, Any], teacher: str | Path, layer_map: str = "uniform") -> Any:

@@ -75,9 +75,9 @@ def _bytes(cache: Cache) -> CacheBytes:
     segments = sum(folder.total_bytes for folder in _segment_folders(cache))
     extents = [PublishedFolder(extent_path(cache.path, number), "extent") for number in range(len(cache.extents))]
     bases = cache.calibration_folder
-    folders = [cache.plan_folder, *extents, bases, *(shard.folder for shard in cache.shards)]
+    folders = [cache.plan_folder, *extents, bases]
     return CacheBytes(
-        total=segments + sum(folder.total_bytes for folder in folders),
+        total=segments + sum(folder.total_bytes for folder in folders) + cache.shard_bytes,
         inputs=_column_bytes(cache, "inputs.") + _column_bytes(cache, "targets."),
         logits=_column_bytes(cache, "logits."),
         bases=sum(bases.column_bytes(name) for name in bases.columns),

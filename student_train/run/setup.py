@@ -11,10 +11,10 @@ from torch import Tensor
 from ...cache import Cache
 from ...models.gradient_checkpointing import checkpoint_blocks
 from ...models.optimizers import build_optimizer
-from ...models.size import describe_size
+from ...models.size import describe_size, proposed_size
 from ...models.start import start_student
 from ...runtime.progress import Log
-from ..config import DEFAULT_SIZE, TrainConfig
+from ..config import TrainConfig
 from ..distillation import Distillation
 from ..objective import Objective, TermSpec
 from ..reading.batch import Batch
@@ -23,6 +23,7 @@ from ..reading.teacher_signals import Needs, TeacherDecoder, build_decoder, need
 from ..terms import TERMS, Term, TermContext, Terms
 from ..terms.contract import TermOptions, require_gradients, require_term
 from .unreached import freeze, require_gradient_of_what_is_read, summarise_unreached, unreached_parameters
+from .verdict import larger_than_its_teacher, parameters_of_the_teacher
 
 LABELS = "labels"
 """The term that every evaluation measures if the student's head is trained."""
@@ -116,13 +117,15 @@ def start(config: TrainConfig, cache: Cache) -> Any:
 def start_request(cache: Cache, size: str | None, seed: int) -> dict[str, Any]:
     """Return the members of a StartRequest, without `source`, for the cache's teacher."""
     teacher = cache.plan.teacher
+    facts = teacher.facts
     return {
         "size": size,
-        "default_size": DEFAULT_SIZE,
+        "proposed_size": proposed_size(facts.encoder_layers, facts.decoder_layers, facts.d_model),
+        "teacher_width": facts.d_model,
         "seed": seed,
-        "tied": teacher.facts.tied,
+        "tied": facts.tied,
         # a config.json may leave vocab_size to its default
-        "teacher_config": {**teacher.config, "vocab_size": teacher.facts.vocab_rows},
+        "teacher_config": {**teacher.config, "vocab_size": facts.vocab_rows},
     }
 
 
@@ -138,6 +141,8 @@ def set_up(learner: Learner, feed: Feed, log: Log) -> Setup:
     )
     parameters = sum(parameter.numel() for parameter in learner.student.parameters())
     log(f"student: {describe_size(learner.student.config.to_dict())}; {parameters:,} parameters")
+    if larger := larger_than_its_teacher(parameters, parameters_of_the_teacher(feed.cache.plan.teacher)):
+        log(f"  warning: the student is {larger}; a smaller --size is cheaper and may learn as much")
     for name, term in distillation.each_term():
         against = f" against the teacher's {term.against()}" if term.against() else ""
         log(f"  {objective.weights[name]:g} x {name}{against}: {term.formula()}")

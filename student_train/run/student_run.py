@@ -15,6 +15,7 @@ from ...runtime.identity import require_same
 from ...runtime.progress import Log
 from ...storage.documents.parse import parse_plain
 from ..reading.batch import Batch
+from ..terms.labels import Labels
 from .card_facts import card_facts
 from .checkpoint import Checkpoint, damaged_checkpoint, latest_checkpoint, save_checkpoint
 from .directory import CHECKPOINTS, changed_plugins
@@ -23,6 +24,7 @@ from .model_card import model_card
 from .processes import Processes
 from .setup import Setup
 from .state import Clock, TrainingState
+from .verdict import judged, verdict
 
 BEST = "best"
 TRAINED, OPTIMIZER = "trained", "optimizer"
@@ -163,6 +165,9 @@ class StudentRun:
         self._write_model(output)
         losses = ", ".join(f"{name} {value:.4f}" for name, value in state.validation.items())
         log(f"trained {state.step} steps, {state.tokens:,} tokens; validation: {losses or 'no validation examples'}")
+        if Labels.validation_name in state.validation:
+            loss = state.validation[Labels.validation_name]
+            log(verdict(judged(self.setup.student, self.setup.feed.cache, loss)))
         log(f"wrote {output}")
 
     def _write_model(self, folder: Path) -> None:

@@ -1,10 +1,9 @@
-"""The lines of a dump about its teacher: how good it is, how informative its relations are, how much is outside the top k."""
+"""The lines of a dump about its teacher: how good it is, and how informative its relations are."""
 
 import math
 from collections.abc import Iterator
 
 from ...cache.codecs import members_of
-from ...signals.fidelity import SpreadOf
 from ...signals.relations.codec import AttentionEntry
 from ...signals.relations.relations import carries_no_information, ordered
 from ...storage.documents.calibration import Calibration
@@ -13,22 +12,6 @@ from ...storage.documents.plan import Plan
 
 CLEARLY_BETTER = 0.5
 """The nats by which a teacher should beat the unigram entropy; less suggests a wrong tokenizer, head scale or checkpoint."""
-
-LARGE_TAIL = 0.1
-"""The mean mass outside the top k above which the dump prints a hint."""
-
-
-def tail_lines(fidelity: dict[str, dict[str, SpreadOf]], plan: Plan) -> Iterator[str]:
-    """Yield a hint if much of the teacher is in the tail of `top-k`, which is one outcome and does not teach a student more."""
-    described = plan.signals.logits
-    if not described or described.kind != "top-k":
-        return
-    mass = fidelity["logits"]["tail_mass"].mean
-    if mass > LARGE_TAIL:
-        yield (
-            f"hint: {mass:.0%} of the teacher's probability is outside the top {described.k}, where a student learns only "
-            "the total; --logits hybrid, in a new cache, teaches all of it"
-        )
 
 
 def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:

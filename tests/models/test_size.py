@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniend.errors import ConfigurationError
-from miniend.models.size import Size, describe_size, parse_size, student_config
+from miniend.models.size import Size, describe_size, parse_size, proposed_size, student_config
 
 T5_BASE = {
     "model_type": "t5",
@@ -143,3 +143,21 @@ def test_the_description_names_depth_and_widths():
     assert "6+3 layers" in text
     assert "12 heads of 32" in text
     assert "gated-gelu feed-forward of 1024" in text
+
+
+@pytest.mark.parametrize(
+    ("teacher", "size"),
+    [((6, 6, 512), "3L256H"), ((12, 12, 768), "6L384H"), ((24, 24, 1024), "12L512H"), ((4, 3, 96), "2L64H")],
+)
+def test_the_proposed_student_has_half_the_depth_and_half_the_width(teacher, size):
+    """For T5-base it is the MiniEnD paper's student."""
+    assert proposed_size(*teacher) == size
+
+
+@given(st.integers(1, 512), st.integers(1, 512), st.integers(1, 2**15))
+def test_every_teacher_has_a_proposed_student_which_is_not_larger(encoder, decoder, width):
+    """Below a width of 32, which is the width of one head, nothing smaller can be proposed."""
+    size = parse_size(proposed_size(encoder, decoder, width))
+    assert size.encoder_layers <= encoder
+    assert size.decoder_layers <= decoder
+    assert size.d_model <= max(width, 32)

@@ -1,10 +1,13 @@
-"""One fork server for the tests that break dumps on purpose."""
+"""A tiny cache, and one fork server for the tests that break dumps on purpose."""
 
 import pytest
 
 from support.fork_server import SMALL, ForkServer
+from support.homes import ragged_home
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
+
+__all__ = ["ragged_home"]
 
 
 @pytest.fixture(scope="session")

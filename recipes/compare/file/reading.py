@@ -123,12 +123,12 @@ def _student(content: Options, name: str, size: str, own: dict[str, Any], where:
             f"{where} needs an objective; add one, or use a name that implies one: {', '.join(rows)}"
         )
     settings = configured(TrainSettings, {**options, "size": size}, where)
-    return Student(name, cache, settings, _learning_rates(content, name))
+    return Student(name, cache, settings, _learning_rates(content, name, settings))
 
 
-def _learning_rates(content: Options, name: str) -> tuple[float, ...]:
-    """Return the learning rates of a row or assistant."""
-    value, where = content.get("learning_rates", [3e-4]), "learning_rates"
+def _learning_rates(content: Options, name: str, settings: TrainSettings) -> tuple[float, ...]:
+    """Return the learning rates of a row or assistant; without any in the file, the one of its optimizer."""
+    value, where = content.get("learning_rates", [settings.peak_learning_rate]), "learning_rates"
     if isinstance(value, dict):
         key = name if name in value else OTHERS
         if key not in value:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ....evaluation.config import EvaluateConfig, EvaluateSettings
 from ....runtime.options import completed
-from ....student_train.config import DEFAULT_SIZE, StepSettings, TrainConfig, TrainSettings
+from ....student_train.config import StepSettings, TrainConfig, TrainSettings
 from ....student_train.objective import OBJECTIVES, OPTIONAL_LOGITS
 from ....teacher_dump.config import DumpConfig, DumpSettings
 
@@ -42,8 +42,8 @@ class Student:
 
     @property
     def size(self) -> str:
-        """The size; the default if none is given."""
-        return self.settings.size or DEFAULT_SIZE
+        """The size, which every row and assistant states."""
+        return str(self.settings.size)
 
     @property
     def label(self) -> str:

@@ -10,7 +10,14 @@ from support.students import fresh, teacher_of
 
 def start(init, size=None):
     """The student that is asked for beside a teacher of the tests."""
-    request = {"size": size, "default_size": "2L32H", "seed": 0, "teacher_config": teacher_of("t5"), "tied": True}
+    request = {
+        "size": size,
+        "proposed_size": "2L32H",
+        "teacher_width": 32,
+        "seed": 0,
+        "teacher_config": teacher_of("t5"),
+        "tied": True,
+    }
     return start_student(init, request)
 
 

@@ -1,0 +1,84 @@
+"""The verdict that ends a training: how far the student has come from word frequencies towards its teacher, in one line."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...cache import Cache
+from ...models.families import parameter_counts
+from ...models.stated_sizes import stated_parameters
+from ...storage.documents.plan import PlannedTeacher
+
+GOOD = 0.5
+"""The share of the way from word frequencies to the teacher from which we call a student good."""
+MORE_STEPS = "not yet: give it more --steps, or a higher --learning-rate"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """The numbers that a verdict is made of; losses are hard-label cross-entropies in nats per target token."""
+
+    student: float
+    """The student's loss on the validation examples."""
+    teacher: float | None
+    """The teacher's loss on the same examples; None where the cache did not measure it."""
+    unigram: float
+    """The entropy of the word frequencies of the targets: the loss of a student that knows only them."""
+    parameters: int
+    teacher_parameters: int
+
+    @property
+    def share(self) -> float | None:
+        """The share of the way from word frequencies to the teacher; None for a teacher that does not beat them."""
+        way = self.unigram - (self.unigram if self.teacher is None else self.teacher)
+        return (self.unigram - self.student) / way if way > 0 else None
+
+
+def verdict(judged: Judged) -> str:
+    """Return one line for people, such as
+
+    validation 5.41 nats (teacher 4.86, word frequencies 6.27): good, 61 % of the way to the teacher
+    """
+    teacher = "" if judged.teacher is None else f"teacher {judged.teacher:.2f}, "
+    start = f"validation {judged.student:.2f} nats ({teacher}word frequencies {judged.unigram:.2f}): "
+    return start + _judgement(judged)
+
+
+def _judgement(judged: Judged) -> str:
+    if larger := larger_than_its_teacher(judged.parameters, judged.teacher_parameters):
+        return larger
+    if judged.student >= judged.unigram:
+        return MORE_STEPS
+    if judged.share is None:
+        return "better than word frequencies"
+    if judged.share >= 1:
+        return "good, as close to the text as its teacher"
+    way = f"{judged.share:.0%}".replace("%", " %") + " of the way to the teacher"
+    return f"good, {way}" if judged.share >= GOOD else f"{way}; more --steps bring it closer"
+
+
+def larger_than_its_teacher(parameters: int, teacher: int) -> str | None:
+    """Return the words for a student that has at least its teacher's parameters, or None."""
+    if parameters < teacher:
+        return None
+    return f"larger than its teacher ({millions(parameters)} parameters against {millions(teacher)})"
+
+
+def millions(count: int) -> str:
+    """Return a number of parameters in millions."""
+    return f"{count / 1e6:,.3g} million" if count < 1e9 else f"{count / 1e6:,.0f} million"
+
+
+def judged(student: Any, cache: Cache, loss: float) -> Judged:
+    """Return the numbers of a student's verdict, from its validation loss and its cache."""
+    return Judged(
+        student=loss,
+        teacher=cache.teacher_cross_entropy("validation"),
+        unigram=cache.calibration.teacher.unigram_entropy,
+        parameters=parameter_counts(student)[0],
+        teacher_parameters=parameters_of_the_teacher(cache.plan.teacher),
+    )
+
+
+def parameters_of_the_teacher(teacher: PlannedTeacher) -> int:
+    """Return the number of parameters of a cache's teacher, from its config.json."""
+    return stated_parameters({**teacher.config, "vocab_size": teacher.facts.vocab_rows}, teacher.facts.tied)

@@ -1,0 +1,68 @@
+"""The lines that end a dump: path, size and fidelity of the cache, and the next command."""
+
+from collections.abc import Iterator, Mapping
+from shlex import quote
+
+from ..cache import Cache
+from ..errors import one_line
+from ..runtime.progress import size_text
+from ..signals.fidelity import SpreadOf
+from ..signals.hidden_states import relative_error
+from ..storage.documents.plan import Plan
+from ..storage.stores.place import Where
+
+LARGE_TAIL = 0.1
+"""The mean mass outside the top k above which the dump prints a hint."""
+Fidelity = Mapping[str, Mapping[str, SpreadOf]]
+
+
+def closing_lines(cache: Cache, path: Where) -> Iterator[str]:
+    """Yield what a dump has made. `path` is the cache as the user has typed it."""
+    fidelity = cache.fidelity()
+    yield from _tail_lines(fidelity, cache.plan)
+    training, validation = len(cache.training), len(cache.validation)
+    tokens = sum(count for shard in cache.shards for count in shard.tokens.values())
+    per_token = f", {cache.shard_bytes / tokens:.1f} bytes per token" if tokens else ""
+    yield (
+        f"cache {one_line(str(path))}: {training:,} training and {validation:,} validation examples, "
+        f"{size_text(cache.shard_bytes)}{per_token}"
+    )
+    if lost := ", ".join(_losses(cache, fidelity)):
+        yield f"fidelity, at worst: {lost}"
+    if cache.complete:
+        yield f"next: miniend train-student --cache {quote(one_line(str(path)))} --output student"
+
+
+def _losses(cache: Cache, fidelity: Fidelity) -> Iterator[str]:
+    """Yield what is lost, by kind of signal: of relations and of hidden states the worst site."""
+    signals = cache.plan.signals
+    relations = {
+        f"{site} {kind}": spread.mean
+        for site in cache.codecs_of("relations")
+        for kind, spread in fidelity.get(site, {}).items()
+    }
+    if relations:
+        worst = max(relations, key=relations.__getitem__)
+        target = "" if signals.relation_step is not None else f", target {signals.relation_kl:.0e} on average"
+        yield f"relations {relations[worst]:.1e} nats ({worst}{target})"
+    hidden = {
+        site: relative_error(fidelity[site]) for site in cache.codecs_of("hidden") if "energy" in fidelity.get(site, {})
+    }
+    if hidden:
+        worst = max(hidden, key=hidden.__getitem__)
+        yield f"hidden states {hidden[worst]:.1e} of their energy ({worst}, target {signals.hidden_error:.0e})"
+    if "logits" in fidelity:
+        yield f"logits {fidelity['logits']['kl'].mean:.1e} nats"
+
+
+def _tail_lines(fidelity: Fidelity, plan: Plan) -> Iterator[str]:
+    """Yield a hint if much of the teacher is in the tail of `top-k`, which is one outcome and does not teach a student more."""
+    described = plan.signals.logits
+    if not described or described.kind != "top-k":
+        return
+    mass = fidelity["logits"]["tail_mass"].mean
+    if mass > LARGE_TAIL:
+        yield (
+            f"hint: {mass:.0%} of the teacher's probability is outside the top {described.k}, where a student learns only "
+            "the total; --logits hybrid, in a new cache, teaches all of it"
+        )
