@@ -14,9 +14,8 @@ from ..runtime.options import check, option, require
 from ..runtime.registry import NAME
 from .objective import CROSS_RELATIONS, OBJECTIVES
 
-DEFAULT_LEARNING_RATE = {"adamw": 3e-4, "adafactor": 1e-2}
-"""The learning rate by optimizer. AdamW's is MiniMoE's and MiniMA's (same author). Adafactor's, which is relative to each
-matrix's RMS, is from T5's own pre-training."""
+DEFAULT_LEARNING_RATE = {"adafactor": 5e-2, "adamw": 1e-3}
+"""The learning rate by optimizer, by experiment (docs/results/defaults.md). Adafactor's is relative to each matrix's RMS."""
 
 TEMPERATURES = (0.1, 100.0)
 """The smallest and the largest temperature, as in a dump."""
@@ -45,7 +44,7 @@ class StepSettings:
     learning_rate: float | None = option(
         None,
         section="essential",
-        shown="3e-4 for adamw, 1e-2 for adafactor",
+        shown="0.05 for adafactor, 0.001 for adamw",
         identity="peak_learning_rate",
         marks=(VARIED,),
         help="Learning rate after warm-up.",
@@ -54,11 +53,12 @@ class StepSettings:
         1, section="speed", least=1, identity=True, marks=(ONE_PASS,), help="Micro-batches per optimizer step."
     )
     optimizer: str = option(
-        "adamw",
+        "adafactor",
         section="training",
         choices=tuple(OPTIMIZERS),
         identity=True,
-        help="adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step).",
+        help="adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). adamw has one rate for all "
+        "weights.",
     )
     warmup_steps: int | None = option(
         None,

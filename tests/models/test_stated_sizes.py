@@ -5,8 +5,8 @@ import transformers
 
 from miniend.models.families import family_named
 from miniend.models.size import student_config
-from miniend.models.stated_sizes import stated_parameters
 from miniend.models.start.fresh import build_student
+from miniend.models.stated_sizes import stated_parameters
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -69,7 +69,14 @@ def test_a_training_ends_with_its_verdict_and_warns_of_a_student_larger_than_its
 
 
 def test_an_objective_that_does_not_train_the_head_does_not_have_a_verdict(ragged_home, tmp_path):
-    settings = {"cache": ragged_home / "cache", "steps": 1, "batch_size": 4, "device": "cpu", "objective": "minilm", "size": "2L32H"}
+    settings = {
+        "cache": ragged_home / "cache",
+        "steps": 1,
+        "batch_size": 4,
+        "device": "cpu",
+        "objective": "minilm",
+        "size": "2L32H",
+    }
     lines: list[str] = []
     train_students([TrainConfig(**settings, output=tmp_path / "student")], log=lines.append)
     assert any(line.startswith("trained 1 steps") for line in lines)
