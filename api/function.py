@@ -160,7 +160,7 @@ def of_options(
         called.keywords, called.flags = keywords, flags  # type: ignore[attr-defined]
         called.returns = run.__annotations__["return"]  # type: ignore[attr-defined]
         called.__annotations__ = {}
-        del called.__wrapped__  # type: ignore[attr-defined]
+        del called.__wrapped__
         return called
 
     return decorate
@@ -201,7 +201,7 @@ def keywords_of(
                 continue
             hint = hints[one.name]
             if one.name in several:
-                hint = tuple[hint, ...]
+                hint = tuple.__class_getitem__((hint, ...))
             text = MODEL if one.name in models else _type_text(hint, declared, one.name in paths)
             text += " | None" if one.name in models and one.default is None else ""
             found.append(
@@ -272,8 +272,10 @@ def _first(keywords: Mapping[str, Keyword]) -> str:
 
 def _value(keyword: Keyword, value: Any) -> Any:
     """Return a value as its option has it; a model in memory stays what it is."""
-    in_memory = "PreTrained" in keyword.type and hasattr(value, "save_pretrained")
-    return value if keyword.hint is None or in_memory else fitted(keyword.name, value, keyword.hint)
+    takes_models = "PreTrained" in keyword.type
+    if keyword.hint is None or (takes_models and hasattr(value, "save_pretrained")):
+        return value
+    return fitted(keyword.name, value, keyword.hint, " or a model of transformers" if takes_models else "")
 
 
 def documented(doc: str, keywords: Mapping[str, Keyword], flags: dict[str, str]) -> str:

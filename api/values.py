@@ -12,12 +12,15 @@ from ..errors import ConfigurationError, shortened
 NO_TYPES = (types.UnionType, Union)
 
 
-def fitted(name: str, value: Any, hint: Any) -> Any:
-    """Return a value as the type of the hint. Raises ConfigurationError, with the keyword's name, if it does not fit."""
+def fitted(name: str, value: Any, hint: Any, also: str = "") -> Any:
+    """Return a value as the type of the hint. Raises ConfigurationError, with the keyword's name, if it does not fit.
+
+    `also` says what else the keyword takes.
+    """
     try:
         return _fitted(value, hint)
     except (ValueError, TypeError, OverflowError):
-        raise ConfigurationError(f"{name}: expected {_words(hint)}, found {shortened(repr(value))}") from None
+        raise ConfigurationError(f"{name}: expected {_words(hint)}{also}, found {shortened(repr(value))}") from None
 
 
 def _fitted(value: Any, hint: Any) -> Any:

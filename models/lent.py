@@ -105,7 +105,7 @@ def config_meaning(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     import transformers
 
-    model_type = config.get("model_type")
+    model_type = str(config.get("model_type"))
     if model_type not in FAMILIES:
         return dict(config)
     model_class: Any = getattr(transformers, FAMILIES[model_type].architecture)

@@ -68,7 +68,7 @@ def _torch() -> Iterator[Restore]:
     yield lambda: torch.set_default_dtype(dtype)
     yield lambda: torch.set_rng_state(state)
     yield lambda: torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         on_gpus = torch.cuda.get_rng_state_all()
         yield lambda: torch.cuda.set_rng_state_all(on_gpus)
 
