@@ -106,7 +106,7 @@ class Given(Generic[ConfigT]):
 
     @contextmanager
     def models_lent(self, name: str, tokenizer: str | None = None) -> Iterator[None]:
-        """Let a model in memory stand under a path inside the block, if this keyword has one."""
+        """Give a model in memory a path inside the block, if this keyword has one."""
         value, own = self.values.get(name), self.values.get(tokenizer or "")
         if value is None or isinstance(value, str):
             if own is not None:
@@ -135,8 +135,8 @@ def of_options(
 ) -> Callable[[Callable[[Given[ConfigT]], R]], Callable[..., R]]:
     """Return a decorator that makes a function of `Given` one of the options of `kind`.
 
-    `models` names keywords that take models in memory too, `paths` those of texts that are paths, `several` those that take
-    several values. `ranks` says that several processes of a launcher may call it together, `works` that it computes for long and
+    `models` names keywords that take models in memory too, `paths` texts that are paths, `several` what takes several
+    values. `ranks` says that several processes of a launcher may call it together, `works` that it computes for long and
     so keeps and guards the settings of the process.
     """
 

@@ -64,7 +64,6 @@ def main(cache, output, steps="300"):
         size="2L64H",
         steps=int(steps),
         batch_size=8,
-        plugin=__file__,  # so that the run records which code it was trained with
     )
     print(student)
 

@@ -27,6 +27,7 @@ def caller_kept() -> Iterator[None]:
             for restore in kept():
                 stack.callback(restore)
         stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message="IProgress not found")  # of libraries' bars, in a plain notebook
         yield
 
 

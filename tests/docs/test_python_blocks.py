@@ -18,8 +18,8 @@ SMALLER = {
     "input_length=512": "input_length=32",
     "steps=5_000": "steps=2, batch_size=4, relation_heads=4, eval_every=2",
     "seeds=3": "seeds=1, epochs=1, learning_rates=1e-3",
-    '"2L128H"': '"2L48H"',
     '"2L64H"': '"2L32H"',
+    '"2L128H"': '"2L64H"',
     '"4L128H"': '"3L32H"',
     "encoder.hidden@6": "encoder.hidden@1",
 }

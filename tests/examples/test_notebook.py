@@ -15,7 +15,7 @@ NOTEBOOK = ROOT / "examples" / "distil_your_t5.ipynb"
 TINY = {
     "EXAMPLES, VALIDATION_EXAMPLES, INPUT_LENGTH": "24, 8, 32",
     "TEACHER_STEPS, STEPS": "1, 2",
-    "SIZES": '["2L48H", "2L32H"]',
+    "SIZES": '["2L64H", "2L32H"]',
 }
 """What the tests have time for, in the place of the first cell's settings."""
 EXTRA = {"calibration_examples=80": "calibration_examples=20, noise_density=0.3, threads=1"}
@@ -49,7 +49,8 @@ def executed(notebook, folder):
         notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": folder}}
     ).execute()
     outputs = [one for cell in notebook.cells if cell.cell_type == "code" for one in cell.outputs]
-    assert [one for one in outputs if one.output_type == "error" or one.get("name") == "stderr"] == []
+    said = "".join(one["text"] for one in outputs if one.get("name") == "stderr")  # only bars
+    assert not re.search("warning|error|traceback", said, re.IGNORECASE), said
     data = [text for one in outputs if "data" in one for text in one["data"].values()]
     return "\n".join([*(one["text"] for one in outputs if one.output_type == "stream"), *map(str, data)])
 
@@ -119,7 +120,8 @@ def ask(client, code, while_running=None):
             continue
         text += message["content"].get("text", "")
         if message["content"].get("execution_state") == "idle":
-            return text, client.get_shell_msg(timeout=PATIENCE)["content"]
+            replies = iter(lambda: client.get_shell_msg(timeout=PATIENCE), None)
+            return text, next(one["content"] for one in replies if one["parent_header"].get("msg_id") == sent)
     raise TimeoutError(text)
 
 
@@ -141,12 +143,12 @@ def test_the_interrupt_button_leaves_a_kernel_that_goes_on(home, tmp_path, own_j
 
     try:
         assert ask(client, IMPORTS)[1]["status"] == "ok"
-        _, stopped = ask(client, TRAIN.format(**places), press)
-        assert stopped["ename"] == "KeyboardInterrupt", stopped
+        text, stopped = ask(client, TRAIN.format(**places), press)
+        assert stopped.get("ename") == "KeyboardInterrupt", (text, stopped)
         text, reply = ask(client, CLEAN.format(**places))
         assert text == "clean\n", reply
-        _, resumed = ask(client, TRAIN.format(**places))
-        assert resumed["ename"] == "RuntimeError", resumed
+        text, resumed = ask(client, TRAIN.format(**places))
+        assert resumed.get("ename") == "RuntimeError", (text, resumed)
         assert int(resumed["evalue"].split()[-1]) >= 3
     finally:
         client.stop_channels()

@@ -20,7 +20,6 @@ def test_the_loss_of_ones_own_is_trained_and_is_a_plugin_of_the_command_line(hom
     """Both ways lead to the same student."""
     printed = run(commands, "own_loss.py", home / "cache", tmp_path / "a", 2)
     assert "resemblance 0." in printed.splitlines()[-1]
-    assert '"own_loss.py"' in (tmp_path / "a" / "run.json").read_text()
     command = commands.start(
         "train-student", "--plugin", str(ROOT / "examples" / "own_loss.py"), "--cache", str(home / "cache"),
         "--output", str(tmp_path / "a"), "--objective", "resemblance", "--size=2L64H", "--steps=2", "--batch-size=8",
@@ -40,7 +39,7 @@ def test_the_loop_of_ones_own_learns_and_writes_a_student(home, commands, tmp_pa
 def test_the_sweep_writes_a_table_of_all_students(home, commands, tmp_path):
     """Two sizes and three objectives; the best one is the first."""
     printed = run(commands, "sweep.py", home / "cache", tmp_path / "all", 1)
-    rows = list(csv.reader((tmp_path / "all" / "sweep.csv").open()))
+    rows = list(csv.reader((tmp_path / "all" / "sweep.csv").read_text().splitlines()))
     assert len(rows) == 7
     assert printed.splitlines()[-6].split()[0] == rows[1][0]
     losses = [float(row[2]) for row in rows[1:] if row[2]]
