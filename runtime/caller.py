@@ -23,11 +23,11 @@ def caller_kept() -> Iterator[None]:
     which the block does not see.
     """
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message="IProgress not found")  # of libraries' bars, in a plain notebook
         for kept in (_environment, _python, _numpy, _torch, _transformers, _datasets, _accelerate):
             for restore in kept():
                 stack.callback(restore)
-        stack.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", message="IProgress not found")  # of libraries' bars, in a plain notebook
         yield
 
 
