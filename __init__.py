@@ -1,9 +1,10 @@
 """MiniEnD: offline distillation of T5-family encoder-decoders.
 
 `miniend dump-teacher` runs a teacher over a corpus once and caches its signals; `miniend train-student` trains students
-from the cache without the teacher. From Python, `miniend.open_cache(path)` reads a cache; `ShuffledExamples` and `collate`
-feed it to a training of one's own (docs/guide/reading.md). A module of one's own adds loss terms, objectives, layer maps, starts
-and kinds of signals to the registries named here (docs/extending.md).
+from the cache without the teacher. Every command is also a function with the same options as keywords, such as
+`miniend.dump_teacher(...)` (docs/guide/python.md). `miniend.open_cache(path)` reads a cache, and `miniend.Dataset` feeds it to a
+training of your own (docs/guide/reading.md). A module of your own adds loss terms, objectives, layer maps, starts and kinds of
+signals to the registries named here (docs/extending.md).
 """
 
 from importlib import import_module
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors as errors
-    from .cache import collate as collate
+    from .api import compare as compare
+    from .api import dry_run as dry_run
+    from .api import dump_teacher as dump_teacher
+    from .api import estimate as estimate
+    from .api import evaluate as evaluate
+    from .api import inspect as inspect
+    from .api import train_student as train_student
+    from .api import train_students as train_students
+    from .api import verify as verify
     from .cache import open_cache as open_cache
     from .models.families import FAMILIES as FAMILIES
     from .models.families import Family as Family
@@ -25,7 +34,8 @@ if TYPE_CHECKING:
     from .signals.sites import Site as Site
     from .student_train.objective import OBJECTIVES as OBJECTIVES
     from .student_train.objective import spec as spec
-    from .student_train.reading.dataset import ShuffledExamples as ShuffledExamples
+    from .student_train.reading.dataset import Dataset as Dataset
+    from .student_train.student import Student as Student
     from .student_train.terms import TERMS as TERMS
     from .student_train.terms import SitePair as SitePair
     from .student_train.terms import Term as Term
@@ -33,9 +43,21 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_FUNCTIONS = (
+    "compare",
+    "dry_run",
+    "dump_teacher",
+    "estimate",
+    "evaluate",
+    "inspect",
+    "train_student",
+    "train_students",
+    "verify",
+)
+"""The commands as functions."""
 _LAZY = {
+    **dict.fromkeys(_FUNCTIONS, "api"),
     "open_cache": "cache",
-    "collate": "cache",
     "FAMILIES": "models.families",
     "Family": "models.families",
     "LAYER_MAPS": "models.layer_maps",
@@ -48,7 +70,8 @@ _LAZY = {
     "Site": "signals.sites",
     "OBJECTIVES": "student_train.objective",
     "spec": "student_train.objective",
-    "ShuffledExamples": "student_train.reading.dataset",
+    "Dataset": "student_train.reading.dataset",
+    "Student": "student_train.student",
     "TERMS": "student_train.terms",
     "SitePair": "student_train.terms",
     "Term": "student_train.terms",
@@ -63,21 +86,30 @@ __all__ = [
     "OBJECTIVES",
     "STARTS",
     "TERMS",
+    "Dataset",
     "Family",
     "Relation",
-    "ShuffledExamples",
     "SignalKind",
     "Site",
     "SitePair",
     "StartRequest",
+    "Student",
     "Term",
     "TermContext",
     "__version__",
-    "collate",
+    "compare",
+    "dry_run",
+    "dump_teacher",
     "errors",
+    "estimate",
+    "evaluate",
+    "inspect",
     "layer_pairs",
     "open_cache",
     "spec",
+    "train_student",
+    "train_students",
+    "verify",
 ]
 
 
@@ -88,3 +120,8 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'miniend' has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, so that consoles complete those that are not imported yet."""
+    return __all__

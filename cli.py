@@ -67,7 +67,7 @@ def _verify(config: VerifyConfig) -> int:
 
         repair_cache(config, log=partial(say, err=config.as_json))
     report = verify_cache(config.cache)
-    _print(report.as_json() if config.as_json else describe(report, config.cache))
+    _print(report.as_json() if config.as_json else describe(report))
     return 0 if report.sound else 1
 
 

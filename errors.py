@@ -13,7 +13,7 @@
      ├─ RunMismatchError     (ValueError)         the output directory holds another training run
      └─ TrainingError        (RuntimeError)       the training cannot go on (a loss that is not finite, ...)
 
-Every message says what was expected, what was found and what to do.
+A notebook shows only the message too. Every message says what was expected, what was found and what to do.
 """
 
 LONGEST_VALUE = 60
@@ -25,6 +25,10 @@ class MiniEndError(Exception):
 
     def __str__(self) -> str:
         return one_line(super().__str__())
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows of it: the line, without a traceback through our code."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class ConfigurationError(MiniEndError, ValueError):

@@ -15,6 +15,8 @@ import numpy as np
 from ..errors import CacheMismatchError, CacheUnfinishedError, damaged, one_line
 from ..models.families import Family, SpecialIds, family_named
 from ..models.tokenizer_files import tokenizer_from_files
+from ..runtime.progress import size_text
+from ..runtime.showing import facts, heading
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
 from ..signals.logits.code import LogitCode
@@ -46,7 +48,7 @@ from .shards import LoadedShard, Shard
 MANY = 128_000_000
 """The bytes of shards after which we look whether examples are read at random; less costs nobody much."""
 AT_RANDOM = (
-    "reading examples at random reads a whole shard for nearly each of them; iterate over miniend.ShuffledExamples(cache), which "
+    "reading examples at random reads a whole shard for nearly each of them; iterate over miniend.Dataset(cache), which "
     "reads each shard once"
 )
 
@@ -124,6 +126,27 @@ class Cache(Sequence[Example]):
             f"{len(self.shards)} shards; teacher {one_line(plan.teacher.name)}; {', '.join(self.codecs) or 'no sites'}; "
             f"logits {code.kind if code else 'none'}>"
         )
+
+    def _repr_html_(self) -> str:
+        plan, code = self.plan, self.logit_code
+        signals = [*self.codecs, *([f"logits ({code.kind})"] if code else [])]
+        parts = f"{len(self.training):,} for training, {len(self.validation):,} for validation"
+        rows = [
+            ("examples", parts + ("" if self.complete else "; the dump is unfinished")),
+            ("size", f"{size_text(self.size)} in {len(self.shards):,} shards"),
+            ("teacher", plan.teacher.name),
+            ("signals", ", ".join(signals)),
+        ]
+        return f"<div>{heading(f'cache {self.path}')}{facts(rows).html()}</div>"
+
+    def __fspath__(self) -> str:
+        """Let a cache be given where its path is expected, such as `cache` of `train_student`."""
+        return str(self.path)
+
+    @property
+    def size(self) -> int:
+        """The bytes of its opened shards."""
+        return sum(shard.folder.total_bytes for shard in self.shards)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the name and the part, and not what is open: another process opens the cache anew."""

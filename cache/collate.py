@@ -15,16 +15,7 @@ from .examples import Example, Floats, Integers
 def collate(
     examples: Sequence[Example], sites: Sequence[str] = (), logits: bool = False, pad_id: int = 0
 ) -> dict[str, Any]:
-    """Return a batch: what the model's forward takes, and the teacher's signals that are asked for.
-
-    - `input_ids`, `attention_mask` and `labels`, int64 [B, length]; -100 pads the labels.
-    - `sites`: for each of the names, as in `example.relations` and `example.hidden`, the tensors by kind (`query`, `key` and
-      `value`, or `hidden`), float32 [B, length, width], padded with zeros.
-    - `logits`, if asked for: the fields of `SparseLogits` for all valid target positions, example after example, so that they
-      are the rows of `student_logits[labels != -100]`. The `..._position` of an entry is its row.
-
-    Raises KeyError for a site that the examples do not have, and ValueError for logits that they do not have.
-    """
+    """Return a padded batch; `miniend.Dataset.collate` says what is in it."""
     inputs = [example.input_ids for example in examples]
     batch: dict[str, Any] = {
         "input_ids": _padded(inputs, pad_id),

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..errors import ConfigurationError, RunMismatchError, TrainingError
+from ..models.lent import true_name
 from ..runtime.claims import sole_writer
 from ..runtime.cores import SharedCores
 from ..runtime.devices import choose_device
@@ -74,7 +75,7 @@ def _evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     checkpoint = load_checkpoint(config.model)
     identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
     require_no_links(config.output)
-    claim(config.output / MODEL, identity, beside={"model": config.model})
+    claim(config.output / MODEL, identity, beside={"model": true_name(config.model)})
     if read_as(config.output / FACTS, ModelFacts) is None:
         write_record(config.output / FACTS, plain(model_facts(checkpoint.model, device)))
     for task in tasks:

@@ -12,7 +12,7 @@ A finished document is never made again, so an interrupted evaluation goes on af
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from ..runtime.durable import write_durably
 from ..runtime.identity import ANOTHER_OUTPUT, require_same
 from ..runtime.json_file import read_json
 from ..runtime.options import typed_by_identity
+from ..runtime.showing import Shown, Table, heading
 from ..storage.documents.parse import parse_plain
 from ..storage.documents.values import Natural, Number, Score
 from .config import EvaluateConfig
@@ -120,8 +121,8 @@ class TaskSummary:
     """The number of answers over all seeds that were not a label and counted as wrong, or of summaries that were empty."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluationResults:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class EvaluationResults(Shown):
     """All results of an evaluation. Model and facts are None if no task could start."""
 
     model: str | None = None
@@ -141,6 +142,30 @@ class EvaluationResults:
         """Return the JSON object of `results.json`."""
         unknown = [name for name in ("model", "protocol", "digest") if getattr(self, name) is None]
         return {name: value for name, value in plain(self).items() if name not in unknown}
+
+    def lines(self) -> Iterable[str]:
+        """Return the lines that `miniend evaluate` prints."""
+        from .report import describe
+
+        return describe(self) if self.facts else [f"{self.model}: no results yet"]
+
+    def html(self) -> Iterator[str]:
+        """Yield the table for a notebook."""
+        if self.facts:
+            yield heading(f"{self.model}: {self.facts.parameters / 1e6:.1f} M parameters")
+        rows = [
+            (
+                name,
+                metric,
+                f"{score.mean:.2f}",
+                "-" if score.std is None else f"{score.std:.2f}",
+                str(len(score.values)),
+            )
+            for name, metrics in self.results.items()
+            for metric, score in metrics.items()
+        ]
+        rows += [] if self.glue_score is None else [("GLUE score", "mean of 8", f"{self.glue_score:.2f}", "", "")]
+        yield Table(("result", "metric", "mean", "std", "seeds"), rows).html()
 
 
 def read_as(path: Path, kind: type[T]) -> T | None:

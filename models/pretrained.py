@@ -15,6 +15,7 @@ from ..runtime.progress import quiet_transformers
 from .checkpoint_files import refuse_adapter, require_checkpoint, require_weights, unread, weight_shapes
 from .families import family_named, model_type_of
 from .generation import allow_generation
+from .lent import lent_model
 from .loaded_weights import check_finite, check_one_embedding, check_untied, check_weights
 from .stated_sizes import check_sizes, check_values
 
@@ -73,25 +74,32 @@ def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, 
 def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None = None) -> tuple[Any, dict[str, Any]]:
     """Return the model with its language-model head, on the CPU, and its raw config.json with the start id of its decoder.
 
-    `revision` is for hub checkpoints. Raises CheckpointError if the checkpoint is of another family, cannot be read, or does not
+    `revision` is for hub checkpoints. The tensors of a model in memory (`lent.py`) are its own where the dtype is the same:
+    do not change them in place. Raises CheckpointError if the checkpoint is of another family, cannot be read, or does not
     hold exactly the weights that the model uses.
     """
     import transformers
 
     raw = read_raw_config(name, revision)
     model_class: Any = getattr(transformers, family_named(model_type_of(raw)).architecture)
+    in_memory = lent_model(name)
     try:
-        require_weights(name, revision)
-        shapes = weight_shapes(name, revision)
+        if in_memory is None:
+            require_weights(name, revision)
+            shapes = weight_shapes(name, revision)
+        else:
+            shapes = {key: list(tensor.shape) for key, tensor in in_memory.state_dict().items()}
         with quiet_transformers():
             check_sizes(name, raw, model_class, shapes)
-            model, report = model_class.from_pretrained(
-                str(name),
-                revision=revision or "main",
-                dtype=dtype,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # so that the report has the shapes
-            )
+            loading = {
+                "dtype": dtype,
+                "output_loading_info": True,
+                "ignore_mismatched_sizes": True,  # so that the report has the shapes
+            }
+            if in_memory is None:
+                model, report = model_class.from_pretrained(str(name), revision=revision or "main", **loading)
+            else:
+                model, report = _from_memory(model_class, name, in_memory, loading)
         check_weights(name, model, report)
         check_finite(name, model)
         check_untied(name, model, raw, shapes)
@@ -103,6 +111,17 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     allow_generation(model)
     model.config.decoder_start_token_id = _start_id(name, model, raw)
     return model, raw | {"decoder_start_token_id": model.config.decoder_start_token_id}
+
+
+def _from_memory(model_class: Any, name: str | Path, model: Any, loading: Mapping[str, Any]) -> Any:
+    """Return what `from_pretrained` returns for the small files in a folder and the weights of a model."""
+    from transformers import GenerationConfig
+
+    state = {key: tensor.detach().cpu() for key, tensor in model.state_dict().items()}
+    config = model_class.config_class.from_pretrained(name)
+    loaded, report = model_class.from_pretrained(None, config=config, state_dict=state, **loading)
+    loaded.generation_config = GenerationConfig.from_pretrained(name)
+    return loaded, report
 
 
 def _start_id(name: str | Path, model: Any, raw_config: Mapping[str, Any]) -> int:

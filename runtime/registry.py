@@ -44,7 +44,7 @@ class Registry(Mapping[str, V]):
             )
         if not self._fits(name, entry):
             raise ConfigurationError(f"{self.what} {name!r}: expected {self.expected}, found {shortened(repr(entry))}")
-        if name in self._entries and self._entries[name] is not entry:
+        if name in self._entries and not _is_again(self._entries[name], entry):
             raise ConfigurationError(f"{self.what} {name!r} is registered already; choose another name")
         self._entries[name] = entry
 
@@ -67,6 +67,12 @@ class Registry(Mapping[str, V]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _is_again(before: Any, entry: Any) -> bool:
+    """Return whether an entry is the one before: the same, or what a cell of a notebook made when it was run again."""
+    names = [(getattr(one, "__module__", None), getattr(one, "__qualname__", None)) for one in (before, entry)]
+    return bool(before == entry) or (names[0] == names[1] and names[0][0] == "__main__" and names[0][1] is not None)
 
 
 def import_entries(package: str, path: Iterable[str]) -> None:

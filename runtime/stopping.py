@@ -6,11 +6,12 @@ SIGXCPU, as they are told to, before the time of a job is over.
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import current_thread, main_thread
 from time import monotonic
 from types import FrameType
+from typing import Any
 
 REPEATED = 2.0
 """Seconds within which a second signal counts as the same one, because launchers repeat what the terminal has sent already."""
@@ -80,6 +81,39 @@ def stoppable() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The same as `stoppable`, for a call from a user's own program, which goes on afterwards: a script or a notebook.
+
+    Only signals that would end the program take part; a handler of the program stays. The end of the block always restores the
+    handlers. A signal other than SIGINT is then sent again, so that it does what it would have done. A second SIGINT raises
+    KeyboardInterrupt at once, whatever is being written.
+    """
+    if current_thread() is not main_thread() or _Asked.inside:
+        yield
+        return
+    ending = {number: signal.getsignal(number) for number in STOPPING}
+    ending = {number: one for number, one in ending.items() if one in (signal.SIG_DFL, signal.default_int_handler)}
+    _Asked.last, _Asked.inside, _Asked.of_a_command = None, True, False
+    for number in ending:
+        signal.signal(number, _handle)
+    try:
+        yield
+    except Terminated as stopped:
+        _restore(ending)
+        signal.raise_signal(stopped.number)
+        raise
+    finally:
+        _restore(ending)
+        _Asked.last, _Asked.inside, _Asked.of_a_command = None, False, True
+        _HeldBack.depth, _HeldBack.waiting = 0, None
+
+
+def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 def ignore_signals() -> None:
     """Ignore signals from now on: the work is done, and the interpreter would answer with a traceback.
 
@@ -95,7 +129,9 @@ class _Asked:
     last: tuple[KeyboardInterrupt, float] | None = None
     """Its exception and its time, in seconds of the monotonic clock."""
     inside = False
-    """Whether the main thread is inside of `stoppable`."""
+    """Whether the main thread is inside of `stoppable` or `interruptible`."""
+    of_a_command = True
+    """Whether a second SIGINT may end the process, which is one command; a user's own program goes on."""
 
 
 def raise_if_asked(patience: float = 0.0) -> None:
@@ -150,6 +186,8 @@ def _handle(number: int, _frame: FrameType | None) -> None:
     if asked is not None:
         if now - asked[1] < REPEATED:
             return
+        if which == signal.SIGINT and not _Asked.of_a_command:
+            raise KeyboardInterrupt
         if which in (signal.SIGINT, _number_of(asked[0])):
             _say(f"{_words(which)} again, so it ends at once; {ADVICE}")
             os._exit(128 + number)

@@ -11,6 +11,7 @@ import torch
 
 from ..cache import TOKENIZER_FOLDER
 from ..errors import CacheMismatchError, ConfigurationError
+from ..models.lent import config_meaning
 from ..runtime.claims import excludes_others
 from ..runtime.identity import different_members, require_same
 from ..runtime.there import cache_around, listed, look
@@ -268,9 +269,13 @@ def compare_plans(root: Where, folder: PublishedFolder, ours: Plan, lists: Mappi
 
 
 def _compared(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a plan that must agree. The digest of the teacher's tensors is one of them, its names are not."""
+    """Return the members of a plan that must agree.
+
+    The digest of the teacher's tensors is one of them, its names are not. Of its config.json we compare what it means.
+    """
     members = {key: value for key, value in body.items() if key not in NOT_COMPARED}
     teacher = {key: value for key, value in body["teacher"].items() if key not in NAMES_OF_THE_TEACHER}
+    teacher["config"] = config_meaning(teacher["config"])
     return members | {"teacher": teacher}
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import ConfigurationError
 from ..models.families import Family, ModelFacts, SpecialIds, family_of
+from ..models.lent import true_name
 from ..models.pretrained import load_pretrained, tensor_digest
 from .config import TEACHER_DTYPES
 
@@ -76,7 +77,7 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
     digest = tensor_digest(model.state_dict())
     model.to(device)
     return Teacher(
-        name=display_name(name),
+        name=display_name(true_name(name)),
         revision=revision,
         model=model,
         raw_config=raw,

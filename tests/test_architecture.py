@@ -13,6 +13,7 @@ import miniend
 ROOT = Path(miniend.__file__).parent
 PAGE = ROOT / "docs" / "explain" / "architecture.md"
 FOLDERS = (
+    "api",
     "cache",
     "data",
     "evaluation",

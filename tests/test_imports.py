@@ -24,8 +24,9 @@ ALLOWED = {
     "cache": SHARED,
     **dict.fromkeys(STAGES, SHARED),
     "recipes": SHARED | STAGES,
+    "api": SHARED | STAGES | {"recipes"},
     "cli": SHARED | STAGES | {"recipes", "__init__"},
-    "__init__": {*SHARED, *STAGES},
+    "__init__": {*SHARED, *STAGES, "api"},
     "__main__": {"cli", "runtime"},
 }
 """Room -> the other rooms that it may import."""

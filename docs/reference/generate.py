@@ -7,29 +7,44 @@ A test (`tests/docs/test_reference.py`) fails when one of them is stale.
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import miniend
+from miniend import api
+from miniend.api.spoken import spoken
 from miniend.cache.cache import Cache, Split
 from miniend.cache.examples import Example, Factors, SparseLogits
 from miniend.cli import COMMANDS
 from miniend.evaluation.config import EvaluateSettings
+from miniend.evaluation.records import EvaluationResults
+from miniend.recipes.compare.compared import Comparison
 from miniend.recipes.compare.file.reading import OF_A_ROW, OWN_OF_A_CACHE
+from miniend.recipes.estimate.estimate import Estimate
+from miniend.recipes.inspect.facts import CacheFacts
+from miniend.recipes.repair.verify import VerifyReport
 from miniend.runtime.commands import ConfiguredCommand, OfEveryCommand
 from miniend.runtime.options import SECTIONS, default_text, names_of, option_of, options_of
 from miniend.runtime.registry import Registry
 from miniend.student_train.config import StepSettings, TrainSettings
+from miniend.student_train.student import Student, Students
 from miniend.teacher_dump.config import DumpSettings
 
 FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER))
+from python_stub import PATH as STUB  # noqa: E402
+from python_stub import stub  # noqa: E402
+
 NOTICE = "<!-- Written by docs/reference/generate.py; change the code, and run it again. -->"
-READING = ("open_cache", "ShuffledExamples", "collate")
+READING = ("open_cache", "Dataset")
 """The public names for code that reads a cache; the others extend MiniEnD."""
 OPENED = (Cache, Split, Example, Factors, SparseLogits)
 """The classes of what `open_cache` returns."""
+RESULTS = (Student, Students, CacheFacts, VerifyReport, Estimate, EvaluationResults, Comparison)
+"""The classes of what the functions return, beside an opened cache."""
 
 
 def command_line() -> Iterator[str]:
@@ -92,6 +107,12 @@ def python() -> Iterator[str]:
     """Yield the lines of the page on the Python interface."""
     yield from ("# Python", "", NOTICE, "")
     yield "`import miniend` is quick: the names below import their modules on first use."
+    yield from ("", "## Commands as functions", "", "[In Python](../guide/python.md) shows them at work.")
+    for name in api.__all__:
+        yield from _command_function(name, getattr(api, name))
+    yield from ("", "## Results", "", "Each prints as lines in a console, and as a table in a notebook.")
+    for kind in RESULTS:
+        yield from _class(kind, "miniend.Student" if kind is Student else kind.__name__)
     yield from ("", "## Read a cache", "", "[Reading a cache](../guide/reading.md) is a complete training loop.")
     for name in READING:
         yield from _public(name)
@@ -100,7 +121,7 @@ def python() -> Iterator[str]:
         yield from _class(kind, kind.__name__)
     yield from ("", "## Extend MiniEnD", "", "[Extending MiniEnD](../extending.md) builds a module with each of these.")
     for name in miniend.__all__:
-        if name not in (*READING, "errors", "__version__"):
+        if name not in (*READING, *api.__all__, "Student", "errors", "__version__"):
             yield from _public(name)
     yield from ("", "## Errors", "", "`miniend.errors` has what MiniEnD raises on purpose:", "")
     for error in vars(miniend.errors).values():
@@ -108,6 +129,33 @@ def python() -> Iterator[str]:
             bases = ", ".join(base.__name__ for base in error.__bases__)
             yield f"- `{error.__name__}` ({bases}): {_text(error)}"
     yield from ("", "`miniend.__version__` is the version as a text.")
+
+
+def _command_function(name: str, function: Any) -> Iterator[str]:
+    keywords = function.keywords.values()
+    required = [one.name if one.positional else f"{one.name}=..." for one in keywords if one.required]
+    yield from (
+        "",
+        f"### miniend.{name}",
+        "",
+        "```python",
+        f"miniend.{name}({', '.join([*required, '...'])})",
+        "```",
+        "",
+    )
+    yield from _docstring_above_keywords(function)
+    for section in SECTIONS:
+        own = [one for one in keywords if one.section == section]
+        if own:
+            yield from ("", f"**{section.capitalize()}**", "")
+        for one in own:
+            shown = spoken(one.shown, function.flags)
+            yield f"- `{one.name}` (`{one.type}`; {_plain(shown)}): {_plain(spoken(one.help, function.flags))}"
+
+
+def _docstring_above_keywords(function: Any) -> Iterator[str]:
+    doc = (inspect.getdoc(function) or "").partition(f"\n\n{SECTIONS[0].capitalize()}:\n")[0]
+    yield from (line if line.startswith("    ") else _escaped(line) for line in doc.split("\n"))
 
 
 def _public(name: str) -> Iterator[str]:
@@ -192,7 +240,8 @@ def _written(path: Path) -> str:
 
 
 def main() -> None:
-    """Write the pages."""
+    """Write the pages, and the signatures of the functions."""
+    STUB.write_text(stub(), encoding="utf-8")
     for name, page in PAGES.items():
         (FOLDER / name).write_text("\n".join(page()) + "\n", encoding="utf-8")
 

@@ -1,6 +1,7 @@
 """Start a student from a checkpoint."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 
 from ...errors import ConfigurationError
 from ..families import family_of
+from ..lent import lent_model
 from ..pretrained import load_pretrained
 from .request import CHECKPOINT, STARTS, StartRequest
 from .starting import require_same_vocabulary, switch_off_dropout
@@ -29,6 +31,8 @@ def load_student(source: str | Path, teacher_config: Mapping[str, Any]) -> Any:
     """
     model, raw_config = load_pretrained(source, torch.float32)
     require_same_vocabulary(source, model, raw_config, teacher_config)
+    if lent_model(source) is not None:  # its owner keeps it as it is
+        model = deepcopy(model)
     absorb_meant_scale(model, raw_config)
     return switch_off_dropout(model)
 

@@ -20,6 +20,7 @@ from ...runtime.launcher import require_one_process
 from ...runtime.progress import Log, silent
 from ...student_train.run.processes import require_trackers
 from ...teacher_dump.dump import dump_teacher
+from .compared import Comparison as Compared
 from .file.paths import Paths
 from .file.reading import read_comparison
 from .file.settings import MAIN, Comparison, Student
@@ -36,8 +37,10 @@ from .run.timing import measured_timings
 from .run.training import SEARCH_SEED, Training
 
 
-def compare(file: Path, output: Path, plan_only: bool, log: Log) -> None:
-    """Do what is missing of a comparison in its output directory; with `plan_only` only say how long it would take.
+def compare(file: Path, output: Path, plan_only: bool, log: Log) -> Compared:
+    """Do what is missing of a comparison in its output directory, and return the results.
+
+    With `plan_only` we only say how long it would take, and return the results so far.
 
     Raises ConfigurationError for a bad file, under torchrun, and if a library is missing. Raises RunMismatchError if the
     directory was made with other settings, and whatever the stages raise.
@@ -46,7 +49,7 @@ def compare(file: Path, output: Path, plan_only: bool, log: Log) -> None:
     comparison = read_comparison(file)
     _require_everything(comparison)
     with Claims(output) as claims:
-        _Run(comparison, Paths(output), claims, log).run(plan_only)
+        return Compared(output, _Run(comparison, Paths(output), claims, log).run(plan_only))
 
 
 def _require_everything(comparison: Comparison) -> None:
@@ -73,12 +76,12 @@ class _Run:
         self._timings: Document = {}
         self._made: set[str] = set()
 
-    def run(self, plan_only: bool) -> None:
-        """Make the plan, and do all of it unless only the plan is wanted."""
+    def run(self, plan_only: bool) -> Results:
+        """Make the plan, do all of it unless only the plan is wanted, and return the results."""
         with self._alone("the plan"):
             self._plan(keep=not plan_only)
         if plan_only:
-            return
+            return gather(self._comparison, self._paths, self._training)
         for name in self._comparison.caches:
             self._make_cache(name)
         for assistant in self._comparison.assistants.values():
@@ -93,6 +96,7 @@ class _Run:
         for line in summary_lines(self._comparison, results):
             self._log(line)
         self._log(f"report: {self._paths.root / 'report.html'}")
+        return results
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:

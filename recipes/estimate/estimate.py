@@ -5,12 +5,13 @@ examples that follow the ones the codecs are fitted on. One-off costs are added 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
 
 from ...runtime.progress import duration
+from ...runtime.showing import Shown, Table, heading
 from ...runtime.temporary import temporary_folder
 from ...storage.folder import PublishedFolder
 from ...storage.layout import ShardRange, plan_path, segment_path, shard_path, shard_table
@@ -47,8 +48,8 @@ class StudentsToPay:
         return self.epochs * self.examples * self.forward_seconds_per_example
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class Estimate(Shown):
     """The estimated bytes and times of a dump on this machine."""
 
     examples: int
@@ -65,6 +66,18 @@ class Estimate:
     def as_json(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
         return asdict(self)
+
+    def lines(self) -> Iterable[str]:
+        """Return the lines that `miniend estimate` prints."""
+        return describe(self)
+
+    def html(self) -> Iterator[str]:
+        """Yield the tables for a notebook."""
+        yield heading(f"{self.examples:,} examples in {self.shards:,} shards, from {self.sample_examples:,} in a trial")
+        yield Table(("signal", "GB"), [(name, in_gb(size)) for name, size in self.bytes.items()]).html()
+        yield Table(("part", "time"), [(name, duration(seconds)) for name, seconds in self.seconds.items()]).html()
+        if self.students_to_pay.students is not None:
+            yield heading(f"pays from {self.students_to_pay.students} students on")
 
 
 def estimate(config: EstimateConfig) -> Estimate:

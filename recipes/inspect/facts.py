@@ -1,9 +1,10 @@
 """The facts about a cache that `miniend inspect` reports, as dataclasses; `as_json` returns the object that `--json` prints."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from ...runtime.showing import Shown
 from ...storage.documents.marker import PackingCounts
 from ...storage.documents.plan import PlannedCorpus, PlannedLogits, Task, TeacherFacts
 
@@ -174,8 +175,8 @@ class CachedTeacher:
         }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CacheFacts:
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class CacheFacts(Shown):
     """The facts that `miniend inspect` reports about a cache, finished or not."""
 
     format_version: int
@@ -204,6 +205,18 @@ class CacheFacts:
     """What became of the documents that segments were made of; None for a cache without segments or counts."""
     logits: PlannedLogits | None
     codec: str
+
+    def lines(self) -> Iterable[str]:
+        """Return the lines that `miniend inspect` prints."""
+        from .inspection import describe
+
+        return describe(self)
+
+    def html(self) -> Iterable[str]:
+        """Return the tables for a notebook."""
+        from .tables import tables
+
+        return tables(self)
 
     @property
     def sites(self) -> dict[str, SiteFacts]:

@@ -23,7 +23,7 @@ from .aside import discard
 from .config import RepairConfig
 from .extents import repair_extents
 from .folders import Redo, open_sources
-from .verify import Report, verify_cache
+from .verify import VerifyReport, verify_cache
 
 
 @dataclass(kw_only=True, slots=True)
@@ -68,7 +68,7 @@ def _alone(cache: Path) -> Iterator[None]:
         yield
 
 
-def _repaired(config: RepairConfig, cache: Path, report: Report) -> Repair:
+def _repaired(config: RepairConfig, cache: Path, report: VerifyReport) -> Repair:
     plan, done = _sound_plan(cache, report), Repair()
     before = _fingerprints(cache, report)
     _remove_unlisted(cache, report, done)
@@ -98,7 +98,7 @@ def _redo(config: RepairConfig, cache: Path, plan: Plan, targets: list[str]) -> 
     return redo.done
 
 
-def _sound_plan(root: Path, report: Report) -> Plan:
+def _sound_plan(root: Path, report: VerifyReport) -> Plan:
     if "plan" in report.damaged or "plan" in report.missing:
         raise CacheDamagedError(
             f"{plan_path(root)} is damaged or missing. It decides everything else, so it cannot be made again: restore that "
@@ -107,7 +107,7 @@ def _sound_plan(root: Path, report: Report) -> Plan:
     return PublishedFolder(plan_path(root), "plan").parsed(Plan)
 
 
-def _fingerprints(root: Path, report: Report) -> dict[str, str]:
+def _fingerprints(root: Path, report: VerifyReport) -> dict[str, str]:
     """Return the SHA-256 of every sound folder."""
     names = [(name, kind) for name, kind in survey(root).folders.items() if name not in report.damaged]
     return {name: _fingerprint(root / name, kind) for name, kind in names if name not in report.unlisted}
@@ -122,7 +122,7 @@ def _fingerprint(path: Path, kind: str) -> str:
     return digest.hexdigest()
 
 
-def _remove_unlisted(root: Path, report: Report, done: Repair) -> None:
+def _remove_unlisted(root: Path, report: VerifyReport, done: Repair) -> None:
     """Remove unlisted files from sound published folders. Files beside these folders may be the user's own and are kept."""
     inside = [f"{name}/" for name in survey(root).folders if name not in report.unlisted]
     for name in sorted(report.unlisted, reverse=True):

@@ -4,7 +4,7 @@ It reports all damage, not only the first. If the plan, an extent or the calibra
 checked, but every folder's own seal is. Names that start with a dot do not belong to a cache and are only mentioned.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from ...cache.logit_columns import read_logits
 from ...errors import CacheMismatchError, MiniEndError, damaged
 from ...models.families import family_named
 from ...runtime.progress import progress_bar
+from ...runtime.showing import Shown, facts
 from ...storage.contents import check_values
 from ...storage.documents.calibration import Calibration
 from ...storage.documents.extent import Extent
@@ -32,10 +33,12 @@ ORPHAN = "it is not in the shard table: an extent is lost (dump-teacher with its
 D = TypeVar("D", bound=Document)
 
 
-@dataclass(kw_only=True, slots=True)
-class Report:
+@dataclass(kw_only=True, slots=True, repr=False)
+class VerifyReport(Shown):
     """The state of a cache. Folders and files are named by their path relative to the cache."""
 
+    cache: str
+    """The directory or URL of the cache."""
     folders: int = 0
     """The number of published folders that were read."""
     bytes: int = 0
@@ -61,8 +64,18 @@ class Report:
         members = ("folders", "bytes", "damaged", "unlisted", "missing", "leftovers")
         return {"sound": self.sound, **{name: getattr(self, name) for name in members}, "shards": list(self.shards)}
 
+    def lines(self) -> Iterable[str]:
+        """Return the lines that `miniend verify` prints."""
+        return describe(self)
 
-def verify_cache(where: Where) -> Report:
+    def html(self) -> Iterable[str]:
+        """Return the table for a notebook: what is wrong, and the sum."""
+        *named, summary = describe(self)
+        rows = [line.partition(": ") for line in named]
+        return [facts([("sound" if self.sound else "damaged", summary), *((row[0], row[2]) for row in rows)]).html()]
+
+
+def verify_cache(where: Where) -> VerifyReport:
     """Read all of a cache; from an object store read everything, even what the mirror has.
 
     Raises CacheMismatchError if there is not a cache.
@@ -83,7 +96,9 @@ class _Verifier:
     """One pass over a cache: plan, extents, calibration, segments, shards. Each is checked with the sound ones before it."""
 
     def __init__(self, root: Place, contents: Survey, bar: Any) -> None:
-        self.report = Report(unlisted=list(contents.strangers), leftovers=list(contents.leftovers))
+        self.report = VerifyReport(
+            cache=str(root), unlisted=list(contents.strangers), leftovers=list(contents.leftovers)
+        )
         self._root, self._contents, self._bar = root, contents, bar
         self._plan = self._read("plan", read_plan)
         if self._plan is not None:
@@ -267,7 +282,7 @@ def _counted(numbers: list[int]) -> list[int]:
     return counted
 
 
-def describe(report: Report, root: Where) -> Iterator[str]:
+def describe(report: VerifyReport) -> Iterator[str]:
     """Yield the lines that `miniend verify` prints: one for each damaged folder and unlisted file, then a summary."""
     for name, sentences in report.damaged.items():
         yield f"{name}: {'; '.join(sentences)}"
@@ -281,9 +296,9 @@ def describe(report: Report, root: Where) -> Iterator[str]:
         yield f"unfinished: {published} of {planned} shards; missing: {', '.join(report.missing)}"
     read = f"{report.folders} folders, {report.bytes:,} bytes"
     if report.sound:
-        yield f"{root} is sound: {read}"
+        yield f"{report.cache} is sound: {read}"
     else:
         yield (
-            f"{root} is damaged: {len(report.damaged)} of {report.folders} folders, {len(report.unlisted)} files or folders "
-            f"unlisted; {report.bytes:,} bytes were read"
+            f"{report.cache} is damaged: {len(report.damaged)} of {report.folders} folders, {len(report.unlisted)} files or "
+            f"folders unlisted; {report.bytes:,} bytes were read"
         )

@@ -1,29 +1,65 @@
 """A cache as a data set of torch: its examples in the order of a training, each shard read once and not once per example."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ...cache import Cache, Decoders, Example, Split, StoredExample, decoded_example
+from ...cache import Cache, Decoders, Example, Split, StoredExample, collate, decoded_example, open_cache
 from ...signals.logits.code import LogitIntegers
+from ...storage.stores.place import Where
 from .loader import BatchSource
 from .order import Visits
 from .records import Columns, Unpacker
 
 
-class ShuffledExamples(IterableDataset[Example]):
-    """The examples of a cache or a split, each once, in an order that depends only on `seed`, `epoch` and the cache.
+class Dataset(IterableDataset[Example]):
+    """The examples of a cache, each once, in an order that depends only on `seed`, `epoch` and the cache, for a loop of your own.
+
+        dataset = miniend.Dataset("wiki", sites=("encoder.self",), logits=True)
+        loader = torch.utils.data.DataLoader(dataset, batch_size=8, collate_fn=dataset.collate)
+
+    `examples` is the path of a cache, a cache that `open_cache` or `dump_teacher` returned, or its part `cache.validation`.
+    `sites` and `logits` name the signals that `collate` puts into a batch. Set `epoch` before each pass.
 
     With workers of a DataLoader each gives its share of the examples. Every worker then reads all shards, so take few. Examples
-    that wait for their turn are kept compressed, in about 256 MB for all workers together. Set `epoch` before each pass.
+    that wait for their turn are kept compressed, in about 256 MB for all workers together.
     """
 
-    def __init__(self, examples: Cache | Split, seed: int = 0, epoch: int = 0) -> None:
-        self.split = examples.training if isinstance(examples, Cache) else examples
+    def __init__(
+        self,
+        examples: Where | Cache | Split,
+        *,
+        sites: Sequence[str] = (),
+        logits: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> None:
+        opened = examples if isinstance(examples, Cache | Split) else open_cache(examples)
+        self.split = opened.training if isinstance(opened, Cache) else opened
+        self.sites, self.logits = tuple(sites), logits
         self.seed, self.epoch = seed, epoch
+
+    @property
+    def cache(self) -> Cache:
+        """The opened cache."""
+        return self.split.cache
+
+    def collate(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Return a batch: what the model's forward takes, and the teacher's signals that the data set asks for.
+
+        - `input_ids`, `attention_mask` and `labels`, int64 [B, length]; -100 pads the labels.
+        - `sites`: for each of the names, as in `example.relations` and `example.hidden`, the tensors by kind (`query`, `key` and
+          `value`, or `hidden`), float32 [B, length, width], padded with zeros.
+        - `logits`, if asked for: the fields of `SparseLogits` for all valid target positions, example after example, so that
+          they are the rows of `student_logits[labels != -100]`. The `..._position` of an entry is its row.
+
+        Raises KeyError for a site that the examples do not have, and ValueError for logits that they do not have.
+        """
+        return collate(examples, self.sites, self.logits, self.cache.special_ids.pad)
 
     def __len__(self) -> int:
         return len(self.split)

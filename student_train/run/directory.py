@@ -12,6 +12,7 @@ from typing import Any
 
 from ...cache import Cache, Part
 from ...errors import RunMismatchError
+from ...models.lent import true_name
 from ...models.pretrained import tensor_digest
 from ...runtime.claims import holds_files
 from ...runtime.durable import write_durably
@@ -88,7 +89,8 @@ def claim_output(config: TrainConfig, cache: Cache, student: Any) -> None:
             "directory"
         )
     config.output.mkdir(parents=True, exist_ok=True)
-    document = {**ours, "init": config.init, PLUGINS: digests()}
+    init = None if config.init is None else true_name(config.init)
+    document = {**ours, "init": init, PLUGINS: digests()}
     write_durably(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
 
 

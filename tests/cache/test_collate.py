@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import miniend
+from miniend.cache import collate
 from miniend.models.families import IGNORED
 from support.tiny_cache import PAIRS, build_tiny_cache
 
@@ -21,7 +22,7 @@ def cache(tmp_path_factory):
 def test_ids_are_padded_and_masked_as_the_models_forward_takes_them(cache):
     """A label that is padding would be learnt; an input that is padding would be attended to."""
     examples = cache[:6]
-    batch = miniend.collate(examples, pad_id=7)
+    batch = collate(examples, pad_id=7)
     assert set(batch) == {"input_ids", "attention_mask", "labels"}
     for row, example in enumerate(examples):
         valid = batch["attention_mask"][row].bool()
@@ -35,7 +36,7 @@ def test_ids_are_padded_and_masked_as_the_models_forward_takes_them(cache):
 def test_sites_are_named_as_in_the_example_and_padded_each_to_its_own_length(cache):
     """Queries of cross-attention are on the target's axis, keys and values on the input's."""
     examples = cache[:4]
-    sites = miniend.collate(examples, sites=("encoder.self", "decoder.cross@1", "decoder.hidden"))["sites"]
+    sites = collate(examples, sites=("encoder.self", "decoder.cross@1", "decoder.hidden"))["sites"]
     assert {name: list(kinds) for name, kinds in sites.items()} == {
         "encoder.self": ["query", "key", "value"],
         "decoder.cross@1": ["query", "key", "value"],
@@ -48,13 +49,13 @@ def test_sites_are_named_as_in_the_example_and_padded_each_to_its_own_length(cac
         assert not sites["decoder.cross@1"]["key"][row][n:].any()
         assert np.array_equal(sites["decoder.hidden"]["hidden"][row][:m], example.hidden["decoder.hidden@0"])
     with pytest.raises(KeyError, match=r"no site 'decoder.self' here"):
-        miniend.collate(examples, sites=("decoder.self",))
+        collate(examples, sites=("decoder.self",))
 
 
 def test_the_rows_of_the_logits_are_the_valid_labels_one_example_after_the_other(cache):
     """A row too many, and every later distribution teaches another position."""
     examples = cache[:5]
-    batch = miniend.collate(examples, logits=True)
+    batch = collate(examples, logits=True)
     logits, first = batch["logits"], 0
     assert len(logits["tail_mass"]) == int((batch["labels"] != IGNORED).sum())
     total = torch.zeros(len(logits["tail_mass"]))
@@ -75,4 +76,4 @@ def test_logits_that_the_cache_does_not_hold_are_one_line(tmp_path):
     """An AttributeError of None would not say whose fault it is."""
     cache = miniend.open_cache(build_tiny_cache(tmp_path, logits="none", signals="encoder.self"))
     with pytest.raises(ValueError, match="expected examples with next-token distributions"):
-        miniend.collate(cache[:2], logits=True)
+        collate(cache[:2], logits=True)

@@ -43,6 +43,17 @@ def test_a_name_is_given_once(colours):
     assert colours["red"] == 1
 
 
+def test_a_cell_of_a_notebook_that_is_run_again_replaces_what_it_registered(colours):
+    """Who corrects a loss in a cell runs the cell again; what another file registered is still another entry."""
+    registry = Registry("loss", "a class", lambda _name, entry: isinstance(entry, type))
+    first, second = (type("Loss", (), {"__module__": "__main__", "__qualname__": "Loss"}) for _ in range(2))
+    registry.add("own", first)
+    registry.add("own", second)
+    assert registry["own"] is second
+    with pytest.raises(ConfigurationError, match="registered already"):
+        registry.add("own", type("Loss", (), {"__module__": "other", "__qualname__": "Loss"}))
+
+
 def test_a_file_in_the_folder_is_an_entry(tmp_path, monkeypatch):
     """Whoever adds a file should not have to find the list that it must be written into."""
     folder = tmp_path / "made_of_files"

@@ -53,7 +53,7 @@ def test_a_sound_cache_is_sound_and_counted(original, cache):
     assert report.sound
     assert (report.folders, report.shards) == (8, (3, 3))
     assert report.bytes == sum(map(len, files_of(cache).values()))
-    assert list(describe(report, cache)) == [f"{cache} is sound: 8 folders, {report.bytes:,} bytes"]
+    assert list(describe(report)) == [f"{cache} is sound: 8 folders, {report.bytes:,} bytes"]
     assert files_of(cache) == files_of(original)
 
 
@@ -243,7 +243,7 @@ def test_leftovers_are_mentioned_and_harmless(cache):
     report = verify_cache(cache)
     assert report.sound
     assert len(report.leftovers) == 2
-    assert sum("harmless" in line for line in describe(report, cache)) == 2
+    assert sum("harmless" in line for line in describe(report)) == 2
 
 
 def test_an_unfinished_cache_is_sound_as_far_as_it_goes(cache):
@@ -252,7 +252,7 @@ def test_an_unfinished_cache_is_sound_as_far_as_it_goes(cache):
     report = verify_cache(cache)
     assert report.sound
     assert (report.missing, report.shards) == ([SHARDS[0]], (2, 3))
-    assert f"unfinished: 2 of 3 shards; missing: {SHARDS[0]}" in list(describe(report, cache))
+    assert f"unfinished: 2 of 3 shards; missing: {SHARDS[0]}" in list(describe(report))
     shutil.rmtree(cache / "segments" / "train-000000")
     assert verify_cache(cache).missing == ["segments/train-000000", SHARDS[0]]
     shutil.rmtree(cache / "shards")

@@ -50,7 +50,7 @@ def reads(monkeypatch):
 def test_an_epoch_gives_every_example_once_as_the_cache_decodes_it_and_reads_each_shard_once(cache, reads):
     """A shuffling DataLoader read, hashed and unpacked a whole shard for nearly every example."""
     by_key = {key(example): example for example in cache}
-    found = list(miniend.ShuffledExamples(cache, seed=3))
+    found = list(miniend.Dataset(cache, seed=3))
     assert [key(one) for one in found] != list(by_key)
     assert sorted(map(key, found)) == sorted(by_key)
     assert all(same(one, by_key[key(one)]) for one in found)
@@ -59,7 +59,7 @@ def test_an_epoch_gives_every_example_once_as_the_cache_decodes_it_and_reads_eac
 
 def test_the_order_is_that_of_a_training_and_another_in_every_epoch(cache):
     """Seed and epoch decide, so a run can be repeated."""
-    examples = miniend.ShuffledExamples(cache, seed=5)
+    examples = miniend.Dataset(cache, seed=5)
     layout = BatchSource(cache.training, dataset._all_columns(cache.decoders), 0).layout
     stored = [key(example) for example in cache]
     for epoch in (0, 1):
@@ -76,7 +76,7 @@ def test_a_cache_larger_than_the_memory_still_gives_every_example_once(cache, mo
         "miniend.student_train.reading.loader.Layout", lambda examples, stored, _budget: layout(examples, stored)
     )
     assert not BatchSource(cache.training, dataset._all_columns(cache.decoders), 0).layout.resident
-    found = [key(one) for one in miniend.ShuffledExamples(cache, epoch=epoch)]
+    found = [key(one) for one in miniend.Dataset(cache, epoch=epoch)]
     assert sorted(found) == sorted(map(key, cache))
 
 
@@ -90,17 +90,17 @@ def test_workers_share_the_examples(cache, monkeypatch, workers):
     for number in range(workers):
         info = type("Info", (), {"id": number, "num_workers": workers})
         monkeypatch.setattr(dataset, "get_worker_info", lambda info=info: info)
-        found.append([key(one) for one in miniend.ShuffledExamples(cache.validation, seed=1)])
+        found.append([key(one) for one in miniend.Dataset(cache.validation, seed=1)])
     assert len(kept) == len(cache.validation)
     monkeypatch.setattr(dataset, "get_worker_info", lambda: None)
-    alone = [key(one) for one in miniend.ShuffledExamples(cache.validation, seed=1)]
+    alone = [key(one) for one in miniend.Dataset(cache.validation, seed=1)]
     assert [found[place % workers][place // workers] for place in range(len(alone))] == alone
 
 
 def test_spawned_workers_open_the_cache_anew(cache):
     """macOS, Windows, CUDA and Python 3.14 start workers like that; they could not pickle a lock, or hung."""
-    collate = partial(miniend.collate, sites=("encoder.self",), logits=True)
-    made = partial(DataLoader, miniend.ShuffledExamples(cache, seed=1), batch_size=5, collate_fn=collate)
+    dataset = miniend.Dataset(cache, sites=("encoder.self",), logits=True, seed=1)
+    made = partial(DataLoader, dataset, batch_size=5, collate_fn=dataset.collate)
     here = list(made())
     there = list(made(num_workers=1, multiprocessing_context="spawn"))
     assert len(here) == len(there) > 1
@@ -133,7 +133,7 @@ def test_a_cache_that_was_replaced_meanwhile_is_refused(ragged_home, span_home, 
 def test_reading_at_random_is_said_once_and_reading_in_order_is_not(cache, monkeypatch):
     """It is ten times slower, and nothing shows why."""
     monkeypatch.setattr("miniend.cache.cache.MANY", 100_000)
-    with pytest.warns(UserWarning, match="ShuffledExamples") as caught:
+    with pytest.warns(UserWarning, match="miniend.Dataset") as caught:
         _ = [cache[place] for place in (0, -1) * 40]
     assert len(caught) == 1
     ordered = miniend.open_cache(cache.path)

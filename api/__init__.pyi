@@ -1,0 +1,940 @@
+# Written by docs/reference/generate.py; change the options, and run it again.
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..cache import Cache
+from ..evaluation.records import EvaluationResults
+from ..recipes.compare.compared import Comparison
+from ..recipes.estimate.estimate import Estimate
+from ..recipes.inspect.facts import CacheFacts
+from ..recipes.repair.verify import VerifyReport
+from ..student_train.dry_run.dry_run import DryRun
+from ..student_train.student import Student, Students
+
+def compare(
+    file: str | Path,
+    *,
+    output: str | Path,
+    plan: bool = False,
+    log: Callable[[str], None] | None = None,
+    plugin: str | Sequence[str] = (),
+) -> Comparison:
+    """
+    Compare objectives and sizes as a YAML file says: train every row with equal steps and seeds, and evaluate it.
+
+        comparison = miniend.compare("comparison.yaml", output="compared")
+        comparison.report, comparison.results.students
+
+    Call it again to resume. With `plan=True` it only says how long it would take.
+
+    Essential:
+        file: str | Path
+            YAML file that says what is compared; see docs/guide/compare.md. [required]
+        output: str | Path
+            Directory for caches, students, evaluations and report. Finished work is kept. [required]
+        plan: bool
+            Time a little of everything, print the planned hours, and stop. [default: off]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+    """
+
+def dry_run(
+    *,
+    cache: str | Path,
+    output: str | Path,
+    steps: int = 10000,
+    batch_size: int = 32,
+    learning_rate: float | None = None,
+    size: str | Path | Sequence[str | Path] | None = None,
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str] = "miniend-e",
+    optimizer: Literal["adamw", "adafactor"] | str = "adamw",
+    warmup_steps: int | None = None,
+    schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
+    weight_decay: float = 0.01,
+    max_grad_norm: float = 1.0,
+    logits: bool = True,
+    temperature: float = 1.0,
+    cross_relation: Literal["qk", "qq_kk_vv"] | str = "qk",
+    relation_heads: int | None = None,
+    weight: str | Sequence[str] = (),
+    init: str | Path | PreTrainedModel | None = None,
+    gradient_accumulation_steps: int = 1,
+    bf16: bool = False,
+    gradient_checkpointing: bool = False,
+    device: str = "auto",
+    log: Callable[[str], None] | None = None,
+    log_every: int = 10,
+    save_every: int = 500,
+    eval_every: int = 500,
+    tracker: str | Sequence[str] = (),
+    seed: int = 0,
+    allow_unfinished: bool = False,
+    plugin: str | Sequence[str] = (),
+) -> list[DryRun]:
+    """
+    Say what `train_students` with the same keywords would need in memory, FLOPs, disk and hours, after a few steps of each.
+
+        (run,) = miniend.dry_run(cache="docs-t5-small", output="student", size="2L128H", steps=300)
+
+    Nothing is written.
+
+    Essential:
+        cache: str | Path
+            Directory or URL of a cache that dump-teacher wrote. [required]
+        output: str | Path
+            Hugging Face model directory to write. A run that is already there is continued. [required]
+        steps: int
+            Optimizer steps. [default: 10000]
+        batch_size: int
+            Examples per optimizer step. [default: 32]
+        learning_rate: float | None
+            Learning rate after warm-up. [default: 3e-4 for adamw, 1e-2 for adafactor]
+        size: str | Path | Sequence[str | Path] | None
+            6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train
+            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: 6L384H]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str]
+            scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
+            self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. Self-attention
+            terms are the mean of the QQ, KK and VV relation KLs of the last layers (MiniLMv2 form),
+            causal in the decoder. We infer from the paper's text which of these its table names beside
+            MiniEnD. Repeatable, like size. [default: miniend-e]
+
+    Training:
+        optimizer: Literal["adamw", "adafactor"] | str
+            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). [default:
+            adamw]
+        warmup_steps: int | None
+            Steps of linear warm-up. [default: a hundredth of the steps]
+        schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str
+            Learning rate after warm-up. [default: linear]
+        weight_decay: float
+            Decoupled weight decay of matrices. [default: 0.01]
+        max_grad_norm: float
+            Largest global gradient norm; 0 does not clip. [default: 1]
+        logits: bool
+            Drop the logit term of miniend-d and miniend-e. [default: kept]
+        temperature: float
+            Temperature of teacher and student in the logit term: 1, or one of the --temperatures of the
+            dump. [default: 1]
+        cross_relation: Literal["qk", "qq_kk_vv"] | str
+            Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
+            qq_kk_vv. [default: qk]
+        relation_heads: int | None
+            Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
+        weight: str | Sequence[str]
+            Weight of a term: labels, logits, decoder_self, cross or encoder_self. Repeatable. [default:
+            1 for each term]
+        init: str | Path | PreTrainedModel | None
+            Where the student starts: a checkpoint of a student, which brings its size; or
+            teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
+            have. [default: fresh weights]
+
+    Speed:
+        gradient_accumulation_steps: int
+            Micro-batches per optimizer step. [default: 1]
+        bf16: bool
+            bfloat16 autocast for the student's forward; the losses and evaluation are float32.
+            [default: off]
+        gradient_checkpointing: bool
+            Compute each block once more in the backward instead of keeping its activations: less
+            memory, slower steps, on a CPU the same student. [default: off]
+        device: str
+            auto, cpu, cuda or cuda:N. [default: auto]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        log_every: int
+            Steps between lines of metrics.jsonl and TensorBoard. [default: 10]
+        save_every: int
+            Steps between checkpoints. [default: 500]
+        eval_every: int
+            Steps between evaluations on the validation examples. [default: 500]
+        tracker: str | Sequence[str]
+            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard.
+            Repeatable. [default: none]
+        seed: int
+            Seed of the student's weights and of the order of examples. [default: 0]
+        allow_unfinished: bool
+            Train on the shards that an unfinished dump has published; a resumed run takes the same
+            ones. [default: off]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+    """
+
+def dump_teacher(
+    *,
+    corpus: str | Path | Sequence[str | Path],
+    examples: int,
+    teacher: str | Path | PreTrainedModel,
+    cache: str | Path,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    input_length: int = 512,
+    corpus_weight: float | Sequence[float] = (),
+    shuffle_buffer: int = 0,
+    field: str | Sequence[str] = (),
+    split: str = "train",
+    task: Literal["span-corruption", "pairs"] | str = "span-corruption",
+    prefix: str | None = None,
+    target_length: int = 128,
+    noise_density: float = 0.15,
+    mean_noise_span_length: float = 3.0,
+    sentinel_order: Literal["named", "reversed"] | str | None = None,
+    corpus_epochs: int = 1,
+    validation_examples: int = 512,
+    signals: str = "encoder.self,decoder.self,decoder.cross",
+    relation_kl: float = 0.001,
+    relation_step: float | None = None,
+    relation_rank: int | None = None,
+    relation_temperature: Literal["published", "calibrated"] | str = "published",
+    hidden_error: float = 0.001,
+    logits: Literal["top-k", "sampled", "hybrid", "none"] | str = "hybrid",
+    top_k: int = 64,
+    top_p: float = 1.0,
+    temperatures: float | Sequence[float] = (),
+    draws: int = 20,
+    logit_step: float = 0.125,
+    calibration_examples: int = 160,
+    shard_examples: int = 256,
+    batch_size: int = 16,
+    dtype: Literal["float32", "bfloat16"] | str = "float32",
+    codec: Literal["pcodec", "zstd"] | str = "pcodec",
+    threads: int | None = None,
+    device: str = "auto",
+    shards: str | None = None,
+    log: Callable[[str], None] | None = None,
+    seed: int = 0,
+    mixed_environment: bool = False,
+    teacher_revision: str | None = None,
+    force: bool = False,
+    plugin: str | Sequence[str] = (),
+) -> Cache:
+    """
+    Run a teacher over a corpus once, cache its signals, and return the opened cache. Call it again to resume or to grow.
+
+        cache = miniend.dump_teacher(
+            teacher="google-t5/t5-small", corpus="python-docs", cache="docs-t5-small", examples=2000
+        )
+        cache.size, len(cache), cache[0].input_ids
+
+    `teacher` can be a model in memory, with its `tokenizer`. It is neither changed nor written to the disk, and a dump from a
+    folder and a dump from the model of that folder continue each other.
+
+    Essential:
+        corpus: str | Path | Sequence[str | Path]
+            python-docs; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or
+            .zst) or .parquet; a folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also
+            of a local folder. Repeatable: several corpora are mixed document by document; when one
+            ends, the others go on. [required]
+        examples: int
+            Training examples. A larger number in a later run appends. [required]
+        teacher: str | Path | PreTrainedModel
+            Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint. [required]
+        cache: str | Path
+            Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is
+            continued. [required]
+        tokenizer: PreTrainedTokenizerBase | None
+            Tokenizer of a teacher that is a model in memory. [default: the one beside the teacher]
+        input_length: int
+            Input tokens per example, EOS included. [default: 512]
+
+    Corpus:
+        corpus_weight: float | Sequence[float]
+            Share of the documents, relative to the others: one per corpus, in their order. [default:
+            equal shares]
+        shuffle_buffer: int
+            Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.
+            [default: 0]
+        field: str | Sequence[str]
+            Field that holds the text, of every corpus; twice for task pairs. a.b is a field inside
+            another. Or name one, or two, for each corpus in their order. [default: text, or input and
+            target for task pairs]
+        split: str
+            Split of hf: corpora and of saved datasets. [default: train]
+        task: Literal["span-corruption", "pairs"] | str
+            T5 span corruption of text, or ready-made pairs of input and target. [default:
+            span-corruption]
+        prefix: str | None
+            Text before every input of a pair, such as 'summarize: '. [default: none]
+        target_length: int
+            Longest target of a pair; span corruption derives its own. [default: 128]
+        noise_density: float
+            Share of the tokens that span corruption removes. [default: 0.15]
+        mean_noise_span_length: float
+            Mean length of a removed span, in tokens. [default: 3]
+        sentinel_order: Literal["named", "reversed"] | str | None
+            named: the first span is <extra_id_0>. reversed: it is the last sentinel, as in
+            transformers' flax recipe. [default: named, if the teacher knows it]
+        corpus_epochs: int
+            Passes over the corpus at most; each has fresh corruptions. [default: 1]
+        validation_examples: int
+            Validation examples, from documents that training never sees. [default: 512]
+
+    Fidelity:
+        signals: str
+            Sites whose Q, K and V are cached: SITE[@LAYER] with commas, the last layer unless given; or
+            none. encoder.hidden and decoder.hidden cache the output of a layer. [default:
+            encoder.self,decoder.self,decoder.cross]
+        relation_kl: float
+            Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
+        relation_step: float | None
+            Fixed quantizer step instead of a target, in units of the direction in which errors cost
+            most KL. [default: from relation_kl]
+        relation_rank: int | None
+            Most components per relation code. [default: no limit]
+        relation_temperature: Literal["published", "calibrated"] | str
+            published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy
+            of 0.8. [default: published]
+        hidden_error: float
+            Target for hidden states: squared error, relative to their energy about their mean.
+            [default: 0.001]
+        logits: Literal["top-k", "sampled", "hybrid", "none"] | str
+            The next-token distributions to cache. [default: hybrid]
+        top_k: int
+            top-k: entries kept per target position; the rest is one tail. [default: 64]
+        top_p: float
+            top-k: probability at which a list may end before k. [default: 1]
+        temperatures: float | Sequence[float]
+            top-k: a temperature other than 1 at which students can ask for the distributions.
+            Repeatable. [default: none]
+        draws: int
+            sampled: draws per position. hybrid: ids above 1/DRAWS are kept, the rest is drawn in such
+            portions. [default: 20]
+        logit_step: float
+            Quantizer step of log-probabilities, in nats. [default: 0.125]
+        calibration_examples: int
+            Training examples that bases and steps are fitted on. [default: 160]
+
+    Speed:
+        shard_examples: int
+            Examples per shard, the unit of publishing. [default: 256]
+        batch_size: int
+            Examples per forward pass of the teacher. [default: 16]
+        dtype: Literal["float32", "bfloat16"] | str
+            Dtype of the teacher. [default: float32]
+        codec: Literal["pcodec", "zstd"] | str
+            pcodec is smaller; zstd writes faster and needs only core Zarr codecs to read. [default:
+            pcodec]
+        threads: int | None
+            CPU threads, recorded in the plan because they affect the output. OMP_NUM_THREADS is
+            ignored. [default: the plan's value, or up to 8 for a new cache]
+        device: str
+            auto, cpu, cuda or cuda:N. [default: auto]
+        shards: str | None
+            Dump only these positions of the shard table (validation first, then training): A:B, the end
+            excluded; A: and :B too, and several with commas. [default: all]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        seed: int
+            Seed of mixing, shuffling, corruption and the choice of validation documents. [default: 0]
+        mixed_environment: bool
+            Continue a cache from another machine or other library versions; the bytes can then differ.
+            [default: off]
+        teacher_revision: str | None
+            Branch, tag or commit of a hub teacher. [default: the newest commit]
+        force: bool
+            Write shards even if the disk seems too small for them. [default: off]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+    """
+
+def estimate(
+    *,
+    corpus: str | Path | Sequence[str | Path],
+    examples: int,
+    teacher: str | Path | PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    input_length: int = 512,
+    sample_examples: int | None = None,
+    epochs: float = 1.0,
+    corpus_weight: float | Sequence[float] = (),
+    shuffle_buffer: int = 0,
+    field: str | Sequence[str] = (),
+    split: str = "train",
+    task: Literal["span-corruption", "pairs"] | str = "span-corruption",
+    prefix: str | None = None,
+    target_length: int = 128,
+    noise_density: float = 0.15,
+    mean_noise_span_length: float = 3.0,
+    sentinel_order: Literal["named", "reversed"] | str | None = None,
+    corpus_epochs: int = 1,
+    validation_examples: int = 512,
+    signals: str = "encoder.self,decoder.self,decoder.cross",
+    relation_kl: float = 0.001,
+    relation_step: float | None = None,
+    relation_rank: int | None = None,
+    relation_temperature: Literal["published", "calibrated"] | str = "published",
+    hidden_error: float = 0.001,
+    logits: Literal["top-k", "sampled", "hybrid", "none"] | str = "hybrid",
+    top_k: int = 64,
+    top_p: float = 1.0,
+    temperatures: float | Sequence[float] = (),
+    draws: int = 20,
+    logit_step: float = 0.125,
+    calibration_examples: int = 160,
+    shard_examples: int = 256,
+    batch_size: int = 16,
+    dtype: Literal["float32", "bfloat16"] | str = "float32",
+    codec: Literal["pcodec", "zstd"] | str = "pcodec",
+    threads: int | None = None,
+    device: str = "auto",
+    shards: str | None = None,
+    seed: int = 0,
+    teacher_revision: str | None = None,
+    plugin: str | Sequence[str] = (),
+) -> Estimate:
+    """
+    Estimate by a short trial how many GB and hours a dump takes here, and from how many students on it pays.
+
+        plan = miniend.estimate(teacher="google-t5/t5-small", corpus="python-docs", examples=2000)
+        plan.bytes["total"], plan.seconds["total"], plan.students_to_pay.students
+
+    It takes the keywords of `dump_teacher`, also a model in memory.
+
+    Essential:
+        corpus: str | Path | Sequence[str | Path]
+            python-docs; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or
+            .zst) or .parquet; a folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also
+            of a local folder. Repeatable: several corpora are mixed document by document; when one
+            ends, the others go on. [required]
+        examples: int
+            Training examples. A larger number in a later run appends. [required]
+        teacher: str | Path | PreTrainedModel
+            Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint. [required]
+        tokenizer: PreTrainedTokenizerBase | None
+            Tokenizer of a teacher that is a model in memory. [default: the one beside the teacher]
+        input_length: int
+            Input tokens per example, EOS included. [default: 512]
+        sample_examples: int | None
+            Examples in the trial dump; never more than examples. [default: one shard]
+        epochs: float
+            Epochs per student; used to compute how many students make the dump worthwhile. [default: 1]
+
+    Corpus:
+        corpus_weight: float | Sequence[float]
+            Share of the documents, relative to the others: one per corpus, in their order. [default:
+            equal shares]
+        shuffle_buffer: int
+            Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.
+            [default: 0]
+        field: str | Sequence[str]
+            Field that holds the text, of every corpus; twice for task pairs. a.b is a field inside
+            another. Or name one, or two, for each corpus in their order. [default: text, or input and
+            target for task pairs]
+        split: str
+            Split of hf: corpora and of saved datasets. [default: train]
+        task: Literal["span-corruption", "pairs"] | str
+            T5 span corruption of text, or ready-made pairs of input and target. [default:
+            span-corruption]
+        prefix: str | None
+            Text before every input of a pair, such as 'summarize: '. [default: none]
+        target_length: int
+            Longest target of a pair; span corruption derives its own. [default: 128]
+        noise_density: float
+            Share of the tokens that span corruption removes. [default: 0.15]
+        mean_noise_span_length: float
+            Mean length of a removed span, in tokens. [default: 3]
+        sentinel_order: Literal["named", "reversed"] | str | None
+            named: the first span is <extra_id_0>. reversed: it is the last sentinel, as in
+            transformers' flax recipe. [default: named, if the teacher knows it]
+        corpus_epochs: int
+            Passes over the corpus at most; each has fresh corruptions. [default: 1]
+        validation_examples: int
+            Validation examples, from documents that training never sees. [default: 512]
+
+    Fidelity:
+        signals: str
+            Sites whose Q, K and V are cached: SITE[@LAYER] with commas, the last layer unless given; or
+            none. encoder.hidden and decoder.hidden cache the output of a layer. [default:
+            encoder.self,decoder.self,decoder.cross]
+        relation_kl: float
+            Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
+        relation_step: float | None
+            Fixed quantizer step instead of a target, in units of the direction in which errors cost
+            most KL. [default: from relation_kl]
+        relation_rank: int | None
+            Most components per relation code. [default: no limit]
+        relation_temperature: Literal["published", "calibrated"] | str
+            published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy
+            of 0.8. [default: published]
+        hidden_error: float
+            Target for hidden states: squared error, relative to their energy about their mean.
+            [default: 0.001]
+        logits: Literal["top-k", "sampled", "hybrid", "none"] | str
+            The next-token distributions to cache. [default: hybrid]
+        top_k: int
+            top-k: entries kept per target position; the rest is one tail. [default: 64]
+        top_p: float
+            top-k: probability at which a list may end before k. [default: 1]
+        temperatures: float | Sequence[float]
+            top-k: a temperature other than 1 at which students can ask for the distributions.
+            Repeatable. [default: none]
+        draws: int
+            sampled: draws per position. hybrid: ids above 1/DRAWS are kept, the rest is drawn in such
+            portions. [default: 20]
+        logit_step: float
+            Quantizer step of log-probabilities, in nats. [default: 0.125]
+        calibration_examples: int
+            Training examples that bases and steps are fitted on. [default: 160]
+
+    Speed:
+        shard_examples: int
+            Examples per shard, the unit of publishing. [default: 256]
+        batch_size: int
+            Examples per forward pass of the teacher. [default: 16]
+        dtype: Literal["float32", "bfloat16"] | str
+            Dtype of the teacher. [default: float32]
+        codec: Literal["pcodec", "zstd"] | str
+            pcodec is smaller; zstd writes faster and needs only core Zarr codecs to read. [default:
+            pcodec]
+        threads: int | None
+            CPU threads, recorded in the plan because they affect the output. OMP_NUM_THREADS is
+            ignored. [default: the plan's value, or up to 8 for a new cache]
+        device: str
+            auto, cpu, cuda or cuda:N. [default: auto]
+        shards: str | None
+            Dump only these positions of the shard table (validation first, then training): A:B, the end
+            excluded; A: and :B too, and several with commas. [default: all]
+
+    Advanced:
+        seed: int
+            Seed of mixing, shuffling, corruption and the choice of validation documents. [default: 0]
+        teacher_revision: str | None
+            Branch, tag or commit of a hub teacher. [default: the newest commit]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+    """
+
+def evaluate(
+    *,
+    model: str | Path | PreTrainedModel,
+    tasks: str | Sequence[str],
+    output: str | Path,
+    data: str | Path | None = None,
+    seeds: int = 3,
+    epochs: int = 3,
+    protocol: Literal["head", "text"] | str = "head",
+    optimizer: Literal["adamw", "adafactor"] | str = "adamw",
+    learning_rates: float | Sequence[float] = (),
+    batch_size: int = 32,
+    max_length: int | None = None,
+    max_summary_length: int = 128,
+    train_examples: int | None = None,
+    eval_examples: int | None = None,
+    bf16: bool = False,
+    device: str = "auto",
+    log: Callable[[str], None] | None = None,
+    plugin: str | Sequence[str] = (),
+) -> EvaluationResults:
+    """
+    Fine-tune a model on GLUE or summarization and score it over several seeds. Call it again to resume.
+
+        scores = miniend.evaluate(model="student", tasks="glue/sst2", output="scores")
+        scores.results["sst2"]["accuracy"].mean
+
+    `model` can be a student that `train_student` returned, or a model in memory. Only copies of it are trained.
+
+    Essential:
+        model: str | Path | PreTrainedModel
+            Folder or hub name of any T5-family checkpoint, trained here or not. [required]
+        tasks: str | Sequence[str]
+            glue/ followed by sst2, mrpc, stsb, qqp, mnli (both development sets), qnli, rte, cola or
+            wnli; or summarize/ followed by cnn_dailymail, xsum, scitldr or pairs. pairs takes any texts
+            with summaries, in columns source/target, document/summary, article/highlights or
+            text/summary. Repeatable. [required]
+        output: str | Path
+            Directory for the results. Seeds that are already finished are not run again. [required]
+        data: str | Path | None
+            Folder with train and dev as .tsv, .csv, .jsonl, .json (each also .gz or .zst) or .parquet,
+            or a saved dataset, either directly or in a subfolder named after the task. Or one such
+            file; a tenth of it becomes the development set. [default: from the hub; summarize/pairs
+            needs it]
+        seeds: int
+            Fine-tunings per task, seeds 0, 1, ...; can be raised later. [default: 3]
+        epochs: int
+            Epochs of every fine-tuning. [default: 3]
+
+    Training:
+        protocol: Literal["head", "text"] | str
+            head: a new head on encoder and decoder, which read the same text. text: T5's prompts and
+            label words. Summaries are always text. [default: head]
+        optimizer: Literal["adamw", "adafactor"] | str
+            adafactor takes steps relative to each matrix's RMS. It is T5's own optimizer and suits
+            small students. [default: adamw]
+        learning_rates: float | Sequence[float]
+            Repeatable: the one with the best score on a tenth of train is used. A single one is used
+            without a trial. [default: adamw: 1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for text
+            and summaries; adafactor: 1e-3, 3e-3, 1e-2]
+        batch_size: int
+            Examples per step. [default: 32]
+        max_length: int | None
+            Tokens of an input; longer inputs are shortened. [default: 128 for GLUE, 512 for texts to
+            summarize]
+        max_summary_length: int
+            Tokens of a summary: longer references are cut in training, and generation stops there.
+            [default: 128]
+
+    Speed:
+        train_examples: int | None
+            Examples to train on, drawn once. [default: all]
+        eval_examples: int | None
+            Examples of each development set to score on, drawn once. [default: all]
+        bf16: bool
+            bfloat16 autocast. [default: off]
+        device: str
+            auto, cpu or cuda. [default: auto]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+    """
+
+def inspect(
+    cache: str | Path,
+    *,
+    plot: str | Path | None = None,
+    plugin: str | Sequence[str] = (),
+) -> CacheFacts:
+    """
+    Return what is in a cache, how large it is and how faithful.
+
+    facts = miniend.inspect("docs-t5-small", plot="docs-t5-small.png")
+    facts.bytes.total, facts.fidelity.logits.gradient_angle
+
+    Essential:
+        cache: str | Path
+            Directory or URL of a cache, finished or not. [required]
+        plot: str | Path | None
+            Also draw sizes, spectra and fidelity into this .png, .svg or .pdf file. [default: no
+            picture]
+
+    Advanced:
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+    """
+
+def train_student(
+    *,
+    cache: str | Path,
+    output: str | Path,
+    steps: int = 10000,
+    batch_size: int = 32,
+    learning_rate: float | None = None,
+    size: str | Path | None = None,
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str = "miniend-e",
+    optimizer: Literal["adamw", "adafactor"] | str = "adamw",
+    warmup_steps: int | None = None,
+    schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
+    weight_decay: float = 0.01,
+    max_grad_norm: float = 1.0,
+    logits: bool = True,
+    temperature: float = 1.0,
+    cross_relation: Literal["qk", "qq_kk_vv"] | str = "qk",
+    relation_heads: int | None = None,
+    weight: str | Sequence[str] = (),
+    init: str | Path | PreTrainedModel | None = None,
+    gradient_accumulation_steps: int = 1,
+    bf16: bool = False,
+    gradient_checkpointing: bool = False,
+    device: str = "auto",
+    log: Callable[[str], None] | None = None,
+    log_every: int = 10,
+    save_every: int = 500,
+    eval_every: int = 500,
+    tracker: str | Sequence[str] = (),
+    seed: int = 0,
+    allow_unfinished: bool = False,
+    plugin: str | Sequence[str] = (),
+) -> Student:
+    """
+    Train a student from a cache, without the teacher. Call it again to resume.
+
+        student = miniend.train_student(cache="docs-t5-small", output="student", size="2L128H", steps=300)
+        student.losses, student.curve("validation.loss"), student.model(), student.tokenizer()
+
+    `init` can be a model in memory, which stays as it is; the student starts as a copy of it.
+
+    Essential:
+        cache: str | Path
+            Directory or URL of a cache that dump-teacher wrote. [required]
+        output: str | Path
+            Hugging Face model directory to write. A run that is already there is continued. [required]
+        steps: int
+            Optimizer steps. [default: 10000]
+        batch_size: int
+            Examples per optimizer step. [default: 32]
+        learning_rate: float | None
+            Learning rate after warm-up. [default: 3e-4 for adamw, 1e-2 for adafactor]
+        size: str | Path | None
+            6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train
+            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: 6L384H]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str
+            scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
+            self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. Self-attention
+            terms are the mean of the QQ, KK and VV relation KLs of the last layers (MiniLMv2 form),
+            causal in the decoder. We infer from the paper's text which of these its table names beside
+            MiniEnD. Repeatable, like size. [default: miniend-e]
+
+    Training:
+        optimizer: Literal["adamw", "adafactor"] | str
+            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). [default:
+            adamw]
+        warmup_steps: int | None
+            Steps of linear warm-up. [default: a hundredth of the steps]
+        schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str
+            Learning rate after warm-up. [default: linear]
+        weight_decay: float
+            Decoupled weight decay of matrices. [default: 0.01]
+        max_grad_norm: float
+            Largest global gradient norm; 0 does not clip. [default: 1]
+        logits: bool
+            Drop the logit term of miniend-d and miniend-e. [default: kept]
+        temperature: float
+            Temperature of teacher and student in the logit term: 1, or one of the --temperatures of the
+            dump. [default: 1]
+        cross_relation: Literal["qk", "qq_kk_vv"] | str
+            Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
+            qq_kk_vv. [default: qk]
+        relation_heads: int | None
+            Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
+        weight: str | Sequence[str]
+            Weight of a term: labels, logits, decoder_self, cross or encoder_self. Repeatable. [default:
+            1 for each term]
+        init: str | Path | PreTrainedModel | None
+            Where the student starts: a checkpoint of a student, which brings its size; or
+            teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
+            have. [default: fresh weights]
+
+    Speed:
+        gradient_accumulation_steps: int
+            Micro-batches per optimizer step. [default: 1]
+        bf16: bool
+            bfloat16 autocast for the student's forward; the losses and evaluation are float32.
+            [default: off]
+        gradient_checkpointing: bool
+            Compute each block once more in the backward instead of keeping its activations: less
+            memory, slower steps, on a CPU the same student. [default: off]
+        device: str
+            auto, cpu, cuda or cuda:N. [default: auto]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        log_every: int
+            Steps between lines of metrics.jsonl and TensorBoard. [default: 10]
+        save_every: int
+            Steps between checkpoints. [default: 500]
+        eval_every: int
+            Steps between evaluations on the validation examples. [default: 500]
+        tracker: str | Sequence[str]
+            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard.
+            Repeatable. [default: none]
+        seed: int
+            Seed of the student's weights and of the order of examples. [default: 0]
+        allow_unfinished: bool
+            Train on the shards that an unfinished dump has published; a resumed run takes the same
+            ones. [default: off]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+    """
+
+def train_students(
+    *,
+    cache: str | Path,
+    output: str | Path,
+    steps: int = 10000,
+    batch_size: int = 32,
+    learning_rate: float | None = None,
+    size: str | Path | Sequence[str | Path] | None = None,
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str] = "miniend-e",
+    optimizer: Literal["adamw", "adafactor"] | str = "adamw",
+    warmup_steps: int | None = None,
+    schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
+    weight_decay: float = 0.01,
+    max_grad_norm: float = 1.0,
+    logits: bool = True,
+    temperature: float = 1.0,
+    cross_relation: Literal["qk", "qq_kk_vv"] | str = "qk",
+    relation_heads: int | None = None,
+    weight: str | Sequence[str] = (),
+    init: str | Path | PreTrainedModel | None = None,
+    gradient_accumulation_steps: int = 1,
+    bf16: bool = False,
+    gradient_checkpointing: bool = False,
+    device: str = "auto",
+    log: Callable[[str], None] | None = None,
+    log_every: int = 10,
+    save_every: int = 500,
+    eval_every: int = 500,
+    tracker: str | Sequence[str] = (),
+    seed: int = 0,
+    allow_unfinished: bool = False,
+    plugin: str | Sequence[str] = (),
+) -> Students:
+    """
+    Train students of several sizes and objectives in one pass over a cache, each into OUTPUT/SIZE-OBJECTIVE.
+
+        students = miniend.train_students(
+            cache="docs-t5-small", output="students", size=["2L128H", "2L64H"], objective=["miniend-e", "minilm"], steps=300
+        )
+        students[0].path, students[0].losses
+
+    It takes the keywords of `train_student`, with several values of `size` and `objective`. Call it again to resume.
+
+    Essential:
+        cache: str | Path
+            Directory or URL of a cache that dump-teacher wrote. [required]
+        output: str | Path
+            Hugging Face model directory to write. A run that is already there is continued. [required]
+        steps: int
+            Optimizer steps. [default: 10000]
+        batch_size: int
+            Examples per optimizer step. [default: 32]
+        learning_rate: float | None
+            Learning rate after warm-up. [default: 3e-4 for adamw, 1e-2 for adafactor]
+        size: str | Path | Sequence[str | Path] | None
+            6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train
+            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: 6L384H]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str]
+            scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
+            self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. Self-attention
+            terms are the mean of the QQ, KK and VV relation KLs of the last layers (MiniLMv2 form),
+            causal in the decoder. We infer from the paper's text which of these its table names beside
+            MiniEnD. Repeatable, like size. [default: miniend-e]
+
+    Training:
+        optimizer: Literal["adamw", "adafactor"] | str
+            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). [default:
+            adamw]
+        warmup_steps: int | None
+            Steps of linear warm-up. [default: a hundredth of the steps]
+        schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str
+            Learning rate after warm-up. [default: linear]
+        weight_decay: float
+            Decoupled weight decay of matrices. [default: 0.01]
+        max_grad_norm: float
+            Largest global gradient norm; 0 does not clip. [default: 1]
+        logits: bool
+            Drop the logit term of miniend-d and miniend-e. [default: kept]
+        temperature: float
+            Temperature of teacher and student in the logit term: 1, or one of the --temperatures of the
+            dump. [default: 1]
+        cross_relation: Literal["qk", "qq_kk_vv"] | str
+            Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
+            qq_kk_vv. [default: qk]
+        relation_heads: int | None
+            Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
+        weight: str | Sequence[str]
+            Weight of a term: labels, logits, decoder_self, cross or encoder_self. Repeatable. [default:
+            1 for each term]
+        init: str | Path | PreTrainedModel | None
+            Where the student starts: a checkpoint of a student, which brings its size; or
+            teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
+            have. [default: fresh weights]
+
+    Speed:
+        gradient_accumulation_steps: int
+            Micro-batches per optimizer step. [default: 1]
+        bf16: bool
+            bfloat16 autocast for the student's forward; the losses and evaluation are float32.
+            [default: off]
+        gradient_checkpointing: bool
+            Compute each block once more in the backward instead of keeping its activations: less
+            memory, slower steps, on a CPU the same student. [default: off]
+        device: str
+            auto, cpu, cuda or cuda:N. [default: auto]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        log_every: int
+            Steps between lines of metrics.jsonl and TensorBoard. [default: 10]
+        save_every: int
+            Steps between checkpoints. [default: 500]
+        eval_every: int
+            Steps between evaluations on the validation examples. [default: 500]
+        tracker: str | Sequence[str]
+            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard.
+            Repeatable. [default: none]
+        seed: int
+            Seed of the student's weights and of the order of examples. [default: 0]
+        allow_unfinished: bool
+            Train on the shards that an unfinished dump has published; a resumed run takes the same
+            ones. [default: off]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+    """
+
+def verify(
+    cache: str | Path,
+    *,
+    repair: bool = False,
+    teacher: str | Path | None = None,
+    corpus: str | Path | Sequence[str | Path] = (),
+    split: str = "train",
+    device: str = "auto",
+    log: Callable[[str], None] | None = None,
+    mixed_environment: bool = False,
+    plugin: str | Sequence[str] = (),
+) -> VerifyReport:
+    """
+    Check every byte of a cache, and repair it if asked.
+
+    report = miniend.verify("docs-t5-small")
+    report.sound, report.damaged
+
+    Essential:
+        cache: str | Path
+            Directory or URL of a cache, finished or not. [required]
+        repair: bool
+            First dump again what is damaged or missing, and remove unlisted files from published
+            folders. [default: off]
+
+    Corpus:
+        teacher: str | Path | None
+            For repair=True: the teacher of the dump. It is checked against the plan. [default: none]
+        corpus: str | Path | Sequence[str | Path]
+            For repair=True: the corpora of the dump, in the same order. They are checked against the
+            plan. Repeatable. [default: none]
+        split: str
+            For repair=True: the split of saved datasets, as the dump had it. That of an hf: corpus is
+            in the plan. [default: train]
+
+    Speed:
+        device: str
+            For repair=True: auto, cpu, cuda or cuda:N. [default: auto]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        mixed_environment: bool
+            For repair=True: work in an environment that differs from the plan's, and accept its values.
+            [default: off]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+    """
+

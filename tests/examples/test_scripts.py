@@ -1,0 +1,47 @@
+"""The scripts in examples/ run as a reader would run them, each in a process of its own, and leave what they promise."""
+
+import csv
+
+from transformers import AutoModelForSeq2SeqLM
+
+from support.pages import ROOT
+
+RUN = "import runpy, sys; sys.argv[:] = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def run(commands, script, *arguments):
+    """Run a script, and return what it printed."""
+    process = commands.python(RUN, str(ROOT / "examples" / script), *map(str, arguments))
+    assert process.wait() == 0, process.written()
+    return process.written()[0]
+
+
+def test_the_loss_of_ones_own_is_trained_and_is_a_plugin_of_the_command_line(home, commands, tmp_path):
+    """Both ways lead to the same student."""
+    printed = run(commands, "own_loss.py", home / "cache", tmp_path / "a", 2)
+    assert "resemblance 0." in printed.splitlines()[-1]
+    command = commands.start(
+        "train-student", "--plugin", str(ROOT / "examples" / "own_loss.py"), "--cache", str(home / "cache"),
+        "--output", str(tmp_path / "a"), "--objective", "resemblance", "--size=2L64H", "--steps=2", "--batch-size=8",
+    )  # fmt: skip
+    assert command.wait() == 0, command.written()
+    assert "is finished: 2 steps" in command.written()[0]
+
+
+def test_the_loop_of_ones_own_learns_and_writes_a_student(home, commands, tmp_path):
+    """In plain PyTorch, without `train_student`."""
+    printed = run(commands, "own_loop.py", home / "cache", tmp_path / "student", 2)
+    first, last = (float(line.split()[3]) for line in printed.splitlines() if line.startswith("epoch"))
+    assert last < first
+    AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "student")
+
+
+def test_the_sweep_writes_a_table_of_all_students(home, commands, tmp_path):
+    """Two sizes and three objectives; the best one is the first."""
+    printed = run(commands, "sweep.py", home / "cache", tmp_path / "all", 1)
+    rows = list(csv.reader((tmp_path / "all" / "sweep.csv").read_text().splitlines()))
+    assert len(rows) == 7
+    assert printed.splitlines()[-6].split()[0] == rows[1][0]
+    losses = [float(row[2]) for row in rows[1:] if row[2]]
+    assert losses == sorted(losses)
+    assert len(losses) == 4
