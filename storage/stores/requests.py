@@ -48,7 +48,7 @@ class Requests:
     """The requests of one store; any thread may make them.
 
     `momentary` says after which errors the same request may succeed, and `pauses` how long we rest before each attempt. Without
-    them they are those of obstore.
+    them we take what fits obstore.
     """
 
     def __init__(
