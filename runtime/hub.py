@@ -36,4 +36,5 @@ def _ask(kind: str, name: str, revision: str | None) -> str | None:
 
     api = HfApi()
     info = api.model_info if kind == "model" else api.dataset_info
-    return info(name, revision=revision, timeout=30).sha
+    commit: str | None = info(name, revision=revision, timeout=30).sha
+    return commit
