@@ -16,6 +16,7 @@ from .recipes.demo.config import DemoConfig
 from .recipes.estimate.config import EstimateConfig
 from .recipes.inspect.config import InspectConfig
 from .recipes.repair.config import VerifyConfig
+from .recipes.share.config import PushCacheConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.options import completed
 from .runtime.plugins import fault_of_a_plugin
@@ -44,6 +45,11 @@ def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple
     students = each_student(completed(TrainConfig, config), size or (None,), objective or (config.objective,))
     if config.dry_run:
         dry_run_students(students, log=say)
+    elif config.push_to_hub is not None:
+        from .recipes.share.push_student import train_and_push
+
+        train = partial(train_students, students, log=say)
+        train_and_push(students, config.push_to_hub, config.hub_private_repo, train, log=say)
     else:
         train_students(students, log=say)
 
@@ -69,6 +75,12 @@ def _verify(config: VerifyConfig) -> int:
     report = verify_cache(config.cache)
     _print(report.as_json() if config.as_json else describe(report))
     return 0 if report.sound else 1
+
+
+def _push_cache(config: PushCacheConfig) -> None:
+    from .recipes.share.push_cache import push_cache
+
+    push_cache(config, log=say)
 
 
 def _evaluate(config: EvaluateConfig) -> None:
@@ -158,6 +170,18 @@ COMMANDS = (
         examples=(
             "  miniend verify c4-t5-base",
             "  miniend verify c4-t5-base --repair --teacher google-t5/t5-base \\\n      --corpus hf:allenai/c4:en",
+        ),
+        computes=False,
+    ),
+    ConfiguredCommand(
+        "push-cache",
+        PushCacheConfig,
+        _push_cache,
+        summary="Upload a cache to the Hugging Face hub, so that others train from it with --cache hf://datasets/USER/NAME. Run "
+        "it again to resume.",
+        examples=(
+            "  miniend push-cache --cache c4-t5-base me/c4-t5-base",
+            "  miniend push-cache --cache c4-t5-base my-team/c4-t5-base --hub-private-repo",
         ),
         computes=False,
     ),

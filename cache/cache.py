@@ -150,8 +150,7 @@ class Cache(Sequence[Example]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the name and the part, and not what is open: another process opens the cache anew."""
-        where = str(self.path) if self.path.bucket else str(self.path.local.absolute())
-        return _opened_again, (where, self.part, self.digest)
+        return _opened_again, (self.path.pinned, self.part, self.digest)
 
     @property
     def family(self) -> Family:
@@ -282,7 +281,7 @@ class Split(Sequence[Example]):
 def open_cache(path: Where, allow_unfinished: bool = False, part: Part | None = None) -> Cache:
     """Open a cache for reading, all of it or the `part` that was opened before, however much it has grown since.
 
-    `path` is a local directory, or an s3://, gs:// or az:// URL.
+    `path` is a local directory, an s3://, gs:// or az:// URL, or hf://datasets/USER/NAME[@REVISION][/FOLDER].
 
     Raises ConfigurationError for a URL that cannot be used, ObjectStoreError for a store that does not answer,
     CacheMismatchError if `path` is not a cache or its format is newer, CacheDamagedError if a document was changed,

@@ -4,10 +4,10 @@ import re
 from time import sleep
 from typing import Literal
 
+from .hub_errors import passes
+
 PAUSES = (1.0, 4.0, 15.0)
 """The seconds between tries; the hub lifts its limits on requests within minutes."""
-PASSING = (408, 425, 429)
-"""The HTTP statuses below 500 of a refusal that passes."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -25,7 +25,7 @@ def commit_of(kind: Literal["model", "dataset"], name: str, revision: str | None
         try:
             return _ask(kind, name, revision)
         except Exception as error:
-            if pause is None or not _passes(error):
+            if pause is None or not passes(error):
                 return known
             sleep(pause)
     return known
@@ -36,14 +36,5 @@ def _ask(kind: str, name: str, revision: str | None) -> str | None:
 
     api = HfApi()
     info = api.model_info if kind == "model" else api.dataset_info
-    return info(name, revision=revision, timeout=30).sha
-
-
-def _passes(error: Exception) -> bool:
-    """Return whether another try may succeed: not without a network on purpose, nor for a repository that is not there."""
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
-    if isinstance(error, HfHubHTTPError) and error.response is not None:
-        status = int(error.response.status_code)
-        return status in PASSING or status >= 500
-    return not isinstance(error, OfflineModeIsEnabled | ValueError | TypeError)
+    commit: str | None = info(name, revision=revision, timeout=30).sha
+    return commit

@@ -26,6 +26,8 @@ SAID = (
     "ACCELERATE_USE_PARALLELISM_CONFIG",
 )
 """The settings that somebody may miss; a launcher writes most of them in any case, with a value that asks for nothing."""
+FIRST = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+"""The ranks that torchrun and the kinds of MPI write."""
 SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """The numbers of processes that torchrun and the kinds of MPI write, in accelerate's order."""
 RANKS = (
@@ -105,6 +107,11 @@ def are_several() -> bool:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def leads() -> bool:
+    """Return whether this process is the first of those that a launcher started, or the only one."""
+    return all(os.environ.get(name, "0") in ("", "0") for name in FIRST)
 
 
 def require_one_process(command: str) -> None:

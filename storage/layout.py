@@ -77,7 +77,7 @@ def parents(root: Where) -> tuple[Path, ...]:
 
 def no_cache(root: Place) -> CacheMismatchError:
     """Return the error of a place without a plan, for the caller to raise; it says what is there instead."""
-    there = not_a_cache(root.local) if root.bucket is None else "it does not have a plan; check bucket and folder"
+    there = not_a_cache(root.local) if root.bucket is None else "it does not have a plan; check its name and folder"
     return CacheMismatchError(f"{root} is not a MiniEnD cache: {there}")
 
 

@@ -140,7 +140,7 @@ class PublishedFolder:
                 problems += self._problem(self.column, name)
         return problems
 
-    def _array(self, name: str) -> zarr.Array[Any]:
+    def _array(self, name: str) -> "zarr.Array[Any]":
         """Return the opened array of a column, after checking all its files."""
         self.columns[name]
         with self._lock:
@@ -152,7 +152,7 @@ class PublishedFolder:
                 self._arrays[name] = self._open(name)
             return self._arrays[name]
 
-    def _open(self, name: str) -> zarr.Array[Any]:
+    def _open(self, name: str) -> "zarr.Array[Any]":
         """Open the array of a column. Raise CacheDamagedError unless its metadata has the format's form and fits the document."""
         files = {path: entry["bytes"] for path, entry in self.document["files"].items() if path.startswith(f"{name}/")}
         sizes = {path.removeprefix(f"{name}/"): size for path, size in files.items()}

@@ -8,6 +8,8 @@ from .stores.place import Place, Where, place_of
 
 SINGLE = {"plan": "plan", "calibration": "calibration"}
 GROUPS = {"extents": "extent", "segments": "marker", "shards": "marker"}
+BESIDE = ("README.md", ".gitattributes", ".cache")
+"""What a data set of the Hugging Face hub has beside the cache; `.cache` is of its downloads."""
 _MARKED = re.compile("(validation|train)-([0-9]{6,18})")
 
 
@@ -27,6 +29,8 @@ def survey(root: Where) -> Survey:
     """List the cache without opening anything. Raises OSError if it cannot be listed."""
     listed, place = Survey({}, [], []), place_of(root)
     for name in place.names():
+        if name in BESIDE:
+            continue
         if name in GROUPS and _is_folder(place / name):
             for inner in (place / name).names():
                 _place(listed, f"{name}/{inner}", GROUPS[name] if _is_numbered(name, inner) else None)

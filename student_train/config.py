@@ -271,6 +271,19 @@ class TrainRequest(TrainConfig):
         section="essential",
         help="Write nothing: do a few steps and say what the run would take in memory, FLOPs, disk, epochs and hours.",
     )
+    push_to_hub: str | None = option(
+        None,
+        section="advanced",
+        metavar="USER/NAME",
+        shown="none",
+        help="Upload the finished student to the Hugging Face hub as this model; several students as NAME-SIZE-OBJECTIVE.",
+    )
+    hub_private_repo: bool = option(
+        False,
+        section="advanced",
+        shown="the hub's own: public, unless the organization says otherwise",
+        help="For --push-to-hub: make a new model private. One that exists stays as it is.",
+    )
 
 
 def each_student(config: TrainConfig, sizes: Sequence[str | None], objectives: Sequence[str]) -> list[TrainConfig]:

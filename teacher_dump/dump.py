@@ -56,8 +56,10 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
     """
     worker = Worker.from_environment()
     log = log if worker.leads else silent
+    place = place_of(config.cache)
+    place.require_writable()
     sources = open_sources(config, worker)
-    with Claims(place_of(config.cache).local) as claims:
+    with Claims(place.local) as claims:
         claims.wait(PREPARATION, lambda: log(f"waiting for another worker to prepare {config.cache}"))
         if not folder_exists(plan_path(config.cache), "plan"):
             readings = sources.other_readings(config.teacher)

@@ -43,7 +43,8 @@ OPTIONS = {
         --batch-size --gradient-accumulation-steps --optimizer --learning-rate --warmup-steps --schedule --weight-decay
         --max-grad-norm --bf16
         --gradient-checkpointing --device
-        --init --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run
+        --init --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run --push-to-hub
+        --hub-private-repo
     """,
     "inspect": "cache --json --plot",
     "verify": "cache --json --repair --teacher --corpus --split --device --mixed-environment",
@@ -52,6 +53,7 @@ OPTIONS = {
         --max-summary-length --optimizer --train-examples --eval-examples --bf16 --device
     """,
     "compare": "file --output --plan",
+    "push-cache": "name --cache --hub-private-repo --verify --no-verify --allow-unfinished",
     "demo": "--output",
 }
 DUMP = {

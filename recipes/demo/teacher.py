@@ -1,4 +1,4 @@
-"""Make the demo's own teacher in about two minutes: a tokenizer and a small T5, from Python's documentation.
+"""Make the demo's own teacher: a tokenizer and a small T5, from Python's documentation.
 
 With a checkpoint of your own you do not need this. The demo makes one because it must not download any.
 """

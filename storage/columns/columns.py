@@ -122,7 +122,7 @@ class _StrictStore(LocalStore):
 
 
 @held_back()
-def open_column(folder: Path, name: str) -> zarr.Array[Any]:
+def open_column(folder: Path, name: str) -> "zarr.Array[Any]":
     """Open the array `folder/name`, for `read_part`. Raises FileNotFoundError if it does not exist."""
     with _quiet():
         return zarr.open_array(_StrictStore(folder / name, read_only=True), mode="r", zarr_format=3)
@@ -140,7 +140,7 @@ def read_slice(folder: Path, name: str, start: int, stop: int) -> Values:
 
 
 @held_back()
-def read_part(array: zarr.Array[Any], start: int, stop: int) -> Values:
+def read_part(array: "zarr.Array[Any]", start: int, stop: int) -> Values:
     """Return `read_slice` of an opened array. Raises IndexError unless 0 <= start <= stop <= n: numpy would return less."""
     if not 0 <= start <= stop <= array.shape[-1]:
         raise IndexError(f"elements {start} to {stop} of a column of {array.shape[-1]}")
@@ -150,7 +150,7 @@ def read_part(array: zarr.Array[Any], start: int, stop: int) -> Values:
 
 
 @held_back()
-def read_rows(array: zarr.Array[Any], start: int, stop: int) -> Values:
+def read_rows(array: "zarr.Array[Any]", start: int, stop: int) -> Values:
     """Return rows start to stop of an opened array [rows, n]. Raises IndexError unless 0 <= start <= stop <= rows."""
     if not 0 <= start <= stop <= array.shape[0]:
         raise IndexError(f"rows {start} to {stop} of a column of {array.shape[0]}")
@@ -159,7 +159,7 @@ def read_rows(array: zarr.Array[Any], start: int, stop: int) -> Values:
     return _as_written(array, np.asarray(array[start:stop]))
 
 
-def _as_written(array: zarr.Array[Any], stored: Values) -> Values:
+def _as_written(array: "zarr.Array[Any]", stored: Values) -> Values:
     """Return stored values without the array's offset."""
     offset = array.attrs.get("offset", 0)
     assert isinstance(offset, int)

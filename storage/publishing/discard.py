@@ -20,7 +20,7 @@ def discard(root: Where, *names: str) -> None:
         _discard_locally(place, names)
         return
     for name in names:
-        _discard_objects(place.bucket, place / name)
+        _discard_objects(place.writable(), place / name)
         shutil.rmtree((place / name).local, ignore_errors=True)
 
 

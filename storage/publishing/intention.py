@@ -22,8 +22,7 @@ class Intention:
 
     def __init__(self, target: Place, document: str, sealed: bytes, largest: int) -> None:
         """`sealed` is the document, `document` its name, `largest` the bytes of the largest file of the folder."""
-        assert target.bucket is not None
-        self._bucket, self._target, self._document, self._sealed = target.bucket, target, document, sealed
+        self._bucket, self._target, self._document, self._sealed = target.writable(), target, document, sealed
         self._said, self._tag = False, ""
         self._quiet = longest_silence(max(largest, len(sealed)))
         parent, _, name = target.key.rpartition("/")

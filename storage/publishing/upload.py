@@ -40,11 +40,11 @@ def upload(staged: Path, target: Place, document: str) -> bool:
 
     Raises CacheMismatchError if another writer keeps overwriting the same objects with other bytes.
     """
-    assert target.bucket is not None
+    bucket = target.writable()
     paths = [path for path in everything_below(staged) if path.is_file()]
     files = {path.relative_to(staged).as_posix(): path for path in paths}
     sealed = files.pop(document).read_bytes()
-    folder = _Upload(target.bucket, target, files)
+    folder = _Upload(bucket, target, files)
     intention = Intention(target, document, sealed, max((path.stat().st_size for path in files.values()), default=0))
     for _ in range(ATTEMPTS):
         if not intention.prevails() or not folder.put_data(document):
@@ -55,7 +55,7 @@ def upload(staged: Path, target: Place, document: str) -> bool:
         raise CacheMismatchError(
             f"{target}: another writer is publishing other bytes of the same folder; run the same command again when it is done"
         )
-    created = target.bucket.create(target.key_of(document), sealed) is not None
+    created = bucket.create(target.key_of(document), sealed) is not None
     if created:
         folder.restore(document)
     intention.remove()

@@ -8,13 +8,13 @@ GOOGLE_*, AZURE_*).
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
 from ...errors import ConfigurationError, MiniEndError, ObjectStoreError, damaged
 from .requests import NO_CREDENTIALS, PAUSES, SECONDS, Requests, is_silence, pieces, within
+from .store import Store, StoredObject
 
 SCHEMES = ("s3", "gs", "az")
 VARIABLES = {
@@ -31,15 +31,7 @@ NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object's bytes, and the tag that the store gave to this version of it."""
-
-    data: bytes
-    tag: str
-
-
-class Bucket:
+class Bucket(Store):
     """A bucket (Azure: container) with `/`-separated keys. Its methods raise ConfigurationError or ObjectStoreError."""
 
     def __init__(self, scheme: str, name: str) -> None:
@@ -53,11 +45,6 @@ class Bucket:
             self._lists = _make_store(scheme, name, timedelta(seconds=SECONDS))
 
     def get(self, key: str, most: int) -> StoredObject | None:
-        """Return a whole object; None if the store does not have it.
-
-        Raises CacheDamagedError, before its bytes are fetched, for one of more than `most` bytes.
-        """
-
         async def fetched() -> StoredObject:
             answer = await within(self._store.get_async(key))
             if answer.meta["size"] > most:
@@ -105,13 +92,13 @@ class Bucket:
         return _tag(answer["e_tag"])
 
     def names(self, prefix: str) -> list[str]:
-        """Return the names right below a prefix, of objects and of further prefixes; one request per thousand."""
+        """As in `Store`; one request per thousand."""
         listing = self._ask(lambda: self._lists.list_with_delimiter_async(prefix or None))
         paths = [*listing["common_prefixes"], *(entry["path"] for entry in listing["objects"])]
         return sorted(path.rpartition("/")[2] for path in paths)
 
     def tags(self, prefix: str) -> dict[str, str]:
-        """Return the tags of all objects below a prefix, at any depth, by key relative to it; one request per thousand."""
+        """As in `Store`; one request per thousand."""
 
         async def listed() -> list[Any]:
             stream = self._lists.list(prefix or None, chunk_size=1000)

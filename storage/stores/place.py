@@ -21,7 +21,13 @@ from ...errors import ConfigurationError, MiniEndError
 from ...runtime.durable import everything_below, leads_nowhere
 from ...runtime.there import NOT_UTF8, is_utf8
 from ...runtime.user_cache import user_cache
-from .bucket import SCHEMES, Bucket, open_bucket
+from . import hub
+from .bucket import SCHEMES as BUCKETS
+from .bucket import Bucket, open_bucket
+from .hub import HubDataset
+from .store import Store
+
+SCHEMES = (*BUCKETS, hub.SCHEME)
 
 MIRROR_VARIABLE = "MINIEND_MIRROR"
 FETCHING_PREFIX = ".fetching-"
@@ -33,10 +39,10 @@ class Place:
 
     local: Path
     """The directory itself, or the directory of the mirror."""
-    bucket: Bucket | None = None
-    """The bucket of the object store; None for a local directory."""
+    bucket: Store | None = None
+    """The store that has it; None for a local directory."""
     key: str = ""
-    """The prefix in the bucket, without a slash at either end."""
+    """The prefix in the store, without a slash at either end."""
 
     def __truediv__(self, name: str) -> "Place":
         return Place(self.local / name, self.bucket, self.key_of(name))
@@ -47,12 +53,32 @@ class Place:
         return f"{self.bucket.url}/{self.key}".rstrip("/")
 
     @property
+    def pinned(self) -> str:
+        """The path or URL under which another process finds the same version of it."""
+        if self.bucket is None:
+            return str(self.local.absolute())
+        return f"{self.bucket.pinned_url}/{self.key}".rstrip("/")
+
+    def require_writable(self) -> None:
+        """Raise ConfigurationError for a place in a store that we only read."""
+        if self.bucket is not None:
+            self.writable()
+
+    def writable(self) -> Bucket:
+        """Return the bucket to publish into. Raise ConfigurationError for a place that is not in one."""
+        if isinstance(self.bucket, Bucket):
+            return self.bucket
+        raise ConfigurationError(
+            f"{self}: a cache on the hub can only be read; dump into a directory, and upload it with `miniend push-cache`"
+        )
+
+    @property
     def name(self) -> str:
         """The last part of the path."""
         return self.local.name
 
     def key_of(self, name: str) -> str:
-        """Return the key in the bucket of a file or folder of this folder."""
+        """Return the key in the store of a file or folder of this folder."""
         return f"{self.key}/{name}" if self.key else name
 
     def names(self) -> list[str]:
@@ -114,7 +140,7 @@ class Place:
 
 
 Where: TypeAlias = Place | Path | str
-"""How a caller may name a folder: a place, a local path, or text that is a path or an s3://, gs:// or az:// URL."""
+"""How a caller may name a folder: a place, a local path, or text that is a path or an s3://, gs://, az:// or hf:// URL."""
 
 
 def place_of(where: Where) -> Place:
@@ -137,13 +163,24 @@ def place_of(where: Where) -> Place:
         return Place(Path(text))
     if scheme not in SCHEMES:
         raise ConfigurationError(f"{text}: expected a local path or one of {', '.join(s + '://' for s in SCHEMES)}")
+    if scheme == hub.SCHEME:
+        return _on_the_hub(text)
     parts = [part for part in rest.split("/") if part]
     if not parts or rest.startswith("/") or {".", ".."} & set(parts):
         raise ConfigurationError(f"{text}: expected {scheme}://BUCKET/FOLDER")
     url = f"{scheme}://{'/'.join(parts)}"
-    return Place(
-        _mirrors() / hashlib.sha256(url.encode()).hexdigest()[:16], open_bucket(scheme, parts[0]), "/".join(parts[1:])
-    )
+    return Place(_mirror_of(url), open_bucket(scheme, parts[0]), "/".join(parts[1:]))
+
+
+def _on_the_hub(text: str) -> Place:
+    """Return the place of a folder of a data set. Everything that is made from it reads the same commit."""
+    name, revision, folder = hub.parse_address(text)
+    mirror = _mirror_of(f"hf://datasets/{name}@{revision or ''}/{folder}")
+    return Place(mirror, HubDataset(name, revision, folder, mirror), folder)
+
+
+def _mirror_of(url: str) -> Path:
+    return _mirrors() / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 @contextmanager

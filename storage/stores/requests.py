@@ -7,11 +7,11 @@ event loop of our own, and wait for them in small steps.
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import wait
 from functools import cache
 from time import monotonic, sleep
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ...runtime.printing import say
 from ...runtime.stopping import raise_if_asked
@@ -45,33 +45,44 @@ T = TypeVar("T")
 
 
 class Requests:
-    """The requests of one bucket; any thread may make them."""
+    """The requests of one store; any thread may make them.
 
-    def __init__(self, url: str) -> None:
+    `momentary` says after which errors the same request may succeed, and `pauses` how long we rest before each attempt. Without
+    them we take what fits obstore.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        momentary: Callable[[Exception], bool] | None = None,
+        pauses: Sequence[float] | None = None,
+    ) -> None:
         self._url, self._lock, self._said = url, threading.Lock(), -SECONDS_BETWEEN_LINES
+        self._momentary, self._pauses = momentary or is_momentary, pauses
 
     def ask(self, request: Callable[[], Awaitable[T]]) -> T:
         """Return the answer of a request, which `request` begins anew for each attempt.
 
         Raises what obstore raises, TimeoutError for a store that is silent, and the KeyboardInterrupt of a signal.
         """
-        for attempt, pause in enumerate(PAUSES, 1):
+        pauses = PAUSES if self._pauses is None else self._pauses
+        for attempt, pause in enumerate(pauses, 1):
             try:
                 return _answer(request)
             except Exception as error:
-                if not is_momentary(error):
+                if not self._momentary(error):
                     raise
-                self._say(error, pause, attempt)
+                self._say(error, pause, f"{attempt} of {len(pauses)}")
             _rest(pause)
         return _answer(request)
 
-    def _say(self, error: Exception, pause: float, attempt: int) -> None:
+    def _say(self, error: Exception, pause: float, attempt: str) -> None:
         """Say that a request is tried again, in one line for all that fail in the same second."""
         with self._lock:
             if monotonic() - self._said < SECONDS_BETWEEN_LINES:
                 return
             self._said = monotonic()
-        say(f"{self._url}: {_reason(error)}; trying again in {pause:g} s ({attempt} of {len(PAUSES)})", err=True)
+        say(f"{self._url}: {_reason(error)}; trying again in {pause:g} s ({attempt})", err=True)
 
 
 def is_silence(error: Exception) -> bool:
@@ -95,6 +106,31 @@ def longest_silence(size: int) -> float:
 async def within(waited: Awaitable[T], size: int = 0) -> T:
     """Wait for one answer. Raises TimeoutError after SECONDS and the time that the upload of `size` bytes may take."""
     return await asyncio.wait_for(waited, SECONDS + size / SLOWEST)
+
+
+def in_thread(call: Callable[[], T]) -> Awaitable[T]:
+    """Run a blocking call beside the loop. Its thread does not keep the process alive, however long the call takes."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(answer: T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast(T, answer))
+
+    def run() -> None:
+        try:
+            answer = call()
+        except BaseException as error:
+            loop.call_soon_threadsafe(settle, None, error)
+        else:
+            loop.call_soon_threadsafe(settle, answer, None)
+
+    threading.Thread(target=run, name="request", daemon=True).start()
+    return future
 
 
 async def pieces(stream: AsyncIterator[T]) -> AsyncIterator[T]:
