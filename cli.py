@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from .recipes.repair.config import VerifyConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.options import completed
 from .runtime.plugins import fault_of_a_plugin
-from .runtime.printing import allow_any_encoding, say, say_json
+from .runtime.printing import Level, allow_any_encoding, level, say, say_json, set_level, tell
 from .runtime.stopping import status_of
 from .student_train.config import TrainConfig, TrainRequest, each_student
 from .teacher_dump.config import DumpConfig
@@ -28,7 +29,7 @@ from .teacher_dump.config import DumpConfig
 def _dump_teacher(config: DumpConfig) -> None:
     from .teacher_dump.dump import dump_teacher
 
-    dump_teacher(config, log=say)
+    dump_teacher(config, log=tell)
 
 
 def _estimate(config: EstimateConfig) -> None:
@@ -43,9 +44,9 @@ def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple
 
     students = each_student(completed(TrainConfig, config), size or (None,), objective or (config.objective,))
     if config.dry_run:
-        dry_run_students(students, log=say)
+        dry_run_students(students, log=tell)
     else:
-        train_students(students, log=say)
+        train_students(students, log=tell)
 
 
 def _inspect(config: InspectConfig) -> None:
@@ -65,7 +66,7 @@ def _verify(config: VerifyConfig) -> int:
     if config.repair:
         from .recipes.repair.repair import repair_cache
 
-        repair_cache(config, log=partial(say, err=config.as_json))
+        repair_cache(config, log=partial(tell, err=config.as_json))
     report = verify_cache(config.cache)
     _print(report.as_json() if config.as_json else describe(report, config.cache))
     return 0 if report.sound else 1
@@ -75,19 +76,19 @@ def _evaluate(config: EvaluateConfig) -> None:
     from .evaluation.evaluate import evaluate
     from .evaluation.report import describe
 
-    _print(describe(evaluate(config, log=say)))
+    _print(describe(evaluate(config, log=tell)))
 
 
 def _compare(config: CompareConfig) -> None:
     from .recipes.compare.compare import compare
 
-    compare(config.file, config.output, config.plan, log=say)
+    compare(config.file, config.output, config.plan, log=tell)
 
 
 def _demo(config: DemoConfig) -> int:
     from .recipes.demo.demo import run_demo
 
-    return 0 if run_demo(config.output, log=say) else 1
+    return 0 if run_demo(config.output, log=tell) else 1
 
 
 def _print(result: dict[str, Any] | Iterable[str]) -> None:
@@ -220,6 +221,8 @@ def _reported(run: Callable[[], int | None]) -> int:
         message = _expected(error) or fault_of_a_plugin(error)
         if message is None:
             raise
+        if level() is Level.VERBOSE:
+            traceback.print_exception(error)
         say(f"miniend: {message}", err=True)
         return 2
 
@@ -239,6 +242,7 @@ def _expected(error: Exception) -> str | None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
+    set_level(Level.NORMAL)
     return exit_status(partial(app.called_with, arguments))
 
 

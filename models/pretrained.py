@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, ConfigurationError, in_one_line, shortened
 from ..runtime.hub import commit_of
-from ..runtime.progress import quiet_transformers
+from ..runtime.progress import quiet_transformers, waiting
 from .checkpoint_files import refuse_adapter, require_checkpoint, require_weights, unread, weight_shapes
 from .families import family_named, model_type_of
 from .generation import allow_generation
@@ -81,9 +81,10 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     raw = read_raw_config(name, revision)
     model_class: Any = getattr(transformers, family_named(model_type_of(raw)).architecture)
     try:
-        require_weights(name, revision)
-        shapes = weight_shapes(name, revision)
-        with quiet_transformers():
+        with waiting(f"finding the weights of {_shown(name)}"):  # downloads those of a hub checkpoint
+            require_weights(name, revision)
+            shapes = weight_shapes(name, revision)
+        with quiet_transformers(), waiting(f"loading {_shown(name)}"):
             check_sizes(name, raw, model_class, shapes)
             model, report = model_class.from_pretrained(
                 str(name),
@@ -92,10 +93,10 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # so that the report has the shapes
             )
-        check_weights(name, model, report)
-        check_finite(name, model)
-        check_untied(name, model, raw, shapes)
-        check_one_embedding(name, model, raw)
+            check_weights(name, model, report)
+            check_finite(name, model)
+            check_untied(name, model, raw, shapes)
+            check_one_embedding(name, model, raw)
     except CheckpointError:
         raise
     except Exception as error:  # the same
@@ -103,6 +104,11 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     allow_generation(model)
     model.config.decoder_start_token_id = _start_id(name, model, raw)
     return model, raw | {"decoder_start_token_id": model.config.decoder_start_token_id}
+
+
+def _shown(name: str | Path) -> str:
+    """Return the last part of a path, or a hub name as it is."""
+    return Path(name).name if Path(name).exists() else str(name)
 
 
 def _start_id(name: str | Path, model: Any, raw_config: Mapping[str, Any]) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from ...cache import Cache, open_cache
+from ...runtime.progress import waiting
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.hidden_states import relative_error
 from ...signals.logits.fidelity import logit_facts
@@ -36,6 +37,11 @@ _ORDER = ("query", "key", "value", "query_key")
 def inspect_cache(path: Where) -> CacheFacts:
     """Return the facts about a cache, finished or not, from its documents only."""
     cache = open_cache(path, allow_unfinished=True)
+    with waiting("reading the documents of the cache"):
+        return _facts(cache)
+
+
+def _facts(cache: Cache) -> CacheFacts:
     plan = cache.plan
     tokens = {axis: sum(shard.tokens[axis] for shard in cache.shards) for axis in cache.family.axes}
     return CacheFacts(

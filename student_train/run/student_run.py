@@ -12,6 +12,7 @@ from ...errors import NotFiniteError, shortened
 from ...models.optimizers import load_optimizer_tensors, optimizer_tensors
 from ...models.save import save_student
 from ...runtime.identity import require_same
+from ...runtime.printing import Result, Verdict
 from ...runtime.progress import Log
 from ...storage.documents.parse import parse_plain
 from ..reading.batch import Batch
@@ -133,9 +134,9 @@ class StudentRun:
             state.initial_loss = loss
         state.unlogged = {**metrics, **self.clock.read(state.tokens)} if metrics else {}
 
-    def log(self, validation: dict[str, float] | None) -> None:
-        """Write the step's line, if it has one, and save the student if its validation loss is the smallest so far."""
-        state = self.state
+    def log(self, validation: dict[str, float] | None) -> bool:
+        """Write the step's line, if it has one. Save a student with the smallest validation loss so far, and return True."""
+        state, best = self.state, self.state.best
         line = dict(state.unlogged or {})
         if validation is not None:
             state.validation = validation
@@ -147,6 +148,7 @@ class StudentRun:
             self._log.log(state.step, line)
             self._processes.track({self._prefix + key: value for key, value in line.items()}, state.step)
         state.unlogged = None
+        return state.best != best
 
     def save(self) -> None:
         """Save a checkpoint: the parameters of student and terms, the optimizer state and the numbers of the run."""
@@ -162,8 +164,9 @@ class StudentRun:
         state, output = self.state, self.setup.config.output
         self._write_model(output)
         losses = ", ".join(f"{name} {value:.4f}" for name, value in state.validation.items())
-        log(f"trained {state.step} steps, {state.tokens:,} tokens; validation: {losses or 'no validation examples'}")
-        log(f"wrote {output}")
+        text = f"trained {state.step} steps, {state.tokens:,} tokens; validation: {losses or 'no validation examples'}"
+        log(Verdict(text))
+        log(Result(f"wrote {output}"))
 
     def _write_model(self, folder: Path) -> None:
         if self._processes.main:
