@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import IntEnum
-from shutil import get_terminal_size
 from textwrap import wrap
 from threading import RLock
 from typing import Any, TextIO
@@ -25,14 +24,16 @@ from ..errors import ConfigurationError, one_line
 
 WIDTH = 100
 """The most columns of a line that we print; only a word that is longer, such as a path, exceeds it."""
+NARROWEST = 40
+"""The fewest columns that lines are wrapped to."""
 WARNING, ERROR = "warning:", "miniend:"
 """The beginnings of warnings and of errors."""
 COMMAND = "miniend "
 """The beginning of a line that people paste into a shell."""
 
 
-_COLUMNS = re.compile(r" {0,12}\S.{0,18}? {2,}(?=\S)")
-"""The first column of a table, where it is narrow."""
+_COLUMNS = re.compile(r"\S(?:.{0,9}\S)? {2,12}(?=\S)")
+"""A narrow first column of a table."""
 
 
 class Level(IntEnum):
@@ -165,12 +166,20 @@ def _command(line: str, hanging: str, width: int) -> list[str]:
 def _print(line: str, err: bool, wrapped: bool) -> None:
     stream = sys.stderr if err else sys.stdout
     text, terminal = one_line(line), is_terminal(stream)
-    width = min(WIDTH, get_terminal_size().columns) if terminal else WIDTH
-    lines = fitted(text, width) if wrapped else [text]
+    lines = fitted(text, _columns(stream) if terminal else WIDTH) if wrapped else [text]
     if terminal and not os.environ.get("NO_COLOR"):
         lines = [_coloured(each, line, err) for each in lines]
     with _Output.lock, _Output.beside_bars(stream):
         print("\n".join(lines) + "\n", end="", file=stream, flush=True)
+
+
+def _columns(terminal: TextIO) -> int:
+    """Return the columns to fill of a terminal; one that does not know its size has WIDTH."""
+    try:
+        known = os.get_terminal_size(terminal.fileno()).columns
+    except (OSError, ValueError):
+        known = 0
+    return min(WIDTH, max(NARROWEST, known)) if known else WIDTH
 
 
 def _coloured(text: str, line: str, err: bool) -> str:

@@ -28,7 +28,7 @@ FIRST_AFTER, EVERY = 10.0, 30.0
 """The seconds until the first line of some work, and between two lines."""
 BEAT = 1.0
 """The seconds between two looks of the thread."""
-LONGEST_DESCRIPTION, LONGEST_FACTS = 40, 40
+LONGEST_DESCRIPTION, LEAST_FACTS = 48, 12
 _KERNEL = "ipykernel.zmqshell"
 """The module that a notebook's kernel has imported, by which tqdm knows it."""
 
@@ -209,7 +209,7 @@ class _Lines(Progress):
                 now = monotonic()
                 if now >= self._due:
                     self._due, self._said = now + EVERY, True
-                    self._say(self._line(now - self._begun))
+                    self._say(self._line(now - self._begun), self._facts)
 
     def close(self, done: bool = True) -> None:
         _end(self)
@@ -220,22 +220,22 @@ class _Lines(Progress):
     def _line(self, seconds: float) -> str:
         made, until = self.n - self._initial, self._latest - self._begun  # a rate is that until the latest update
         rate = made / max(until, 1e-9)
-        parts = [f"{self._text}: {self._counts()}" if self._unit else f"{self._text}: {span(seconds)} so far"]
+        parts = [self._counts() if self._unit else f"{span(seconds)} so far"]
         if made > 0 and self._unit:
             parts.append(self._rate(rate))
             left = 0.0 if self._total is None else (self._total - self.n) / rate - (seconds - until)
             parts.append(f"{span(left)} left" if left > 0 else f"{span(seconds)} so far")
         elif self._unit:
             parts.append(f"{span(seconds)} so far")
-        return ", ".join(parts) + (f", {shortened(self._facts, LONGEST_FACTS)}" if self._facts else "")
+        return ", ".join(parts)
 
     def _last_line(self, seconds: float, done: bool) -> str:
         if not self._unit:
-            return f"{self._text}: {'took' if done else 'stopped after'} {span(seconds)}"
+            return f"{'took' if done else 'stopped after'} {span(seconds)}"
         before = f" ({self._number(self._initial)} were there)" if self._initial else ""
         if done:
-            return f"{self._text}: {self._number(self.n)} {self._name(self.n)}{before} in {span(seconds)}"
-        return f"{self._text}: stopped at {self._counts()}{before} after {span(seconds)}"
+            return f"{self._number(self.n)} {self._name(self.n)}".strip() + f"{before} in {span(seconds)}"
+        return f"stopped at {self._counts()}{before} after {span(seconds)}"
 
     def _counts(self) -> str:
         if self._total is None:
@@ -260,8 +260,12 @@ class _Lines(Progress):
             else f"{rate:.2g} {counted_unit(self._unit, 2)}/s"
         )
 
-    def _say(self, line: str) -> None:
-        tell(shortened(line, WIDTH), err=True)
+    def _say(self, numbers: str, facts: str = "") -> None:
+        """Print description, numbers and facts; where they are too long for a line, the numbers count most."""
+        text = shortened(self._text, WIDTH - len(numbers) - 2)
+        line = f"{text}: {numbers}"
+        room = WIDTH - len(line) - 2
+        tell(f"{line}, {shortened(facts, room)}" if facts and room > LEAST_FACTS else line, err=True)
 
 
 def counted_unit(unit: str, count: int) -> str:
@@ -272,7 +276,7 @@ def counted_unit(unit: str, count: int) -> str:
 def span(seconds: float) -> str:
     """Return a duration for progress, in two or three digits: `4.2 s`, `43 min`, `5.1 h`, `3.2 days`."""
     if seconds < 100:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     if seconds < 6000:
         return f"{seconds / 60:.2g} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

@@ -135,7 +135,7 @@ def _train(setups: Sequence[Setup], processes: Processes, log: Log) -> None:
         with held_back(unless=Exception):
             _loop(runs, processes, log)
         for run in runs:
-            run.finish(log)
+            run.finish(log, named=len(runs) > 1)
         processes.wait()
 
 

@@ -159,12 +159,13 @@ class StudentRun:
             state = asdict(self.state)
             save_checkpoint(self.setup.config.output / CHECKPOINTS, state.pop("step"), tensors, state)
 
-    def finish(self, log: Log) -> None:
-        """Write the model directory."""
+    def finish(self, log: Log, named: bool = False) -> None:
+        """Write the model directory, and say how the student is, by its name if there are several."""
         state, output = self.state, self.setup.config.output
         self._write_model(output)
         losses = ", ".join(f"{name} {value:.4f}" for name, value in state.validation.items())
-        text = f"trained {state.step} steps, {state.tokens:,} tokens; validation: {losses or 'no validation examples'}"
+        who = f"{self.name}: " if named else ""
+        text = f"{who}trained {state.step} steps, {state.tokens:,} tokens; validation: {losses or 'no validation examples'}"
         log(Verdict(text))
         log(Result(f"wrote {output}"))
 
