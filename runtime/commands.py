@@ -194,7 +194,7 @@ class ConfiguredCommand(click.Command):
         if self.computes:
             choose_waiting(partial(tell, err=True))
         if level() is Level.VERBOSE:
-            for line in environment_lines():
+            for line in environment_lines(str(click.get_current_context().obj)):
                 tell(Detail(line))
         config, several = self.configure(click.get_current_context())
         return self.run(config, **several)
@@ -241,8 +241,9 @@ def program(name: str, summary: str, version: str, commands: Iterable[click.Comm
 
     def root(show_version: bool) -> None:
         context = click.get_current_context()
+        context.obj = f"{name} {version}"
         if show_version:
-            click.echo(f"{name} {version}")
+            click.echo(context.obj)
             context.exit()
         if context.invoked_subcommand is None:
             click.echo(context.get_help())

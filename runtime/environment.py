@@ -13,12 +13,10 @@ UNSAID = ("TOKEN", "KEY", "SECRET", "PASSWORD", "JWT")
 """The parts of names of variables whose values are nobody else's business."""
 
 
-def environment_lines() -> Iterator[str]:
-    """Yield versions, processors and the variables that change what a run does. Imports none of the libraries."""
-    from .. import __version__
-
+def environment_lines(program: str) -> Iterator[str]:
+    """Yield versions (`program` is ours), processors and the variables that change what a run does. Imports none of the libraries."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield f"miniend {__version__}, Python {platform.python_version()}, {platform.platform()}, {cores} cores"
+    yield f"{program}, Python {platform.python_version()}, {platform.platform()}, {cores} cores"
     yield f"python: {sys.executable}"
     yield f"libraries: {', '.join(f'{name} {_version(name)}' for name in LIBRARIES)}"
     variables = {name: value for name, value in sorted(os.environ.items()) if _is_told(name)}

@@ -132,7 +132,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def fitted(line: str, width: int = WIDTH) -> list[str]:
-    """Return a line as lines of at most `width` columns, where its words allow it. A shell joins those of a command."""
+    """Return a line as lines of at most `width` columns, where its words allow it. A command goes on after a backslash."""
     if len(line) <= width:
         return [line]
     columns = _COLUMNS.match(line)

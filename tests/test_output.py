@@ -167,7 +167,7 @@ def test_a_terminal_shows_bars_and_whole_lines_beside_them(home, tmp_path, monke
     assert [bar.partition(":")[0] for bar in bars] == ["train", "verify"]
     assert [row for row in rows if row not in bars] == [line.rstrip() for line in wanted]
     assert sum("validation" in line for line in wanted) >= 8
-    assert re.search(r"(1L32H|scratch)[^|]* \d\.\d\d", bars[0])
+    assert re.search(r"losses \d\.\d\d to \d\.\d\d\]$", bars[0])
     assert "\x1b" not in MOVES.sub("", screen.text)
 
 
