@@ -14,7 +14,7 @@ UNSAID = ("TOKEN", "KEY", "SECRET", "PASSWORD", "JWT")
 
 
 def environment_lines(program: str) -> Iterator[str]:
-    """Yield versions (`program` is ours), processors and the variables that change what a run does. Imports none of the libraries."""
+    """Yield versions (`program` is ours), processors and the variables that change what a run does; import no library."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield f"{program}, Python {platform.python_version()}, {platform.platform()}, {cores} cores"
     yield f"python: {sys.executable}"

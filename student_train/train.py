@@ -69,7 +69,7 @@ def _train_unfinished(configs: Sequence[TrainConfig], processes: Processes, log:
     begun = perf_counter()
     with waiting("setting up", shown=processes.main):
         setups = set_up_all(configs, processes, log)
-    log(Detail(f"device {processes.device}, {processes.world} processes, {torch.get_num_threads()} threads of torch"))
+    log(Detail(f"device {processes.device}, processes: {processes.world}, threads of torch: {torch.get_num_threads()}"))
     ready = perf_counter()
     claim_outputs(setups, processes)
     unfinished = []

@@ -114,7 +114,7 @@ def test_no_line_in_a_file_is_longer_than_a_hundred_columns(home, command):
         ("inspect", ["reading the documents of the cache"]),
         ("verify", ["verify"]),
         ("train-student", ["setting up", "train", "validation"]),
-        ("evaluate", ["loading student", "sst2, learning rate 0.001, seed 0", "sst2, learning rate 0.001, seed 0, predictions"]),
+        ("evaluate", ["loading student", "sst2, rate 0.001, seed 0", "sst2, rate 0.001, seed 0, answers"]),
         ("compare", ["timing", "dump", "dry run"]),
     ],
 )  # fmt: skip

@@ -150,7 +150,7 @@ def _bar_callback(title: str) -> Any:
             self, _arguments: Any, _state: Any, _control: Any, eval_dataloader: Any, **_others: Any
         ) -> None:
             if self.bar is None:
-                self.bar = progress_bar(f"{title}, predictions", len(eval_dataloader), "batch")
+                self.bar = progress_bar(f"{title}, answers", len(eval_dataloader), "batch", kept=False)
             self.bar.update(1)
 
         def on_predict(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:

@@ -147,6 +147,7 @@ def _fitted(sites: Sequence[Site], samples: dict[str, dict[str, list[SiteSample]
             bar.update(0, facts=f"now {site}")
             codecs.append(_fit(site, samples[str(site)], plan))
             bar.update()
+        bar.update(0, facts="")
     return codecs
 
 
