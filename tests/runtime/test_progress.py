@@ -15,8 +15,9 @@ from support.terminal import MOVES, terminal
 
 
 @pytest.fixture(autouse=True)
-def normal_level():
+def usual(monkeypatch, no_progress):
     """Each test begins with what a command begins with."""
+    monkeypatch.setattr(progress, "FIRST_AFTER", no_progress)
     set_level(Level.NORMAL)
     yield
     set_level(Level.NORMAL)
