@@ -81,7 +81,7 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     raw = read_raw_config(name, revision)
     model_class: Any = getattr(transformers, family_named(model_type_of(raw)).architecture)
     try:
-        with waiting(f"finding the weights of {_shown(name)}"):  # and downloading them from the hub
+        with waiting(f"{'opening' if Path(name).exists() else 'fetching'} the weights of {_shown(name)}"):
             require_weights(name, revision)
             shapes = weight_shapes(name, revision)
         with quiet_transformers(), waiting(f"loading {_shown(name)}"):
