@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -20,7 +21,7 @@ from .recipes.share.config import PushCacheConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.options import completed
 from .runtime.plugins import fault_of_a_plugin
-from .runtime.printing import allow_any_encoding, say, say_json
+from .runtime.printing import Level, allow_any_encoding, level, say, say_json, set_level, tell
 from .runtime.stopping import status_of
 from .student_train.config import TrainConfig, TrainRequest, each_student
 from .teacher_dump.config import DumpConfig
@@ -29,7 +30,7 @@ from .teacher_dump.config import DumpConfig
 def _dump_teacher(config: DumpConfig) -> None:
     from .teacher_dump.dump import dump_teacher
 
-    dump_teacher(config, log=say)
+    dump_teacher(config, log=tell)
 
 
 def _estimate(config: EstimateConfig) -> None:
@@ -44,14 +45,14 @@ def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple
 
     students = each_student(completed(TrainConfig, config), size or (None,), objective or (config.objective,))
     if config.dry_run:
-        dry_run_students(students, log=say)
+        dry_run_students(students, log=tell)
     elif config.push_to_hub is not None:
         from .recipes.share.push_student import train_and_push
 
-        train = partial(train_students, students, log=say)
-        train_and_push(students, config.push_to_hub, config.hub_private_repo, train, log=say)
+        train = partial(train_students, students, log=tell)
+        train_and_push(students, config.push_to_hub, config.hub_private_repo, train, log=tell)
     else:
-        train_students(students, log=say)
+        train_students(students, log=tell)
 
 
 def _inspect(config: InspectConfig) -> None:
@@ -71,7 +72,7 @@ def _verify(config: VerifyConfig) -> int:
     if config.repair:
         from .recipes.repair.repair import repair_cache
 
-        repair_cache(config, log=partial(say, err=config.as_json))
+        repair_cache(config, log=partial(tell, err=config.as_json))
     report = verify_cache(config.cache)
     _print(report.as_json() if config.as_json else describe(report))
     return 0 if report.sound else 1
@@ -87,19 +88,19 @@ def _evaluate(config: EvaluateConfig) -> None:
     from .evaluation.evaluate import evaluate
     from .evaluation.report import describe
 
-    _print(describe(evaluate(config, log=say)))
+    _print(describe(evaluate(config, log=tell)))
 
 
 def _compare(config: CompareConfig) -> None:
     from .recipes.compare.compare import compare
 
-    compare(config.file, config.output, config.plan, log=say)
+    compare(config.file, config.output, config.plan, log=tell)
 
 
 def _demo(config: DemoConfig) -> int:
     from .recipes.demo.demo import run_demo
 
-    return 0 if run_demo(config.output, log=say) else 1
+    return 0 if run_demo(config.output, log=tell) else 1
 
 
 def _print(result: dict[str, Any] | Iterable[str]) -> None:
@@ -244,6 +245,8 @@ def _reported(run: Callable[[], int | None]) -> int:
         message = _expected(error) or fault_of_a_plugin(error)
         if message is None:
             raise
+        if level() is Level.VERBOSE:
+            traceback.print_exception(error)
         say(f"miniend: {message}", err=True)
         return 2
 
@@ -263,6 +266,7 @@ def _expected(error: Exception) -> str | None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
+    set_level(Level.NORMAL)
     return exit_status(partial(app.called_with, arguments))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import CacheMismatchError, CacheUnfinishedError, damaged, one_line
 from ..models.families import Family, SpecialIds, family_named
 from ..models.tokenizer_files import tokenizer_from_files
-from ..runtime.progress import size_text
+from ..runtime.progress import progress_bar, size_text
 from ..runtime.showing import facts, heading
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
@@ -45,6 +45,8 @@ from .contents import (
 from .examples import Decoders, Example, Integers, decoded_example, stored_in
 from .shards import LoadedShard, Shard
 
+MANY_SHARDS = 500
+"""The number of shards from which we show how far opening them is."""
 MANY = 128_000_000
 """The bytes of shards after which we look whether examples are read at random; less costs nobody much."""
 AT_RANDOM = (
@@ -228,9 +230,14 @@ class Cache(Sequence[Example]):
         """Open the published shards among the wanted positions, by position."""
         positions = {self.table[position]: position for position in wanted}
         ids, shards = self.plan.tokenizer.size, {}
-        for place, folder in open_published(shards_path(self.path), list(positions), self.calibration.digest):
-            marker = read_shard(folder, self.plan, self.calibration)
-            shards[positions[place]] = Shard(place, folder, marker.tokens, marker.tokens[self.family.label_axis], ids)
+        many = len(positions) >= MANY_SHARDS
+        with progress_bar("opening the cache", len(positions), "shard", shown=many, kept=False) as bar:
+            for place, folder in open_published(shards_path(self.path), list(positions), self.calibration.digest):
+                marker = read_shard(folder, self.plan, self.calibration)
+                shards[positions[place]] = Shard(
+                    place, folder, marker.tokens, marker.tokens[self.family.label_axis], ids
+                )
+                bar.update()
         return shards
 
     def _digests(self) -> list[str]:

@@ -48,7 +48,7 @@ def digests_of(paths: Iterable[Path]) -> list[str]:
     missing = [(path, state) for path, state in zip(files, states, strict=True) if found[path] is None]
     total, large = sum(state[0] for _, state in missing), _large(files, states)
     saved = monotonic()
-    with progress_bar("reading the corpus for its digest", total, "B", scaled=True, lines=True) as bar:
+    with progress_bar("reading the corpus for its digest", total, "B", scaled=True) as bar:
         try:
             for path, state in missing:
                 found[path] = digest = _hashed(path, bar.update)

@@ -197,7 +197,7 @@ class _TaskRun:
             bf16=self._config.bf16,
             device=self._device,
         )
-        title = f"{self._task.name}, learning rate {rate:g}, seed {seed}"
+        title = f"{self._task.name}, rate {rate:g}, seed {seed}"
         predictions = fine_tune_and_predict(self._protocol, train, development, settings, title)
         self._cores.look()
         return predictions

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, ConfigurationError, in_one_line, shortened
 from ..runtime.hub import commit_of
-from ..runtime.progress import quiet_transformers
+from ..runtime.progress import quiet_transformers, waiting
 from .checkpoint_files import refuse_adapter, require_checkpoint, require_weights, unread, weight_shapes
 from .families import family_named, model_type_of
 from .generation import allow_generation
@@ -85,11 +85,12 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
     in_memory = lent_model(name)
     try:
         if in_memory is None:
-            require_weights(name, revision)
-            shapes = weight_shapes(name, revision)
+            with waiting(f"{'opening' if Path(name).exists() else 'fetching'} the weights of {_shown(name)}"):
+                require_weights(name, revision)
+                shapes = weight_shapes(name, revision)
         else:
             shapes = {key: list(tensor.shape) for key, tensor in in_memory.state_dict().items()}
-        with quiet_transformers():
+        with quiet_transformers(), waiting(f"loading {_shown(name)}"):
             check_sizes(name, raw, model_class, shapes)
             loading = {
                 "dtype": dtype,
@@ -100,10 +101,10 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
                 model, report = model_class.from_pretrained(str(name), revision=revision or "main", **loading)
             else:
                 model, report = _from_memory(model_class, name, in_memory, loading)
-        check_weights(name, model, report)
-        check_finite(name, model)
-        check_untied(name, model, raw, shapes)
-        check_one_embedding(name, model, raw)
+            check_weights(name, model, report)
+            check_finite(name, model)
+            check_untied(name, model, raw, shapes)
+            check_one_embedding(name, model, raw)
     except CheckpointError:
         raise
     except Exception as error:  # the same
@@ -122,6 +123,11 @@ def _from_memory(model_class: Any, name: str | Path, model: Any, loading: Mappin
     loaded, report = model_class.from_pretrained(None, config=config, state_dict=state, **loading)
     loaded.generation_config = GenerationConfig.from_pretrained(name)
     return loaded, report
+
+
+def _shown(name: str | Path) -> str:
+    """Return the last part of a path, or a hub name as it is."""
+    return Path(name).name if Path(name).exists() else str(name)
 
 
 def _start_id(name: str | Path, model: Any, raw_config: Mapping[str, Any]) -> int:

@@ -16,10 +16,11 @@ import click
 from click.core import ParameterSource
 
 from .cores import choose_waiting
+from .environment import environment_lines
 from .launcher import require_one_process
 from .options import REQUIRED, SECTIONS, Option, Shape, default_text, flag_of, option, option_of, shapes_of
 from .plugins import load_plugins
-from .printing import say
+from .printing import Detail, Level, chosen_level, level, set_level, tell
 from .there import NOT_UTF8, is_utf8
 
 WIDTH, INDENT, HELP_COLUMN = 80, 2, 28
@@ -57,6 +58,16 @@ class OfEveryCommand:
         shown="none",
         help="Python file or module to import first; it can register objectives, terms and more. Repeatable.",
     )
+    quiet: bool = option(False, section="advanced", help="Print only results, warnings and errors, and no progress.")
+    verbose: bool = option(
+        False,
+        section="advanced",
+        help="Print versions, threads, plan and times too, and with an error where it came from.",
+    )
+
+
+OF_OUTPUT = ("quiet", "verbose")
+"""The options of every command that choose how much is printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +181,8 @@ class ConfiguredCommand(click.Command):
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         }
         load_plugins(given.pop("plugin", ()))
+        for name in OF_OUTPUT:
+            given.pop(name, None)
         several = {name: given.get(name, ()) for name, entry in self.entries.items() if entry.declared.several}
         first = {name: values[0] for name, values in several.items() if values}
         return self.kind(**{**given, **first}), several
@@ -177,8 +190,12 @@ class ConfiguredCommand(click.Command):
     def _called(self, **_values: Any) -> int | None:
         if not self.ranks:
             require_one_process(f"miniend {self.name}")
+        set_level(chosen_level(*(click.get_current_context().params[name] for name in OF_OUTPUT)))
         if self.computes:
-            choose_waiting(partial(say, err=True))
+            choose_waiting(partial(tell, err=True))
+        if level() is Level.VERBOSE:
+            for line in environment_lines(str(click.get_current_context().obj)):
+                tell(Detail(line))
         config, several = self.configure(click.get_current_context())
         return self.run(config, **several)
 
@@ -224,8 +241,9 @@ def program(name: str, summary: str, version: str, commands: Iterable[click.Comm
 
     def root(show_version: bool) -> None:
         context = click.get_current_context()
+        context.obj = f"{name} {version}"
         if show_version:
-            click.echo(f"{name} {version}")
+            click.echo(context.obj)
             context.exit()
         if context.invoked_subcommand is None:
             click.echo(context.get_help())

@@ -44,6 +44,8 @@ RANKS = (
 
 
 MOST_RANKS = 10**9
+FIRST = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+"""The variables that hold the rank of a process."""
 NUMBERS = (("RANK", "WORLD_SIZE"), ("LOCAL_RANK", "LOCAL_WORLD_SIZE"), SIZES[1:], ("MASTER_PORT",))
 """The variables that must be whole numbers; of the first two pairs, a rank and the number of ranks."""
 
@@ -103,6 +105,11 @@ def are_several() -> bool:
             "the variables of the launcher, or start with torchrun"
         ) from error
     return True
+
+
+def is_first() -> bool:
+    """Return whether this is the process that shows progress: the first of a launcher's, or a lone one."""
+    return all(os.environ.get(name, "0") in ("", "0") for name in FIRST)
 
 
 def _is_number(text: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
+from time import perf_counter
 
 import torch
 
@@ -17,7 +18,8 @@ from ..errors import ConfigurationError, ObjectStoreError, TrainingError
 from ..models.optimizers import learning_rate_at, set_learning_rate
 from ..runtime.cores import SharedCores
 from ..runtime.launcher import not_used
-from ..runtime.progress import Log, progress_bar, silent
+from ..runtime.printing import Detail, Result, tell
+from ..runtime.progress import Log, duration, progress_bar, silent, waiting
 from ..runtime.stopping import Terminated, held_back
 from .config import TrainConfig
 from .distillation import Distillation
@@ -26,6 +28,7 @@ from .reading.batch import Batch
 from .reading.loader import Prefetcher, Share, steps
 from .run.directory import is_finished
 from .run.gradient_norms import gradient_norms
+from .run.loss_lines import current_losses, validation_text
 from .run.metrics import last_validation
 from .run.one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all, sole_writers
 from .run.processes import Processes, Stopped
@@ -34,7 +37,7 @@ from .run.student_run import StudentRun
 from .run.validation import evaluate
 
 
-def train_student(config: TrainConfig, log: Log = print) -> dict[str, float]:
+def train_student(config: TrainConfig, log: Log = tell) -> dict[str, float]:
     """Stage two: train one student from a cache, write it to `config.output`, and return its validation losses in nats.
 
     If it is run again, it continues from the latest checkpoint, with the shards that were published when the run started. A
@@ -43,7 +46,7 @@ def train_student(config: TrainConfig, log: Log = print) -> dict[str, float]:
     return train_students([config], log)[0]
 
 
-def train_students(configs: Sequence[TrainConfig], log: Log = print) -> list[dict[str, float]]:
+def train_students(configs: Sequence[TrainConfig], log: Log = tell) -> list[dict[str, float]]:
     """Train several students in one pass over the cache and return their validation losses in nats.
 
     Each may be resumed, together with the others or alone. Raises ConfigurationError if settings differ that one pass has in
@@ -63,20 +66,25 @@ def train_students(configs: Sequence[TrainConfig], log: Log = print) -> list[dic
 
 
 def _train_unfinished(configs: Sequence[TrainConfig], processes: Processes, log: Log) -> None:
-    setups = set_up_all(configs, processes, log)
+    begun = perf_counter()
+    with waiting("setting up", shown=processes.main):
+        setups = set_up_all(configs, processes, log)
+    log(Detail(f"device {processes.device}, processes: {processes.world}, threads of torch: {torch.get_num_threads()}"))
+    ready = perf_counter()
     claim_outputs(setups, processes)
     unfinished = []
     for setup in setups:
         if is_finished(setup.config.output):
-            log(f"{setup.config.output} is finished: {setup.config.steps} steps")
+            log(Result(f"{setup.config.output} is finished: {setup.config.steps} steps"))
         else:
             unfinished.append(setup)
     del setups  # frees the finished students
     if unfinished:
         _train(unfinished, processes, log)
+    log(Detail(f"times: setting up {duration(ready - begun)}, training {duration(perf_counter() - ready)}"))
 
 
-def dry_run_students(configs: Sequence[TrainConfig], log: Log = print) -> list[DryRun]:
+def dry_run_students(configs: Sequence[TrainConfig], log: Log = tell) -> list[DryRun]:
     """Say what `train_students` would need in computation, memory and time, from a few steps of each student.
 
     Outputs are not touched. We only read there which part of the cache a run started with, and whether it is finished.
@@ -89,10 +97,11 @@ def dry_run_students(configs: Sequence[TrainConfig], log: Log = print) -> list[D
         runs = []
         for setup in set_up_all(configs, processes, log):
             if len(configs) > 1:
-                log(f"{setup.config.output.name}:")
-            runs.append(dry_run(setup, partial(_lone_step, processes)))
+                log(Result(f"{setup.config.output.name}:"))
+            with waiting("dry run"):
+                runs.append(dry_run(setup, partial(_lone_step, processes)))
             for line in describe(runs[-1]):
-                log(line)
+                log(Result(line))
         return runs
     finally:
         processes.close()
@@ -126,7 +135,7 @@ def _train(setups: Sequence[Setup], processes: Processes, log: Log) -> None:
         with held_back(unless=Exception):
             _loop(runs, processes, log)
         for run in runs:
-            run.finish(log)
+            run.finish(log, named=len(runs) > 1)
         processes.wait()
 
 
@@ -143,16 +152,15 @@ def _loop(runs: Sequence[StudentRun], processes: Processes, log: Log) -> None:
     cores = SharedCores(log, processes.device)
     ahead = Prefetcher(steps(feed.training, config.batch_size, config.seed, first, share))
     try:
-        _end_step([run for run in runs if run.state.unlogged is not None], processes)
+        _end_step([run for run in runs if run.state.unlogged is not None], processes, log)
         with progress_bar("train", config.steps, "step", initial=first, shown=processes.main) as bar:
             for step in range(first, config.steps):
                 processes.stop_if_told()
                 due = [run for run in runs if run.state.step == step]
                 with paused([run for run in runs if run not in due]):
                     train_step(due, _next(ahead, due), processes)
-                bar.set_postfix({run.name: f"{run.state.loss:.4f}" for run in due}, refresh=False)
-                _end_step(due, processes)
-                bar.update()
+                bar.update(facts=current_losses({run.name: run.state for run in due}))
+                _end_step(due, processes, log)
                 cores.look()
     except Stopped:  # save before waiting for the loader's threads, because a machine goes away soon after its signal
         _save(runs, processes)
@@ -245,7 +253,7 @@ def _count(
     return counts, int(tokens)
 
 
-def _end_step(runs: Sequence[StudentRun], processes: Processes) -> None:
+def _end_step(runs: Sequence[StudentRun], processes: Processes, log: Log) -> None:
     """Evaluate, log and save the runs for which that is due. Raises Stopped between two batches of the evaluation."""
     with paused(runs):
         for step in sorted({run.state.step for run in runs}):
@@ -254,7 +262,13 @@ def _end_step(runs: Sequence[StudentRun], processes: Processes) -> None:
             last = step == config.steps
             due = step % config.eval_every == 0 or last
             losses = evaluate([run.setup for run in here], processes) if due else [None] * len(here)
+            saved = step % config.save_every == 0 or last
             for run, validation in zip(here, losses, strict=True):
-                run.log(validation)
-                if step % config.save_every == 0 or last:
+                best = run.log(validation)
+                if validation:
+                    name = f"{run.name}, " if len(runs) > 1 else ""
+                    log(f"{name}step {step:,}: {validation_text(validation, best)}")
+                if saved:
                     run.save()
+            if saved:
+                log(f"step {step:,}: saved checkpoint{'s' if len(here) > 1 else ''}")

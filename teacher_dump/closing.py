@@ -5,6 +5,7 @@ from shlex import quote
 
 from ..cache import Cache
 from ..errors import one_line
+from ..runtime.printing import Result
 from ..runtime.progress import size_text
 from ..signals.fidelity import SpreadOf
 from ..signals.hidden_states import relative_error
@@ -23,12 +24,12 @@ def closing_lines(cache: Cache, path: Where) -> Iterator[str]:
     training, validation = len(cache.training), len(cache.validation)
     tokens = sum(count for shard in cache.shards for count in shard.tokens.values())
     per_token = f", {cache.shard_bytes / tokens:.1f} bytes per token" if tokens else ""
-    yield (
+    yield Result(
         f"cache {one_line(str(path))}: {training:,} training and {validation:,} validation examples, "
         f"{size_text(cache.shard_bytes)}{per_token}"
     )
     if lost := ", ".join(_losses(cache, fidelity)):
-        yield f"fidelity, at worst: {lost}"
+        yield Result(f"fidelity, at worst: {lost}")
     if cache.complete:
         yield f"next: miniend train-student --cache {quote(one_line(str(path)))} --output student"
 

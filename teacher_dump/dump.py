@@ -4,17 +4,21 @@ Any number of processes may dump to one cache. The first one prepares it while t
 (runtime/claims.py).
 """
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
 from ..cache import open_cache
 from ..runtime.claims import Claims
 from ..runtime.cores import SharedCores
-from ..runtime.progress import Log, progress_bar, silent
+from ..runtime.printing import Detail, Verdict, tell
+from ..runtime.progress import Log, duration, progress_bar, silent, waiting
 from ..storage.documents.calibration import Calibration
+from ..storage.documents.plan import Plan
 from ..storage.folder import folder_exists
-from ..storage.layout import plan_path, shards_path
+from ..storage.layout import ShardRange, plan_path, shards_path
 from ..storage.markers import published
 from ..storage.positions import positions_text
 from ..storage.stores.place import place_of
@@ -48,7 +52,7 @@ class DumpReport:
     """The times spent before the shard loop."""
 
 
-def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
+def dump_teacher(config: DumpConfig, log: Log = tell) -> DumpReport:
     """Run stage one: make a cache from a corpus and a teacher, or continue one, and return a report.
 
     Under torchrun each rank calls this, and only the first prints lines. Returns when all requested shards are published,
@@ -70,6 +74,8 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
         prepared = prepare(config, sources)
         claims.release(PREPARATION)
         counts = total_counts(prepared.source.segments.counts())
+        for line in _plan_lines(prepared.plan):
+            log(Detail(line))
         for line in (*sources.mixture.note_lines(), *count_lines(counts, prepared.plan.task.pairs)):
             log(line)
         for line in calibration_lines(prepared.calibration.parsed(Calibration), prepared.plan):
@@ -78,7 +84,8 @@ def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
         cores = SharedCores(log, sources.teacher.device)
         report = _dump_shards(config, prepared, encoder, claims, worker, cores, sources.seconds)
     if worker.leads:
-        log(_summary(report, config, prepared))
+        log(Verdict(_summary(report, config, prepared)))
+        log(Detail(_phases(report)))
         for line in closing_lines(open_cache(config.cache, allow_unfinished=True), config.cache):
             log(line)
     return report
@@ -98,18 +105,43 @@ def _dump_shards(
     pending = worker.in_order([shard for shard in wanted if shard not in there])
     missing = examples_in(pending)
     if not config.force:
-        require_space(root, prepared, pending, encoder)
+        with waiting("estimating the bytes to write"):
+            require_space(root, prepared, pending, encoder)
     begun = perf_counter()
     with progress_bar("dump", total, "example", initial=total - missing, shown=worker.leads) as bar:
+        ours: Counter[ShardRange] = Counter()
+
+        def encoded(shard: ShardRange, count: int) -> None:
+            ours[shard] += count
+            bar.update(count)
 
         def progress() -> None:
             cores.look()
-            if not bar.disable:
-                bar.update(total - missing + examples_in(list(published(shards_path(root), pending))) - bar.n)
+            if bar.shown:
+                others = [shard for shard in published(shards_path(root), pending) if shard not in ours]
+                bar.update(total - missing + ours.total() + examples_in(others) - bar.n)
 
-        own = make_shards(root, prepared.plan.codec, pending, encoder, claims, progress)
+        own = make_shards(root, prepared.plan.codec, pending, encoder, claims, progress, encoded)
         progress()
     return DumpReport(root, missing, own, perf_counter() - begun, encoder.timings, before)
+
+
+def _plan_lines(plan: Plan) -> Iterator[str]:
+    """Yield what decides the cache: who looks for the cause of something reads this first."""
+    teacher, signals = plan.teacher, plan.signals
+    yield f"plan {plan.digest}"
+    yield f"teacher {teacher.name} at {teacher.revision or 'no revision'}, {teacher.dtype}, digest {teacher.tensor_digest}"
+    sites = [*signals.relations, *signals.hidden]
+    logits = signals.logits.kind if signals.logits else "none"
+    yield f"signals: {', '.join(sites) or 'no sites'}; logits {logits}; calibration on {signals.calibration_examples:,} examples"
+    yield f"batches of {plan.batch_size}, shards of {plan.shard_examples} examples, codec {plan.codec}, seed {plan.seed}"
+    yield f"environment: {', '.join(f'{name} {value}' for name, value in asdict(plan.environment).items())}"
+
+
+def _phases(report: DumpReport) -> str:
+    """Return the times by phase."""
+    seconds = {**asdict(report.before), "shards": report.seconds}
+    return "times: " + ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())
 
 
 def _summary(report: DumpReport, config: DumpConfig, prepared: Prepared) -> str:

@@ -16,6 +16,7 @@ from ..errors import ConfigurationError
 from ..models.families import Family, ModelFacts, SpecialIds, family_of
 from ..models.lent import true_name
 from ..models.pretrained import load_pretrained, tensor_digest
+from ..runtime.progress import waiting
 from .config import TEACHER_DTYPES
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in TEACHER_DTYPES}
@@ -74,7 +75,8 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
     family = family_of(model)
     family.restore_head_scale(model, raw)
     model.eval().requires_grad_(False)
-    digest = tensor_digest(model.state_dict())
+    with waiting("digest of the teacher's weights"):
+        digest = tensor_digest(model.state_dict())
     model.to(device)
     return Teacher(
         name=display_name(true_name(name)),

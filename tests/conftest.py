@@ -60,6 +60,15 @@ def one_thread():
         torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_progress():
+    """On a slow machine there are lines of progress, which a test of what a command prints does not expect."""
+    from miniend.runtime import progress
+
+    usual, progress.FIRST_AFTER = progress.FIRST_AFTER, 1e9
+    return usual
+
+
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory):
     """Starts real processes; see support/commands.py."""

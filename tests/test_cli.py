@@ -145,7 +145,9 @@ def test_options_change_only_on_purpose():
         name: sorted(text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts))
         for name, command in commands().items()
     }
-    assert found == {name: sorted([*text.split(), "--plugin"]) for name, text in OPTIONS.items()}
+    assert found == {
+        name: sorted([*text.split(), "--plugin", "--quiet", "--verbose"]) for name, text in OPTIONS.items()
+    }
 
 
 @pytest.mark.parametrize("command", sorted(OPTIONS))
@@ -181,7 +183,7 @@ def test_the_command_line_says_nothing_that_the_configuration_does_not(command):
     """Two sets of defaults drift apart, and the same dump from Python would be refused as another."""
     found = commands()[command]
     own = {name for name in options_of(found.kind) if name not in ("mixed_environment",)}
-    assert own <= set(found.entries) <= {*options_of(found.kind), "plugin"}
+    assert own <= set(found.entries) <= {*options_of(found.kind), "plugin", "quiet", "verbose"}
     for name in own:
         assert found.entries[name].declared is options_of(found.kind)[name]
         assert flag_of(found.kind, name) == found.entries[name].flag
@@ -383,7 +385,8 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
     said = run(*arguments, "--dry-run")
     assert (said.status, said.err) == (0, "")
     assert not output.exists()
-    rows = dict(line.split(maxsplit=1) for line in said.out.splitlines()[-7:])
+    lines = [line for line in said.out.splitlines() if not line.startswith(" ")]
+    rows = dict(line.split(maxsplit=1) for line in lines[-7:])
     assert list(rows) == ["parameters", "compute", "memory", "on", "steps", "one", "whole"]
     assert rows["steps"] == "4 of 4 examples, 1.33 epochs over 12"
 

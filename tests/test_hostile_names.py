@@ -129,7 +129,11 @@ def check_markdown(text):
 
 
 def counted(lines):
-    return {command: len(said) for command, said in lines.items()}
+    """The number of lines by command. What goes on below counts once, because a longer name wraps elsewhere."""
+    return {
+        command: len(said) if "json" in command else sum(not line.startswith("  ") for line in said)
+        for command, said in lines.items()
+    }
 
 
 def test_no_command_obeys_a_name(says, world):

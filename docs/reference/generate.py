@@ -97,7 +97,7 @@ def _options(kind: type, names: Iterable[str], flags: bool = True) -> Iterator[s
     declared = {one.name: one for one in kind.__dataclass_fields__.values() if option_of(one) is not None}  # type: ignore[attr-defined]
     for name in names:
         option = options_of(kind)[name]
-        shown = f"--{name.replace('_', '-')} {option.metavar}" if flags else name
+        shown = " ".join(filter(None, (f"--{name.replace('_', '-')}", option.metavar))) if flags else name
         choices = option.known_choices()
         listed = f"one of {', '.join(choices)}; " if choices else ""
         yield f"- `{shown}` ({_plain(listed + default_text(declared[name]))}): {_plain(option.help)}"

@@ -1,6 +1,5 @@
 """Load the data of a task: from `datasets` by name, from a folder of files in a usual layout, or from one file."""
 
-import sys
 from pathlib import Path
 
 from ...data.arrow_rows import is_saved_dataset, saved_files
@@ -9,7 +8,7 @@ from ...data.opening import GZIP, ZSTD
 from ...data.row import Row
 from ...data.rows import COLUMNAR, TABLES, TEXT, ending_of, read_rows
 from ...errors import CorpusError, in_one_line
-from ...runtime.progress import Log
+from ...runtime.progress import Log, waiting
 from ...runtime.there import listed, look, what_is_there
 from .examples import ExampleT, TaskData, split_off
 from .task import AnswerT, Task
@@ -128,10 +127,10 @@ def _from_hub(task: Task[ExampleT, AnswerT], log: Log) -> TaskData[ExampleT]:
     title = ", ".join(task.hub)
     if not task.hub:
         raise CorpusError(f"{task.prefix}{task.name} is not a data set of the hub; give --data a file or a folder")
-    if not sys.stderr.isatty():
-        disable_progress_bars()
+    disable_progress_bars()
     try:
-        splits = load_dataset(*task.hub)
+        with waiting(f"reading {title} from the hub"):
+            splits = load_dataset(*task.hub)
     except Exception as error:  # datasets raises what its many layers raise
         raise CorpusError(
             f"{title} cannot be loaded from the hub: {in_one_line(error)}; give --data a folder with the task's files"

@@ -9,7 +9,7 @@ usual rates hardly moves them in the few steps of a small task. That matters for
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from ...errors import TrainingError
 from ...models.optimizer_settings import OPTIMIZERS
 from ...runtime.devices import reset_accelerate
-from ...runtime.progress import progress_bar, quiet_transformers
+from ...runtime.progress import progress_bar, quiet_transformers, waiting
 from ...runtime.temporary import temporary_folder
 from ..protocols.protocol import Predictions, TaskProtocol
 from ..tasks.examples import ExampleT
@@ -92,15 +92,21 @@ def fine_tune_and_predict(
     """
     from transformers import PrinterCallback
 
-    features = protocol.features(train, targets=True)
+    with waiting(f"{title}, tokens"):
+        features = protocol.features(train, targets=True)
     lengths = [len(feature["input_ids"]) for feature in features]
     visits = [features[i] for i in by_length(lengths, settings.epochs, settings.batch_size, settings.seed)]
-    with temporary_folder() as folder, quiet_transformers(), _accelerate_forgets():
+    with (
+        temporary_folder() as folder,
+        quiet_transformers(),
+        _accelerate_forgets(),
+        closing(_bar_callback(title)) as bars,
+    ):
         arguments = settings.arguments(str(folder), len(visits))
         trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
         trainer.optimizer_cls_and_kwargs = settings.torch_optimizer()  # Seq2SeqTrainer does not take it as an argument
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(_bar_callback(title))
+        trainer.add_callback(bars)
         loss = trainer.train().training_loss
         if not math.isfinite(loss):
             raise TrainingError(
@@ -124,33 +130,35 @@ def _accelerate_forgets() -> Iterator[None]:
 
 
 def _bar_callback(title: str) -> Any:
-    """Return a callback that shows steps and predictions in MiniEnD's progress bar, or nothing without a terminal."""
+    """Return a callback that shows the progress of steps and of predictions; close it."""
     from transformers import TrainerCallback
 
     class Bar(TrainerCallback):  # type: ignore[misc, unused-ignore]
         bar: Any = None
 
         def on_train_begin(self, _arguments: Any, state: Any, _control: Any, **_others: Any) -> None:
+            self.close()
             self.bar = progress_bar(title, state.max_steps, "step")
 
         def on_step_end(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
             self.bar.update(1)
 
         def on_train_end(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
-            self._close()
+            self.close()
 
         def on_prediction_step(
             self, _arguments: Any, _state: Any, _control: Any, eval_dataloader: Any, **_others: Any
         ) -> None:
             if self.bar is None:
-                self.bar = progress_bar(f"{title}, predictions", len(eval_dataloader), "batch")
+                self.bar = progress_bar(f"{title}, answers", len(eval_dataloader), "batch", kept=False)
             self.bar.update(1)
 
         def on_predict(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
-            self._close()
+            self.close()
 
-        def _close(self) -> None:
-            self.bar.close()
+        def close(self) -> None:
+            if self.bar is not None:
+                self.bar.close()
             self.bar = None
 
     return Bar()

@@ -17,6 +17,7 @@ from ...runtime.claims import Claims
 from ...runtime.devices import choose_device, threads_kept
 from ...runtime.durable import write_durably
 from ...runtime.launcher import require_one_process
+from ...runtime.printing import Result
 from ...runtime.progress import Log, silent
 from ...student_train.run.processes import require_trackers
 from ...teacher_dump.dump import dump_teacher
@@ -94,8 +95,8 @@ class _Run:
             self._evaluator.evaluate([*(self._bounds() if seed == SEARCH_SEED else ()), *self._candidates(seed)])
             results = self._report()
         for line in summary_lines(self._comparison, results):
-            self._log(line)
-        self._log(f"report: {self._paths.root / 'report.html'}")
+            self._log(Result(line))
+        self._log(Result(f"report: {self._paths.root / 'report.html'}"))
         return results
 
     @contextmanager
@@ -113,7 +114,7 @@ class _Run:
         require_same_settings(self._comparison, self._paths)
         self._timings = measured_timings(self._comparison, self._paths, self._log)
         for line in plan_lines(planned(self._comparison, self._paths, self._training, self._timings)):
-            self._log(line)
+            self._log(Result(line))
         if keep:
             keep_settings(self._comparison, self._paths)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...errors import ConfigurationError
 from ...runtime.claims import holds_files, sole_writer
+from ...runtime.printing import Result, Verdict
 from ...runtime.progress import Log
 from ...student_train.config import TrainConfig
 from ...student_train.train import train_student
@@ -91,7 +92,7 @@ def _run_demo(output: Path, log: Log) -> bool:
     log("4/4  results")
     result = _result(paths, teacher_seconds, dump, students, perf_counter() - begun)
     for line in report_lines(result):
-        log(line)
+        log(Result(line))
     _draw(result, paths, log)
     return _teaches(result, log)
 
@@ -189,7 +190,9 @@ def _teaches(result: DemoResult, log: Log) -> bool:
     if gain >= SUCCESS:
         return True
     log(
-        f"the demo FAILED: its teacher should end at least {SUCCESS:g} nats below the unigram entropy, but ended {gain:.2f} "
-        "nats below it"
+        Verdict(
+            f"the demo FAILED: its teacher should end at least {SUCCESS:g} nats below the unigram entropy, but ended {gain:.2f} "
+            "nats below it"
+        )
     )
     return False

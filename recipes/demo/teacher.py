@@ -96,8 +96,7 @@ def pretrain(recipe: TeacherRecipe, tokenizer: TextTokenizer, folder: Path) -> f
             set_learning_rate(optimizer, learning_rate_at(step, recipe.steps, 2e-2, recipe.steps // 20, "cosine"), step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
-            bar.update()
+            bar.update(facts=f"loss {float(loss.detach()):.3f}")
     readme = (
         "# The demo's teacher\n\nA small T5, pre-trained by `miniend demo` on the documentation that Python carries.\n"
     )

@@ -13,6 +13,7 @@ import torch
 from ...models.padding import by_axis, pad_examples
 from ...runtime.claims import Claims
 from ...runtime.options import completed
+from ...runtime.progress import progress_bar, waiting
 from ...storage.documents.calibration import Calibration
 from ...storage.layout import ShardRange
 from ...storage.stores.place import place_of
@@ -57,7 +58,8 @@ def run_trial(dump: TeacherSettings, sample: int, cache: Path) -> Trial:
     prepared = prepare(config, sources)
     warm_up, *shards = _sample_shards(prepared, sample, dump.shard_examples)
     per_example, last_write = _run_loop(config, prepared, sources.teacher, [warm_up, *shards])
-    forward = _forward_seconds(config, prepared, sources.teacher, shards[0])
+    with waiting("trial, bare teacher"):
+        forward = _forward_seconds(config, prepared, sources.teacher, shards[0])
     stretch = _stretch(prepared, shards)
     segments = prepared.source.segments.count("train")
     times = (sources.seconds, per_example * stretch, last_write, forward * stretch)
@@ -91,9 +93,16 @@ def _run_loop(
     """
     encoder = ShardEncoder(prepared.plan, prepared.calibration, teacher, prepared.source)
     encoded: list[float] = []
-    with Claims(place_of(config.cache).local) as claims:
-        codec = prepared.plan.codec
-        make_shards(config.cache, codec, shards, encoder, claims, lambda: encoded.append(perf_counter()))
+    with Claims(place_of(config.cache).local) as claims, progress_bar("trial", examples_in(shards), "example") as bar:
+        make_shards(
+            config.cache,
+            prepared.plan.codec,
+            shards,
+            encoder,
+            claims,
+            lambda: encoded.append(perf_counter()),
+            lambda _shard, count: bar.update(count),
+        )
     return (encoded[-1] - encoded[0]) / examples_in(shards[1:]), perf_counter() - encoded[-1]
 
 

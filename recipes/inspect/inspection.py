@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from ...cache import Cache, open_cache
+from ...runtime.progress import waiting
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.hidden_states import relative_error
 from ...signals.logits.fidelity import logit_facts
@@ -36,6 +37,11 @@ _ORDER = ("query", "key", "value", "query_key")
 def inspect_cache(path: Where) -> CacheFacts:
     """Return the facts about a cache, finished or not, from its documents only."""
     cache = open_cache(path, allow_unfinished=True)
+    with waiting("reading the documents of the cache"):
+        return _facts(cache)
+
+
+def _facts(cache: Cache) -> CacheFacts:
     plan = cache.plan
     tokens = {axis: sum(shard.tokens[axis] for shard in cache.shards) for axis in cache.family.axes}
     return CacheFacts(
@@ -231,8 +237,10 @@ def _signal_lines(facts: CacheFacts) -> Iterator[str]:
         shown = "+".join(f"{part:.1f}" for part in places.values())
         highest = fidelity.relation_kl_p99.get(name, {})
         means = fidelity.relation_kl.get(name, {})
-        kls = "  ".join(f"{kind} {kl:.1e} ({highest[kind]:.0e})" for kind, kl in means.items())
-        yield f"{name:<28} {facts.bytes.relations[name]:>14,} {shown:>10}  {kls}"
+        kls = [f"{kind} {kl:.1e} ({highest[kind]:.0e})" for kind, kl in means.items()]
+        yield f"{name:<28} {facts.bytes.relations[name]:>14,} {shown:>10}  {'  '.join(kls[:2])}".rstrip()
+        if len(kls) > 2:  # so that a line has at most 100 columns
+            yield f"{'':<28} {'':>14} {'':>10}  {'  '.join(kls[2:])}"
     for name, places in per_token.hidden.items():
         measured, target = fidelity.hidden_error.get(name), fidelity.hidden_error_target
         error = "" if measured is None else f"  relative squared error {measured:.1e} (target {target:.0e})"
@@ -250,6 +258,6 @@ def _logit_lines(facts: CacheFacts, described: PlannedLogits, fidelity: LogitFid
         yield f"{'':<28} {'':>14} {'':>10}  {kl:.1e} at temperature {kind.removeprefix('kl at ')}"
     if fidelity.gradient_angle is not None:
         yield (
-            f"{'':<28} {'':>14} {'':>10}  gradient of single positions at the unigram student: "
+            f"{'':<4}gradient of single positions at the unigram student: "
             f"angle {fidelity.gradient_angle:.1f} degrees, norm ratio {fidelity.gradient_norm_ratio:.3f}"
         )

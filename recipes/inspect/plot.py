@@ -5,7 +5,7 @@ from typing import Any
 
 from ...cache import open_cache
 from ...errors import CacheUnfinishedError, ConfigurationError
-from ...runtime.progress import size_text
+from ...runtime.progress import size_text, waiting
 from ...storage.stores.place import Where
 from ..picture import Figure, new_figure, save
 from .facts import CacheFacts
@@ -31,7 +31,8 @@ def plot_cache(cache: Where, picture: Path) -> Path:
     facts = inspect_cache(cache)
     if not any(facts.tokens.values()):
         raise CacheUnfinishedError(f"{cache} does not hold a finished shard to draw yet; run dump-teacher again")
-    return save(draw(facts, spectrum(open_cache(cache, allow_unfinished=True))), picture)
+    with waiting("drawing the cache"):
+        return save(draw(facts, spectrum(open_cache(cache, allow_unfinished=True))), picture)
 
 
 def draw(facts: CacheFacts, bits: dict[str, dict[str, list[float]]]) -> Figure:

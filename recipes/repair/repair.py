@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ...errors import CacheDamagedError, ConfigurationError
 from ...runtime.claims import Claims
-from ...runtime.progress import Log
+from ...runtime.printing import Result
+from ...runtime.progress import Log, progress_bar
 from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
 from ...storage.inventory import document_name
@@ -55,7 +56,7 @@ def repair_cache(config: RepairConfig, log: Log) -> Repair:
     with _alone(cache):
         done = _repaired(config, cache, report)
     for line in _describe(done):
-        log(line)
+        log(Result(line))
     return done
 
 
@@ -80,7 +81,7 @@ def _repaired(config: RepairConfig, cache: Path, report: VerifyReport) -> Repair
     targets = [name for name in wanting if not name.startswith("extents/") and name not in report.unlisted]
     if targets:
         done.redone |= _redo(config, cache, plan, targets)
-    after = {name: _fingerprint(cache / name, kind) for name, kind in survey(cache).folders.items()}
+    after = _digests(cache, list(survey(cache).folders.items()), "after")
     if changed := [name for name, digest in before.items() if after.get(name) != digest]:
         raise CacheDamagedError(
             f"these folders changed during the repair, because of another program or the disk: {', '.join(changed)}; run verify"
@@ -110,7 +111,16 @@ def _sound_plan(root: Path, report: VerifyReport) -> Plan:
 def _fingerprints(root: Path, report: VerifyReport) -> dict[str, str]:
     """Return the SHA-256 of every sound folder."""
     names = [(name, kind) for name, kind in survey(root).folders.items() if name not in report.damaged]
-    return {name: _fingerprint(root / name, kind) for name, kind in names if name not in report.unlisted}
+    return _digests(root, [(name, kind) for name, kind in names if name not in report.unlisted], "before")
+
+
+def _digests(root: Path, names: list[tuple[str, str]], when: str) -> dict[str, str]:
+    with progress_bar(f"repair, digests {when}", len(names), "folder") as bar:
+        digests = {}
+        for name, kind in names:
+            digests[name] = _fingerprint(root / name, kind)
+            bar.update()
+    return digests
 
 
 def _fingerprint(path: Path, kind: str) -> str:

@@ -14,6 +14,7 @@ from ...cache.contents import read_calibration, read_plan, read_segments, read_s
 from ...cache.logit_columns import read_logits
 from ...errors import CacheMismatchError, MiniEndError, damaged
 from ...models.families import family_named
+from ...runtime.printing import Verdict
 from ...runtime.progress import progress_bar
 from ...runtime.showing import Shown, facts
 from ...storage.contents import check_values
@@ -296,9 +297,9 @@ def describe(report: VerifyReport) -> Iterator[str]:
         yield f"unfinished: {published} of {planned} shards; missing: {', '.join(report.missing)}"
     read = f"{report.folders} folders, {report.bytes:,} bytes"
     if report.sound:
-        yield f"{report.cache} is sound: {read}"
+        yield Verdict(f"{report.cache} is sound: {read}")
     else:
-        yield (
+        yield Verdict(
             f"{report.cache} is damaged: {len(report.damaged)} of {report.folders} folders, {len(report.unlisted)} files or "
             f"folders unlisted; {report.bytes:,} bytes were read"
         )

@@ -12,6 +12,7 @@ from ...errors import NotFiniteError, shortened
 from ...models.optimizers import load_optimizer_tensors, optimizer_tensors
 from ...models.save import save_student
 from ...runtime.identity import require_same
+from ...runtime.printing import Result, Verdict
 from ...runtime.progress import Log
 from ...storage.documents.parse import parse_plain
 from ..reading.batch import Batch
@@ -135,9 +136,9 @@ class StudentRun:
             state.initial_loss = loss
         state.unlogged = {**metrics, **self.clock.read(state.tokens)} if metrics else {}
 
-    def log(self, validation: dict[str, float] | None) -> None:
-        """Write the step's line, if it has one, and save the student if its validation loss is the smallest so far."""
-        state = self.state
+    def log(self, validation: dict[str, float] | None) -> bool:
+        """Write the step's line, if it has one. Save a student with the smallest validation loss so far, and return True."""
+        state, best = self.state, self.state.best
         line = dict(state.unlogged or {})
         if validation is not None:
             state.validation = validation
@@ -149,6 +150,7 @@ class StudentRun:
             self._log.log(state.step, line)
             self._processes.track({self._prefix + key: value for key, value in line.items()}, state.step)
         state.unlogged = None
+        return state.best != best
 
     def save(self) -> None:
         """Save a checkpoint: the parameters of student and terms, the optimizer state and the numbers of the run."""
@@ -159,16 +161,18 @@ class StudentRun:
             state = asdict(self.state)
             save_checkpoint(self.setup.config.output / CHECKPOINTS, state.pop("step"), tensors, state)
 
-    def finish(self, log: Log) -> None:
-        """Write the model directory."""
+    def finish(self, log: Log, named: bool = False) -> None:
+        """Write the model directory, and say how the student is, by its name if there are several."""
         state, output = self.state, self.setup.config.output
         self._write_model(output)
         losses = ", ".join(f"{name} {value:.4f}" for name, value in state.validation.items())
-        log(f"trained {state.step} steps, {state.tokens:,} tokens; validation: {losses or 'no validation examples'}")
+        who = f"{self.name}: " if named else ""
+        text = f"{who}trained {state.step} steps, {state.tokens:,} tokens; validation: {losses or 'no validation examples'}"
+        log(Result(text))
         if Labels.validation_name in state.validation:
             loss = state.validation[Labels.validation_name]
-            log(verdict(judged(self.setup.student, self.setup.feed.cache, loss)))
-        log(f"wrote {output}")
+            log(Verdict(who + verdict(judged(self.setup.student, self.setup.feed.cache, loss))))
+        log(Result(f"wrote {output}"))
 
     def _write_model(self, folder: Path) -> None:
         if self._processes.main:

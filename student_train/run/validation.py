@@ -5,6 +5,7 @@ from math import ceil
 
 import torch
 
+from ...runtime.progress import progress_bar
 from ..distillation import Distillation
 from ..reading.batch import Batch
 from ..reading.loader import Share, in_order
@@ -24,14 +25,17 @@ def evaluate(setups: Sequence[Setup], processes: Processes) -> list[dict[str, fl
     sums = [_Sums(setup.evaluation) for setup in setups]
     size = config.batch_size // (config.gradient_accumulation_steps * processes.world)
     batches = in_order(feed.validation, size, Share(processes.rank, processes.world))
-    for _ in range(_rounds(feed.validation.layout.total, size, processes.world)):
-        processes.stop_if_told()
-        batch = next(batches, None)
-        if batch is not None:
-            batch = batch.to(feed.device)
-            teacher = feed.decoder.decode(batch)
-            for one in sums:
-                one.add(batch, teacher)
+    rounds = _rounds(feed.validation.layout.total, size, processes.world)
+    with progress_bar("validation", rounds, "batch", shown=processes.main, kept=False) as bar:
+        for _ in range(rounds):
+            processes.stop_if_told()
+            batch = next(batches, None)
+            if batch is not None:
+                batch = batch.to(feed.device)
+                teacher = feed.decoder.decode(batch)
+                for one in sums:
+                    one.add(batch, teacher)
+            bar.update()
     return [_means(setup, one, processes) for setup, one in zip(setups, sums, strict=True)]
 
 

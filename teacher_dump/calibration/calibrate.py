@@ -4,6 +4,7 @@ We publish it as the folder `calibration`, which all shards name as their parent
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -46,7 +47,7 @@ def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, 
     """
     parts = _split(min(plan.signals.calibration_examples, examples))
     samples, average = _run(plan, teacher, source, parts)
-    codecs = [_fit(site, samples[str(site)], plan) for site in planned_sites(plan)]
+    codecs = _fitted(planned_sites(plan), samples, plan)
     entropy, tokens = unigram(source, examples)
     calibration = Calibration(
         parent=plan.digest,
@@ -136,6 +137,18 @@ def _require_width(site: Site, sample: SiteSample, plan: Plan) -> None:
             raise ConfigurationError(
                 f"kind of signal {kind.name}: {name} of {site} should be {expected} wide, found {found}; correct the kind"
             )
+
+
+def _fitted(sites: Sequence[Site], samples: dict[str, dict[str, list[SiteSample]]], plan: Plan) -> list[SiteCodec]:
+    """Return the codecs of all sites."""
+    codecs = []
+    with progress_bar("calibration, codes", len(sites), "site") as bar:
+        for site in sites:
+            bar.update(0, facts=f"now {site}")
+            codecs.append(_fit(site, samples[str(site)], plan))
+            bar.update()
+        bar.update(0, facts="")
+    return codecs
 
 
 def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: Plan) -> SiteCodec:

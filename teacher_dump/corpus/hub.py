@@ -15,6 +15,7 @@ from ...data.row import Row
 from ...data.rows import ending_of
 from ...errors import CorpusError, in_one_line
 from ...runtime.hub import commit_of
+from ...runtime.progress import waiting
 from ...runtime.there import look, what_is_there
 from ...storage.documents.plan import HubDataset, PlannedCorpus
 
@@ -78,9 +79,11 @@ def stream_hub(hub: HubName) -> Iterator[Row]:
     """Yield every row of a dataset, in its order."""
     import datasets
 
+    datasets.disable_progress_bars()
     settings = {"name": hub.config, "revision": hub.revision, "split": hub.split, "streaming": True}
     try:
-        rows = enumerate(datasets.load_dataset(hub.name, **settings))
+        with waiting(f"opening {hub.name} on the hub"):
+            rows = enumerate(datasets.load_dataset(hub.name, **settings))
     except Exception as error:
         raise _unreadable(hub, error) from error
     while True:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...cache.contents import segment_names
 from ...errors import CorpusError
-from ...runtime.progress import progress_bar
+from ...runtime.progress import Progress, progress_bar
 from ...storage.columns.columns import Column
 from ...storage.documents.marker import Cursor, Marker, PackingCounts, SegmentsMarker
 from ...storage.documents.plan import Plan
@@ -108,11 +108,11 @@ class SegmentStore:
             return
         cursor = self._next(split)
         packing = self._pack(split, source, cursor)
-        with progress_bar(f"segments ({split})", wanted, "segment", initial=self.count(split), lines=True) as bar:
+        with progress_bar(f"segments ({split})", wanted, "segment", initial=self.count(split)) as bar:
             while self.count(split) < wanted and not self.exhausted(split):
                 asked = min(SEGMENTS_PER_FOLDER, wanted - self.count(split))
                 before = replace(packing.tally)
-                batch = list(islice(packing.segments, asked))
+                batch = list(_counted(islice(packing.segments, asked), bar))
                 ended = len(batch) < asked
                 counts = self._counts([segment for segment, _ in batch], before, packing.tally, source.unknown_id)
                 self._publish(split, batch, cursor, ended, counts)
@@ -122,7 +122,6 @@ class SegmentStore:
                 ):  # another worker, with another number of examples, published other folders
                     cursor = self._next(split)
                     packing = self._pack(split, source, cursor)
-                bar.update(len(batch))
 
     def _next(self, split: str) -> SegmentCursor:
         """Return where in the corpus the next folder begins."""
@@ -197,6 +196,14 @@ class SegmentStore:
 
     def _add(self, place: ShardRange, folder: PublishedFolder) -> None:
         self._folders[place.split].append(_Folder(folder, folder.parsed(SegmentsMarker)))
+
+
+def _counted(
+    segments: Iterator[tuple[Segment, SegmentCursor]], bar: Progress
+) -> Iterator[tuple[Segment, SegmentCursor]]:
+    for one in segments:
+        yield one
+        bar.update()
 
 
 def ragged_columns(name: str, rows: list[np.ndarray], axis: str) -> dict[str, Column]:

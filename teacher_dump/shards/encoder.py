@@ -1,5 +1,6 @@
 """Encode one shard: run the teacher over its examples, turn the signals into integers, and measure what the marker holds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -96,8 +97,8 @@ class ShardEncoder:
         self._teacher, self._source = teacher, source
         self.timings = Timings()
 
-    def encode(self, shard: ShardRange) -> EncodedShard:
-        """Run the teacher over one shard and return what to publish."""
+    def encode(self, shard: ShardRange, done: Callable[[int], object] = lambda _count: None) -> EncodedShard:
+        """Run the teacher over one shard and return what to publish; `done` gets the number of examples after each batch."""
         parts = _Parts()
         sites = [codec.site for codec in self._codecs]
         for examples in batches_of(self._source, shard.split, shard.start, shard.stop, self._plan.batch_size):
@@ -108,6 +109,7 @@ class ShardEncoder:
                 self._add(parts, batch, examples, shard)
             self.timings.forward += ran - begun
             self.timings.encode += perf_counter() - ran
+            done(len(examples))
         return self._finish(shard, parts)
 
     def _add(

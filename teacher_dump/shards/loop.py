@@ -5,6 +5,7 @@ The writer works in its own thread, one shard behind the teacher.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from time import perf_counter, sleep
 
 from ...runtime.claims import POLL_SECONDS, Claims
@@ -31,22 +32,24 @@ def make_shards(
     encoder: ShardEncoder,
     claims: Claims,
     progress: Callable[[], None],
+    encoded: Callable[[ShardRange, int], object] = lambda _shard, _count: None,
 ) -> int:
     """Make `shards` until all are published, by this worker or another; return the number of examples that this one encoded.
 
-    We call `progress` after each own shard and while we wait for other workers. At most one encoded shard waits in memory. A
-    failed write raises its error at the next shard or at the end.
+    We call `progress` after each own shard and while we wait for other workers; `encoded` gets the shard and the number of
+    examples of each batch. At most one encoded shard waits in memory.
+    A failed write raises its error at the next shard or at the end.
     """
     examples = 0
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer") as writer:
         writing: Future[None] | None = None
         for shard in _claimed(root, shards, claims, progress):
-            encoded = encoder.encode(shard)
+            content = encoder.encode(shard, partial(encoded, shard))
             waiting = perf_counter()
             if writing is not None:
                 writing.result()
             encoder.timings.wait += perf_counter() - waiting
-            writing = writer.submit(_publish, root, codec, shard, encoded, claims)
+            writing = writer.submit(_publish, root, codec, shard, content, claims)
             examples += shard.stop - shard.start
             progress()
         if writing is not None:

@@ -142,9 +142,7 @@ def test_what_is_asked_for_reaches_the_fine_tuning(config, monkeypatch):
     results = evaluate(config(**asked, learning_rates=(2e-3, 2e-3)), silent)
     chosen = {"optimizer": "adafactor", "learning_rate": 2e-3, "epochs": 7, "batch_size": 3, "bf16": True}
     chosen |= {"device": torch.device("cpu")}
-    assert calls == [
-        (FineTuning(**chosen, seed=seed), 15, 3, f"sst2, learning rate 0.002, seed {seed}") for seed in (0, 1)
-    ]
+    assert calls == [(FineTuning(**chosen, seed=seed), 15, 3, f"sst2, rate 0.002, seed {seed}") for seed in (0, 1)]
     assert results.tasks["sst2"] == TaskSummary(learning_rate=2e-3, seeds=(0, 1), unreadable=4)
 
 

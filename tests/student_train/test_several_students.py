@@ -156,8 +156,8 @@ def test_the_best_student_is_kept_beside_the_last(ragged_home, tmp_path, monkeyp
     config = configs(ragged_home, tmp_path / "spoilt", SIZES[:1], ["scratch"], learning_rate=0.03)[0]
     seen, rate, end = {}, train.learning_rate_at, train._end_step
 
-    def watched(runs, processes):
-        end(runs, processes)
+    def watched(runs, processes, log):
+        end(runs, processes, log)
         for run in runs:
             seen[run.state.step] = {name: p.detach().clone() for name, p in run.setup.student.named_parameters()}
 

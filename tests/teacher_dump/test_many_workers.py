@@ -240,7 +240,7 @@ def test_two_workers_at_once_encode_each_shard_once(tmp_path):
     """Exclusive publishing would hide that all the work was done twice."""
     encoded = []
 
-    def encode(shard):
+    def encode(shard, _done):
         encoded.append(shard)
         time.sleep(0.01)
         return EncodedShard({}, SimpleNamespace(body=lambda: {"number": shard.number}))

@@ -70,12 +70,13 @@ class Evaluator:
         If the loss of a fine-tuning is not finite, leave the model out of that task, and say so in a line and in a file.
         """
         batches = [[candidate] for candidate in candidates]
+        places = {one.output: f"{number} of {len(candidates)}" for number, one in enumerate(candidates, start=1)}
         share(
             self._claims,
             batches,
             lambda one: f"evaluated-{one.output.name}",
             self._is_evaluated,
-            lambda batch: self._evaluate(*batch),
+            lambda batch: self._evaluate(batch[0], places[batch[0].output]),
         )
 
     def _is_evaluated(self, candidate: Candidate) -> bool:
@@ -94,8 +95,8 @@ class Evaluator:
         wanted = range(self._comparison.tasks[task].seeds)
         return not set(wanted) <= set(summary.seeds if summary else ())
 
-    def _evaluate(self, candidate: Candidate) -> None:
-        self._log(f"evaluating {candidate.output.name}")
+    def _evaluate(self, candidate: Candidate, place: str) -> None:
+        self._log(f"evaluating {candidate.output.name} ({place})")
         for task in self._comparison.tasks:
             if self._missing(candidate, task):
                 self._evaluate_on(candidate, task)

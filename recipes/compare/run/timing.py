@@ -17,7 +17,7 @@ from ....evaluation.records import Document, SeedRecord, plain, read_as, write_r
 from ....evaluation.tasks.known import find_task
 from ....evaluation.tasks.sources import load_task
 from ....runtime.devices import threads_kept
-from ....runtime.progress import Log, silent
+from ....runtime.progress import Log, progress_bar, silent
 from ....runtime.temporary import temporary_folder
 from ....storage.documents.values import Number
 from ....student_train.dry_run.dry_run import TIMED
@@ -67,10 +67,13 @@ def measured_timings(comparison: Comparison, paths: Paths, log: Log) -> Document
     ]
     if missing:
         log("timing a little of everything to plan the hours")
-    for stage, name, settings, measure in missing:
-        timings[stage][name] = measure()
-        timings["settings"][f"{stage} {name}"] = settings
-        write_record(paths.timings, timings)
+    with progress_bar("timing", len(missing), "part", shown=bool(missing), kept=False) as bar:
+        for stage, name, settings, measure in missing:
+            bar.update(0, facts=f"now {stage} {name}")
+            timings[stage][name] = measure()
+            timings["settings"][f"{stage} {name}"] = settings
+            write_record(paths.timings, timings)
+            bar.update()
     return timings
 
 

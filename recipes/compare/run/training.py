@@ -131,7 +131,18 @@ class Training:
         return math.inf if loss is None else loss
 
     def _train_pass(self, runs: Sequence[Run]) -> None:
+        (_, rate, seed), students = runs[0], [student for student, _, _ in runs]
+        labels = ", ".join(student.label for student in students)
+        self._log(f"{self._rows(students)}: training {labels} at learning rate {rate:g}, seed {seed}")
         train_finite([self._config(run) for run in runs], self._log)
+
+    def _rows(self, students: Sequence[Student]) -> str:
+        """Return the numbers of students as rows of the comparison: `row 3 of 12`."""
+        everyone = list(self._comparison.students)
+        numbers = [everyone.index(student) + 1 for student in students if student in everyone]
+        if len(numbers) < len(students):
+            return "assistant"
+        return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} of {len(everyone)}"
 
     def _config(self, run: Run) -> TrainConfig:
         student, rate, seed = run

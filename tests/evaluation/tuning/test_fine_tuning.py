@@ -50,7 +50,7 @@ def test_every_example_is_trained_on_and_every_development_set_predicted(checkpo
     bars = []
 
     class Bar:
-        def __init__(self, title, total, unit):
+        def __init__(self, title, total, unit, kept=True):
             self.title, self.total, self.unit, self.done, self.closed = title, total, unit, 0, False
             bars.append(self)
 
@@ -68,8 +68,8 @@ def test_every_example_is_trained_on_and_every_development_set_predicted(checkpo
     assert {name: len(one.answers) for name, one in found.items()} == {"first": 9, "second": 2}
     assert [(bar.title, bar.total, bar.done, bar.unit) for bar in bars] == [
         ("sst2", 5, 5, "step"),
-        ("sst2, predictions", 3, 3, "batch"),
-        ("sst2, predictions", 1, 1, "batch"),
+        ("sst2, answers", 3, 3, "batch"),
+        ("sst2, answers", 1, 1, "batch"),
     ]
     assert all(bar.closed for bar in bars)
 

@@ -381,7 +381,7 @@ def test_the_command_says_it_with_its_exit_status_and_as_json(cache, tmp_path, c
     flip(cache / SHARDS[0] / "inputs.ids" / "c" / "0", 3, 0)
     status, shown = run(capsys, monkeypatch, cache)
     assert (status, shown.err) == (1, "")
-    lines = shown.out.splitlines()
+    lines = shown.out.replace("\n  ", " ").splitlines()  # each goes on with an indent
     assert [line.split(":")[0] for line in lines[:2]] == ["plan", SHARDS[0]]
     assert "is damaged: 2 of 8 folders" in lines[-1]
     assert lines[-1].endswith(" bytes were read")  # they were called damaged, all of them for one flipped byte
