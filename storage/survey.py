@@ -7,6 +7,8 @@ from .layout import ShardRange
 from .stores.place import Place, Where, place_of
 
 SINGLE = {"plan": "plan", "calibration": "calibration"}
+BESIDE = ("dump.yaml",)
+"""Files beside the published folders that a dump writes for its user. They are not part of the cache."""
 GROUPS = {"extents": "extent", "segments": "marker", "shards": "marker"}
 _MARKED = re.compile("(validation|train)-([0-9]{6,18})")
 
@@ -27,6 +29,8 @@ def survey(root: Where) -> Survey:
     """List the cache without opening anything. Raises OSError if it cannot be listed."""
     listed, place = Survey({}, [], []), place_of(root)
     for name in place.names():
+        if name in BESIDE:
+            continue
         if name in GROUPS and _is_folder(place / name):
             for inner in (place / name).names():
                 _place(listed, f"{name}/{inner}", GROUPS[name] if _is_numbered(name, inner) else None)

@@ -7,6 +7,8 @@ teacher and which part, and `DumpConfig` where the cache is. Field names are the
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..runtime.local_names import corpus as corpus_name
+from ..runtime.local_names import path_or_name, path_or_url
 from ..runtime.options import changed_from_defaults, check, flag_of, marked, option, require
 from ..signals.choices import LOGIT_KINDS, NOTHING, RELATION_TEMPERATURES
 from ..storage.documents.values import LARGEST_LENGTH, MOST_THREADS
@@ -28,6 +30,8 @@ class ExampleSettings:
 
     corpus: str | tuple[str, ...] = option(
         section="essential",
+        metavar="PATH_OR_NAME",
+        local=corpus_name,
         help="python-docs; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or .zst) or .parquet; a "
         "folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: several corpora "
         "are mixed document by document; when one ends, the others go on.",
@@ -243,6 +247,7 @@ class DumpSettings(ExampleSettings):
     mixed_environment: bool = option(
         False,
         section="advanced",
+        once=True,
         help="Continue a cache from another machine or other library versions; the bytes can then differ.",
     )
 
@@ -285,7 +290,10 @@ class TeacherSettings(DumpSettings):
     """The settings of a dump with its teacher, its device, and the part that is dumped."""
 
     teacher: str = option(
-        section="essential", help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint."
+        section="essential",
+        metavar="PATH_OR_NAME",
+        local=path_or_name,
+        help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint.",
     )
     teacher_revision: str | None = option(
         None, section="advanced", shown="the newest commit", help="Branch, tag or commit of a hub teacher."
@@ -294,6 +302,7 @@ class TeacherSettings(DumpSettings):
     shards: str | None = option(
         None,
         section="speed",
+        once=True,
         metavar="RANGES",
         shown="all",
         help="Dump only these positions of the shard table (validation first, then training): A:B, the end excluded; A: and :B "
@@ -313,6 +322,11 @@ class DumpConfig(TeacherSettings):
     cache: str | Path = option(
         section="essential",
         metavar="PATH",
-        help="Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is continued.",
+        local=path_or_url,
+        once=True,
+        help="Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is continued, and only what is "
+        "to change need be given.",
     )
-    force: bool = option(False, section="advanced", help="Write shards even if the disk seems too small for them.")
+    force: bool = option(
+        False, section="advanced", once=True, help="Write shards even if the disk seems too small for them."
+    )

@@ -53,6 +53,7 @@ OPTIONS = {
     """,
     "compare": "file --output --plan",
     "demo": "--output",
+    "completion": "shell",
 }
 DUMP = {
     "examples": 12,
@@ -134,7 +135,7 @@ def configured(text):
     assert program == "miniend"
     command = commands()[name]
     with command.make_context(name, arguments) as context:
-        return command.configure(context)[0], command
+        return command.configure(context).config, command
 
 
 def test_options_change_only_on_purpose():
@@ -143,13 +144,15 @@ def test_options_change_only_on_purpose():
         name: sorted(text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts))
         for name, command in commands().items()
     }
-    assert found == {name: sorted([*text.split(), "--plugin"]) for name, text in OPTIONS.items()}
+    assert found == {
+        name: sorted([*text.split(), "--plugin", "--config", "--help-all"]) for name, text in OPTIONS.items()
+    }
 
 
 @pytest.mark.parametrize("command", sorted(OPTIONS))
 def test_every_command_and_every_option_has_help(run, command):
     """An option without a sentence sends the user into the source."""
-    shown = run(command, "--help")
+    shown = run(command, "--help-all")
     assert (shown.status, shown.err) == (0, "")
     flat, found = " ".join(shown.out.split()), commands()[command]
     for entry in found.entries.values():
@@ -179,15 +182,16 @@ def test_the_command_line_says_nothing_that_the_configuration_does_not(command):
     """Two sets of defaults drift apart, and the same dump from Python would be refused as another."""
     found = commands()[command]
     own = {name for name in options_of(found.kind) if name not in ("mixed_environment",)}
-    assert own <= set(found.entries) <= {*options_of(found.kind), "plugin"}
+    assert own <= set(found.entries) <= {*options_of(found.kind), "plugin", "config"}
     for name in own:
         assert found.entries[name].declared is options_of(found.kind)[name]
         assert flag_of(found.kind, name) == found.entries[name].flag
     required = {name: "x" for name, entry in found.entries.items() if entry.required}
-    asked = [part for name in required for part in (*_flag(found.entries[name]), "3" if name == "examples" else "x")]
+    values = {"examples": "3", "shell": "bash"}
+    asked = [part for name in required for part in (*_flag(found.entries[name]), values.get(name, "x"))]
     if command != "evaluate":  # which knows its tasks
         with found.make_context(command, asked) as context:
-            config = found.configure(context)[0]
+            config = found.configure(context).config
         for one in fields(found.kind):
             assert one.name in required or getattr(config, one.name) == one.default
 
@@ -199,7 +203,7 @@ def _flag(entry):
 @pytest.mark.parametrize("command", sorted(OPTIONS))
 def test_help_has_its_sections_in_order_and_two_examples_that_work(run, command):
     """Forty options in one list hide the four that matter; an example that fails is worse than none."""
-    shown = run(command, "--help").out
+    shown = run(command, "--help-all").out
     headings = re.findall(r"^([A-Z][a-z]+):$", shown, re.MULTILINE)
     assert headings == [name.capitalize() for name in (*SECTIONS, "examples") if name.capitalize() in headings]
     assert {"Essential", "Advanced", "Examples"} <= set(headings)
