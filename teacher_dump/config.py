@@ -43,7 +43,7 @@ class ExampleSettings:
         (),
         section="corpus",
         shown="equal shares",
-        help="Share of the documents, relative to the others: one per --corpus, in their order.",
+        help="Share of the documents, relative to the others: one per --corpus, in their order. Repeatable.",
     )
     shuffle_buffer: int = option(
         0,
@@ -56,7 +56,7 @@ class ExampleSettings:
         section="corpus",
         shown="text, or input and target for --task pairs",
         help="Field that holds the text, of every corpus; twice for --task pairs. a.b is a field inside another. Or name one, "
-        "or two, for each --corpus in their order.",
+        "or two, for each --corpus in their order. Repeatable.",
     )
     split: str = option("train", section="corpus", help="Split of hf: corpora and of saved datasets.")
     task: str = option(
@@ -171,12 +171,14 @@ class ExampleSettings:
 class DumpSettings(ExampleSettings):
     """The settings of a dump that do not depend on the teacher or on where the cache is."""
 
-    signals: str = option(
-        "encoder.self,decoder.self,decoder.cross",
+    signals: str | tuple[str, ...] = option(
+        ("encoder.self", "decoder.self", "decoder.cross"),
         section="fidelity",
-        metavar="SITES",
-        help="Sites whose Q, K and V are cached: SITE[@LAYER] with commas, the last layer unless given; or none. "
-        "encoder.hidden and decoder.hidden cache the output of a layer.",
+        flag="--signal",
+        metavar="SITE",
+        shown="encoder.self, decoder.self, decoder.cross",
+        help="Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none. encoder.hidden and "
+        "decoder.hidden cache the output of a layer. Repeatable.",
     )
     relation_kl: float = option(
         1e-3,
@@ -216,6 +218,7 @@ class DumpSettings(ExampleSettings):
     temperatures: tuple[float, ...] = option(
         (),
         section="fidelity",
+        flag="--temperature",
         shown="none",
         help="top-k: a temperature other than 1 at which students can ask for the distributions. Repeatable.",
     )
@@ -272,17 +275,23 @@ class DumpSettings(ExampleSettings):
         require(1e-5 <= self.logit_step <= 1, f"--logit-step must be between 1e-5 and 1 nats, not {self.logit_step:g}")
         require(
             self.logits == "top-k" or not self.temperatures,
-            f"--temperatures needs --logits top-k: the draws of {self.logits} are made at temperature 1 and fit only that",
+            f"--temperature needs --logits top-k: the draws of {self.logits} are made at temperature 1 and fit only that",
         )
         for value in self.temperatures:
             require(
                 0.1 <= value <= 100 and value != 1,
-                f"--temperatures must be between 0.1 and 100 and not 1, which every cache has; found {value:g}",
+                f"--temperature must be between 0.1 and 100 and not 1, which every cache has; found {value:g}",
             )
         require(
             len(set(self.temperatures)) == len(self.temperatures),
-            "--temperatures: expected different numbers, found one twice",
+            "--temperature: expected different numbers, found one twice",
         )
+
+    @property
+    def sites(self) -> str:
+        """The sites with commas between them; empty for none."""
+        names = ",".join((self.signals,) if isinstance(self.signals, str) else self.signals)
+        return "" if names == NOTHING else names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -63,8 +63,8 @@ TYPED = {
         name: f"--{name.replace('_', '-')}"
         for name in ("seed", "validation_examples", "batch_size", "shard_examples", "codec")
     },
-    "signals.relations": "--signals",
-    "signals.hidden": "--signals",
+    "signals.relations": "--signal",
+    "signals.hidden": "--signal",
     **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("relation_kl", "relation_step", "relation_rank")},
     **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("relation_temperature", "hidden_error")},
     "signals.calibration_examples": "--calibration-examples",
@@ -74,7 +74,7 @@ TYPED = {
     "signals.logits.top_p": "--top-p",
     "signals.logits.draws": "--draws",
     "signals.logits.step": "--logit-step",
-    "signals.logits.temperatures": "--temperatures",
+    "signals.logits.temperatures": "--temperature",
 }
 """What decides the members of a plan, as the user types it."""
 DERIVED = (*(f"objective.{name}" for name in ("target_length", "segment_length", "noise", "spans")), "signals.logits.k")
@@ -136,10 +136,9 @@ def planned_task(config: DumpConfig, sentinels: int) -> Task:
 
 
 def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedSignals:
-    names = "" if config.signals == NOTHING else config.signals
-    sites = parse_sites(names, teacher.family.depths(teacher.facts))
+    sites = parse_sites(config.sites, teacher.family.depths(teacher.facts))
     if not sites and config.logits == NOTHING:
-        raise ConfigurationError("nothing to cache: expected sites in --signals or a kind of --logits, found neither")
+        raise ConfigurationError("nothing to cache: expected sites in --signal or a kind of --logits, found neither")
     return PlannedSignals(
         relations=_listed(sites, "relations"),
         relation_kl=config.relation_kl,

@@ -90,7 +90,7 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
         "shard_examples": plan.shard_examples,
         "codec": plan.codec,
         "dtype": plan.teacher.dtype,
-        "signals": ",".join((*signals.relations, *signals.hidden)) or NOTHING,
+        "signals": [*signals.relations, *signals.hidden] or [NOTHING],
         **{name: getattr(signals, name) for name in ("relation_kl", "relation_step", "relation_rank")},
         **{name: getattr(signals, name) for name in ("relation_temperature", "hidden_error", "calibration_examples")},
     }

@@ -34,9 +34,9 @@ def scheduled_steps(stages: Sequence[Stage], step: int, steps: int) -> int:
 
 
 def continued(stages: Sequence[Stage], step: int, steps: int) -> tuple[Stage, ...]:
-    """Return the stages of a run of `steps` that is continued from a checkpoint of `step`."""
+    """Return the stages of a run of `steps` that is continued from a checkpoint of `step`: of 0 there are none."""
     before = [stage for stage in stages if stage.step < step]
-    return (*before, Stage(step=step, steps=scheduled_steps(stages, step + 1, steps))) if step else ()
+    return (*before, Stage(step=step, steps=scheduled_steps(stages, step, steps))) if step else ()
 
 
 def describe_growth(config: StepSettings, stages: Sequence[Stage], output: Any) -> str:
