@@ -37,12 +37,15 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(KINDS))
-def home(request, tmp_path_factory):
-    """A finished cache with its teacher and corpus."""
-    folder = tmp_path_factory.mktemp(request.param)
-    build_tiny_cache(folder, **SMALL, **KINDS[request.param], seed=3, relation_kl=3e-3, dtype="float32")
+def made(folder, kind):
+    build_tiny_cache(folder, **SMALL, **KINDS[kind], seed=3, relation_kl=3e-3)
     return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A finished cache with its teacher and corpus."""
+    return made(tmp_path_factory.mktemp("home"), "spans")
 
 
 @pytest.fixture
@@ -109,6 +112,11 @@ def test_without_the_file_the_plan_knows_everything_but_where_things_are(own, ca
     assert (status, "already there" in said) == (0, True)
     assert command(capsys, "dump-teacher", "--cache", own / "cache")[0] == 0
 
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_plan_knows_every_option_that_decides_a_byte(home, tmp_path, kind):
+    """An option that it does not give back has its default, and the dump is refused as another one."""
+    home = home if kind == "spans" else made(tmp_path, kind)
     plan = PublishedFolder(plan_path(home / "cache"), "plan").parsed(Plan)
     known = settle(DumpConfig, {**_of_plan(plan), "teacher": "t", "corpus": "c", "cache": "x", "examples": 9}).config
     asked = config_of(home, "x")
