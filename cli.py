@@ -58,7 +58,7 @@ def _recorded_comparison(given: Values) -> Record | None:
 
 
 def _recorded_sources(given: Values) -> Record | None:
-    from .teacher_dump.recorded import recorded_sources
+    from .recipes.repair.recorded import recorded_sources
 
     return recorded_sources(given)
 

@@ -33,7 +33,7 @@ def recorded_dump(given: Values) -> Record | None:
     if cache is None:
         return None
     plan = PublishedFolder(plan_path(cache), "plan").parsed(Plan) if folder_exists(plan_path(cache), "plan") else None
-    written = _written(cache)
+    written = written_options(cache)
     if plan is None and written is None:
         return None
     place = place_of(cache)
@@ -45,18 +45,7 @@ def recorded_dump(given: Values) -> Record | None:
     return Record(source=source, values=values, unsaid=_unsaid(plan) if plan else {})
 
 
-def recorded_sources(given: Values) -> Record | None:
-    """Return the teacher and the corpora of the dump of a cache, for a repair."""
-    if not given.get("repair"):
-        return None
-    record = recorded_dump(given)
-    names = ("teacher", "corpus", "split")
-    return record and Record(
-        source=record.source, values={name: record.values[name] for name in names if name in record.values}
-    )
-
-
-def _written(cache: Where) -> dict[str, Any] | None:
+def written_options(cache: Where) -> dict[str, Any] | None:
     """Return the options in the file beside the cache; None if it is not there."""
     from ..runtime.yaml_file import parse_yaml
 

@@ -179,7 +179,13 @@ def test_verify_and_repair_know_the_file(own, capsys):
     shutil.rmtree(own / "cache" / "shards" / "train-000000")
     status, said = command(capsys, "verify", own / "cache", "--repair")
     assert status == 0, said
+    unlisted = own / "cache" / "shards" / "train-000000" / "notes.txt"
+    unlisted.write_text("x")
+    shutil.rmtree(own / "teacher")
+    assert command(capsys, "verify", own / "cache", "--repair")[0] == 0
+    assert not unlisted.exists()
     (own / "cache" / FILE).write_text("steps: [")
+    assert command(capsys, "verify", own / "cache", "--repair")[0] == 0
     assert verify_cache(own / "cache").sound
     status, said = command(capsys, "dump-teacher", "--cache", own / "cache")
     assert (status, f"{FILE} is not valid YAML" in said) == (2, True)
