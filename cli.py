@@ -19,6 +19,8 @@ from .recipes.inspect.config import InspectConfig
 from .recipes.repair.config import VerifyConfig
 from .recipes.share.config import PushCacheConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
+from .runtime.completion import CompletionConfig, answer_a_shell, completion_script
+from .runtime.given import Record, Values
 from .runtime.options import completed
 from .runtime.plugins import fault_of_a_plugin
 from .runtime.printing import Level, allow_any_encoding, level, say, say_json, set_level, tell
@@ -33,6 +35,36 @@ def _dump_teacher(config: DumpConfig) -> None:
     dump_teacher(config, log=tell)
 
 
+def _recorded_dump(given: Values) -> Record | None:
+    from .teacher_dump.recorded import recorded_dump
+
+    return recorded_dump(given)
+
+
+def _recorded_training(given: Values) -> Record | None:
+    from .student_train.recorded import recorded_training
+
+    return recorded_training(given)
+
+
+def _recorded_evaluation(given: Values) -> Record | None:
+    from .evaluation.recorded import recorded_evaluation
+
+    return recorded_evaluation(given)
+
+
+def _recorded_comparison(given: Values) -> Record | None:
+    from .recipes.compare.file.recorded import recorded_comparison
+
+    return recorded_comparison(given)
+
+
+def _recorded_sources(given: Values) -> Record | None:
+    from .recipes.repair.recorded import recorded_sources
+
+    return recorded_sources(given)
+
+
 def _estimate(config: EstimateConfig) -> None:
     from .recipes.estimate.estimate import describe, estimate
 
@@ -41,9 +73,11 @@ def _estimate(config: EstimateConfig) -> None:
 
 
 def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple[str, ...]) -> None:
+    from .student_train.recorded import record_of_pass
     from .student_train.train import dry_run_students, train_students
 
-    students = each_student(completed(TrainConfig, config), size or (None,), objective or (config.objective,))
+    one, sizes, objectives = completed(TrainConfig, config), size or (None,), objective or (config.objective,)
+    students = each_student(one, sizes, objectives)
     if config.dry_run:
         dry_run_students(students, log=tell)
     elif config.push_to_hub is not None:
@@ -52,7 +86,8 @@ def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple
         train = partial(train_students, students, log=tell)
         train_and_push(students, config.push_to_hub, config.hub_private_repo, train, log=tell)
     else:
-        train_students(students, log=tell)
+        record = record_of_pass(one, sizes, objectives) if len(students) > 1 else None
+        train_students(students, log=tell, record=record)
 
 
 def _inspect(config: InspectConfig) -> None:
@@ -103,6 +138,10 @@ def _demo(config: DemoConfig) -> int:
     return 0 if run_demo(config.output, log=tell) else 1
 
 
+def _completion(config: CompletionConfig) -> None:
+    click.echo(completion_script(app, config.shell), nl=False)
+
+
 def _print(result: dict[str, Any] | Iterable[str]) -> None:
     """Print what a command has found, as JSON or as lines."""
     if isinstance(result, dict):
@@ -127,6 +166,7 @@ COMMANDS = (
             "      --cache c4-t5-base --examples 200000 --batch-size 64 --dtype bfloat16",
         ),
         ranks=True,
+        recorded=_recorded_dump,
     ),
     ConfiguredCommand(
         "estimate",
@@ -153,6 +193,7 @@ COMMANDS = (
             "      --size 4L256H --objective miniend-e --objective minilm",
         ),
         ranks=True,
+        recorded=_recorded_training,
     ),
     ConfiguredCommand(
         "inspect",
@@ -173,6 +214,7 @@ COMMANDS = (
             "  miniend verify c4-t5-base --repair --teacher google-t5/t5-base \\\n      --corpus hf:allenai/c4:en",
         ),
         computes=False,
+        recorded=_recorded_sources,
     ),
     ConfiguredCommand(
         "push-cache",
@@ -197,6 +239,7 @@ COMMANDS = (
             "  miniend evaluate --model student --task summarize/pairs \\\n"
             "      --data articles.jsonl --output scores --optimizer adafactor --seeds 5",
         ),
+        recorded=_recorded_evaluation,
     ),
     ConfiguredCommand(
         "compare",
@@ -208,6 +251,7 @@ COMMANDS = (
             "  miniend compare comparison.yaml --output compared --plan",
             "  miniend compare comparison.yaml --output compared",
         ),
+        recorded=_recorded_comparison,
     ),
     ConfiguredCommand(
         "demo",
@@ -217,13 +261,35 @@ COMMANDS = (
         "picture.",
         examples=("  miniend demo", "  miniend demo --output my-demo"),
     ),
+    ConfiguredCommand(
+        "completion",
+        CompletionConfig,
+        _completion,
+        summary="Print the script with which your shell completes commands, options, choices and files.",
+        more='For bash, put eval "$(miniend completion bash)" into ~/.bashrc; for zsh, the same with zsh into ~/.zshrc. For '
+        "fish, write it to ~/.config/fish/completions/miniend.fish.",
+        examples=("  miniend completion bash", "  miniend completion fish"),
+        computes=False,
+    ),
 )
+STEPS = (
+    "miniend demo",
+    "miniend estimate --teacher google-t5/t5-small --corpus python-docs \\\n         --examples 2000",
+    "miniend dump-teacher --teacher google-t5/t5-small --corpus python-docs \\\n         --cache docs --examples 2000",
+    "miniend inspect docs",
+    "miniend verify docs",
+    "miniend train-student --cache docs --output student --size 4L256H",
+    "miniend evaluate --model student --task glue/sst2 --output scores",
+    "miniend compare comparison.yaml --output compared",
+)
+"""What to type first, second, third."""
 
 app = program(
     "miniend",
     "Offline distillation of T5-family encoder-decoders: run the teacher once, train many students from its cache.",
     __version__,
     COMMANDS,
+    STEPS,
 )
 
 
@@ -273,4 +339,5 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run the command line of this process and exit with its status."""
     allow_any_encoding()
+    answer_a_shell(app)
     sys.exit(run(sys.argv[1:]))

@@ -27,7 +27,7 @@ RENAMED_OPTIONS = (
     ("dump-teacher", "--objective", "--task", "{}"),
 )
 """Command, the option as the scenarios write it, its name in a build that does not have it, and the form of its value there."""
-NO_SIGNALS = ("--signals", "none")
+NO_SIGNALS = ("--signal", "none")
 """An option whose empty value, in the scenarios, has another word in a build that does not take an empty one."""
 LIBRARIES = ("torch", "torch.utils.tensorboard", "transformers", "accelerate", "safetensors.torch", "zarr", "pcodec")
 FAMILIES = ("T5", "MT5", "UMT5")

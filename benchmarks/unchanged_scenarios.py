@@ -27,15 +27,15 @@ MIXED = (
 DUMPS = {
     "t5": [f"t5 {TEXT}"],
     "v11-top-k-zstd": [
-        f"v11 {TEXT} --logits top-k --top-k 16 --top-p 0.9 --temperatures 2 --temperatures 4 --codec zstd"
+        f"v11 {TEXT} --logits top-k --top-k 16 --top-p 0.9 --temperature 2 --temperature 4 --codec zstd"
     ],
     "mt5-sampled": [f"mt5 {TEXT} --logits sampled --draws 12"],
     "umt5": [f"umt5 {TEXT} --draws 8 --logit-step 0.25"],
     "umt5-tied-zstd": [f"umt5-tied {TEXT} --codec zstd"],
     "no-logits": [f"t5 {TEXT} --logits none"],
-    "only-logits": [f"t5 {TEXT} --signals '' --logits top-k --top-k 1000"],
+    "only-logits": [f"t5 {TEXT} --signal '' --logits top-k --top-k 1000"],
     "layers-and-hidden": [
-        f"t5 {TEXT} --signals {LAYERS},encoder.hidden@0,encoder.hidden,decoder.hidden --hidden-error 0.01"
+        f"t5 {TEXT} --signal {LAYERS},encoder.hidden@0,encoder.hidden,decoder.hidden --hidden-error 0.01"
     ],
     "calibrated": [f"t5 {TEXT} --relation-temperature calibrated"],
     "coarse": [f"t5 {TEXT} --relation-kl 0.01 --seed 3"],

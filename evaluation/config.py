@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..models.optimizer_settings import OPTIMIZERS
+from ..runtime.local_names import path_or_name
 from ..runtime.options import check, option, require
 
 if TYPE_CHECKING:
@@ -111,7 +112,10 @@ class EvaluateConfig(EvaluateSettings):
     """The options of `miniend evaluate`."""
 
     model: str = option(
-        section="essential", help="Folder or hub name of any T5-family checkpoint, trained here or not."
+        section="essential",
+        metavar="PATH_OR_NAME",
+        local=path_or_name,
+        help="Folder or hub name of any T5-family checkpoint, trained here or not.",
     )
     tasks: tuple[str, ...] = option(
         section="essential",
@@ -122,7 +126,10 @@ class EvaluateConfig(EvaluateSettings):
         "document/summary, article/highlights or text/summary. Repeatable.",
     )
     output: Path = option(
-        section="essential", help="Directory for the results. Seeds that are already finished are not run again."
+        section="essential",
+        once=True,
+        help="Directory for the results. Seeds that are already finished are not run again, and only what is to change need be "
+        "given.",
     )
     device: str = option("auto", section="speed", help="auto, cpu or cuda.")
 

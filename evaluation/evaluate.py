@@ -20,6 +20,7 @@ from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
 from .protocols.protocol import Predictions
 from .protocols.protocols import protocol_for
+from .recorded import keep_record
 from .records import (
     EXAMPLES,
     FACTS,
@@ -76,6 +77,7 @@ def _evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     identity = {"digest": checkpoint.digest(), "protocol": config.protocol}
     require_no_links(config.output)
     claim(config.output / MODEL, identity, beside={"model": true_name(config.model)})
+    keep_record(config)
     if read_as(config.output / FACTS, ModelFacts) is None:
         write_record(config.output / FACTS, plain(model_facts(checkpoint.model, device)))
     for task in tasks:

@@ -17,6 +17,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigurationError
+from .local_names import Form
 from .registry import OR_A_PLUGIN
 
 SECTIONS = ("essential", "corpus", "fidelity", "training", "speed", "advanced")
@@ -52,6 +53,10 @@ class Option:
     """Whether the command line takes several values, of which each configuration has one."""
     identity: bool | str = False
     """Whether the value identifies a run; a text names the property that has the value in force."""
+    local: Form | None = None
+    """How a text may name something on this machine, for an option that is not simply a path."""
+    once: bool = False
+    """Whether the value is of one command and not of its output, such as where the output is; it is not recorded there."""
     marks: frozenset[str] = frozenset()
     """The groups of options that this one belongs to; their names are defined beside the dataclass."""
 
@@ -79,6 +84,8 @@ def option(
     positional: bool = False,
     several: bool = False,
     identity: bool | str = False,
+    local: Form | None = None,
+    once: bool = False,
     marks: Iterable[str] = (),
 ) -> Any:
     """Return a dataclass field that declares an option; one without a default must be given. See `Option` for the rest."""
@@ -97,6 +104,8 @@ def option(
         positional=positional,
         several=several,
         identity=identity,
+        local=local,
+        once=once,
         marks=frozenset(marks),
     )
     return field(default=default, metadata={_KEY: declared})

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ..errors import ConfigurationError, in_one_line
+from .local_names import from_root, path_or_module
 from .there import look
 
 GROUP = "miniend.plugins"
@@ -23,6 +24,8 @@ REMEDY = "correct the plugin, or leave it out"
 
 _loaded: dict[str, Path] = {}
 """Name of a plugin, as the user wrote it -> its file."""
+_named: dict[str, None] = {}
+"""The plugins that were asked for, without the ones of installed packages, as they are named from the root."""
 
 
 def load_plugins(names: Iterable[str]) -> None:
@@ -47,6 +50,12 @@ def load_plugins(names: Iterable[str]) -> None:
             raise ConfigurationError(
                 f"--plugin {name!r}: expected a Python file or the name of a module, such as my_terms.py or my_package.terms"
             )
+        _named[from_root(path_or_module, name)] = None
+
+
+def named_plugins() -> tuple[str, ...]:
+    """Return the plugins that were asked for, so that a record can name them."""
+    return tuple(_named)
 
 
 def digests() -> dict[str, str]:

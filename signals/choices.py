@@ -1,7 +1,7 @@
 """The choices that signals leave to the user, by name; without torch, so that the command line can list them."""
 
 NOTHING = "none"
-"""The value of --signals and of --logits that caches nothing of the kind."""
+"""The value of --signal and of --logits that caches nothing of the kind."""
 LOGIT_KINDS = ("top-k", "sampled", "hybrid")
 """The codes of next-token distributions (`logits/code.py`)."""
 RELATION_TEMPERATURES = ("published", "calibrated")

@@ -7,6 +7,8 @@ from .layout import ShardRange
 from .stores.place import Place, Where, place_of
 
 SINGLE = {"plan": "plan", "calibration": "calibration"}
+BESIDE = ("dump.yaml",)
+"""Files beside the published folders that a dump writes for its user. They are not part of the cache."""
 GROUPS = {"extents": "extent", "segments": "marker", "shards": "marker"}
 BESIDE = ("README.md", ".gitattributes", ".cache")
 """What a data set of the Hugging Face hub has beside the cache; `.cache` is of its downloads."""

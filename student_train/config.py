@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..models.optimizer_settings import OPTIMIZERS, SCHEDULES
+from ..runtime.local_names import path_or_size, path_or_url, start
 from ..runtime.options import check, option, require
 from ..runtime.registry import NAME
 from .objective import CROSS_RELATIONS, OBJECTIVES
@@ -37,7 +38,14 @@ def objectives() -> tuple[str, ...]:
 class StepSettings:
     """How the steps of a training run are made, whatever it learns."""
 
-    steps: int = option(10_000, section="essential", least=1, identity=True, marks=(ONE_PASS,), help="Optimizer steps.")
+    steps: int = option(
+        10_000,
+        section="essential",
+        least=1,
+        identity=True,
+        marks=(ONE_PASS,),
+        help="Optimizer steps. A larger number in a later run continues the student.",
+    )
     batch_size: int = option(
         32, section="essential", least=1, identity=True, marks=(ONE_PASS,), help="Examples per optimizer step."
     )
@@ -149,6 +157,7 @@ class TrainSettings(StepSettings):
         None,
         section="essential",
         metavar="SIZE",
+        local=path_or_size,
         several=True,
         shown="half the teacher's depth and width",
         marks=(VARIED,),
@@ -163,9 +172,7 @@ class TrainSettings(StepSettings):
         identity=True,
         help="scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder self-attention. "
         "implicit: logits and minilm. miniend-d: implicit and relations of cross-attention. miniend-e: implicit and relations "
-        "of encoder self-attention. Self-attention terms are the mean of the QQ, KK and VV relation KLs of the last layers "
-        "(MiniLMv2 form), causal in the decoder. We infer from the paper's text which of these its table names beside MiniEnD. "
-        "Repeatable, like --size.",
+        "of encoder self-attention. Repeatable, like --size.",
     )
     logits: bool = option(
         True, section="training", shown="kept", identity=True, help="Drop the logit term of miniend-d and miniend-e."
@@ -175,7 +182,7 @@ class TrainSettings(StepSettings):
         section="training",
         identity=True,
         marks=(ONE_PASS,),
-        help="Temperature of teacher and student in the logit term: 1, or one of the --temperatures of the dump.",
+        help="Temperature of teacher and student in the logit term: 1, or one of the --temperature of the dump.",
     )
     cross_relation: str = option(
         "qk",
@@ -203,6 +210,7 @@ class TrainSettings(StepSettings):
         None,
         section="training",
         metavar="[START:]SOURCE",
+        local=start,
         shown="fresh weights",
         help="Where the student starts: a checkpoint of a student, which brings its size; or teacher-layers:TEACHER for evenly "
         "spaced layers of its teacher, whose width the size must have.",
@@ -246,12 +254,15 @@ class TrainConfig(TrainSettings):
     cache: str | Path = option(
         section="essential",
         metavar="PATH",
+        local=path_or_url,
         marks=(ONE_PASS,),
         help="Directory or URL of a cache that dump-teacher wrote.",
     )
     output: Path = option(
         section="essential",
-        help="Hugging Face model directory to write. A run that is already there is continued.",
+        once=True,
+        help="Hugging Face model directory to write. A run that is already there is continued, and only what is to change need "
+        "be given.",
     )
     device: str = option("auto", section="speed", marks=(ONE_PASS,), help="auto, cpu, cuda or cuda:N.")
     allow_unfinished: bool = option(
@@ -269,6 +280,7 @@ class TrainRequest(TrainConfig):
     dry_run: bool = option(
         False,
         section="essential",
+        once=True,
         help="Write nothing: do a few steps and say what the run would take in memory, FLOPs, disk, epochs and hours.",
     )
     push_to_hub: str | None = option(

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -20,6 +21,7 @@ from ..runtime.cores import SharedCores
 from ..runtime.launcher import not_used
 from ..runtime.printing import Detail, Result, tell
 from ..runtime.progress import Log, duration, progress_bar, silent, waiting
+from ..runtime.records import write_record_file
 from ..runtime.stopping import Terminated, held_back
 from .config import TrainConfig
 from .distillation import Distillation
@@ -28,6 +30,7 @@ from .reading.batch import Batch
 from .reading.loader import Prefetcher, Share, steps
 from .run.directory import is_finished
 from .run.gradient_norms import gradient_norms
+from .run.growth import scheduled_steps
 from .run.loss_lines import current_losses, validation_text
 from .run.metrics import last_validation
 from .run.one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all, sole_writers
@@ -36,19 +39,25 @@ from .run.setup import Setup
 from .run.student_run import StudentRun
 from .run.validation import evaluate
 
+Record = tuple[Path, bytes]
+"""A file, and its content."""
+
 
 def train_student(config: TrainConfig, log: Log = tell) -> dict[str, float]:
     """Stage two: train one student from a cache, write it to `config.output`, and return its validation losses in nats.
 
     If it is run again, it continues from the latest checkpoint, with the shards that were published when the run started. A
-    finished run is left as it is.
+    finished run is left as it is, unless it is to have more steps now; `run/growth.py` says how it is continued.
     """
     return train_students([config], log)[0]
 
 
-def train_students(configs: Sequence[TrainConfig], log: Log = tell) -> list[dict[str, float]]:
+def train_students(
+    configs: Sequence[TrainConfig], log: Log = tell, grow: bool = True, record: Record | None = None
+) -> list[dict[str, float]]:
     """Train several students in one pass over the cache and return their validation losses in nats.
 
+    With `grow`, finished students that are to have more steps are continued. `record` is a file for the options of the pass.
     Each may be resumed, together with the others or alone. Raises ConfigurationError if settings differ that one pass has in
     common, or if two students have the same output, and OutputBusyError while another process trains into one of the outputs.
     """
@@ -59,19 +68,23 @@ def train_students(configs: Sequence[TrainConfig], log: Log = tell) -> list[dict
     try:
         require_one_pass(configs, processes.world)
         with sole_writers(configs, processes):
-            _train_unfinished(configs, processes, log)
+            _train_unfinished(configs, processes, log, grow, record)
         return [last_validation(config.output) for config in configs]
     finally:
         processes.close()
 
 
-def _train_unfinished(configs: Sequence[TrainConfig], processes: Processes, log: Log) -> None:
+def _train_unfinished(
+    configs: Sequence[TrainConfig], processes: Processes, log: Log, grow: bool, record: Record | None
+) -> None:
     begun = perf_counter()
     with waiting("setting up", shown=processes.main):
         setups = set_up_all(configs, processes, log)
     log(Detail(f"device {processes.device}, processes: {processes.world}, threads of torch: {torch.get_num_threads()}"))
     ready = perf_counter()
-    claim_outputs(setups, processes)
+    claim_outputs(setups, processes, log, grow)
+    if record is not None and processes.main:
+        write_record_file(*record)
     unfinished = []
     for setup in setups:
         if is_finished(setup.config.output):
@@ -223,7 +236,8 @@ def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: 
         norm = clip_gradient(distillation, config.max_grad_norm)
         run.require_finite(value, norm, terms)
 
-        rate = learning_rate_at(step, config.steps, config.peak_learning_rate, config.warmup, config.schedule)
+        steps = scheduled_steps(run.stages, step, config.steps)
+        rate = learning_rate_at(step, steps, config.peak_learning_rate, config.warmup, config.schedule)
         rate = set_learning_rate(optimizer, rate, step)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

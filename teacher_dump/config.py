@@ -7,6 +7,8 @@ teacher and which part, and `DumpConfig` where the cache is. Field names are the
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..runtime.local_names import corpus as corpus_name
+from ..runtime.local_names import path_or_name, path_or_url
 from ..runtime.options import changed_from_defaults, check, flag_of, marked, option, require
 from ..signals.choices import LOGIT_KINDS, NOTHING, RELATION_TEMPERATURES
 from ..storage.documents.values import LARGEST_LENGTH, MOST_THREADS
@@ -28,6 +30,8 @@ class ExampleSettings:
 
     corpus: str | tuple[str, ...] = option(
         section="essential",
+        metavar="PATH_OR_NAME",
+        local=corpus_name,
         help="python-docs; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or .zst) or .parquet; a "
         "folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: several corpora "
         "are mixed document by document; when one ends, the others go on.",
@@ -39,7 +43,7 @@ class ExampleSettings:
         (),
         section="corpus",
         shown="equal shares",
-        help="Share of the documents, relative to the others: one per --corpus, in their order.",
+        help="Share of the documents, relative to the others: one per --corpus, in their order. Repeatable.",
     )
     shuffle_buffer: int = option(
         0,
@@ -52,7 +56,7 @@ class ExampleSettings:
         section="corpus",
         shown="text, or input and target for --task pairs",
         help="Field that holds the text, of every corpus; twice for --task pairs. a.b is a field inside another. Or name one, "
-        "or two, for each --corpus in their order.",
+        "or two, for each --corpus in their order. Repeatable.",
     )
     split: str = option("train", section="corpus", help="Split of hf: corpora and of saved datasets.")
     task: str = option(
@@ -167,12 +171,14 @@ class ExampleSettings:
 class DumpSettings(ExampleSettings):
     """The settings of a dump that do not depend on the teacher or on where the cache is."""
 
-    signals: str = option(
-        "encoder.self,decoder.self,decoder.cross",
+    signals: str | tuple[str, ...] = option(
+        ("encoder.self", "decoder.self", "decoder.cross"),
         section="fidelity",
-        metavar="SITES",
-        help="Sites whose Q, K and V are cached: SITE[@LAYER] with commas, the last layer unless given; or none. "
-        "encoder.hidden and decoder.hidden cache the output of a layer.",
+        flag="--signal",
+        metavar="SITE",
+        shown="encoder.self, decoder.self, decoder.cross",
+        help="Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none. encoder.hidden and "
+        "decoder.hidden cache the output of a layer. Repeatable.",
     )
     relation_kl: float = option(
         1e-3,
@@ -212,6 +218,7 @@ class DumpSettings(ExampleSettings):
     temperatures: tuple[float, ...] = option(
         (),
         section="fidelity",
+        flag="--temperature",
         shown="none",
         help="top-k: a temperature other than 1 at which students can ask for the distributions. Repeatable.",
     )
@@ -243,6 +250,7 @@ class DumpSettings(ExampleSettings):
     mixed_environment: bool = option(
         False,
         section="advanced",
+        once=True,
         help="Continue a cache from another machine or other library versions; the bytes can then differ.",
     )
 
@@ -267,17 +275,23 @@ class DumpSettings(ExampleSettings):
         require(1e-5 <= self.logit_step <= 1, f"--logit-step must be between 1e-5 and 1 nats, not {self.logit_step:g}")
         require(
             self.logits == "top-k" or not self.temperatures,
-            f"--temperatures needs --logits top-k: the draws of {self.logits} are made at temperature 1 and fit only that",
+            f"--temperature needs --logits top-k: the draws of {self.logits} are made at temperature 1 and fit only that",
         )
         for value in self.temperatures:
             require(
                 0.1 <= value <= 100 and value != 1,
-                f"--temperatures must be between 0.1 and 100 and not 1, which every cache has; found {value:g}",
+                f"--temperature must be between 0.1 and 100 and not 1, which every cache has; found {value:g}",
             )
         require(
             len(set(self.temperatures)) == len(self.temperatures),
-            "--temperatures: expected different numbers, found one twice",
+            "--temperature: expected different numbers, found one twice",
         )
+
+    @property
+    def sites(self) -> str:
+        """The sites with commas between them; empty for none."""
+        names = ",".join((self.signals,) if isinstance(self.signals, str) else self.signals)
+        return "" if names == NOTHING else names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -285,7 +299,10 @@ class TeacherSettings(DumpSettings):
     """The settings of a dump with its teacher, its device, and the part that is dumped."""
 
     teacher: str = option(
-        section="essential", help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint."
+        section="essential",
+        metavar="PATH_OR_NAME",
+        local=path_or_name,
+        help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint.",
     )
     teacher_revision: str | None = option(
         None, section="advanced", shown="the newest commit", help="Branch, tag or commit of a hub teacher."
@@ -294,6 +311,7 @@ class TeacherSettings(DumpSettings):
     shards: str | None = option(
         None,
         section="speed",
+        once=True,
         metavar="RANGES",
         shown="all",
         help="Dump only these positions of the shard table (validation first, then training): A:B, the end excluded; A: and :B "
@@ -313,6 +331,11 @@ class DumpConfig(TeacherSettings):
     cache: str | Path = option(
         section="essential",
         metavar="PATH",
-        help="Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is continued.",
+        local=path_or_url,
+        once=True,
+        help="Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is continued, and only what is "
+        "to change need be given.",
     )
-    force: bool = option(False, section="advanced", help="Write shards even if the disk seems too small for them.")
+    force: bool = option(
+        False, section="advanced", once=True, help="Write shards even if the disk seems too small for them."
+    )

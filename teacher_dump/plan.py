@@ -36,6 +36,7 @@ from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
 from ..storage.publishing.discard import discard
 from ..storage.stores.place import Where, place_of
+from ..storage.survey import BESIDE
 from .config import DumpConfig
 from .corpus.file_lists import first_difference
 from .examples.packing import EOS_BETWEEN_DOCUMENTS
@@ -63,8 +64,8 @@ TYPED = {
         name: f"--{name.replace('_', '-')}"
         for name in ("seed", "validation_examples", "batch_size", "shard_examples", "codec")
     },
-    "signals.relations": "--signals",
-    "signals.hidden": "--signals",
+    "signals.relations": "--signal",
+    "signals.hidden": "--signal",
     **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("relation_kl", "relation_step", "relation_rank")},
     **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("relation_temperature", "hidden_error")},
     "signals.calibration_examples": "--calibration-examples",
@@ -74,7 +75,7 @@ TYPED = {
     "signals.logits.top_p": "--top-p",
     "signals.logits.draws": "--draws",
     "signals.logits.step": "--logit-step",
-    "signals.logits.temperatures": "--temperatures",
+    "signals.logits.temperatures": "--temperature",
 }
 """What decides the members of a plan, as the user types it."""
 DERIVED = (*(f"objective.{name}" for name in ("target_length", "segment_length", "noise", "spans")), "signals.logits.k")
@@ -136,10 +137,9 @@ def planned_task(config: DumpConfig, sentinels: int) -> Task:
 
 
 def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedSignals:
-    names = "" if config.signals == NOTHING else config.signals
-    sites = parse_sites(names, teacher.family.depths(teacher.facts))
+    sites = parse_sites(config.sites, teacher.family.depths(teacher.facts))
     if not sites and config.logits == NOTHING:
-        raise ConfigurationError("nothing to cache: expected sites in --signals or a kind of --logits, found neither")
+        raise ConfigurationError("nothing to cache: expected sites in --signal or a kind of --logits, found neither")
     return PlannedSignals(
         relations=_listed(sites, "relations"),
         relation_kl=config.relation_kl,
@@ -288,7 +288,9 @@ def require_free(root: Where) -> None:
         found = look(place.local)
         if not found.free or any(one.exists() and not one.is_dir() for one in place.local.parents):
             raise CacheMismatchError(f"{root} is {found.words}; expected a directory for the cache")
-    begun = set() if place.bucket is None else {"plan"}  # a writer may have died before it put the document
+    begun = (
+        {*BESIDE} if place.bucket is None else {*BESIDE, "plan"}
+    )  # a writer may have died before it put the document
     strangers = [name for name in place.names() if not name.startswith(".") and name not in begun]
     if strangers and not folder_exists(plan_path(root), "plan"):  # another worker may just have published the plan
         there = look(place.local).words if place.bucket is None else f"a prefix that holds {listed(sorted(strangers))}"

@@ -23,6 +23,7 @@ from .examples.segments import TextSource
 from .examples.source import ExampleSource
 from .extents import ensure_extent, planned_totals
 from .plan import ensure_plan, plan_of, require_free
+from .recorded import keep_record
 from .teacher import Teacher, load_teacher
 from .worker import Worker
 
@@ -130,6 +131,7 @@ def prepare_examples(config: DumpConfig, sources: Sources) -> tuple[Plan, Exampl
     for parent in parents(config.cache):
         remove_abandoned(parent)
     chosen(config, _table(plan, planned_totals(config, plan)))  # refuse wrong --shards before we read the corpus
+    keep_record(config)
     source = ExampleSource(config.cache, plan)
     with sources.seconds.counting("segments"):
         try:

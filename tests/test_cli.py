@@ -25,16 +25,16 @@ OPTIONS = {
     "dump-teacher": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
         --task --input-length --target-length --prefix --noise-density
-        --mean-noise-span-length --corpus-epochs --validation-examples --signals --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step --sentinel-order
+        --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
+        --relation-temperature --hidden-error --logits --top-k --top-p --temperature --draws --logit-step --sentinel-order
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment --force
     """,
     "estimate": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
         --task --input-length --target-length --prefix --noise-density
-        --mean-noise-span-length --corpus-epochs --validation-examples --signals --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --temperatures --draws --logit-step --sentinel-order
+        --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
+        --relation-temperature --hidden-error --logits --top-k --top-p --temperature --draws --logit-step --sentinel-order
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --sample-examples --epochs --json
     """,
@@ -55,6 +55,7 @@ OPTIONS = {
     "compare": "file --output --plan",
     "push-cache": "name --cache --hub-private-repo --verify --no-verify --allow-unfinished",
     "demo": "--output",
+    "completion": "shell",
 }
 DUMP = {
     "examples": 12,
@@ -136,7 +137,7 @@ def configured(text):
     assert program == "miniend"
     command = commands()[name]
     with command.make_context(name, arguments) as context:
-        return command.configure(context)[0], command
+        return command.configure(context).config, command
 
 
 def test_options_change_only_on_purpose():
@@ -146,14 +147,15 @@ def test_options_change_only_on_purpose():
         for name, command in commands().items()
     }
     assert found == {
-        name: sorted([*text.split(), "--plugin", "--quiet", "--verbose"]) for name, text in OPTIONS.items()
+        name: sorted([*text.split(), "--plugin", "--config", "--help-all", "--quiet", "--verbose"])
+        for name, text in OPTIONS.items()
     }
 
 
 @pytest.mark.parametrize("command", sorted(OPTIONS))
 def test_every_command_and_every_option_has_help(run, command):
     """An option without a sentence sends the user into the source."""
-    shown = run(command, "--help")
+    shown = run(command, "--help-all")
     assert (shown.status, shown.err) == (0, "")
     flat, found = " ".join(shown.out.split()), commands()[command]
     for entry in found.entries.values():
@@ -183,15 +185,16 @@ def test_the_command_line_says_nothing_that_the_configuration_does_not(command):
     """Two sets of defaults drift apart, and the same dump from Python would be refused as another."""
     found = commands()[command]
     own = {name for name in options_of(found.kind) if name not in ("mixed_environment",)}
-    assert own <= set(found.entries) <= {*options_of(found.kind), "plugin", "quiet", "verbose"}
+    assert own <= set(found.entries) <= {*options_of(found.kind), "plugin", "config", "quiet", "verbose"}
     for name in own:
         assert found.entries[name].declared is options_of(found.kind)[name]
         assert flag_of(found.kind, name) == found.entries[name].flag
     required = {name: "x" for name, entry in found.entries.items() if entry.required}
-    asked = [part for name in required for part in (*_flag(found.entries[name]), "3" if name == "examples" else "x")]
+    values = {"examples": "3", "shell": "bash"}
+    asked = [part for name in required for part in (*_flag(found.entries[name]), values.get(name, "x"))]
     if command != "evaluate":  # which knows its tasks
         with found.make_context(command, asked) as context:
-            config = found.configure(context)[0]
+            config = found.configure(context).config
         for one in fields(found.kind):
             assert one.name in required or getattr(config, one.name) == one.default
 
@@ -203,7 +206,7 @@ def _flag(entry):
 @pytest.mark.parametrize("command", sorted(OPTIONS))
 def test_help_has_its_sections_in_order_and_two_examples_that_work(run, command):
     """Forty options in one list hide the four that matter; an example that fails is worse than none."""
-    shown = run(command, "--help").out
+    shown = run(command, "--help-all").out
     headings = re.findall(r"^([A-Z][a-z]+):$", shown, re.MULTILINE)
     assert headings == [name.capitalize() for name in (*SECTIONS, "examples") if name.capitalize() in headings]
     assert {"Essential", "Advanced", "Examples"} <= set(headings)
@@ -318,7 +321,7 @@ def test_a_plugin_can_be_a_module_or_an_entry_point(run, tmp_path, objectives, m
         ["train-student", "--cache", "x", "--output", "x", "--init", ""],
         ["train-student", "--cache", "x", "--output", "x", "--weight", ""],
         ["dump-teacher", "--teacher", "", "--corpus", "x", "--cache", "x", "--examples", "5"],
-        ["dump-teacher", "--teacher", "x", "--corpus", "x", "--cache", "x", "--examples", "5", "--signals", ""],
+        ["dump-teacher", "--teacher", "x", "--corpus", "x", "--cache", "x", "--examples", "5", "--signal", ""],
         ["inspect", ""],
         ["verify", ""],
         ["compare", "", "--output", "x"],
@@ -373,7 +376,7 @@ def test_an_estimate_says_what_a_dump_would_take_and_writes_nothing(run, materia
     assert list(tmp_path.iterdir()) == []
     assert_refused(run("estimate", *arguments, "--sample-examples", 0), "--sample-examples must be at least 1, not 0")
     assert_refused(run("estimate", *arguments, "--epochs", 0), "--epochs must be positive, not 0")
-    assert_refused(run("estimate", *arguments, "--signals", "encoder.cross"), "unknown site 'encoder.cross'")
+    assert_refused(run("estimate", *arguments, "--signal", "encoder.cross"), "unknown site 'encoder.cross'")
 
 
 def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, tmp_path):
@@ -412,14 +415,14 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"examples": 100_000, "validation-examples": 0}, "too short: expected 100000 training"),
         ({"validation-examples": 5000}, "validation documents fill"),
         ({"teacher": "/nowhere"}, "/nowhere"),
-        ({"signals": "encoder.cross"}, "unknown site 'encoder.cross'; expected one of encoder.self"),
-        ({"signals": "encoder.self@1"}, "this model has 1 layers there"),
-        ({"signals": "encoder.self@last"}, "must be a whole number"),
-        ({"signals": "decoder.hidden@1"}, "this model has 1 layers there"),
+        ({"signal": "encoder.cross"}, "unknown site 'encoder.cross'; expected one of encoder.self"),
+        ({"signal": "encoder.self@1"}, "this model has 1 layers there"),
+        ({"signal": "encoder.self@last"}, "must be a whole number"),
+        ({"signal": "decoder.hidden@1"}, "this model has 1 layers there"),
         ({"hidden-error": 0}, "--hidden-error must be between 0 and 1"),
         ({"hidden-error": 1}, "--hidden-error must be between 0 and 1"),
         ({"hidden-error": "nan"}, "--hidden-error: expected a finite number, found nan"),
-        ({"signals": "none", "logits": "none"}, "nothing to cache"),
+        ({"signal": "none", "logits": "none"}, "nothing to cache"),
         ({"input-length": 4096}, "longest input length that works is"),
         ({"input-length": 2}, "at least 3"),
         ({"noise-density": 1.5}, "--noise-density must be between 0 and 1"),
@@ -433,9 +436,9 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"logit-step": 1.5}, "--logit-step must be between"),
         ({"draws": 0}, "--draws must be at least 1, not 0"),
         ({"top-p": 0}, "--top-p must be above 0"),
-        ({"temperatures": 2}, "--temperatures needs --logits top-k"),
-        ({"logits": "top-k", "temperatures": 1}, "must be between 0.1 and 100 and not 1"),
-        ({"logits": "top-k", "temperatures": "nan"}, "--temperatures: expected a finite number, found nan"),
+        ({"temperature": 2}, "--temperature needs --logits top-k"),
+        ({"logits": "top-k", "temperature": 1}, "must be between 0.1 and 100 and not 1"),
+        ({"logits": "top-k", "temperature": "nan"}, "--temperature: expected a finite number, found nan"),
         ({"top-p": 1.01}, "--top-p must be above 0 and at most 1"),
         ({"calibration-examples": 2}, "--calibration-examples must be at least 3"),
         ({"examples": 2}, "at least 3"),
@@ -462,7 +465,7 @@ def test_a_wrong_setting_is_one_clear_line(dump, changed, named):
 def test_two_weighted_shuffled_corpora_are_dumped_and_held_to(dump, run, material, tmp_path):
     """Repeated options in the order of the shell; going on with other weights, order or buffer is refused by name."""
     other = write_texts(tmp_path / "other.jsonl", material.texts[::-1])
-    settings = {"teacher": material.teacher, "cache": tmp_path / "cache", **DUMP, "signals": "none"}
+    settings = {"teacher": material.teacher, "cache": tmp_path / "cache", **DUMP, "signal": "none"}
     always = [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     def mixed(*corpora, weights=(3, 1), buffer=8):
@@ -515,7 +518,7 @@ def test_what_pairs_lose_is_said_by_dump_and_inspect(dump, run, material, tmp_pa
     corpus = tmp_path / "pairs.jsonl.gz"
     corpus.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode(), mtime=0))
     settings = {"corpus": corpus, "task": "pairs", "target-length": 8, "prefix": "漢字 "}
-    settings |= {"examples": 40, "validation-examples": 5, "signals": "none"}
+    settings |= {"examples": 40, "validation-examples": 5, "signal": "none"}
     done = dump(**settings)
     assert done.status == 0, done.err
     shown = run("inspect", tmp_path / "cache").out
@@ -539,7 +542,7 @@ def test_each_corpus_may_have_its_own_field(dump, run, material, tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("id,body\n" + "".join(f"{n},{text}\n" for n, text in enumerate(material.texts[::-1])))
     arguments = ["--corpus", material.corpus, "--corpus", other, "--field", "text", "--field", "body"]
-    settings = {"teacher": material.teacher, "cache": tmp_path / "cache", **DUMP, "signals": "none"}
+    settings = {"teacher": material.teacher, "cache": tmp_path / "cache", **DUMP, "signal": "none"}
     done = run("dump-teacher", *arguments, *(part for name, value in settings.items() for part in (f"--{name}", value)))
     assert done.status == 0, done.err
     corpus = json.loads(run("inspect", tmp_path / "cache", "--json").out)["corpus"]
@@ -561,7 +564,7 @@ def test_a_mistake_mended_is_not_held_against_the_next_run(dump, tmp_path):
     """A plan published before the mistake is found would refuse the right settings as 'begun with other settings'."""
     assert_refused(dump(field="body"), "no field 'body'")
     assert_refused(dump(teacher="/nowhere"), "/nowhere")
-    assert_refused(dump(signals="encoder.cross"), "unknown site")
+    assert_refused(dump(signal="encoder.cross"), "unknown site")
     assert dump().status == 0
 
 

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from miniend.runtime.options import flag_of
+from miniend.teacher_dump.config import DumpConfig
 from support.fork_server import contents
 from support.runs import weights
 from support.tiny_cache import DUMP, build_tiny_cache
@@ -63,7 +65,7 @@ def home(tmp_path_factory):
         "inspect": ["inspect", folder / "cache", "--json"],
         "verify": ["verify", folder / "cache"],
         "train": ["train-student", *train.split()],
-        "dump": ["dump-teacher", *(f"--{name.replace('_', '-')}={value}" for name, value in options.items())],
+        "dump": ["dump-teacher", *(f"{flag_of(DumpConfig, name)}={value}" for name, value in options.items())],
         "help": ["evaluate", "--help"],
     }
     return SimpleNamespace(folder=folder, lines=lines, cache=contents(folder / "cache"), plain={})

@@ -172,7 +172,7 @@ def test_an_added_kind_is_dumped_and_read_and_named_where_its_module_is_missing(
     plugin = f"--plugin={home / 'my_methods.py'}"
     settings = ("--examples=6", "--validation-examples=2", "--calibration-examples=3", "--input-length=32")
     sources = (f"--teacher={home / 'teacher'}", f"--corpus={home / 'corpus.jsonl'}", "--noise-density=0.3")
-    signals, cache = ("--signals=decoder.ffn", "--logits=none", "--device=cpu", "--threads=1"), tmp_path / "cache"
+    signals, cache = ("--signal=decoder.ffn", "--logits=none", "--device=cpu", "--threads=1"), tmp_path / "cache"
     for arguments in (
         ("dump-teacher", plugin, *sources, f"--cache={cache}", *settings, *signals),
         ("verify", plugin, cache),

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from miniend import cli
+from miniend.runtime.options import flag_of
 from miniend.runtime.stopping import STOPPING, Terminated, held_back, stoppable
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
@@ -62,7 +63,7 @@ def start(settings, commands):
     """start(cache): the dump, as a process of the command."""
 
     def started(cache):
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings, "cache": cache}.items()]
+        options = [f"{flag_of(DumpConfig, name)}={value}" for name, value in {**settings, "cache": cache}.items()]
         return commands.start("dump-teacher", *options)
 
     return started
@@ -212,7 +213,7 @@ def test_a_signal_before_the_command_line_is_read_stops_in_order():
 @pytest.mark.slow
 def test_a_signal_while_modules_are_imported_stops_in_order(settings, tmp_path):
     """An import takes longest where a machine has just started, and that is when a user sees his typing error."""
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**settings, "cache": tmp_path / "c"}.items()]
+    options = [f"{flag_of(DumpConfig, name)}={value}" for name, value in {**settings, "cache": tmp_path / "c"}.items()]
     chance = random.Random(0)
     for count in range(18):
         stopped_while_importing(["dump-teacher", *options], chance.uniform(0, 3), list(ENDS)[count % len(ENDS)])

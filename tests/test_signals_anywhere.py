@@ -30,7 +30,7 @@ DEMO = 100
 
 def flags(settings):
     """The options of a command line for the fields of a configuration."""
-    named = {"tasks": "task", "learning_rates": "learning_rate"}
+    named = {"tasks": "task", "learning_rates": "learning_rate", "signals": "signal"}
     pairs = [(named.get(name, name).replace("_", "-"), value) for name, value in settings.items()]
     return [f"--{name}={one}" for name, value in pairs for one in (value if isinstance(value, tuple) else (value,))]
 

@@ -50,7 +50,8 @@ RESULTS = (Student, Students, CacheFacts, VerifyReport, Estimate, EvaluationResu
 def command_line() -> Iterator[str]:
     """Yield the lines of the page on the commands."""
     yield from ("# Command line", "", NOTICE, "")
-    yield "`miniend COMMAND --help` prints what this page says. Every command ends with one of these exit statuses:"
+    yield "`miniend COMMAND --help-all` prints what this page says. [Options](../guide/options.md) explains files of options,"
+    yield "repeated options and completion. Every command ends with one of these exit statuses:"
     yield from ("", "| exit status | meaning |", "|---|---|")
     yield "| 0 | done |"
     yield "| 1 | `verify`: the cache is damaged; `demo`: its teacher did not learn |"

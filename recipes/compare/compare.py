@@ -24,6 +24,7 @@ from ...teacher_dump.dump import dump_teacher
 from .compared import Comparison as Compared
 from .file.paths import Paths
 from .file.reading import read_comparison
+from .file.recorded import keep_file
 from .file.settings import MAIN, Comparison, Student
 from .report.blocks import as_html, as_markdown
 from .report.differences import require_scipy
@@ -50,7 +51,7 @@ def compare(file: Path, output: Path, plan_only: bool, log: Log) -> Compared:
     comparison = read_comparison(file)
     _require_everything(comparison)
     with Claims(output) as claims:
-        return Compared(output, _Run(comparison, Paths(output), claims, log).run(plan_only))
+        return Compared(output, _Run(file, comparison, Paths(output), claims, log).run(plan_only))
 
 
 def _require_everything(comparison: Comparison) -> None:
@@ -69,8 +70,8 @@ def _require_everything(comparison: Comparison) -> None:
 class _Run:
     """One comparison in progress."""
 
-    def __init__(self, comparison: Comparison, paths: Paths, claims: Claims, log: Log) -> None:
-        self._comparison, self._paths, self._claims, self._log = comparison, paths, claims, log
+    def __init__(self, file: Path, comparison: Comparison, paths: Paths, claims: Claims, log: Log) -> None:
+        self._file, self._comparison, self._paths, self._claims, self._log = file, comparison, paths, claims, log
         self._training = Training(comparison, paths, claims, log)
         self._continuation = Continuation(comparison, paths, self._training, claims, log)
         self._evaluator = Evaluator(comparison, paths, self._training, claims, log)
@@ -117,6 +118,7 @@ class _Run:
             self._log(Result(line))
         if keep:
             keep_settings(self._comparison, self._paths)
+            keep_file(self._file, self._paths.root)
 
     def _make_cache(self, name: str) -> None:
         """Dump a cache, once in a run. If an assistant is its teacher, train the assistant first."""

@@ -17,7 +17,10 @@ class CompareConfig:
         help="YAML file that says what is compared; see docs/guide/compare.md.",
     )
     output: Path = option(
-        section="essential", help="Directory for caches, students, evaluations and report. Finished work is kept."
+        section="essential",
+        once=True,
+        help="Directory for caches, students, evaluations and report. Finished work is kept, and so is the file: to go on, this "
+        "option is enough.",
     )
     plan: bool = option(
         False,

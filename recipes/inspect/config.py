@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...runtime.local_names import path_or_url
 from ...runtime.options import check, option
 
 
@@ -14,6 +15,7 @@ class InspectConfig:
         section="essential",
         positional=True,
         metavar="CACHE",
+        local=path_or_url,
         help="Directory or URL of a cache, finished or not.",
     )
     as_json: bool = option(False, section="essential", flag="--json", help="Print one JSON object.")

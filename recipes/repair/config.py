@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...runtime.local_names import corpus as corpus_name
+from ...runtime.local_names import path_or_name, path_or_url
 from ...runtime.options import check, option
 
 
@@ -14,18 +16,23 @@ class RepairConfig:
         section="essential",
         positional=True,
         metavar="CACHE",
+        local=path_or_url,
         help="Directory or URL of a cache, finished or not.",
     )
     teacher: str | None = option(
         None,
         section="corpus",
-        shown="none",
+        metavar="PATH_OR_NAME",
+        local=path_or_name,
+        shown="as dump.yaml says",
         help="For --repair: the teacher of the dump. It is checked against the plan.",
     )
     corpus: tuple[str, ...] = option(
         (),
         section="corpus",
-        shown="none",
+        metavar="PATH_OR_NAME",
+        local=corpus_name,
+        shown="as dump.yaml says",
         help="For --repair: the corpora of the dump, in the same order. They are checked against the plan. Repeatable.",
     )
     split: str = option(

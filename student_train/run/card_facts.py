@@ -16,6 +16,8 @@ from ...signals.relations.relations import carries_no_information
 from ...storage.documents.plan import CorpusPart, Plan
 from ..terms import Term
 from ..terms.relations import Relations
+from .directory import stages_of
+from .growth import describe_schedule
 from .model_card import ModelCardFacts
 from .model_card import Term as CardTerm
 from .setup import Setup
@@ -62,7 +64,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         tokens_seen=state.tokens,
         optimizer=config.optimizer,
         learning_rate=config.peak_learning_rate,
-        schedule=f"{config.schedule} after {config.warmup} warm-up steps",
+        schedule=describe_schedule(config, stages_of(config.output)),
         initial_loss=state.initial_loss,
         final_loss=state.loss,
         validation=state.validation,

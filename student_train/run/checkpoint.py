@@ -89,6 +89,12 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
     return _read(published[-1]) if published else None
 
 
+def latest_step(folder: Path) -> int:
+    """Return the step of the newest published checkpoint; 0 if the folder does not hold any. The files are not read."""
+    published = _published(folder)
+    return int(published[-1].name.removeprefix("step-")) if published else 0
+
+
 def _write(partial: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     try:
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, partial / _TENSORS)

@@ -14,19 +14,25 @@ from ...cache import Cache, Part
 from ...errors import RunMismatchError
 from ...models.lent import true_name
 from ...models.pretrained import tensor_digest
+from ...models.size import Size
 from ...runtime.claims import holds_files
-from ...runtime.durable import write_durably
+from ...runtime.durable import flush, write_durably
 from ...runtime.identity import ANOTHER_OUTPUT, require_same
 from ...runtime.json_file import read_json
 from ...runtime.links import require_no_links
 from ...runtime.options import identity_of, typed_by_identity
 from ...runtime.plugins import digests
+from ...runtime.progress import Log, silent
+from ...runtime.records import as_yaml, record_of, write_record_file
 from ...runtime.there import look
 from ...storage.documents.parse import parse_plain
-from ...storage.documents.values import Natural, Positions
+from ...storage.documents.values import Natural, Positions, Positive
 from ..config import TrainConfig
+from ..recorded import RECORD, RUN_FILE
+from .checkpoint import latest_step
+from .growth import Stage, continued, describe_growth, describe_stages
 
-RUN_FILE = "run.json"
+WEIGHTS = "model.safetensors"
 CHECKPOINTS = "checkpoints"
 FIRST_WEIGHTS = "first_weights"
 """The member of run.json that has the SHA-256 of the weights that `--init` gave."""
@@ -66,22 +72,28 @@ class RunRecord:
     """What `run.json` must hold. The members that identify the run are compared with this run's own."""
 
     cache_part: PartRecord
+    steps: Positive | None = None
+    stages: tuple[Stage, ...] = ()
     plugins: Mapping[str, str] | None = None
 
 
-def claim_output(config: TrainConfig, cache: Cache, student: Any) -> None:
+def claim_output(config: TrainConfig, cache: Cache, student: Any, log: Log = silent, grow: bool = True) -> None:
     """Write run.json into a fresh output directory, or check that the run.json there describes this run.
 
-    `student` is the model with its first weights.
-
-    Raises RunMismatchError, which names what differs, for another run or a directory that holds other files or links.
+    `student` is the model with its first weights. With `grow`, a run of more steps is continued. Raises RunMismatchError, which
+    names what differs, for another run or a directory that holds other files or links.
     """
     require_no_links(config.output)
     path = config.output / RUN_FILE
     ours = _identity(config, cache, student)
     if path.exists():
-        _, theirs = _read(path)
-        require_same(f"{config.output} holds another run", theirs, ours, ANOTHER_OUTPUT, typed=TYPED)
+        record, theirs = _read(path)
+        larger = grow and record.steps is not None and config.steps > record.steps
+        compared = theirs | {"steps": config.steps} if larger else theirs
+        require_same(f"{config.output} holds another run", compared, ours, ANOTHER_OUTPUT, typed=TYPED)
+        if larger:
+            _continue(config, record, theirs, log)
+        _keep_record(config, student)
         return
     if config.output.exists() and holds_files(config.output):
         raise RunMismatchError(
@@ -91,7 +103,59 @@ def claim_output(config: TrainConfig, cache: Cache, student: Any) -> None:
     config.output.mkdir(parents=True, exist_ok=True)
     init = None if config.init is None else true_name(config.init)
     document = {**ours, "init": init, PLUGINS: digests()}
+    _write(path, document)
+    _keep_record(config, student)
+
+
+def _continue(config: TrainConfig, record: RunRecord, theirs: Mapping[str, Any], log: Log) -> None:
+    """Write down that a run is continued with more steps, and remove the student of the fewer steps.
+
+    The student is removed first. If we are killed in between, the run is the old one, whose student is made again.
+    """
+    assert record.steps is not None
+    step, weights = latest_step(config.output / CHECKPOINTS), config.output / WEIGHTS
+    if not step and weights.exists():
+        raise RunMismatchError(
+            f"{config.output} is finished and does not have a checkpoint any more, from which it could be continued: use another "
+            f"--output, with --init {config.output}"
+        )
+    stages = continued(record.stages, step, record.steps)
+    weights.unlink(missing_ok=True)
+    flush(config.output)
+    _write(config.output / RUN_FILE, {**theirs, "steps": config.steps, "stages": [asdict(stage) for stage in stages]})
+    log(describe_growth(config, stages, config.output))
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
     write_durably(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _keep_record(config: TrainConfig, student: Any) -> None:
+    """Write the options beside the student that they make, with the size in force; a finished student keeps its own."""
+    if is_finished(config.output):
+        return
+    shape, size = student.config, config.size
+    if size is None and config.init is None:
+        size = str(Size(shape.num_layers, shape.num_decoder_layers, shape.d_model))
+    note = describe_stages(stages_of(config.output), config.steps)
+    write_record_file(config.output / RECORD, as_yaml("train-student", "--output", record_of(config, size=size), note))
+
+
+def stages_of(output: Path) -> tuple[Stage, ...]:
+    """Return the stages of the run in a directory, of which there are some if it was continued with more steps."""
+    path = output / RUN_FILE
+    return _read(path)[0].stages if path.exists() else ()
+
+
+def steps_of(output: Path) -> int | None:
+    """Return the number of steps that the run in a directory is to have; None if it does not hold one."""
+    path = output / RUN_FILE
+    return _read(path)[0].steps if path.exists() else None
+
+
+def needs_training(config: TrainConfig) -> bool:
+    """Return whether a run is not finished, or is to be continued."""
+    return not is_finished(config.output) or (steps_of(config.output) or config.steps) < config.steps
 
 
 def changed_plugins(output: Path) -> list[str]:
@@ -113,7 +177,7 @@ def part_taken(output: Path) -> Part | None:
 
 def is_finished(output: Path) -> bool:
     """Return whether the run has written its model, which it does last."""
-    return (output / "model.safetensors").exists()
+    return (output / WEIGHTS).exists()
 
 
 def _identity(config: TrainConfig, cache: Cache, student: Any) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from ...cache import Cache, open_cache
 from ...errors import ConfigurationError, MiniEndError
 from ...runtime.claims import sole_writer
 from ...runtime.options import flag_of, marked
-from ...runtime.progress import Log
+from ...runtime.progress import Log, silent
 from ..config import ONE_PASS, TrainConfig
 from ..objective import build_objective
-from .directory import RUN_FILE, claim_output, is_finished, part_taken
+from ..recorded import RUN_FILE
+from .directory import claim_output, needs_training, part_taken
 from .processes import Processes
 from .setup import Setup, build_learner, open_feed, set_up
 
@@ -44,7 +45,7 @@ def set_up_all(configs: Sequence[TrainConfig], processes: Processes, log: Log) -
         build_learner(config, objective, cache, processes.device)
         for config, objective in zip(configs, objectives, strict=True)
     ]
-    finished = [is_finished(config.output) for config in configs]
+    finished = [not needs_training(config) for config in configs]
     unfinished = [learner.terms for learner, done in zip(learners, finished, strict=True) if not done]
     shared = open_feed(cache, unfinished, processes.device)
     setups = []
@@ -81,7 +82,7 @@ def sole_writers(configs: Sequence[TrainConfig], processes: Processes) -> Iterat
         if processes.main:
             try:
                 for config in configs:
-                    if not is_finished(config.output):
+                    if needs_training(config):
                         held.enter_context(sole_writer(config.output))
             except MiniEndError as error:
                 refused = error
@@ -89,16 +90,16 @@ def sole_writers(configs: Sequence[TrainConfig], processes: Processes) -> Iterat
         yield
 
 
-def claim_outputs(setups: Sequence[Setup], processes: Processes) -> None:
+def claim_outputs(setups: Sequence[Setup], processes: Processes, log: Log = silent, grow: bool = True) -> None:
     """Let the main process claim the output directories; the others check what it wrote, or fail with it.
 
     Raises RunMismatchError for a directory of another run, ConfigurationError if a process does not see the directory.
     """
-    refused = _refusal(setups) if processes.main else None
+    refused = _refusal(setups, log, grow) if processes.main else None
     _raise_together(refused, processes, BY_THE_MAIN_PROCESS)
     if not processes.main:
         missing = [setup.config.output for setup in setups if not (setup.config.output / RUN_FILE).exists()]
-        refused = _refusal(setups) if not missing else _unseen(missing[0])
+        refused = _refusal(setups, log, grow) if not missing else _unseen(missing[0])
     _raise_together(refused, processes, "another process refused its output; see what it said")
 
 
@@ -114,10 +115,10 @@ def _unseen(output: object) -> ConfigurationError:
     )
 
 
-def _refusal(setups: Sequence[Setup]) -> MiniEndError | None:
+def _refusal(setups: Sequence[Setup], log: Log, grow: bool) -> MiniEndError | None:
     try:
         for setup in setups:
-            claim_output(setup.config, setup.feed.cache, setup.student)
+            claim_output(setup.config, setup.feed.cache, setup.student, log, grow)
     except MiniEndError as error:
         return error
     return None

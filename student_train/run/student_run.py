@@ -19,7 +19,8 @@ from ..reading.batch import Batch
 from ..terms.labels import Labels
 from .card_facts import card_facts
 from .checkpoint import Checkpoint, damaged_checkpoint, latest_checkpoint, save_checkpoint
-from .directory import CHECKPOINTS, changed_plugins
+from .directory import CHECKPOINTS, changed_plugins, stages_of
+from .growth import Stage
 from .metrics import VALIDATION, MetricsLog
 from .model_card import model_card
 from .processes import Processes
@@ -49,6 +50,8 @@ class StudentRun:
         self._losses: list[tuple[Tensor, tuple[int, ...]]] = []
         self.clock = Clock(0)
         self.failed = False
+        self.stages: tuple[Stage, ...] = ()
+        """The stages of the run, which has some if it was continued with more steps."""
 
     @property
     def name(self) -> str:
@@ -61,6 +64,7 @@ class StudentRun:
         model_card(
             card_facts(setup, self.state)
         )  # what it takes from the cache may be wrong, which is better known now
+        self.stages = stages_of(output)
         checkpoint = latest_checkpoint(output / CHECKPOINTS)
         if checkpoint is not None:
             saved = _by_kind(checkpoint)

@@ -71,7 +71,7 @@ def _require_cached(name: str, site: Site, context: TermContext) -> None:
     if str(site) not in context.cache.codecs:
         held = ", ".join(context.cache.codecs) or "no sites"
         raise CacheMismatchError(
-            f"loss term {name} needs {site}, but {context.cache.path} holds {held}; dump it with --signals {site}"
+            f"loss term {name} needs {site}, but {context.cache.path} holds {held}; dump it with --signal {site}"
         )
 
 
@@ -97,7 +97,7 @@ def _require_distributions(name: str, temperature: Any, context: TermContext) ->
         names = ", ".join(f"{one:g}" for one in stored)
         raise CacheMismatchError(
             f"loss term {name} needs logits at temperature {temperature}, but {path} holds them at {names}; "
-            "dump with --logits top-k and --temperatures for others"
+            "dump with --logits top-k and --temperature for others"
         )
 
 

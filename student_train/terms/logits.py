@@ -57,5 +57,5 @@ def _require_logits(objective: str, cache: Cache, temperature: float) -> None:
         names = ", ".join(f"{one:g}" for one in stored)
         raise CacheMismatchError(
             f"--temperature {temperature:g}: {cache.path} has logits at temperature {names}; "
-            "dump with --logits top-k and --temperatures for others"
+            "dump with --logits top-k and --temperature for others"
         )

@@ -7,8 +7,9 @@ import yaml
 
 from miniend.evaluation.config import EvaluateSettings
 from miniend.recipes.compare.file.reading import KEYS, OF_A_ROW, OWN_OF_A_CACHE
+from miniend.runtime.given import read_options_file, settle
 from miniend.runtime.options import names_of
-from miniend.student_train.config import StepSettings
+from miniend.student_train.config import StepSettings, TrainRequest
 from miniend.teacher_dump.config import DumpSettings
 from support.pages import code_blocks, name_of, pages
 
@@ -19,6 +20,8 @@ INSIDE = {
     "evaluate": names_of(EvaluateSettings),
 }
 """Key -> the options directly below it."""
+OF_OPTIONS = "docs/guide/options.md"
+"""The page whose YAML is a file of options and not of a comparison."""
 BELOW = {
     "rows": (*OF_A_ROW, "cache"),
     "assistants": (*OF_A_ROW, "cache", "size"),
@@ -48,10 +51,18 @@ def test_python_of_a_page_compiles(page, block):
     ast.parse(block)
 
 
-@pytest.mark.parametrize(("page", "block"), blocks("yaml"))
+@pytest.mark.parametrize(("page", "block"), [one for one in blocks("yaml") if one[0] != OF_OPTIONS])
 def test_a_comparison_file_of_a_page_has_keys_and_options_that_exist(page, block):
     """Each of these is pasted, with another teacher."""
     assert list(strangers(yaml.safe_load(block))) == []
+
+
+def test_the_file_of_options_of_the_page_is_one(tmp_path):
+    """It is pasted, with another cache."""
+    [block] = [block for page, block in blocks("yaml") if page == OF_OPTIONS]
+    (tmp_path / "options.yaml").write_text(block)
+    found = settle(TrainRequest, {"output": "student"}, read_options_file(tmp_path / "options.yaml"))
+    assert (found.config.learning_rate, found.several["size"]) == (3e-4, ("6L384H", "4L256H"))
 
 
 def test_a_wrong_key_and_a_wrong_option_are_found():

@@ -7,10 +7,22 @@ import click
 import pytest
 
 from miniend.cli import COMMANDS, app
+from miniend.runtime.given import Record
+from miniend.runtime.options import options_of
 from support.pages import code_blocks, inline_code, name_of, pages
 
 OF_OTHERS = {"--nproc-per-node", "--exclude", "--index-url", "--help", "--version"}
 """Options of torchrun, hf and pip, and those that click brings."""
+KNOWN = {
+    "teacher": "a/b",
+    "corpus": "python-docs",
+    "examples": 9,
+    "model": "a/b",
+    "tasks": "glue/sst2",
+    "file": "/",
+    "cache": "s3://a/b",
+}
+"""What the record of an output could say."""
 _SETTING = re.compile(r"[A-Z_]+=\S*")
 _FLAG = re.compile(r"--[a-z][\w-]*")
 
@@ -25,20 +37,28 @@ def commands(markdown):
             if words[:1] == ["torchrun"] and "-m" in words:
                 words = words[words.index("-m") + 1 :]
             if words[:1] == ["miniend"]:
-                yield words[1:]
+                yield words[1 : words.index(">") if ">" in words else None]
 
 
 ALL = [(name_of(page), words) for page in pages() for words in commands(page.read_text(encoding="utf-8"))]
 
 
 def parse(words):
-    """Parse a command and check its values. A plugin that only the reader has is not imported, so its names are unknown."""
+    """Parse a command and check its values, with an output that knows the rest where there can be one.
+
+    Plugins and files that only the reader has are not read, so what they name is not known.
+    """
+
+    def known(given):
+        values = {name: value for name, value in KNOWN.items() if name in options_of(command.kind)}
+        return Record(source="the output", values=values) if {"cache", "output"} & set(given) else None
+
     with app.make_context("miniend", list(words)) as context:
         command = app.get_command(context, words[0])
         assert command is not None, f"no command {words[0]}"
         with command.make_context(words[0], list(words[1:]), parent=context) as own:
-            if not own.params["plugin"]:
-                command.configure(own)
+            if not own.params["plugin"] and not own.params["config"]:
+                command.configure(own, known if command.recorded else None)
 
 
 @pytest.mark.parametrize(("page", "words"), ALL, ids=[f"{page}: {' '.join(words)[:60]}" for page, words in ALL])
@@ -58,6 +78,7 @@ def test_all_commands_are_shown_somewhere():
     [
         "miniend train-student --cache a --output b --size 6L384H --nonsense 3",
         "miniend train-student --cache a",
+        "miniend train-student --steps 5",
         "miniend dump-teacher --teacher a --corpus b --cache c --examples many",
         "torchrun --nproc-per-node 2 -m miniend train-student --cache a --output b \\\n    --objective nonsense",
         "OMP_NUM_THREADS=1 miniend compare a.yaml",

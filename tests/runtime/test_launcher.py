@@ -91,6 +91,7 @@ def test_every_command_that_ranks_do_not_share_is_refused_under_a_launcher(monke
         "evaluate": ["--model", "x", "--task", "glue/sst2", "--output", "x"],
         "compare": ["x.yaml", "--output", "x"],
         "demo": [],
+        "completion": ["bash"],
     }
     assert {*asked, *shared} == {one.name for one in COMMANDS}
     for name, arguments in asked.items():

@@ -8,7 +8,6 @@ import pytest
 
 from miniend.errors import ConfigurationError
 from miniend.evaluation.config import BY_TASK, EvaluateConfig, EvaluateSettings
-from miniend.recipes.compare.file.options import configured, read_options
 from miniend.runtime.options import (
     Shape,
     changed_from_defaults,
@@ -22,6 +21,7 @@ from miniend.runtime.options import (
     options_of,
     shapes_of,
 )
+from miniend.runtime.typed import configured, read_options
 from miniend.student_train.config import ONE_PASS, VARIED, StepSettings, TrainConfig, TrainSettings
 from miniend.teacher_dump.config import DumpConfig, DumpSettings, ExampleSettings
 

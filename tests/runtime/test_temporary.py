@@ -7,7 +7,9 @@ import tempfile
 import pytest
 
 from miniend.errors import CacheDamagedError, MiniEndError
+from miniend.runtime.options import flag_of
 from miniend.runtime.temporary import temporary_folder
+from miniend.teacher_dump.config import DumpConfig
 from support.fork_server import SMALL
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
@@ -39,7 +41,7 @@ def options(tmp_path_factory):
         root / "teacher", build_tiny_tokenizer(texts, 60, sentinels=8), layers=(1, 1), d_model=8, heads=2, d_kv=8
     )
     settings = {**SMALL, "teacher": teacher, "corpus": write_texts(root / "corpus.jsonl", texts)}
-    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    return [f"{flag_of(DumpConfig, name)}={value}" for name, value in settings.items()]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

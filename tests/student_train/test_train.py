@@ -232,7 +232,7 @@ def test_running_a_finished_run_again_changes_nothing(span_home, tmp_path):
     [
         ({"size": "2L64H"}, r"student.d_model: there 32, now 64 \(--size or --init\)"),
         ({"objective": "implicit"}, "--objective: there miniend-e, now implicit"),
-        ({"steps": 20}, "--steps: there 10, now 20"),
+        ({"steps": 5}, "--steps: there 10, now 5"),
         ({"learning_rate": 1e-2}, "--learning-rate: there 0.0003, now 0.01"),
         ({"warmup_steps": 1}, "--warmup-steps: there 2, now 1"),
         ({"logits": False}, "--no-logits: there True, now False"),

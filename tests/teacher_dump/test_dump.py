@@ -186,7 +186,7 @@ def test_fewer_examples_are_refused(material, copied):
         ({"input_length": 33}, "--input-length: there 32, now 33"),
         ({"noise_density": 0.3}, "--noise-density: there 0.15, now 0.3. Use"),
         ({"mean_noise_span_length": 2.0}, "--mean-noise-span-length: there 3.0, now 2.0. Use"),
-        ({"signals": "encoder.self"}, "--signals: there"),
+        ({"signals": "encoder.self"}, "--signal: there"),
         ({"relation_step": 0.1}, "--relation-step: there None, now 0.1"),
         ({"relation_kl": 0.1}, "--relation-kl: there 0.001, now 0.1"),
         ({"relation_rank": 3}, "--relation-rank: there None, now 3"),

@@ -160,7 +160,7 @@ def test_inspection_tells_of_size_and_fidelity(home, beside):
 
 
 @pytest.mark.parametrize(
-    ("changed", "named"), [({"hidden_error": 1e-2}, "--hidden-error"), ({"signals": SITES[0]}, "--signals")]
+    ("changed", "named"), [({"hidden_error": 1e-2}, "--hidden-error"), ({"signals": SITES[0]}, "--signal")]
 )
 def test_another_target_or_other_sites_are_refused_by_name(home, tmp_path, changed, named):
     """Shards of two targets in one cache would say one fidelity."""

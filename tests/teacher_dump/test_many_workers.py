@@ -16,6 +16,7 @@ import torch
 import miniend
 from miniend.errors import CacheMismatchError, ConfigurationError
 from miniend.runtime.claims import Claims
+from miniend.runtime.options import flag_of
 from miniend.storage.layout import ShardRange
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import PREPARATION, dump_teacher
@@ -72,7 +73,7 @@ def dump(material, cache, **settings):
 def flags(material, cache, **settings):
     """The same options, as the command line takes them."""
     given = {name: value for name, value in options(material, cache, **settings).items() if value is not None}
-    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    return [f"{flag_of(DumpConfig, name)}={value}" for name, value in given.items()]
 
 
 def start(material, cache, *, torchrun=False, omp_threads=1, **settings):

@@ -38,12 +38,13 @@ from ....errors import ConfigurationError
 from ....evaluation.config import EvaluateSettings
 from ....runtime.options import marked, names_of
 from ....runtime.plugins import load_plugins
+from ....runtime.typed import configured, read_options, read_value, shown
+from ....runtime.yaml_file import line_of
 from ....student_train.config import VARIED, StepSettings, TrainSettings
 from ....teacher_dump.config import DumpSettings, ExampleSettings
 from .checks import check
-from .options import configured, read_options, read_value, shown
 from .settings import MAIN, CacheRecipe, Comparison, Options, Student, known_rows
-from .yaml_file import line_of, read_with_preset
+from .yaml_file import read_with_preset
 
 KEYS = (
     *("plugins", "teacher", "device", "dump", "train", "sizes", "rows", "caches", "assistants"),

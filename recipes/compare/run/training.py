@@ -33,7 +33,7 @@ def train_finite(configs: Sequence[TrainConfig], log: Log) -> None:
     A student whose loss is not finite leaves a file that says so.
     """
     try:
-        train_students(configs, log)
+        train_students(configs, log, grow=False)
     except TrainingError:
         for config in configs:
             _train_alone(config, log)
@@ -41,7 +41,7 @@ def train_finite(configs: Sequence[TrainConfig], log: Log) -> None:
 
 def _train_alone(config: TrainConfig, log: Log) -> None:
     try:
-        train_students([config], log)
+        train_students([config], log, grow=False)
     except NotFiniteError as error:
         write_durably(failure(config.output), f"{error}\n".encode())
 

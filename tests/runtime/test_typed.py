@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from miniend.errors import ConfigurationError
-from miniend.recipes.compare.file.options import read_options, read_value
+from miniend.runtime.typed import read_options, read_value
 
 
 @dataclass

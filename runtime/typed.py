@@ -1,35 +1,63 @@
-"""Read options of a command from a YAML file, and check them against the dataclass that declares them."""
+"""Values of options that a YAML file or a Python caller gives, held against the dataclass that declares the options."""
 
 import types
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from ....errors import ConfigurationError, shortened
-from ....runtime.options import ConfigT, Option, options_of
+from ..errors import ConfigurationError, shortened
+from .options import ConfigT, Option, options_of
+from .there import is_utf8
 
 
 def read_options(kind: type, given: Mapping[str, Any], where: str, known: Collection[str]) -> dict[str, Any]:
     """Return the options of `kind`, a configuration dataclass, with values of the types and choices that it declares.
 
-    `known` names the fields that the file can set. A list becomes a tuple, and so does a single value of an option that takes
-    several. YAML reads 1e-3 as a word; it becomes a number. Raises ConfigurationError for other names, types and choices.
+    `known` names the options that a part of a file can set, and `where` says which part that is. Raises ConfigurationError, with
+    `where`, for other names, types and choices.
     """
-    hints, declared = get_type_hints(kind), options_of(kind)
-    options = {}
+    try:
+        options = typed_options(kind, given, known)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+    declared = options_of(kind)
+    for name, value in options.items():
+        _require_choice(declared.get(name), value, f"{where}: {name}")
+    return options
+
+
+def typed_options(
+    kind: type, given: Mapping[str, Any], known: Collection[str], several: bool = False
+) -> dict[str, Any]:
+    """Return the options of `kind` with values of the types that it declares.
+
+    A list becomes a tuple, and so does a single value of an option that takes several. YAML reads 1e-3 as a word; it becomes a
+    number. With `several`, options of which each configuration has one value can have more, and become tuples too. Raises
+    ConfigurationError for other names and types.
+    """
+    hints, declared, options = get_type_hints(kind), options_of(kind), {}
     for name, value in given.items():
         if name not in known:
-            raise ConfigurationError(f"{where}: unknown option {shown(name)}; expected one of {', '.join(known)}")
+            raise ConfigurationError(f"unknown option {shown(name)}; {nearest(name, known)}")
+        option, hint = declared.get(name), hints[name]
+        if several and option is not None and option.several:
+            hint = tuple.__class_getitem__((hint, ...))
         try:
-            options[name] = _fitted(value, hints[name])
+            options[name] = _fitted(value, hint)
         except ValueError:
-            help = f" ({declared[name].help})" if name in declared else ""
-            raise ConfigurationError(
-                f"{where}: {name} should be {_words(hints[name])}, found {shown(value)}{help}"
-            ) from None
-        _require_choice(declared.get(name), options[name], f"{where}: {name}")
+            help = f" ({option.help})" if option else ""
+            raise ConfigurationError(f"{name} should be {_words(hint)}, found {shown(value)}{help}") from None
     return options
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return what to write instead of an unknown name: the most similar one, if there is one, and all."""
+    plain = name.strip("-").replace("-", "_")
+    near = [plain] if plain in known else get_close_matches(plain, known, n=1)
+    listed = f"xpected one of {', '.join(known)}"
+    return f"did you mean {near[0]}? E{listed}" if near else f"e{listed}"
 
 
 def _require_choice(declared: Option | None, value: Any, what: str) -> None:
@@ -68,13 +96,13 @@ def _fitted(value: Any, hint: Any) -> Any:
     if isinstance(hint, types.UnionType):
         return _first_fitting(value, get_args(hint))
     if get_origin(hint) is tuple:
-        return tuple(_fitted(one, get_args(hint)[0]) for one in (value if isinstance(value, list) else [value]))
+        return tuple(_fitted(one, get_args(hint)[0]) for one in (value if isinstance(value, list | tuple) else [value]))
     if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError:
             raise ValueError from None
-    if hint is Path and isinstance(value, str) and value:
+    if hint is Path and isinstance(value, str) and value and "\0" not in value and is_utf8(value):
         return Path(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError
