@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from ...runtime.picture import BLUE, ORANGE, RAW, SKY, new_figure, save
 from ...student_train.run.metrics import VALIDATION, curve, read_metrics
-from ..picture import BLUE, ORANGE, RAW, SKY, new_figure, save
 from .report import DemoResult
 
 COLOURS = (BLUE, SKY, ORANGE)

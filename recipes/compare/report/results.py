@@ -96,6 +96,11 @@ class Results:
     students: tuple[Outcome, ...]
     assistants: tuple[Outcome, ...]
 
+    @property
+    def results_of_score(self) -> list[str]:
+        """The columns that the score is the plain mean of."""
+        return [column for column in self.columns if column != GLUE]
+
     def first_evaluated(self) -> list[Evaluated]:
         """Return the teacher, untrained weights, and every student's first seed."""
         firsts = [next(iter(one.evaluated.values()), None) for one in (*self.assistants, *self.students)]
@@ -180,9 +185,10 @@ def mean_and_spread(values: Mapping[int, float]) -> tuple[float, float | None] |
     return fmean(values.values()), stdev(values.values()) if len(values) > 1 else None
 
 
-def as_document(results: Results, comparison: Comparison, timings: Document) -> Document:
-    """Return all numbers as one JSON object."""
+def as_document(results: Results, comparison: Comparison, timings: Document, decision: Document) -> Document:
+    """Return all numbers and the decision as one JSON object."""
     return {
+        "decision": decision,
         "columns": list(results.columns),
         "teacher": _evaluated_document(results.teacher),
         "untrained": {size: _evaluated_document(one) for size, one in results.untrained.items()},
