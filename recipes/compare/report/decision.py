@@ -5,7 +5,7 @@ any more. The next criterion looks only at the ones that are left, so the first 
 
 The seeds are blocks: a value is the sum of a candidate's level, a seed's level and noise. "Shown to be worse" means by more than
 two margins. The first is Tukey's honestly significant difference over the candidates that are left, q(K, (K - 1) (S - 1)) s /
-sqrt(S), where s^2 is the mean square of the noise. The second is the pair's own, by Student's t. It keeps a much noisier row from a
+sqrt(S), where s^2 is the mean square of the noise. The second is the pair's own, by Student's t. It keeps a noisier row from a
 wrong end. For two candidates both are the same. If nothing but noise separates the candidates, one of them
 is removed at most at the stated rate, which the criteria share equally.
 """

@@ -191,7 +191,7 @@ class Verdict:
         )
         return (
             f"How it is weighed: {tasks}Differences are paired over {self.decision.seeds} seeds of distillation.{share} "
-            f"All intervals here hold together with {100 * CONFIDENCE:g} %, so they are at least as wide as the ones in the table "
+            f"All intervals here hold together with {100 * CONFIDENCE:g} %, so they are at least as wide as in the table "
             "of paired differences."
         )
 
