@@ -17,6 +17,7 @@ from ..runtime.progress import Log, duration
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
+from .page import write_page
 from .protocols.protocol import Predictions
 from .protocols.protocols import protocol_for
 from .records import (
@@ -46,18 +47,21 @@ from .tuning.fine_tuning import FineTuning, fine_tune_and_predict
 SEARCH_SEED = 0
 
 
-def evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
+def evaluate(config: EvaluateConfig, log: Log, report: bool = True) -> EvaluationResults:
     """Do what is missing in the output directory, and return what `results.json` then holds.
 
-    We read the data before the model. Raises what loading raises, ConfigurationError in one of several processes of a launcher,
-    RunMismatchError if the directory holds another evaluation, OutputBusyError while another process evaluates there, and
-    TrainingError if no learning rate gives a finite loss.
+    With `report` it also writes report.md and report.html. We read the data before the model. Raises what loading raises,
+    ConfigurationError in one of several processes of a launcher, RunMismatchError if the directory holds another evaluation,
+    OutputBusyError while another process evaluates there, and TrainingError if no learning rate gives a finite loss.
     """
     require_one_process("miniend evaluate")
     with sole_writer(config.output), options_decide(ranks=False) as missed:
         if missed:
             log(not_used(missed))
-        return _evaluate(config, log)
+        results = _evaluate(config, log)
+        if report:
+            log(f"report: {write_page(config.output, results, log)}")
+        return results
 
 
 def _evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:

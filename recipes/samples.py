@@ -13,6 +13,7 @@ import torch
 from ..cache import Cache
 from ..evaluation.checkpoint import load_checkpoint
 from ..evaluation.records import read_as, write_record
+from ..models.families.family import SpecialIds
 from ..models.generation import outgrows_the_cache
 from ..runtime.devices import choose_device
 
@@ -59,7 +60,7 @@ def generated(model: str, cache: Cache, device: torch.device) -> list[str]:
     """Return a model's greedy texts for the shown examples, as long as the longest target at most."""
     checkpoint = load_checkpoint(model)
     network, special = checkpoint.model.to(device).eval(), cache.special_ids
-    network.generation_config = _greedy(network, special.eos, special.pad)
+    network.generation_config = _greedy(network, checkpoint.tokenizer.eos_token_id, special)
     texts = []
     for example in cache.validation[:SHOWN]:
         ids = torch.tensor(example.input_ids, dtype=torch.int64, device=device)[None]
@@ -70,13 +71,14 @@ def generated(model: str, cache: Cache, device: torch.device) -> list[str]:
     return texts
 
 
-def _greedy(model: Any, eos: int, pad: int) -> Any:
+def _greedy(model: Any, eos: int, special: SpecialIds) -> Any:
     from transformers import GenerationConfig
 
-    start = model.config.decoder_start_token_id
-    use_cache = not outgrows_the_cache(model)
     return GenerationConfig(
-        decoder_start_token_id=pad if start is None else start, eos_token_id=eos, pad_token_id=pad, use_cache=use_cache
+        decoder_start_token_id=special.start,
+        eos_token_id=eos,
+        pad_token_id=special.pad,
+        use_cache=not outgrows_the_cache(model),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...cache import open_cache
 from ...errors import ConfigurationError
 from ...evaluation.records import Document, write_record
+from ...evaluation.scores.differences import require_scipy
 from ...evaluation.tasks.known import find_task
 from ...evaluation.tasks.sources import load_task
 from ...runtime.claims import Claims
@@ -25,7 +26,6 @@ from ..samples import write_samples
 from .file.paths import Paths
 from .file.reading import read_comparison
 from .file.settings import MAIN, Comparison, Student
-from .report.differences import require_scipy
 from .report.report import report_blocks, summary_lines
 from .report.results import VALIDATION, Results, as_document, gather
 from .report.samples import gather_samples

@@ -25,7 +25,8 @@ p, .lead { max-width: 46rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; }
 h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
-.lead { border-left: .3rem solid var(--mark); background: var(--box); padding: .8rem 1rem; border-radius: .3rem; }
+.lead { border-left: .3rem solid var(--mark); background: var(--box); padding: .8rem 1rem; margin: 1rem 0;
+  border-radius: .3rem; }
 .lead p { margin: 0; font-size: 1.1rem; font-weight: 600; }
 .lead ul { margin: .6rem 0 0; padding-left: 1.2rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; }

@@ -28,7 +28,7 @@ def run_facts(seconds: Mapping[str, float], folders: Mapping[str, Path]) -> list
     if seconds:
         stages = ", ".join(f"{stage} {duration(one)}" for stage, one in seconds.items())
         facts.append(("time", f"{duration(sum(seconds.values()))}: {stages}" if len(seconds) > 1 else stages))
-    sizes = {name: bytes_below(folder) for name, folder in folders.items()}
+    sizes = {name: size for name, folder in folders.items() if (size := bytes_below(folder))}
     if sizes:
         facts.append(("on disk", ", ".join(f"{name} {size_text(size)}" for name, size in sizes.items())))
     return facts

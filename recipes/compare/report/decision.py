@@ -16,7 +16,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import fmean
 
-from .differences import CONFIDENCE, EVEN, Difference, paired_difference, require_scipy, same_sign_shows
+from ....evaluation.scores.differences import (
+    CONFIDENCE,
+    EVEN,
+    Difference,
+    paired_difference,
+    require_scipy,
+    same_sign_shows,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

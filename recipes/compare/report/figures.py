@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ....runtime.picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, SKY, new_figure, save
+from ....runtime.picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, SKY, new_figure, plain_numbers, save
 from ....student_train.run.metrics import VALIDATION as VALIDATION_PREFIX
 from ....student_train.run.metrics import curve, read_metrics
-from .gradients import PARTS, common_rate, norms, pilot_outcomes, unsteadiness
+from .gradients import PARTS, PICTURE, common_rate, norms, pilot_outcomes, unsteadiness
 from .results import SCORE, Outcome, Results, mean_and_spread
 
 WIDTH = 5.6
@@ -37,9 +37,7 @@ def draw_all(results: Results, folder: Path) -> dict[str, Path]:
             )
     pilot = pilot_outcomes(results)
     if (rate := common_rate(pilot)) is not None:
-        drawn[f"{GRADIENTS}; all at learning rate {rate:g}, first seed"] = draw_gradients(
-            pilot, rate, folder / "gradients.png"
-        )
+        drawn[f"{GRADIENTS}; all at learning rate {rate:g}, first seed"] = draw_gradients(pilot, rate, folder / PICTURE)
     return drawn
 
 
@@ -49,23 +47,36 @@ GRADIENTS = (
 
 
 def draw_scores(results: Results, path: Path) -> Path:
-    """Draw a bar for each row in each size, and lines for the teacher and random weights."""
+    """Draw a dot for each row in each size, and lines for the teacher and random weights.
+
+    Dots and not bars, because the axis does not start at 0.
+    """
     shown = [outcome for outcome in results.students if outcome.column(SCORE)]
     figure = new_figure(WIDTH, 1.7 + 0.34 * len(shown))
     axes = figure.subplots()
+    sizes = list(dict.fromkeys(outcome.student.size for outcome in shown))
     for position, outcome in enumerate(shown):
         mean, deviation = mean_and_spread(outcome.column(SCORE)) or (math.nan, None)
-        axes.barh(position, mean, color=look(results, outcome)["color"], height=0.7, xerr=deviation, capsize=3)
+        style = {"color": look(results, outcome)["color"], "markersize": 7, "capsize": 3, "elinewidth": 1.6}
+        axes.errorbar(
+            mean, position, xerr=deviation, fmt=("o", "s", "^", "D")[sizes.index(outcome.student.size) % 4], **style
+        )
         axes.text(mean + (deviation or 0.0), position, f"  {mean:.1f}", va="center", fontsize=8)
     values = [value for outcome in shown for value in outcome.column(SCORE).values()]
     for name, value in _lines(results):
-        axes.axvline(value, color="0.2", linestyle="--" if name == "teacher" else ":", linewidth=1, label=name)
+        axes.axvline(
+            value,
+            color="0.2",
+            linestyle="--" if name == "teacher" else ":",
+            linewidth=1,
+            label=name.replace("untrained", "random weights"),
+        )
         values.append(value)
     room = max(1.0, max(values) - min(values))
     axes.set_xlim(min(values) - 0.25 * room, max(values) + 0.2 * room)
     axes.set_yticks(range(len(shown)), [outcome.student.label for outcome in shown])
-    axes.invert_yaxis()
-    axes.set_xlabel("score: mean over tasks (the axis does not start at 0)")
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlabel("score: mean over tasks")
     _plain(axes, "x")
     if results.teacher or results.untrained:
         figure.legend(frameon=False, fontsize=8, loc="outside upper right", ncols=2)
@@ -132,6 +143,7 @@ def draw_gradients(outcomes: Sequence[Outcome], rate: float, path: Path) -> Path
         panels["variation"].bar(positions, variations, width=0.92 * width, color=colour, label=outcome.student.label)
     for part, title in PARTS.items():
         panels[part].set_yscale("log")
+        plain_numbers(panels[part].yaxis)
         panels[part].set_title(f"{title}: gradient norm", fontsize=9)
         panels[part].set_xlabel("step", fontsize=8)
     panels["variation"].set_xticks(

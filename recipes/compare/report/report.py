@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ....evaluation.records import ModelFacts
+from ....evaluation.scores.differences import Difference, interval_text
 from ....evaluation.tasks.known import find_task
 from ....runtime.report.blocks import (
     Block,
@@ -18,12 +19,12 @@ from ....runtime.report.blocks import (
     with_best_in_bold,
 )
 from ..file.settings import Comparison
-from .differences import Difference
 from .gradients import PARTS, gradient_rows, pilot_outcomes
+from .gradients import PICTURE as GRADIENTS
 from .introduction import what_is_compared
 from .results import CONTINUED, GLUE, SCORE, VALIDATION, Evaluated, Outcome, Results, mean_and_spread
 from .samples import Samples, sample_blocks
-from .verdict import LOSSES, interval_text, verdict
+from .verdict import LOSSES, verdict
 
 Documents = Mapping[str, Any]
 
@@ -39,8 +40,7 @@ def report_blocks(
     """Yield the whole report; `pictures` are files by caption, `facts` are the facts of the run."""
     yield Heading("Comparison of students", 1)
     yield verdict(comparison, results).lead()
-    for caption, path in pictures.items():
-        yield Picture(path, caption)
+    yield from (Picture(path, caption) for caption, path in pictures.items() if path.name != GRADIENTS)
     yield Heading("The run")
     yield Paragraph(what_is_compared(comparison))
     if facts:
@@ -60,6 +60,7 @@ def report_blocks(
     yield from _edges(comparison, results)
     yield from _lost(results)
     yield from _gradients(results)
+    yield from (Picture(path, caption) for caption, path in pictures.items() if path.name == GRADIENTS)
 
 
 SCORES_NOTE = (

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from ....evaluation.records import RESULTS, Document, EvaluationResults, ModelFacts, plain, read_as
+from ....evaluation.scores.differences import Difference, paired_difference
 from ....evaluation.tasks.glue import glue_score
 from ....evaluation.tasks.known import find_task
 from ....student_train.run.directory import is_finished
@@ -16,7 +17,6 @@ from ..run.continuation import continued_loss
 from ..run.evaluation import has_failed
 from ..run.hard_labels import measured_hard_labels
 from ..run.training import SEARCH_SEED, Training
-from .differences import Difference, paired_difference
 
 SCORE = "score"
 """The plain mean over the results of all tasks, each by its first metric. A model has it once it is evaluated on all tasks."""

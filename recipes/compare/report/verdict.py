@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from statistics import stdev
 
 from ....evaluation.records import Document, ModelFacts
+from ....evaluation.scores.differences import CONFIDENCE, Difference, interval_text
 from ....runtime.report.blocks import Lead
 from ..file.settings import Comparison
 from .decision import Criterion, Decision, Stage, decide, quantile
-from .differences import CONFIDENCE, Difference
 from .results import CONTINUED, SCORE, VALIDATION, Outcome, Results
 
 LOSSES = (VALIDATION, CONTINUED)
@@ -246,17 +246,6 @@ def _value(value: float, criterion: str) -> str:
 
 def _interval(difference: Difference, criterion: str, sign: bool = True) -> str:
     return interval_text(difference, 3 if criterion in LOSSES else 1, sign) + (" nats" if criterion in LOSSES else "")
-
-
-def interval_text(difference: Difference, digits: int, sign: bool = True) -> str:
-    """Return a difference with its margin; one that is not shown says so, and its number is in brackets."""
-    mean = f"{difference.mean:{'+' if sign else ''}.{digits}f}"
-    if difference.margin is None:
-        return f"not shown ({mean}, one seed)"
-    if difference.is_even:
-        return f"not shown ({mean} in each of {difference.seeds} seeds)"
-    shown = f"{mean} ± {difference.margin:.{digits}f}"
-    return shown if difference.is_shown else f"not shown ({shown})"
 
 
 def _listed(names: Sequence[str]) -> str:

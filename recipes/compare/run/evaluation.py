@@ -103,7 +103,7 @@ class Evaluator:
 
     def _evaluate_on(self, candidate: Candidate, task: str) -> None:
         try:
-            evaluate(self._config(candidate, task), self._log)
+            evaluate(self._config(candidate, task), self._log, report=False)
         except TrainingError as error:
             self._log(f"{candidate.output.name} is left out of {task}: {error}")
             write_results(candidate.output)  # before the file, so that the results hold the rate of what is finished

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from miniend.evaluation.scores.differences import paired_difference
 from miniend.recipes.compare.report.decision import Criterion, decide, honest_margin
-from miniend.recipes.compare.report.differences import paired_difference
 
 SEEDS = st.integers(2, 6)
 NUMBERS = st.integers(0, 2**32)

@@ -1,4 +1,4 @@
-"""Paired differences between rows, with intervals that say what so few seeds can show."""
+"""Paired differences with intervals that say what so few seeds can show."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from ....errors import ConfigurationError
+from ...errors import ConfigurationError
 
 CONFIDENCE = 0.95
 EVEN = 1e-9
@@ -58,6 +58,17 @@ def same_sign_shows(differences: Sequence[float], alpha: float) -> bool:
     width would take that for certainty.
     """
     return differences[0] != 0 and 2.0 ** (1 - len(differences)) <= alpha
+
+
+def interval_text(difference: Difference, digits: int, sign: bool = True) -> str:
+    """Return a difference with its margin; one that is not shown says so, and its number is in brackets."""
+    mean = f"{difference.mean:{'+' if sign else ''}.{digits}f}"
+    if difference.margin is None:
+        return f"not shown ({mean}, one seed)"
+    if difference.is_even:
+        return f"not shown ({mean} in each of {difference.seeds} seeds)"
+    shown = f"{mean} ± {difference.margin:.{digits}f}"
+    return shown if difference.is_shown else f"not shown ({shown})"
 
 
 def require_scipy() -> Any:
