@@ -135,11 +135,14 @@ class _Run:
     def _plan(self, keep: bool) -> None:
         """Say how long everything takes; with `keep` write down the settings."""
         require_same_settings(self._comparison, self._paths)
-        self._timings = measured_timings(self._comparison, self._paths, self._log)
+        self._timings = measured_timings(self._comparison, self._paths, self._log, self._planned_seconds)
         for line in plan_lines(planned(self._comparison, self._paths, self._training, self._timings)):
             self._log(line)
         if keep:
             keep_settings(self._comparison, self._paths)
+
+    def _planned_seconds(self, timings: Document) -> float:
+        return sum(one.seconds for one in planned(self._comparison, self._paths, self._training, timings))
 
     def _make_cache(self, name: str) -> None:
         """Dump a cache, once in a run. If an assistant is its teacher, train the assistant first."""

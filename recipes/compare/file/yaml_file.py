@@ -11,6 +11,7 @@ import yaml
 
 from ....errors import ConfigurationError, in_one_line, shortened
 from ....runtime.there import look
+from .unused import without_unused
 
 PRESETS = Path(__file__).parent / "presets"
 LARGEST = 2**20
@@ -86,7 +87,7 @@ def read_with_preset(path: Path) -> dict[str, Any]:
     known = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
     if name not in known:
         raise ConfigurationError(f"{path}: unknown preset {shortened(repr(name))}; expected {' or '.join(known)}")
-    return _merged(_read(PRESETS / f"{name}.yaml"), own)
+    return without_unused(_merged(_read(PRESETS / f"{name}.yaml"), own), own)
 
 
 def _read(path: Path) -> dict[str, Any]:

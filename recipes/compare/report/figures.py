@@ -64,13 +64,8 @@ def draw_scores(results: Results, path: Path) -> Path:
         axes.text(mean + (deviation or 0.0), position, f"  {mean:.1f}", va="center", fontsize=8)
     values = [value for outcome in shown for value in outcome.column(SCORE).values()]
     for name, value in _lines(results):
-        axes.axvline(
-            value,
-            color="0.2",
-            linestyle="--" if name == "teacher" else ":",
-            linewidth=1,
-            label=name.replace("untrained", "random weights"),
-        )
+        line = "--" if name == "teacher" else ":"
+        axes.axvline(value, color="0.2", linestyle=line, linewidth=1, label=name.replace("untrained", "random weights"))
         values.append(value)
     room = max(1.0, max(values) - min(values))
     axes.set_xlim(min(values) - 0.25 * room, max(values) + 0.2 * room)
