@@ -85,8 +85,9 @@ def fine_tune_and_predict(
     development: Mapping[str, Sequence[ExampleT]],
     settings: FineTuning,
     title: str,
+    bars: bool = True,
 ) -> dict[str, Predictions[AnswerT]]:
-    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped.
+    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped. `bars` shows its progress.
 
     Raises TrainingError if the loss, the weights or the predictions are not finite.
     """
@@ -100,7 +101,7 @@ def fine_tune_and_predict(
         trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
         trainer.optimizer_cls_and_kwargs = settings.torch_optimizer()  # Seq2SeqTrainer does not take it as an argument
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(_bar_callback(title))
+        trainer.add_callback(_bar_callback(title, bars))
         loss = trainer.train().training_loss
         if not math.isfinite(loss):
             raise TrainingError(
@@ -123,7 +124,7 @@ def _accelerate_forgets() -> Iterator[None]:
         reset_accelerate()
 
 
-def _bar_callback(title: str) -> Any:
+def _bar_callback(title: str, shown: bool) -> Any:
     """Return a callback that shows steps and predictions in MiniEnD's progress bar, or nothing without a terminal."""
     from transformers import TrainerCallback
 
@@ -131,7 +132,7 @@ def _bar_callback(title: str) -> Any:
         bar: Any = None
 
         def on_train_begin(self, _arguments: Any, state: Any, _control: Any, **_others: Any) -> None:
-            self.bar = progress_bar(title, state.max_steps, "step")
+            self.bar = progress_bar(title, state.max_steps, "step", shown=shown)
 
         def on_step_end(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
             self.bar.update(1)
@@ -143,7 +144,7 @@ def _bar_callback(title: str) -> Any:
             self, _arguments: Any, _state: Any, _control: Any, eval_dataloader: Any, **_others: Any
         ) -> None:
             if self.bar is None:
-                self.bar = progress_bar(f"{title}, predictions", len(eval_dataloader), "batch")
+                self.bar = progress_bar(f"{title}, predictions", len(eval_dataloader), "batch", shown=shown)
             self.bar.update(1)
 
         def on_predict(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:

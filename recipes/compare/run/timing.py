@@ -241,7 +241,7 @@ def _timed(config: EvaluateConfig, train: int, predicted: int) -> float:
     (task,) = config.tasks
     output = config.output / f"{task.replace('/', '-')}-{train}-{predicted}"
     short = replace(config, output=output, train_examples=train, eval_examples=predicted, epochs=1, seeds=1)
-    evaluate(replace(short, learning_rates=(1e-4,)), silent, report=False)
+    evaluate(replace(short, learning_rates=(1e-4,)), silent, nested=True)
     record = read_as(output / find_task(task).name / "seed-0.json", SeedRecord)
     assert record is not None
     return record.seconds
