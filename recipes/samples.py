@@ -3,7 +3,7 @@
 Each text is greedy. The examples are the cache's own, so a model of span corruption fills the gaps that it was trained to fill.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def _greedy(model: Any, eos: int, special: SpecialIds) -> Any:
     )
 
 
-def _text(tokenizer: Any, ids: Sequence[int]) -> str:
+def _text(tokenizer: Any, ids: Iterable[Any]) -> str:
     """Return the text of ids with sentinels, without padding and end."""
     left = [int(one) for one in ids if int(one) not in (tokenizer.pad_token_id, tokenizer.eos_token_id)]
     return str(tokenizer.decode(left))

@@ -22,7 +22,7 @@ class Difference:
     """Half the width of the interval; None for fewer than two seeds."""
     seeds: int
     is_even: bool = False
-    """Whether all seeds gave the same difference, too few of them to show anything: the interval has no width."""
+    """Whether all seeds gave the same difference, too few of them to show anything: the interval does not have a width."""
 
     @property
     def is_shown(self) -> bool:

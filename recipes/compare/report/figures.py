@@ -57,7 +57,12 @@ def draw_scores(results: Results, path: Path) -> Path:
     sizes = list(dict.fromkeys(outcome.student.size for outcome in shown))
     for position, outcome in enumerate(shown):
         mean, deviation = mean_and_spread(outcome.column(SCORE)) or (math.nan, None)
-        style = {"color": look(results, outcome)["color"], "markersize": 7, "capsize": 3, "elinewidth": 1.6}
+        style: dict[str, Any] = {
+            "color": look(results, outcome)["color"],
+            "markersize": 7,
+            "capsize": 3,
+            "elinewidth": 1.6,
+        }
         axes.errorbar(
             mean, position, xerr=deviation, fmt=("o", "s", "^", "D")[sizes.index(outcome.student.size) % 4], **style
         )
@@ -149,7 +154,7 @@ def draw_gradients(outcomes: Sequence[Outcome], rate: float, path: Path) -> Path
     return save(figure, path)
 
 
-def look(results: Results, outcome: Outcome) -> dict[str, str]:
+def look(results: Results, outcome: Outcome) -> dict[str, Any]:
     """Return the colour of a row and the line style of its size. When the colours run out, the line style changes too."""
     names = list(dict.fromkeys(one.student.name for one in results.students))
     sizes = list(dict.fromkeys(one.student.size for one in results.students))

@@ -20,7 +20,7 @@ class Spent:
 
 @contextmanager
 def counted(stage: str, paths: Paths, claims: Claims) -> Iterator[None]:
-    """Add the seconds inside to those of a stage, also if an error ends it."""
+    """Add the seconds inside to the ones of a stage, also if an error ends it."""
     begun = perf_counter()
     try:
         yield
