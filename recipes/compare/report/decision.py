@@ -67,8 +67,12 @@ class Decision:
 
     @property
     def taken(self) -> str | None:
-        """The one candidate that is left, if the seeds showed that; None if several are left, or if nothing was compared."""
-        return self.left[0] if len(self.left) == 1 and any(stage.removed for stage in self.stages) else None
+        """The one candidate that is left, if the seeds showed that; None if several are left, or if nothing was compared.
+
+        None also while the first criterion has one seed, because it might decide otherwise.
+        """
+        shown = self.seeds > 1 and any(stage.removed for stage in self.stages)
+        return self.left[0] if shown and len(self.left) == 1 else None
 
     @property
     def seeds(self) -> int:

@@ -52,6 +52,8 @@ class Verdict:
             return f"Take {decision.taken}, because {self._because(decision.taken)}"
         if len(decision.stages[0].means) == 1:
             return f"Only {decision.left[0]} was compared, so this report does not decide between students."
+        if decision.seeds == 1 and self.comparison.seeds > 1:
+            return f"One seed decides nothing, and one of {self.comparison.seeds} is finished."
         if decision.seeds == 1:
             return "One seed decides nothing. Give seeds: 3 or more, and start the same command again."
         return f"These seeds do not show a difference between {_listed(decision.left)}."

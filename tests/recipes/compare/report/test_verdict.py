@@ -41,6 +41,14 @@ def test_one_seed_decides_nothing(lead):
     assert "The score of this seed is 90.0 for 1L32H miniend-e, 10.0 for 1L32H scratch." in reasons
 
 
+def test_a_loss_of_two_seeds_does_not_decide_before_the_second_seed_is_evaluated(lead):
+    scores = {"scratch": [70.0, None], "miniend-e": [71.0, None]}
+    losses = {"scratch": [5.5, 5.7], "miniend-e": [5.0, 5.201]}
+    first, reasons = lead(scores, entropies=losses, seeds=3)
+    assert first == "One seed decides nothing, and one of 3 is finished."
+    assert "This is not the end: 1 of 3 seeds are finished." in reasons
+
+
 def test_a_report_before_the_end_says_so(lead):
     assert (
         "This is not the end: 2 of 3 seeds are finished."
