@@ -61,9 +61,8 @@ def _processor() -> str:
 
 
 def _versions() -> str:
-    from ... import __version__
-
-    found = [f"miniend {__version__}", f"Python {platform.python_version()}"]
+    package = __name__.partition(".")[0]
+    found = [f"{package} {sys.modules[package].__version__}", f"Python {platform.python_version()}"]
     for name in LIBRARIES:
         try:
             found.append(f"{name} {version(name)}")
