@@ -170,7 +170,7 @@ def _costs(results: Results, timings: Documents) -> Table:
             planned = seconds.get(outcome.student.label)
             rows.append(_cost_row(outcome.student.label, facts, planned))
             sizes = [facts.parameters, facts.parameters_without_embeddings, facts.gflops]
-            numbers.append([None, *sizes, facts.latency_ms, facts.examples_per_second, planned])
+            numbers.append([None, *sizes, None, None, None])  # times are noisy, so none of them is the best
     header = [
         "model",
         "parameters (M)",
@@ -180,7 +180,7 @@ def _costs(results: Results, timings: Documents) -> Table:
         "examples/s",
         "distillation (min, planned)",
     ]
-    return Table(header, with_best_in_bold(rows, numbers, [True, True, True, True, True, False, True]))
+    return Table(header, with_best_in_bold(rows, numbers, [True] * 7))
 
 
 def _cost_row(name: str, facts: ModelFacts, seconds: float | None) -> list[str]:
