@@ -21,7 +21,10 @@ def compare(
     output: str | Path,
     plan: bool = False,
     log: Callable[[str], None] | None = None,
+    config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> Comparison:
     """
     Compare objectives and sizes as a YAML file says: train every row with equal steps and seeds, and evaluate it.
@@ -35,16 +38,25 @@ def compare(
         file: str | Path
             YAML file that says what is compared; see docs/guide/compare.md. [required]
         output: str | Path
-            Directory for caches, students, evaluations and report. Finished work is kept. [required]
+            Directory for caches, students, evaluations and report. Finished work is kept, and so is the
+            file: to go on, this option is enough. [required]
         plan: bool
             Time a little of everything, print the planned hours, and stop. [default: off]
 
     Advanced:
         log: Callable[[str], None] | None
             A function that gets each line for people. [default: print]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
             Python file or module to import first; it can register objectives, terms and more.
             Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
     """
 
 def dry_run(
@@ -56,7 +68,7 @@ def dry_run(
     learning_rate: float | None = None,
     size: str | Path | Sequence[str | Path] | None = None,
     objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str] = "miniend-e",
-    optimizer: Literal["adamw", "adafactor"] | str = "adamw",
+    optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
     weight_decay: float = 0.01,
@@ -78,7 +90,10 @@ def dry_run(
     tracker: str | Sequence[str] = (),
     seed: int = 0,
     allow_unfinished: bool = False,
+    config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> list[DryRun]:
     """
     Say what `train_students` with the same keywords would need in memory, FLOPs, disk and hours, after a few steps of each.
@@ -91,28 +106,27 @@ def dry_run(
         cache: str | Path
             Directory or URL of a cache that dump-teacher wrote. [required]
         output: str | Path
-            Hugging Face model directory to write. A run that is already there is continued. [required]
+            Hugging Face model directory to write. A run that is already there is continued, and only
+            what is to change need be given. [required]
         steps: int
-            Optimizer steps. [default: 10000]
+            Optimizer steps. A larger number in a later run continues the student. [default: 10000]
         batch_size: int
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
-            Learning rate after warm-up. [default: 3e-4 for adamw, 1e-2 for adafactor]
+            Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
         size: str | Path | Sequence[str | Path] | None
             6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train
-            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: 6L384H]
+            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's depth and width]
         objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
-            cross-attention. miniend-e: implicit and relations of encoder self-attention. Self-attention
-            terms are the mean of the QQ, KK and VV relation KLs of the last layers (MiniLMv2 form),
-            causal in the decoder. We infer from the paper's text which of these its table names beside
-            MiniEnD. Repeatable, like size. [default: miniend-e]
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. Repeatable,
+            like size. [default: miniend-e]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
-            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). [default:
-            adamw]
+            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). adamw has one
+            rate for all weights. [default: adafactor]
         warmup_steps: int | None
             Steps of linear warm-up. [default: a hundredth of the steps]
         schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str
@@ -124,7 +138,7 @@ def dry_run(
         logits: bool
             Drop the logit term of miniend-d and miniend-e. [default: kept]
         temperature: float
-            Temperature of teacher and student in the logit term: 1, or one of the --temperatures of the
+            Temperature of teacher and student in the logit term: 1, or one of the temperature of the
             dump. [default: 1]
         cross_relation: Literal["qk", "qq_kk_vv"] | str
             Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
@@ -168,9 +182,17 @@ def dry_run(
         allow_unfinished: bool
             Train on the shards that an unfinished dump has published; a resumed run takes the same
             ones. [default: off]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
             Python file or module to import first; it can register objectives, terms and more.
             Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
     """
 
 def dump_teacher(
@@ -193,7 +215,7 @@ def dump_teacher(
     sentinel_order: Literal["named", "reversed"] | str | None = None,
     corpus_epochs: int = 1,
     validation_examples: int = 512,
-    signals: str = "encoder.self,decoder.self,decoder.cross",
+    signals: str | Sequence[str] = ("encoder.self", "decoder.self", "decoder.cross"),
     relation_kl: float = 0.001,
     relation_step: float | None = None,
     relation_rank: int | None = None,
@@ -218,7 +240,10 @@ def dump_teacher(
     mixed_environment: bool = False,
     teacher_revision: str | None = None,
     force: bool = False,
+    config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> Cache:
     """
     Run a teacher over a corpus once, cache its signals, and return the opened cache. Call it again to resume or to grow.
@@ -243,7 +268,7 @@ def dump_teacher(
             Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint. [required]
         cache: str | Path
             Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is
-            continued. [required]
+            continued, and only what is to change need be given. [required]
         tokenizer: PreTrainedTokenizerBase | None
             Tokenizer of a teacher that is a model in memory. [default: the one beside the teacher]
         input_length: int
@@ -251,15 +276,15 @@ def dump_teacher(
 
     Corpus:
         corpus_weight: float | Sequence[float]
-            Share of the documents, relative to the others: one per corpus, in their order. [default:
-            equal shares]
+            Share of the documents, relative to the others: one per corpus, in their order. Repeatable.
+            [default: equal shares]
         shuffle_buffer: int
             Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.
             [default: 0]
         field: str | Sequence[str]
             Field that holds the text, of every corpus; twice for task pairs. a.b is a field inside
-            another. Or name one, or two, for each corpus in their order. [default: text, or input and
-            target for task pairs]
+            another. Or name one, or two, for each corpus in their order. Repeatable. [default: text, or
+            input and target for task pairs]
         split: str
             Split of hf: corpora and of saved datasets. [default: train]
         task: Literal["span-corruption", "pairs"] | str
@@ -282,10 +307,10 @@ def dump_teacher(
             Validation examples, from documents that training never sees. [default: 512]
 
     Fidelity:
-        signals: str
-            Sites whose Q, K and V are cached: SITE[@LAYER] with commas, the last layer unless given; or
-            none. encoder.hidden and decoder.hidden cache the output of a layer. [default:
-            encoder.self,decoder.self,decoder.cross]
+        signals: str | Sequence[str]
+            Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none.
+            encoder.hidden and decoder.hidden cache the output of a layer. Repeatable. [default:
+            encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
         relation_step: float | None
@@ -347,9 +372,17 @@ def dump_teacher(
             Branch, tag or commit of a hub teacher. [default: the newest commit]
         force: bool
             Write shards even if the disk seems too small for them. [default: off]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
             Python file or module to import first; it can register objectives, terms and more.
             Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
     """
 
 def estimate(
@@ -373,7 +406,7 @@ def estimate(
     sentinel_order: Literal["named", "reversed"] | str | None = None,
     corpus_epochs: int = 1,
     validation_examples: int = 512,
-    signals: str = "encoder.self,decoder.self,decoder.cross",
+    signals: str | Sequence[str] = ("encoder.self", "decoder.self", "decoder.cross"),
     relation_kl: float = 0.001,
     relation_step: float | None = None,
     relation_rank: int | None = None,
@@ -395,7 +428,10 @@ def estimate(
     shards: str | None = None,
     seed: int = 0,
     teacher_revision: str | None = None,
+    config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> Estimate:
     """
     Estimate by a short trial how many GB and hours a dump takes here, and from how many students on it pays.
@@ -426,15 +462,15 @@ def estimate(
 
     Corpus:
         corpus_weight: float | Sequence[float]
-            Share of the documents, relative to the others: one per corpus, in their order. [default:
-            equal shares]
+            Share of the documents, relative to the others: one per corpus, in their order. Repeatable.
+            [default: equal shares]
         shuffle_buffer: int
             Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.
             [default: 0]
         field: str | Sequence[str]
             Field that holds the text, of every corpus; twice for task pairs. a.b is a field inside
-            another. Or name one, or two, for each corpus in their order. [default: text, or input and
-            target for task pairs]
+            another. Or name one, or two, for each corpus in their order. Repeatable. [default: text, or
+            input and target for task pairs]
         split: str
             Split of hf: corpora and of saved datasets. [default: train]
         task: Literal["span-corruption", "pairs"] | str
@@ -457,10 +493,10 @@ def estimate(
             Validation examples, from documents that training never sees. [default: 512]
 
     Fidelity:
-        signals: str
-            Sites whose Q, K and V are cached: SITE[@LAYER] with commas, the last layer unless given; or
-            none. encoder.hidden and decoder.hidden cache the output of a layer. [default:
-            encoder.self,decoder.self,decoder.cross]
+        signals: str | Sequence[str]
+            Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none.
+            encoder.hidden and decoder.hidden cache the output of a layer. Repeatable. [default:
+            encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
         relation_step: float | None
@@ -515,9 +551,17 @@ def estimate(
             Seed of mixing, shuffling, corruption and the choice of validation documents. [default: 0]
         teacher_revision: str | None
             Branch, tag or commit of a hub teacher. [default: the newest commit]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
             Python file or module to import first; it can register objectives, terms and more.
             Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
     """
 
 def evaluate(
@@ -539,7 +583,10 @@ def evaluate(
     bf16: bool = False,
     device: str = "auto",
     log: Callable[[str], None] | None = None,
+    config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> EvaluationResults:
     """
     Fine-tune a model on GLUE or summarization and score it over several seeds. Call it again to resume.
@@ -558,7 +605,8 @@ def evaluate(
             with summaries, in columns source/target, document/summary, article/highlights or
             text/summary. Repeatable. [required]
         output: str | Path
-            Directory for the results. Seeds that are already finished are not run again. [required]
+            Directory for the results. Seeds that are already finished are not run again, and only what
+            is to change need be given. [required]
         data: str | Path | None
             Folder with train and dev as .tsv, .csv, .jsonl, .json (each also .gz or .zst) or .parquet,
             or a saved dataset, either directly or in a subfolder named after the task. Or one such
@@ -602,16 +650,27 @@ def evaluate(
     Advanced:
         log: Callable[[str], None] | None
             A function that gets each line for people. [default: print]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
             Python file or module to import first; it can register objectives, terms and more.
             Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
     """
 
 def inspect(
     cache: str | Path,
     *,
     plot: str | Path | None = None,
+    config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> CacheFacts:
     """
     Return what is in a cache, how large it is and how faithful.
@@ -627,9 +686,17 @@ def inspect(
             picture]
 
     Advanced:
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
             Python file or module to import first; it can register objectives, terms and more.
             Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
     """
 
 def train_student(
@@ -641,7 +708,7 @@ def train_student(
     learning_rate: float | None = None,
     size: str | Path | None = None,
     objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str = "miniend-e",
-    optimizer: Literal["adamw", "adafactor"] | str = "adamw",
+    optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
     weight_decay: float = 0.01,
@@ -663,7 +730,10 @@ def train_student(
     tracker: str | Sequence[str] = (),
     seed: int = 0,
     allow_unfinished: bool = False,
+    config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> Student:
     """
     Train a student from a cache, without the teacher. Call it again to resume.
@@ -677,28 +747,27 @@ def train_student(
         cache: str | Path
             Directory or URL of a cache that dump-teacher wrote. [required]
         output: str | Path
-            Hugging Face model directory to write. A run that is already there is continued. [required]
+            Hugging Face model directory to write. A run that is already there is continued, and only
+            what is to change need be given. [required]
         steps: int
-            Optimizer steps. [default: 10000]
+            Optimizer steps. A larger number in a later run continues the student. [default: 10000]
         batch_size: int
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
-            Learning rate after warm-up. [default: 3e-4 for adamw, 1e-2 for adafactor]
+            Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
         size: str | Path | None
             6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train
-            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: 6L384H]
+            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's depth and width]
         objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
-            cross-attention. miniend-e: implicit and relations of encoder self-attention. Self-attention
-            terms are the mean of the QQ, KK and VV relation KLs of the last layers (MiniLMv2 form),
-            causal in the decoder. We infer from the paper's text which of these its table names beside
-            MiniEnD. Repeatable, like size. [default: miniend-e]
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. Repeatable,
+            like size. [default: miniend-e]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
-            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). [default:
-            adamw]
+            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). adamw has one
+            rate for all weights. [default: adafactor]
         warmup_steps: int | None
             Steps of linear warm-up. [default: a hundredth of the steps]
         schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str
@@ -710,7 +779,7 @@ def train_student(
         logits: bool
             Drop the logit term of miniend-d and miniend-e. [default: kept]
         temperature: float
-            Temperature of teacher and student in the logit term: 1, or one of the --temperatures of the
+            Temperature of teacher and student in the logit term: 1, or one of the temperature of the
             dump. [default: 1]
         cross_relation: Literal["qk", "qq_kk_vv"] | str
             Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
@@ -754,9 +823,17 @@ def train_student(
         allow_unfinished: bool
             Train on the shards that an unfinished dump has published; a resumed run takes the same
             ones. [default: off]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
             Python file or module to import first; it can register objectives, terms and more.
             Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
     """
 
 def train_students(
@@ -768,7 +845,7 @@ def train_students(
     learning_rate: float | None = None,
     size: str | Path | Sequence[str | Path] | None = None,
     objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str] = "miniend-e",
-    optimizer: Literal["adamw", "adafactor"] | str = "adamw",
+    optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
     weight_decay: float = 0.01,
@@ -790,7 +867,10 @@ def train_students(
     tracker: str | Sequence[str] = (),
     seed: int = 0,
     allow_unfinished: bool = False,
+    config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> Students:
     """
     Train students of several sizes and objectives in one pass over a cache, each into OUTPUT/SIZE-OBJECTIVE.
@@ -806,28 +886,27 @@ def train_students(
         cache: str | Path
             Directory or URL of a cache that dump-teacher wrote. [required]
         output: str | Path
-            Hugging Face model directory to write. A run that is already there is continued. [required]
+            Hugging Face model directory to write. A run that is already there is continued, and only
+            what is to change need be given. [required]
         steps: int
-            Optimizer steps. [default: 10000]
+            Optimizer steps. A larger number in a later run continues the student. [default: 10000]
         batch_size: int
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
-            Learning rate after warm-up. [default: 3e-4 for adamw, 1e-2 for adafactor]
+            Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
         size: str | Path | Sequence[str | Path] | None
             6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train
-            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: 6L384H]
+            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's depth and width]
         objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
-            cross-attention. miniend-e: implicit and relations of encoder self-attention. Self-attention
-            terms are the mean of the QQ, KK and VV relation KLs of the last layers (MiniLMv2 form),
-            causal in the decoder. We infer from the paper's text which of these its table names beside
-            MiniEnD. Repeatable, like size. [default: miniend-e]
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. Repeatable,
+            like size. [default: miniend-e]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
-            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). [default:
-            adamw]
+            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). adamw has one
+            rate for all weights. [default: adafactor]
         warmup_steps: int | None
             Steps of linear warm-up. [default: a hundredth of the steps]
         schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str
@@ -839,7 +918,7 @@ def train_students(
         logits: bool
             Drop the logit term of miniend-d and miniend-e. [default: kept]
         temperature: float
-            Temperature of teacher and student in the logit term: 1, or one of the --temperatures of the
+            Temperature of teacher and student in the logit term: 1, or one of the temperature of the
             dump. [default: 1]
         cross_relation: Literal["qk", "qq_kk_vv"] | str
             Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
@@ -883,9 +962,17 @@ def train_students(
         allow_unfinished: bool
             Train on the shards that an unfinished dump has published; a resumed run takes the same
             ones. [default: off]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
             Python file or module to import first; it can register objectives, terms and more.
             Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
     """
 
 def verify(
@@ -898,7 +985,10 @@ def verify(
     device: str = "auto",
     log: Callable[[str], None] | None = None,
     mixed_environment: bool = False,
+    config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> VerifyReport:
     """
     Check every byte of a cache, and repair it if asked.
@@ -915,10 +1005,11 @@ def verify(
 
     Corpus:
         teacher: str | Path | None
-            For repair=True: the teacher of the dump. It is checked against the plan. [default: none]
+            For repair=True: the teacher of the dump. It is checked against the plan. [default: as
+            dump.yaml says]
         corpus: str | Path | Sequence[str | Path]
             For repair=True: the corpora of the dump, in the same order. They are checked against the
-            plan. Repeatable. [default: none]
+            plan. Repeatable. [default: as dump.yaml says]
         split: str
             For repair=True: the split of saved datasets, as the dump had it. That of an hf: corpus is
             in the plan. [default: train]
@@ -933,8 +1024,16 @@ def verify(
         mixed_environment: bool
             For repair=True: work in an environment that differs from the plan's, and accept its values.
             [default: off]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
             Python file or module to import first; it can register objectives, terms and more.
             Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
     """
 

@@ -68,7 +68,7 @@ def prepare(work: Path) -> dict[str, list[str]]:
     plugin, made = work / "small_demo.py", work / "made"
     plugin.write_text(SMALL_DEMO)
     demo = ["demo", "--plugin", str(plugin), "--output"]
-    if not (made / "demo.png").exists():
+    if not (made / "report.html").exists():
         run([*demo, str(made)])
     write_sentences(work / "sst2")
     teacher, student = made / "teacher", made / "student-2L96H-miniend-e"

@@ -18,6 +18,7 @@ from ..runtime.progress import Log, duration
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
+from .page import write_page
 from .protocols.protocol import Predictions
 from .protocols.protocols import protocol_for
 from .recorded import keep_record
@@ -48,21 +49,25 @@ from .tuning.fine_tuning import FineTuning, fine_tune_and_predict
 SEARCH_SEED = 0
 
 
-def evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
+def evaluate(config: EvaluateConfig, log: Log, nested: bool = False) -> EvaluationResults:
     """Do what is missing in the output directory, and return what `results.json` then holds.
 
-    We read the data before the model. Raises what loading raises, ConfigurationError in one of several processes of a launcher,
-    RunMismatchError if the directory holds another evaluation, OutputBusyError while another process evaluates there, and
-    TrainingError if no learning rate gives a finite loss.
+    Nested in a command with a report and bars of its own, it neither writes a report nor shows bars. We read the data before the
+    model. Raises what loading raises, ConfigurationError in one of several processes of a launcher, RunMismatchError if the
+    directory holds another evaluation, OutputBusyError while another process evaluates there, and TrainingError if no learning
+    rate gives a finite loss.
     """
     require_one_process("miniend evaluate")
     with sole_writer(config.output), options_decide(ranks=False) as missed:
         if missed:
             log(not_used(missed))
-        return _evaluate(config, log)
+        results = _evaluate(config, log, nested)
+        if not nested:
+            log(f"report: {write_page(config.output, results, log)}")
+        return results
 
 
-def _evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
+def _evaluate(config: EvaluateConfig, log: Log, nested: bool) -> EvaluationResults:
     device = _device(config.device)
     tasks = [find_task(name) for name in dict.fromkeys(config.tasks)]
     for task in tasks:
@@ -81,7 +86,7 @@ def _evaluate(config: EvaluateConfig, log: Log) -> EvaluationResults:
     if read_as(config.output / FACTS, ModelFacts) is None:
         write_record(config.output / FACTS, plain(model_facts(checkpoint.model, device)))
     for task in tasks:
-        _TaskRun(config, task, checkpoint, data[task.name], device, log).finish()
+        _TaskRun(config, task, checkpoint, data[task.name], device, log, not nested).finish()
         results = write_results(config.output)
     return results
 
@@ -106,7 +111,9 @@ class _TaskRun:
         data: TaskData[Any],
         device: torch.device,
         log: Log,
+        bars: bool,
     ) -> None:
+        self._bars = bars
         self._config, self._task, self._device, self._log = config, task, device, log
         self._folder = config.output / task.name
         self._cores = SharedCores(log, device)
@@ -200,7 +207,7 @@ class _TaskRun:
             device=self._device,
         )
         title = f"{self._task.name}, rate {rate:g}, seed {seed}"
-        predictions = fine_tune_and_predict(self._protocol, train, development, settings, title)
+        predictions = fine_tune_and_predict(self._protocol, train, development, settings, title, self._bars)
         self._cores.look()
         return predictions
 

@@ -7,11 +7,11 @@ from .layout import ShardRange
 from .stores.place import Place, Where, place_of
 
 SINGLE = {"plan": "plan", "calibration": "calibration"}
-BESIDE = ("dump.yaml",)
-"""Files beside the published folders that a dump writes for its user. They are not part of the cache."""
+OPTIONS_FILE = "dump.yaml"
+"""The file beside the published folders in which a dump writes its options for its user. It is not part of the cache."""
 GROUPS = {"extents": "extent", "segments": "marker", "shards": "marker"}
-BESIDE = ("README.md", ".gitattributes", ".cache")
-"""What a data set of the Hugging Face hub has beside the cache; `.cache` is of its downloads."""
+BESIDE = (OPTIONS_FILE, "README.md", ".gitattributes", ".cache")
+"""What is beside a cache: the options of its dump, and what a data set of the hub has; `.cache` is of its downloads."""
 _MARKED = re.compile("(validation|train)-([0-9]{6,18})")
 
 

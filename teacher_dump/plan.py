@@ -36,7 +36,7 @@ from ..storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ..storage.layout import extent_path, plan_path
 from ..storage.publishing.discard import discard
 from ..storage.stores.place import Where, place_of
-from ..storage.survey import BESIDE
+from ..storage.survey import OPTIONS_FILE
 from .config import DumpConfig
 from .corpus.file_lists import first_difference
 from .examples.packing import EOS_BETWEEN_DOCUMENTS
@@ -289,7 +289,7 @@ def require_free(root: Where) -> None:
         if not found.free or any(one.exists() and not one.is_dir() for one in place.local.parents):
             raise CacheMismatchError(f"{root} is {found.words}; expected a directory for the cache")
     begun = (
-        {*BESIDE} if place.bucket is None else {*BESIDE, "plan"}
+        {OPTIONS_FILE} if place.bucket is None else {OPTIONS_FILE, "plan"}
     )  # a writer may have died before it put the document
     strangers = [name for name in place.names() if not name.startswith(".") and name not in begun]
     if strangers and not folder_exists(plan_path(root), "plan"):  # another worker may just have published the plan

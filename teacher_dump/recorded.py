@@ -16,15 +16,13 @@ from ..storage.documents.plan import CorpusPart, Plan, PlannedLogits
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import plan_path, read_extents
 from ..storage.stores.place import Where, place_of
-from ..storage.survey import BESIDE
+from ..storage.survey import OPTIONS_FILE
 from .config import DEFAULT_FIELDS, OF_PAIRS, DumpConfig
-
-(FILE,) = BESIDE
 
 
 def keep_record(config: DumpConfig) -> None:
     """Write the options of a dump beside its cache. They must be in force: agreed with the plan."""
-    write_beside(config.cache, FILE, as_yaml("dump-teacher", "--cache", record_of(config)))
+    write_beside(config.cache, OPTIONS_FILE, as_yaml("dump-teacher", "--cache", record_of(config)))
 
 
 def recorded_dump(given: Values) -> Record | None:
@@ -41,7 +39,7 @@ def recorded_dump(given: Values) -> Record | None:
     totals = [extent.examples for extent in read_extents(cache, plan.digest)] if plan else []
     if totals:
         values["examples"] = max(totals[-1], _examples_of(written))
-    source = str(place / FILE) if written is not None else f"the plan of {place}"
+    source = str(place / OPTIONS_FILE) if written is not None else f"the plan of {place}"
     return Record(source=source, values=values, unsaid=_unsaid(plan) if plan else {})
 
 
@@ -49,10 +47,10 @@ def written_options(cache: Where) -> dict[str, Any] | None:
     """Return the options in the file beside the cache; None if it is not there."""
     from ..runtime.yaml_file import parse_yaml
 
-    content = read_beside(cache, FILE)
+    content = read_beside(cache, OPTIONS_FILE)
     if content is None:
         return None
-    name = str(place_of(cache) / FILE)
+    name = str(place_of(cache) / OPTIONS_FILE)
     try:
         return parse_yaml(content.decode(), name)
     except UnicodeDecodeError:

@@ -12,7 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from miniend.recipes.picture import BLUE, GREEN, ORANGE, PURPLE, RAW, Figure, new_figure
+from miniend.runtime.picture import BLUE, GREEN, ORANGE, PURPLE, RAW, Figure, new_figure
 
 FOLDER = Path(__file__).parent
 COLOURS = {"hybrid": BLUE, "sampled": GREEN, "RS-KD": PURPLE, "top-k": ORANGE, "renormalized": RAW}

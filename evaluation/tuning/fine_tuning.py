@@ -85,14 +85,15 @@ def fine_tune_and_predict(
     development: Mapping[str, Sequence[ExampleT]],
     settings: FineTuning,
     title: str,
+    bars: bool = True,
 ) -> dict[str, Predictions[AnswerT]]:
-    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped.
+    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped. `bars` shows its progress.
 
     Raises TrainingError if the loss, the weights or the predictions are not finite.
     """
     from transformers import PrinterCallback
 
-    with waiting(f"{title}, tokens"):
+    with waiting(f"{title}, tokens", shown=bars):
         features = protocol.features(train, targets=True)
     lengths = [len(feature["input_ids"]) for feature in features]
     visits = [features[i] for i in by_length(lengths, settings.epochs, settings.batch_size, settings.seed)]
@@ -100,13 +101,13 @@ def fine_tune_and_predict(
         temporary_folder() as folder,
         quiet_transformers(),
         _accelerate_forgets(),
-        closing(_bar_callback(title)) as bars,
+        closing(_bar_callback(title, bars)) as callback,
     ):
         arguments = settings.arguments(str(folder), len(visits))
         trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
         trainer.optimizer_cls_and_kwargs = settings.torch_optimizer()  # Seq2SeqTrainer does not take it as an argument
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(bars)
+        trainer.add_callback(callback)
         loss = trainer.train().training_loss
         if not math.isfinite(loss):
             raise TrainingError(
@@ -129,8 +130,8 @@ def _accelerate_forgets() -> Iterator[None]:
         reset_accelerate()
 
 
-def _bar_callback(title: str) -> Any:
-    """Return a callback that shows the progress of steps and of predictions; close it."""
+def _bar_callback(title: str, shown: bool) -> Any:
+    """Return a callback that shows the progress of steps and of predictions, or nothing; close it."""
     from transformers import TrainerCallback
 
     class Bar(TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -138,7 +139,7 @@ def _bar_callback(title: str) -> Any:
 
         def on_train_begin(self, _arguments: Any, state: Any, _control: Any, **_others: Any) -> None:
             self.close()
-            self.bar = progress_bar(title, state.max_steps, "step")
+            self.bar = progress_bar(title, state.max_steps, "step", shown=shown)
 
         def on_step_end(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:
             self.bar.update(1)
@@ -150,7 +151,7 @@ def _bar_callback(title: str) -> Any:
             self, _arguments: Any, _state: Any, _control: Any, eval_dataloader: Any, **_others: Any
         ) -> None:
             if self.bar is None:
-                self.bar = progress_bar(f"{title}, answers", len(eval_dataloader), "batch", kept=False)
+                self.bar = progress_bar(f"{title}, answers", len(eval_dataloader), "batch", kept=False, shown=shown)
             self.bar.update(1)
 
         def on_predict(self, _arguments: Any, _state: Any, _control: Any, **_others: Any) -> None:

@@ -5,36 +5,40 @@ is a fair one. Any number of processes can be started on one output directory; t
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ...cache import open_cache
 from ...errors import ConfigurationError
 from ...evaluation.records import Document, write_record
+from ...evaluation.scores.differences import require_scipy
 from ...evaluation.tasks.known import find_task
 from ...evaluation.tasks.sources import load_task
 from ...runtime.claims import Claims
 from ...runtime.devices import choose_device, threads_kept
-from ...runtime.durable import write_durably
 from ...runtime.launcher import require_one_process
 from ...runtime.printing import Result
 from ...runtime.progress import Log, silent
+from ...runtime.report.facts import run_facts
+from ...runtime.report.writing import HTML, write_report
 from ...student_train.run.processes import require_trackers
 from ...teacher_dump.dump import dump_teacher
+from ..samples import write_samples
 from .compared import Comparison as Compared
 from .file.paths import Paths
 from .file.reading import read_comparison
 from .file.recorded import keep_file
 from .file.settings import MAIN, Comparison, Student
-from .report.blocks import as_html, as_markdown
-from .report.differences import require_scipy
 from .report.report import report_blocks, summary_lines
-from .report.results import Results, as_document, gather
+from .report.results import VALIDATION, Results, as_document, gather
+from .report.samples import gather_samples
+from .report.verdict import verdict
 from .run.continuation import Continuation
 from .run.evaluation import Candidate, Evaluator
 from .run.hard_labels import measure_hard_labels
 from .run.plan import plan_lines, planned
 from .run.settings_guard import keep_settings, require_same_settings
+from .run.spent import counted, spent_seconds
 from .run.timing import measured_timings
 from .run.training import SEARCH_SEED, Training
 
@@ -80,7 +84,7 @@ class _Run:
 
     def run(self, plan_only: bool) -> Results:
         """Make the plan, do all of it unless only the plan is wanted, and return the results."""
-        with self._alone("the plan"):
+        with self._stage("plan"), self._alone("the plan"):
             self._plan(keep=not plan_only)
         if plan_only:
             return gather(self._comparison, self._paths, self._training)
@@ -89,16 +93,41 @@ class _Run:
         for assistant in self._comparison.assistants.values():
             self._make_assistant(assistant)
         for seed in range(self._comparison.seeds):
-            self._training.train(self._comparison.students, seed)
-            if self._comparison.continuation:
-                self._continuation.train(self._there(seed), seed)
-            self._report()
-            self._evaluator.evaluate([*(self._bounds() if seed == SEARCH_SEED else ()), *self._candidates(seed)])
-            results = self._report()
+            self._finish_seed(seed)
+        results = self._report()
         for line in summary_lines(self._comparison, results):
             self._log(Result(line))
-        self._log(Result(f"report: {self._paths.root / 'report.html'}"))
+        self._log(Result(f"report: {self._paths.root / HTML}"))
         return results
+
+    def _finish_seed(self, seed: int) -> None:
+        """Train and evaluate all students with one seed, and write the report after both."""
+        with self._stage("training"):
+            self._training.train(self._comparison.students, seed)
+        if self._comparison.continuation:
+            with self._stage("continuation"):
+                self._continuation.train(self._there(seed), seed)
+        self._report()
+        with self._stage("evaluation"):
+            bounds = self._bounds() if seed == SEARCH_SEED else []
+            self._evaluator.evaluate([*bounds, *self._candidates(seed)])
+        if seed == SEARCH_SEED:
+            with self._stage("sample outputs"), self._alone("sample outputs"):
+                self._write_samples()
+        self._report()
+
+    def _stage(self, name: str) -> AbstractContextManager[None]:
+        """Inside, the seconds count for a stage."""
+        return counted(name, self._paths, self._claims)
+
+    def _write_samples(self) -> None:
+        """Let the teacher, and the first seed's students that can, write what the report shows."""
+        cache, device = open_cache(self._paths.cache(MAIN)), self._comparison.device
+        write_samples(self._comparison.teacher, cache, self._paths.teacher_evaluation, device)
+        for one in gather(self._comparison, self._paths, self._training).students:
+            if SEARCH_SEED in one.column(VALIDATION):
+                model = one.outputs[SEARCH_SEED]
+                write_samples(str(model), cache, self._paths.evaluation(model), device)
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:
@@ -113,12 +142,15 @@ class _Run:
     def _plan(self, keep: bool) -> None:
         """Say how long everything takes; with `keep` write down the settings."""
         require_same_settings(self._comparison, self._paths)
-        self._timings = measured_timings(self._comparison, self._paths, self._log)
+        self._timings = measured_timings(self._comparison, self._paths, self._log, self._planned_seconds)
         for line in plan_lines(planned(self._comparison, self._paths, self._training, self._timings)):
             self._log(Result(line))
         if keep:
             keep_settings(self._comparison, self._paths)
             keep_file(self._file, self._paths.root)
+
+    def _planned_seconds(self, timings: Document) -> float:
+        return sum(one.seconds for one in planned(self._comparison, self._paths, self._training, timings))
 
     def _make_cache(self, name: str) -> None:
         """Dump a cache, once in a run. If an assistant is its teacher, train the assistant first."""
@@ -127,14 +159,15 @@ class _Run:
         teacher, assistant = self._comparison.teacher, self._comparison.caches[name].teacher
         if assistant is not None:
             teacher = str(self._make_assistant(self._comparison.assistants[assistant]))
-        with threads_kept():
+        with self._stage("dump"), threads_kept():
             dump_teacher(self._comparison.dump(name, teacher, self._paths.cache(name)), self._log)
         self._made.add(name)
 
     def _make_assistant(self, assistant: Student) -> Path:
         """Train an assistant, after the cache that it learns from, and return its folder."""
         self._make_cache(assistant.cache)
-        self._training.train([assistant], SEARCH_SEED)
+        with self._stage("training"):
+            self._training.train([assistant], SEARCH_SEED)
         return self._training.output(assistant, SEARCH_SEED)
 
     def _bounds(self) -> list[Candidate]:
@@ -159,11 +192,13 @@ class _Run:
     def _report(self) -> Results:
         """Write comparison.json, report.md, report.html and the pictures from the results so far, and return these."""
         with self._alone("the report"):
-            results, root = gather(self._comparison, self._paths, self._training), self._paths.root
-            write_record(self._paths.comparison, as_document(results, self._comparison, self._timings))
-            blocks = list(report_blocks(self._comparison, results, self._timings, self._pictures(results)))
-            write_durably(root / "report.md", as_markdown(blocks).encode())
-            write_durably(root / "report.html", as_html(blocks).encode())
+            comparison, paths = self._comparison, self._paths
+            results = gather(comparison, paths, self._training)
+            decision = verdict(comparison, results).as_json()
+            write_record(paths.comparison, as_document(results, comparison, self._timings, decision))
+            facts = run_facts(spent_seconds(paths), paths.folders)
+            pictures, samples = self._pictures(results), gather_samples(comparison, results, paths)
+            write_report(paths.root, report_blocks(comparison, results, self._timings, pictures, facts, samples))
         return results
 
     def _pictures(self, results: Results) -> dict[str, Path]:

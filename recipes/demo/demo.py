@@ -1,7 +1,7 @@
 """`miniend demo`: both stages on a small real corpus, on a CPU, in minutes.
 
 It makes a tokenizer and a teacher from Python's own documentation, dumps one cache, distills two students from that cache and
-trains one without it. Then it prints a table of sizes, times and losses, and draws a picture. It downloads nothing.
+trains one without it. Then it prints a table of sizes, times and losses, and writes a report with pictures. It downloads nothing.
 """
 
 import shutil
@@ -10,16 +10,20 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ...cache import open_cache
 from ...errors import ConfigurationError
 from ...runtime.claims import holds_files, sole_writer
 from ...runtime.printing import Result, Verdict
 from ...runtime.progress import Log
+from ...runtime.report.writing import write_report
 from ...student_train.config import TrainConfig
 from ...student_train.train import train_student
 from ...teacher_dump.config import DumpConfig
 from ...teacher_dump.dump import DumpReport, dump_teacher
 from ...teacher_dump.plan import validation_share
 from ..inspect.inspection import inspect_cache
+from ..samples import shown_examples, write_samples, written_samples
+from .page import page
 from .report import DemoResult, StudentResult, report_lines
 from .teacher import CORPUS, VOCABULARY, TeacherRecipe, corpus_texts, make_tokenizer, pretrain
 
@@ -93,7 +97,7 @@ def _run_demo(output: Path, log: Log) -> bool:
     result = _result(paths, teacher_seconds, dump, students, perf_counter() - begun)
     for line in report_lines(result):
         log(Result(line))
-    _draw(result, paths, log)
+    _write_page(result, paths, log)
     return _teaches(result, log)
 
 
@@ -174,14 +178,24 @@ def _result(
     )
 
 
-def _draw(result: DemoResult, paths: _Paths, log: Log) -> None:
+def _write_page(result: DemoResult, paths: _Paths, log: Log) -> None:
+    cache = open_cache(paths.cache)
+    models = {"teacher": paths.teacher, **{student.name: student.output for student in result.students}}
+    for model in models.values():
+        write_samples(str(model), cache, model, "cpu")
+    written = {name: written_samples(model) for name, model in models.items()}
+    path = write_report(paths.root, page(result, _pictures(result, paths, log), shown_examples(cache), written))
+    log(f"report: {path}")
+
+
+def _pictures(result: DemoResult, paths: _Paths, log: Log) -> dict[str, Path]:
+    """Draw the pictures; without matplotlib say so and return none."""
     try:
         from .picture import draw
     except ConfigurationError as error:
-        log(f"no picture: {error}")
-        return
-    picture = draw(result, paths.root / "demo.png")
-    log(f"picture: {picture}")
+        log(f"no pictures: {error}")
+        return {}
+    return draw(result, paths.root)
 
 
 def _teaches(result: DemoResult, log: Log) -> bool:

@@ -1,37 +1,46 @@
-"""The demo's picture: each student's validation loss over the steps, and the raw and cached bytes of each signal."""
+"""The demo's pictures: each student's validation loss over the steps, and the raw and cached bytes of each signal."""
 
 from pathlib import Path
-from typing import Any
 
+from ...runtime.picture import BLUE, ORANGE, RAW, SKY, Figure, new_figure, save
 from ...student_train.run.metrics import VALIDATION, curve, read_metrics
-from ..picture import BLUE, ORANGE, RAW, SKY, new_figure, save
 from .report import DemoResult
 
 COLOURS = (BLUE, SKY, ORANGE)
 
 
-def draw(result: DemoResult, path: Path) -> Path:
-    """Write the PNG and return its path."""
-    figure = new_figure(11.5, 4.4)
-    losses, sizes = figure.subplots(1, 2)
+WIDTH = 5.6
+"""Inches; narrow, so that the letters can be read on a phone."""
+
+
+def draw(result: DemoResult, folder: Path) -> dict[str, Path]:
+    """Write the pictures into a folder and return them by caption."""
+    losses, sizes = new_figure(WIDTH, 4.2), new_figure(WIDTH, 1.6 + 0.7 * len(result.sizes()))
     _draw_losses(losses, result)
     _draw_sizes(sizes, result)
-    return save(figure, path)
+    return {
+        "Validation loss over the steps: two students of one cache, and one without the teacher": save(
+            losses, folder / "losses.png"
+        ),
+        "Bytes of each signal of the teacher, as it comes and in the cache": save(sizes, folder / "sizes.png"),
+    }
 
 
-def _draw_losses(axes: Any, result: DemoResult) -> None:
+def _draw_losses(figure: Figure, result: DemoResult) -> None:
+    axes = figure.subplots()
     for colour, student in zip(COLOURS, result.students, strict=True):
         steps, values = curve(read_metrics(student.output), f"{VALIDATION}cross_entropy")
         axes.plot(steps, values, color=colour, marker="o", markersize=3, label=student.name)
     axes.axhline(result.unigram, color="0.55", linestyle=":", label="unigram frequencies")
     axes.axhline(result.teacher_loss, color="0.15", linestyle="--", label="teacher")
     axes.set_xlabel("step")
-    axes.set_ylabel("validation cross-entropy (nats per target token)")
-    axes.set_title("Students of one cache, and one from scratch")
-    axes.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 0.93))
+    axes.set_ylabel("validation cross-entropy (nats)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
 
 
-def _draw_sizes(axes: Any, result: DemoResult) -> None:
+def _draw_sizes(figure: Figure, result: DemoResult) -> None:
+    axes = figure.subplots()
     sizes = result.sizes()
     positions = range(len(sizes))
     raw, cached = ([pair[which] / 1e6 for pair in sizes.values()] for which in (0, 1))
@@ -48,5 +57,5 @@ def _draw_sizes(axes: Any, result: DemoResult) -> None:
     axes.set_yticks(list(positions), list(sizes))
     axes.invert_yaxis()
     axes.set_xlabel("megabytes")
-    axes.set_title("Bytes per signal")
-    axes.legend(frameon=False, fontsize=8, loc="center right")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)

@@ -57,6 +57,11 @@ class DemoResult:
         return {name: (raw, cached[name]) for name, raw in raw_bytes(self.facts).items()}
 
 
+ONE_SEED = (
+    "With one seed, a tiny teacher and minutes of training, this shows that the two stages work, not how good they are."
+)
+
+
 def report_lines(result: DemoResult) -> Iterator[str]:
     """Yield the lines of the demo's table."""
     yield ""
@@ -99,26 +104,23 @@ def _loss_lines(result: DemoResult) -> Iterator[str]:
     for student in result.students:
         without = "   without the teacher" if student.objective == "scratch" else ""
         yield f"  {student.name:<28}{student.cross_entropy:>7.3f}{without}"
-    yield _sentence(result)
+    yield f"{sentence(result)} {ONE_SEED}"
 
 
-def _sentence(result: DemoResult) -> str:
-    """Return what the losses show, good or bad."""
+def sentence(result: DemoResult) -> str:
+    """Return what the losses of this one seed are, good or bad."""
     distilled, smaller, scratch = result.students
     gap = scratch.cross_entropy - distilled.cross_entropy
     if gap > 0:
         first = f"At equal steps the distilled {distilled.size} ends {gap:.3f} nats below the same student trained from scratch"
     else:
         first = f"At equal steps the distilled {distilled.size} ends {-gap:.3f} nats ABOVE the same student trained from scratch"
-    return (
-        f"{first}; the smaller {smaller.size} from the same cache reaches {smaller.cross_entropy:.3f}. With one seed, "
-        "a tiny teacher and minutes of training, the demo shows that the two stages work, not how good they are."
-    )
+    return f"{first}; the smaller {smaller.size} from the same cache reaches {smaller.cross_entropy:.3f}."
 
 
 def _next_lines(result: DemoResult) -> Iterator[str]:
     out = result.output
-    yield f"everything is in {out}: teacher/, cache/, student-*/ (Hugging Face directories with model cards), demo.png"
+    yield f"everything is in {out}: teacher/, cache/, student-*/ (Hugging Face directories with model cards)"
     yield "try next:"
     yield f"  miniend inspect {out}/cache"
     yield f"  miniend train-student --cache {out}/cache --output {out}/my-student --size 4L96H --objective miniend-d --steps 200"

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from ..picture import RAW
+from ...runtime.picture import RAW
 from .facts import CacheFacts
 from .inspection import logit_name
 from .panels import BESIDE, COLOURS, SMALL

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, RAW, SKY
+from ...runtime.picture import AMBER, BLUE, GREEN, ORANGE, PURPLE, RAW, SKY
 from .facts import CacheFacts
 from .inspection import logit_name
 

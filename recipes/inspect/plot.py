@@ -5,9 +5,9 @@ from typing import Any
 
 from ...cache import open_cache
 from ...errors import CacheUnfinishedError, ConfigurationError
+from ...runtime.picture import Figure, new_figure, save
 from ...runtime.progress import size_text, waiting
 from ...storage.stores.place import Where
-from ..picture import Figure, new_figure, save
 from .facts import CacheFacts
 from .inspection import counted, inspect_cache
 from .logit_panels import draw_gradient, draw_mass

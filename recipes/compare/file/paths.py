@@ -8,6 +8,7 @@ OUT/continued/NAME                             the same students after further s
 OUT/evaluated/teacher, .../NAME                   evaluations, named like their students; for the teacher and random weights
                                                also the validation cross-entropy
 OUT/pace.json                                  the timings behind the plan of hours
+OUT/spent.json                                 the seconds that each stage has taken so far
 OUT/settings.json                              the settings of students and evaluations
 OUT/comparison.json, report.md, report.html    the results, with pictures
 """
@@ -58,9 +59,19 @@ class Paths:
         return self.root / "evaluated" / model.name
 
     @property
+    def folders(self) -> dict[str, Path]:
+        """The folders whose bytes the report names."""
+        return {name: self.root / name for name in ("caches", "students", "continued", "evaluated")}
+
+    @property
     def timings(self) -> Path:
         """The path of the timings behind the plan."""
         return self.root / "pace.json"
+
+    @property
+    def spent(self) -> Path:
+        """The path of the seconds that each stage has taken."""
+        return self.root / "spent.json"
 
     @property
     def settings(self) -> Path:

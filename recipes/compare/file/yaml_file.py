@@ -5,6 +5,7 @@ from typing import Any
 
 from ....errors import ConfigurationError, shortened
 from ....runtime.yaml_file import read_yaml
+from .unused import without_unused
 
 PRESETS = Path(__file__).parent / "presets"
 WHAT = "the file of a comparison"
@@ -22,7 +23,7 @@ def read_with_preset(path: Path) -> dict[str, Any]:
     known = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
     if name not in known:
         raise ConfigurationError(f"{path}: unknown preset {shortened(repr(name))}; expected {' or '.join(known)}")
-    return _merged(read_yaml(PRESETS / f"{name}.yaml", WHAT), own)
+    return without_unused(_merged(read_yaml(PRESETS / f"{name}.yaml", WHAT), own), own)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

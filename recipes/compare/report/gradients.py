@@ -21,6 +21,7 @@ PARTS = {
     "decoder_cross": "cross-attention",
     "decoder_feed_forward": "decoder feed-forward",
 }
+PICTURE = "gradients.png"
 Run = Sequence[Mapping[str, Any]]
 """The lines of metrics.jsonl."""
 

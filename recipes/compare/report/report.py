@@ -1,27 +1,50 @@
-"""The report of a comparison: tables and pictures of the results so far, in words that claim no more than the seeds show."""
+"""The report of a comparison: the decision, pictures, facts and tables, in words that claim no more than the seeds show."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ....evaluation.records import ModelFacts
+from ....evaluation.scores.differences import Difference, interval_text
 from ....evaluation.tasks.known import find_task
+from ....runtime.report.blocks import (
+    Block,
+    Cell,
+    Heading,
+    Listing,
+    Paragraph,
+    Picture,
+    Table,
+    text_of,
+    with_best_in_bold,
+)
 from ..file.settings import Comparison
-from .blocks import Block, Heading, Paragraph, Picture, Table
-from .differences import Difference
 from .gradients import PARTS, gradient_rows, pilot_outcomes
+from .gradients import PICTURE as GRADIENTS
 from .introduction import what_is_compared
 from .results import CONTINUED, GLUE, SCORE, VALIDATION, Evaluated, Outcome, Results, mean_and_spread
+from .samples import Samples, sample_blocks
+from .verdict import LOSSES, verdict
 
 Documents = Mapping[str, Any]
 
 
 def report_blocks(
-    comparison: Comparison, results: Results, timings: Documents, pictures: Mapping[str, Path]
+    comparison: Comparison,
+    results: Results,
+    timings: Documents,
+    pictures: Mapping[str, Path],
+    facts: Sequence[tuple[str, str]] = (),
+    samples: Samples | None = None,
 ) -> Iterator[Block]:
-    """Yield the whole report; `pictures` are files by caption."""
+    """Yield the whole report; `pictures` are files by caption, `facts` are the facts of the run."""
     yield Heading("Comparison of students", 1)
+    yield verdict(comparison, results).lead()
+    yield from (Picture(path, caption) for caption, path in pictures.items() if path.name != GRADIENTS)
+    yield Heading("The run")
     yield Paragraph(what_is_compared(comparison))
+    if facts:
+        yield Listing(facts)
     yield Heading("Scores")
     yield _scores(comparison, results)
     yield Paragraph(SCORES_NOTE)
@@ -30,16 +53,18 @@ def report_blocks(
     yield Heading("Sizes and times")
     yield _costs(results, timings)
     yield Paragraph(COSTS_NOTE)
+    if samples:
+        yield from sample_blocks(samples)
     yield Heading("Learning rates of distillation")
     yield _rates(comparison, results)
     yield from _edges(comparison, results)
     yield from _lost(results)
     yield from _gradients(results)
-    for caption, path in pictures.items():
-        yield Picture(path, caption)
+    yield from (Picture(path, caption) for caption, path in pictures.items() if path.name == GRADIENTS)
 
 
 SCORES_NOTE = (
+    "Bold: the best mean of the students in a column, which need not be a difference that the seeds show. "
     "Mean and standard deviation over seeds of distillation; each seed counts as the mean over its seeds of fine-tuning. For the "
     "teacher, untrained weights and assistants, both are over seeds of fine-tuning. "
     f"{SCORE} is the plain mean of the tasks' columns, {GLUE} the plain mean of the paper's eight numbers. "
@@ -59,19 +84,29 @@ GRADIENTS_NOTE = (
 )
 DIFFERENCES_NOTE = (
     "Mean of the differences between students of one seed, with its 95 % interval by Student's t over seeds of distillation. "
-    "If the interval contains 0, these seeds do not show a difference. The intervals are not corrected for their number: one in "
-    "twenty misses its true value."
+    "If the interval contains 0, these seeds do not show a difference, and the cell says so. The intervals are not corrected for "
+    "their number: one in twenty misses its true value."
 )
 
 
 def _scores(comparison: Comparison, results: Results) -> Table:
     columns = (*results.columns, SCORE, *_losses(comparison))
-    rows = [_evaluated_row(columns, results.teacher)] if results.teacher else []
+    bold = _bold_students(columns, results)
+    rows: list[Sequence[Cell]] = [_evaluated_row(columns, results.teacher)] if results.teacher else []
     rows += [_assistant_row(columns, outcome) for outcome in results.assistants]
     for size in comparison.sizes:
-        rows += [_outcome_row(columns, outcome) for outcome in results.students if outcome.student.size == size]
+        rows += [bold[outcome.student.label] for outcome in results.students if outcome.student.size == size]
         rows += [_evaluated_row(columns, results.untrained[size])] if size in results.untrained else []
     return Table(["model", *columns], rows)
+
+
+def _bold_students(columns: Sequence[str], results: Results) -> dict[str, list[Cell]]:
+    """Return the rows of the students by label, with the best mean of each column in bold."""
+    means = [[mean_and_spread(one.column(column)) for column in columns] for one in results.students]
+    numbers = [[None, *(round(pair[0], 4) if pair else None for pair in row)] for row in means]
+    rows = [_outcome_row(columns, outcome) for outcome in results.students]
+    marked = with_best_in_bold(rows, numbers, [False, *(column in LOSSES for column in columns)])
+    return {one.student.label: row for one, row in zip(results.students, marked, strict=True)}
 
 
 def _losses(comparison: Comparison) -> tuple[str, ...]:
@@ -101,7 +136,7 @@ def _cell(outcome: Outcome, column: str) -> str:
 
 
 def _spread(mean: float | None, deviation: float | None, column: str) -> str:
-    digits = 3 if column in (VALIDATION, CONTINUED) else 1
+    digits = 3 if column in LOSSES else 1
     if mean is None:
         return "-"
     return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if deviation is not None else "")
@@ -121,23 +156,21 @@ def _differences(comparison: Comparison, results: Results) -> Iterator[Block]:
 
 
 def _difference(difference: Difference | None, column: str) -> str:
-    if difference is None:
-        return "-"
-    digits = 3 if column in (VALIDATION, CONTINUED) else 1
-    if difference.margin is None:
-        return f"{difference.mean:+.{digits}f} (one seed)"
-    shown = f"{difference.mean:+.{digits}f} ± {difference.margin:.{digits}f}"
-    return shown if difference.is_shown else f"no difference ({shown})"
+    return "-" if difference is None else interval_text(difference, 3 if column in LOSSES else 1)
 
 
 def _costs(results: Results, timings: Documents) -> Table:
     seconds = timings.get("train", {})
     teacher = results.teacher
     rows = [_cost_row(teacher.name, teacher.facts, None)] if teacher and teacher.facts else []
+    numbers: list[list[float | None]] = [[None] * 7 for _ in rows]
     for outcome in (*results.assistants, *results.students):
         evaluated = next(iter(outcome.evaluated.values()), None)
-        if evaluated and evaluated.facts:
-            rows.append(_cost_row(outcome.student.label, evaluated.facts, seconds.get(outcome.student.label)))
+        if evaluated and (facts := evaluated.facts):
+            planned = seconds.get(outcome.student.label)
+            rows.append(_cost_row(outcome.student.label, facts, planned))
+            sizes = [facts.parameters, facts.parameters_without_embeddings, facts.gflops]
+            numbers.append([None, *sizes, None, None, None])  # times are noisy, so none of them is the best
     header = [
         "model",
         "parameters (M)",
@@ -147,7 +180,7 @@ def _costs(results: Results, timings: Documents) -> Table:
         "examples/s",
         "distillation (min, planned)",
     ]
-    return Table(header, rows)
+    return Table(header, with_best_in_bold(rows, numbers, [True] * 7))
 
 
 def _cost_row(name: str, facts: ModelFacts, seconds: float | None) -> list[str]:
@@ -228,9 +261,9 @@ def _gradients(results: Results) -> Iterator[Block]:
 
 
 def summary_lines(comparison: Comparison, results: Results) -> Iterator[str]:
-    """Yield the lines of the table of scores, for a terminal."""
+    """Yield the lines of the table of scores for a terminal, and what they decide."""
     table = _scores(comparison, results)
-    lines = [table.header, *table.rows]
+    lines = [table.header, *([text_of(cell) for cell in row] for row in table.rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
     for line in lines:
         first, *others = (
@@ -238,3 +271,4 @@ def summary_lines(comparison: Comparison, results: Results) -> Iterator[str]:
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         )
         yield "  ".join([first, *others])
+    yield verdict(comparison, results).lead().text

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from ....evaluation.records import RESULTS, Document, EvaluationResults, ModelFacts, plain, read_as
+from ....evaluation.scores.differences import Difference, paired_difference
 from ....evaluation.tasks.glue import glue_score
 from ....evaluation.tasks.known import find_task
 from ....student_train.run.directory import is_finished
@@ -16,7 +17,6 @@ from ..run.continuation import continued_loss
 from ..run.evaluation import has_failed
 from ..run.hard_labels import measured_hard_labels
 from ..run.training import SEARCH_SEED, Training
-from .differences import Difference, paired_difference
 
 SCORE = "score"
 """The plain mean over the results of all tasks, each by its first metric. A model has it once it is evaluated on all tasks."""
@@ -95,6 +95,11 @@ class Results:
     untrained: Mapping[str, Evaluated]
     students: tuple[Outcome, ...]
     assistants: tuple[Outcome, ...]
+
+    @property
+    def results_of_score(self) -> list[str]:
+        """The columns that the score is the plain mean of."""
+        return [column for column in self.columns if column != GLUE]
 
     def first_evaluated(self) -> list[Evaluated]:
         """Return the teacher, untrained weights, and every student's first seed."""
@@ -180,9 +185,10 @@ def mean_and_spread(values: Mapping[int, float]) -> tuple[float, float | None] |
     return fmean(values.values()), stdev(values.values()) if len(values) > 1 else None
 
 
-def as_document(results: Results, comparison: Comparison, timings: Document) -> Document:
-    """Return all numbers as one JSON object."""
+def as_document(results: Results, comparison: Comparison, timings: Document, decision: Document) -> Document:
+    """Return all numbers and the decision as one JSON object."""
     return {
+        "decision": decision,
         "columns": list(results.columns),
         "teacher": _evaluated_document(results.teacher),
         "untrained": {size: _evaluated_document(one) for size, one in results.untrained.items()},

@@ -17,7 +17,7 @@ from ....evaluation.tasks.known import find_task
 from ....models.save import save_student
 from ....models.start import start_student
 from ....runtime.claims import Claims
-from ....runtime.progress import Log
+from ....runtime.progress import Log, progress_bar
 from ....student_train.run.directory import is_finished
 from ....student_train.run.setup import start_request
 from ..file.paths import Paths
@@ -70,14 +70,15 @@ class Evaluator:
         If the loss of a fine-tuning is not finite, leave the model out of that task, and say so in a line and in a file.
         """
         batches = [[candidate] for candidate in candidates]
+        missing = sum(not self._is_evaluated(candidate) for candidate in candidates)
         places = {one.output: f"{number} of {len(candidates)}" for number, one in enumerate(candidates, start=1)}
-        share(
-            self._claims,
-            batches,
-            lambda one: f"evaluated-{one.output.name}",
-            self._is_evaluated,
-            lambda batch: self._evaluate(batch[0], places[batch[0].output]),
-        )
+        with progress_bar("evaluation", missing, "model", shown=missing > 0) as bar:
+
+            def make(batch: list[Candidate]) -> None:
+                self._evaluate(batch[0], places[batch[0].output])
+                bar.update(1)
+
+            share(self._claims, batches, lambda one: f"evaluated-{one.output.name}", self._is_evaluated, make)
 
     def _is_evaluated(self, candidate: Candidate) -> bool:
         """Whether every record exists and the results hold all seeds. A killed process may have left records without results."""
@@ -104,7 +105,7 @@ class Evaluator:
 
     def _evaluate_on(self, candidate: Candidate, task: str) -> None:
         try:
-            evaluate(self._config(candidate, task), self._log)
+            evaluate(self._config(candidate, task), self._log, nested=True)
         except TrainingError as error:
             self._log(f"{candidate.output.name} is left out of {task}: {error}")
             write_results(candidate.output)  # before the file, so that the results hold the rate of what is finished

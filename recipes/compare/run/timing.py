@@ -1,13 +1,18 @@
 """Time a little of everything on this machine: shards of the dump, steps of every student, fine-tuning on every task.
 
 The timed shards stay: they are the first shards of the dump. Each timing is made once per output directory and kept there.
+
+The plan must cost much less than what it plans. Small models are timed first. Once the timings have taken LARGEST_SHARE of what
+they plan, the rest are estimated from the ones that are there, by the multiply-adds of a layer: depth times width squared.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import ceil
+from pathlib import Path
+from time import perf_counter
 
 from ....cache import open_cache
 from ....errors import ConfigurationError
@@ -16,8 +21,10 @@ from ....evaluation.evaluate import evaluate
 from ....evaluation.records import Document, SeedRecord, plain, read_as, write_record
 from ....evaluation.tasks.known import find_task
 from ....evaluation.tasks.sources import load_task
+from ....models.size import Size, parse_size
 from ....runtime.devices import threads_kept
-from ....runtime.progress import Log, progress_bar, silent
+from ....runtime.json_file import read_json
+from ....runtime.progress import Log, duration, progress_bar, silent
 from ....runtime.temporary import temporary_folder
 from ....storage.documents.values import Number
 from ....student_train.dry_run.dry_run import TIMED
@@ -34,6 +41,8 @@ PREDICTED_BATCHES, MORE_PREDICTED_BATCHES = 1, 4
 Their differences in time give the cost of a step and of a batch of predictions.
 """
 TEACHER, CONTINUATION = "teacher", "continuation"
+LARGEST_SHARE = 0.05
+"""The share of the planned seconds that the timings may take, apart from the one that they are just at."""
 COUNTS = ("examples", "validation_examples")
 """The options that decide how large a dump is, and not how fast it goes."""
 
@@ -52,12 +61,13 @@ Measurement = tuple[str, str, str, Callable[[], float | None]]
 """The stage, the name, the settings that are measured, and the function that measures."""
 
 
-def measured_timings(comparison: Comparison, paths: Paths, log: Log) -> Document:
+def measured_timings(comparison: Comparison, paths: Paths, log: Log, total: Callable[[Document], float]) -> Document:
     """Return the seconds of everything, and measure what is new or has changed in the file.
 
     `dump` holds the seconds per example by cache; `train` the seconds of a whole run by student and by `SIZE continuation`;
     `evaluate` the seconds of one fine-tuning with its predictions by `MODEL TASK`, where the model is a size or the teacher;
     `settings` the settings of each measurement. An assistant is assumed to cost as much as the teacher, which is too high.
+    `total` returns the seconds that such timings plan. An estimate is not kept, so it may be measured another time.
     """
     timings = plain(read_as(paths.timings, Timings) or Timings())
     missing = [
@@ -67,14 +77,80 @@ def measured_timings(comparison: Comparison, paths: Paths, log: Log) -> Document
     ]
     if missing:
         log("timing a little of everything to plan the hours")
+    works = _works(comparison)
+    for stage, name, _, _ in missing:
+        timings[stage].pop(name, None)
+    begun, estimated = perf_counter(), []
     with progress_bar("timing", len(missing), "part", shown=bool(missing), kept=False) as bar:
         for stage, name, settings, measure in missing:
             bar.update(0, facts=f"now {stage} {name}")
+            guess = estimate(timings[stage], name, works) if stage != "dump" else None
+            if guess is not None and perf_counter() - begun > LARGEST_SHARE * total(filled(timings, missing, works)):
+                estimated.append((stage, name))
+                bar.update()
+                continue
             timings[stage][name] = measure()
             timings["settings"][f"{stage} {name}"] = settings
             write_record(paths.timings, timings)
+            if stage == "dump":
+                begun = perf_counter()  # its shards stay, so they are not a cost of the plan
             bar.update()
-    return timings
+    if missing:
+        rest = f"; {len(estimated)} estimated from the others, to keep the plan short" if estimated else ""
+        log(f"the timings took {duration(perf_counter() - begun)}: {len(missing) - len(estimated)} measured{rest}")
+    return filled(timings, missing, works)
+
+
+def filled(timings: Document, missing: Sequence[Measurement], works: Mapping[str, float]) -> Document:
+    """Return timings in which the missing ones are estimated; one that cannot be estimated yet counts 0."""
+    return timings | {
+        stage: dict(timings[stage])
+        | {
+            name: estimate(timings[stage], name, works) or 0.0
+            for its, name, _, _ in missing
+            if its == stage and name not in timings[stage]
+        }
+        for stage in ("train", "evaluate")
+    }
+
+
+def estimate(known: Mapping[str, float], name: str, works: Mapping[str, float]) -> float | None:
+    """Return the seconds of `MODEL WHAT` from a measured one of the same WHAT and another model, scaled by the models' work.
+
+    For want of one it takes the largest of all measured ones, scaled in the same way; None if nothing is measured.
+    """
+    model, _, what = name.rpartition(" ")
+    works_of = {other: works.get(other.rpartition(" ")[0]) for other in known}
+    scaled = {other: known[other] * works[model] / work for other, work in works_of.items() if work}
+    alike = [seconds for other, seconds in scaled.items() if other.rpartition(" ")[2] == what]
+    return max(alike or scaled.values(), default=None)
+
+
+def _works(comparison: Comparison) -> dict[str, float]:
+    """Return the relative work of a model by size, and of the teacher, which is never taken for smaller than a student.
+
+    A size may be a path, whose shape is read only when it is trained; then all models count the same.
+    """
+    sizes = [*comparison.all_sizes]
+    if any(Path(size).exists() for size in sizes):
+        return dict.fromkeys((*sizes, TEACHER), 1.0)
+    works = {size: _work(parse_size(size)) for size in sizes}
+    return works | {TEACHER: max(_teacher_work(comparison.teacher), *works.values())}
+
+
+def _work(size: Size) -> float:
+    return float((size.encoder_layers + size.decoder_layers) * size.d_model**2)
+
+
+def _teacher_work(teacher: str) -> float:
+    """Return the same for a teacher in a folder; 0 for another one."""
+    try:
+        shape = read_json(Path(teacher) / "config.json")
+        return float(
+            (shape["num_layers"] + (shape.get("num_decoder_layers") or shape["num_layers"])) * shape["d_model"] ** 2
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0.0
 
 
 def _measurements(comparison: Comparison, paths: Paths, log: Log) -> Iterator[Measurement]:
@@ -82,14 +158,15 @@ def _measurements(comparison: Comparison, paths: Paths, log: Log) -> Iterator[Me
         if recipe.teacher is None:
             timed_options = {option: value for option, value in asdict(recipe.settings).items() if option not in COUNTS}
             yield "dump", name, _text(timed_options), partial(_begin_cache, comparison, name, paths, log)
-    for student in (*comparison.students, *comparison.assistants.values()):
+    works = _works(comparison)
+    for student in sorted((*comparison.students, *comparison.assistants.values()), key=lambda one: works[one.size]):
         settings = _text([student.cache, asdict(student.settings)])
         yield "train", student.label, settings, partial(_run_seconds, comparison, student, paths)
     if comparison.continuation:
         for size in comparison.sizes:
             name, settings = f"{size} {CONTINUATION}", _text(asdict(comparison.continuation))
             yield "train", name, settings, partial(_continuation_seconds, comparison, size, paths)
-    for model in (TEACHER, *comparison.all_sizes):
+    for model in (*sorted(comparison.all_sizes, key=lambda size: works[size]), TEACHER):
         for task, settings_of_task in comparison.tasks.items():
             measure = partial(_evaluation_seconds, comparison, paths, model, task)
             yield "evaluate", f"{model} {task}", _text(asdict(settings_of_task)), measure
@@ -168,7 +245,7 @@ def _timed(config: EvaluateConfig, train: int, predicted: int) -> float:
     (task,) = config.tasks
     output = config.output / f"{task.replace('/', '-')}-{train}-{predicted}"
     short = replace(config, output=output, train_examples=train, eval_examples=predicted, epochs=1, seeds=1)
-    evaluate(replace(short, learning_rates=(1e-4,)), silent)
+    evaluate(replace(short, learning_rates=(1e-4,)), silent, nested=True)
     record = read_as(output / find_task(task).name / "seed-0.json", SeedRecord)
     assert record is not None
     return record.seconds

@@ -94,10 +94,27 @@ def test_the_report_holds_every_row_and_its_pictures(finished):
     for name in (*CHAIN["rows"], "teacher", "untrained", "2L32H assistant"):
         assert name in markdown
         assert name in html
-    assert html.count("data:image/png;base64,") == 3
-    for picture in ("scores", "losses", "gradients"):
+    assert html.count("data:image/png;base64,") == 4
+    for picture in ("scores", "losses", "objectives", "gradients"):
         assert (output / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
         assert f"({picture}.png)" in markdown
+
+
+def test_the_report_opens_with_the_decision_and_says_how_the_run_was(finished):
+    """And what the teacher and the students wrote: the rows whose objective trains the head."""
+    output = finished[1]
+    lines = (output / "report.md").read_text().splitlines()
+    assert lines[2].startswith(("**Take ", "**These seeds do not show a difference"))
+    assert lines[2].strip("*") == document(output)["decision"]["says"]
+    spent = json.loads((output / "spent.json").read_text())["seconds"]
+    assert set(spent) == {"plan", "dump", "training", "continuation", "evaluation", "sample outputs"}
+    text = "\n".join(lines)
+    for fact in ("- date: 20", "- versions: miniend ", "- machine: ", "- command: ", "- time: ", "- on disk: caches "):
+        assert fact in text
+    samples = text.partition("### Validation example 1")[2].partition("###")[0]
+    for name in ("input", "target", "teacher", "1L32H scratch", "1L32H miniend-e"):
+        assert f"- {name}: `" in samples
+    assert "### glue/sst2, example 2" in text
 
 
 def test_what_is_finished_is_not_done_again(finished, monkeypatch):

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from miniend.recipes.demo.page import page
 from miniend.recipes.demo.report import DemoResult, StudentResult, report_lines
+from miniend.runtime.report.as_markdown import as_markdown
 
 
 def result(monkeypatch, losses):
@@ -33,3 +35,15 @@ def test_the_report_says_what_the_losses_show_good_or_bad(monkeypatch, losses, w
         f"  {'2L96H scratch':<28}{losses[2]:>7.3f}   without the teacher"
     ]
     assert f"{'encoder.self@2':<18}{'8,000':>14}{'800':>14}{10.0:>8.1f}x   query 1.0e-03" in lines
+
+
+@pytest.mark.parametrize("losses", [(4.2, 4.4, 4.6), (4.6, 4.7, 4.2)])
+def test_the_page_says_that_one_seed_decides_nothing_and_marks_the_best(monkeypatch, losses, tmp_path):
+    found = result(monkeypatch, losses)
+    written = {"teacher": ["the <extra_id_0> cat"], "2L96H scratch": [""]}
+    text = as_markdown(list(page(found, {}, [("in", "out")], written)))
+    assert "**One seed decides nothing. At equal steps the distilled 2L96H ends 0.400 nats " in text
+    assert f"**{min(losses):.3f}**" in text
+    assert text.count("**") == 4
+    assert "- teacher: `the <extra_id_0> cat`\n- 2L96H scratch: `(empty)`" in text
+    assert "teacher 9.0 s, dump 2.0 s, training 2L96H miniend-e 3.0 s" in text

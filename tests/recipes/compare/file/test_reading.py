@@ -330,3 +330,31 @@ def test_plugins_are_imported_before_rows_are_read(written, tmp_path, monkeypatc
     monkeypatch.delitem(sys.modules, "miniend_plugin_mine", raising=False)
     found = read_comparison(written(plugins=str(plugin), rows={"scratch": None, "mine": None})).students
     assert [student.settings.objective for student in found] == ["scratch", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("off", "caches", "assistants"),
+    [
+        ([], ["main", "calibrated", "assisted"], ["assistant"]),
+        (["miniend-e-assisted"], ["main", "calibrated"], []),
+        (["miniend-e-assisted", "miniend-e-no-logits-calibrated"], ["main"], []),
+    ],
+)
+def test_a_row_of_the_preset_that_is_switched_off_takes_its_cache_and_assistant_with_it(
+    tmp_path, off, caches, assistants
+):
+    """They were dumped, trained and planned for nobody, or the file was refused."""
+    path = tmp_path / "comparison.yaml"
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "preset": "small",
+                "teacher": "t",
+                "dump": {"corpus": "c.jsonl"},
+                "rows": dict.fromkeys(off, False),
+                "evaluate": {"data": "d"},
+            }
+        )
+    )
+    found = read_comparison(path)
+    assert (list(found.caches), list(found.assistants)) == (caches, assistants)

@@ -4,57 +4,10 @@ import json
 
 import pytest
 
-from miniend.recipes.compare.file.paths import Paths, failure
-from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.report.report import report_blocks, summary_lines
-from miniend.recipes.compare.report.results import GLUE, SCORE, VALIDATION, as_document, gather
-from miniend.recipes.compare.run.training import Training
-from miniend.runtime.claims import Claims
-
-FACTS = {
-    "parameters": 2_000_000,
-    "parameters_without_embeddings": 1_000_000,
-    "gflops": 0.5,
-    "latency_ms": 3.0,
-    "examples_per_second": 9.0,
-    "device": "CPU",
-}
-
-
-@pytest.fixture
-def world(written, tmp_path):
-    """world(scores, **changed): what is gathered where row and seed have these accuracies; rate 1e-3 alone is tried."""
-    paths = Paths(tmp_path / "out")
-
-    def write_evaluation(folder, scores):
-        folder.mkdir(parents=True, exist_ok=True)
-        spreads = {result: {"mean": score, "std": 0.5, "values": []} for result, score in scores.items()}
-        results = {result: dict.fromkeys(("accuracy", "f1", "spearman"), spread) for result, spread in spreads.items()}
-        tasks = {result: {"learning_rate": 1e-3, "seeds": [0], "unreadable": 0} for result in scores}
-        document = {"tasks": tasks, "results": results, "facts": FACTS, "glue_score": None}
-        document |= {"model": "m", "protocol": "head", "digest": "d"}
-        (folder / "results.json").write_text(json.dumps(document))
-
-    def build(scores, entropies=None, teacher=None, evaluated=None, failed=(), **changed):
-        comparison = read_comparison(written(**{"learning_rates": 1e-3, **changed}))
-        for student in comparison.students:
-            for seed, accuracy in enumerate(scores.get(student.name, [])):
-                output = paths.student(student, 1e-3, seed)
-                output.mkdir(parents=True)
-                line = {"step": 1, "validation.loss": 5.0 + seed}
-                if entropies:
-                    line["validation.cross_entropy"] = entropies[student.name][seed]
-                (output / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-                (output / "model.safetensors").touch()
-                if accuracy is not None:
-                    write_evaluation(paths.evaluation(output), evaluated or {"sst2": accuracy})
-            for seed in [seed for name, seed in failed if name == student.name]:
-                failure(paths.student(student, 1e-3, seed)).write_text("not finite\n")
-        if teacher is not None:
-            write_evaluation(paths.teacher_evaluation, {"sst2": teacher})
-        return comparison, gather(comparison, paths, Training(comparison, paths, Claims(paths.root), print))
-
-    return build
+from miniend.recipes.compare.report.results import GLUE, SCORE, VALIDATION, as_document
+from miniend.recipes.compare.report.verdict import verdict
+from miniend.runtime.report.blocks import Bold
 
 
 def table(comparison, results, title):
@@ -71,9 +24,11 @@ def test_scores_are_means_over_seeds_with_their_deviation(world):
     assert found.rows == [
         ["teacher", "90.0 ± 0.5", "90.0", "-"],
         ["1L32H scratch", "72.0 ± 2.8", "72.0 ± 2.8", "-"],
-        ["1L32H miniend-e", "80.0", "80.0", "-"],
+        ["1L32H miniend-e", Bold("80.0"), Bold("80.0"), "-"],
     ]
-    assert len(list(summary_lines(comparison, results))) == 4
+    lines = list(summary_lines(comparison, results))
+    assert len(lines) == 5
+    assert lines[3].split() == ["1L32H", "miniend-e", "80.0", "80.0", "-"]
 
 
 def test_the_cross_entropy_of_teacher_and_random_weights_stands_beside_that_of_the_students(world, tmp_path):
@@ -114,9 +69,14 @@ def test_a_difference_pairs_the_seeds_that_both_rows_have(world):
 
 @pytest.mark.parametrize(
     ("better", "cell"),
-    [([71.0, 75.0], "+1.0 ± 0.0"), ([70.0, 76.0], "no difference (+1.0 ± 12.7)"), ([71.5], "+1.5 (one seed)")],
+    [
+        ([81.0, 85.2], "+11.1 ± 1.3"),
+        ([70.0, 76.0], "not shown (+1.0 ± 12.7)"),
+        ([71.0, 75.0], "not shown (+1.0 in each of 2 seeds)"),
+        ([71.5], "not shown (+1.5, one seed)"),
+    ],
 )
-def test_a_difference_inside_its_interval_is_printed_as_none(world, better, cell):
+def test_a_difference_that_the_seeds_do_not_show_says_so(world, better, cell):
     comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": better})
     (row,) = table(comparison, results, "Paired differences").rows
     assert row == ["1L32H miniend-e - scratch", cell, "-", cell]
@@ -125,10 +85,10 @@ def test_a_difference_inside_its_interval_is_printed_as_none(world, better, cell
 def test_validation_cross_entropy_has_three_digits_and_its_own_differences(world):
     comparison, results = world(
         {"scratch": [70.0, 70.0], "miniend-e": [70.0, 70.0]},
-        entropies={"scratch": [5.5, 5.7], "miniend-e": [5.25, 5.45]},
+        entropies={"scratch": [5.5, 5.7], "miniend-e": [5.25, 5.452]},
     )
-    assert table(comparison, results, "Scores").rows[1][-1] == "5.350 ± 0.141"
-    assert table(comparison, results, "Paired differences").rows[0][2] == "-0.250 ± 0.000"
+    assert table(comparison, results, "Scores").rows[1][-1] == Bold("5.351 ± 0.143")
+    assert table(comparison, results, "Paired differences").rows[0][2] == "-0.249 ± 0.013"
 
 
 def test_no_score_is_given_before_all_tasks_are_evaluated(world):
@@ -168,12 +128,13 @@ def test_a_seed_that_was_lost_is_named(world):
 
 
 def test_the_document_has_every_number(world):
-    comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": [71.0, 75.0]}, teacher=90.0)
-    found = as_document(results, comparison, {"train": {}})
+    comparison, results = world({"scratch": [70.0, 74.0], "miniend-e": [81.0, 85.1]}, teacher=90.0)
+    found = as_document(results, comparison, {"train": {}}, verdict(comparison, results).as_json())
     assert found["teacher"]["results"] == {"sst2 accuracy": 90.0, "score": 90.0}
-    assert [student["seeds"]["1"]["evaluated"]["results"]["score"] for student in found["students"]] == [74.0, 75.0]
+    assert [student["seeds"]["1"]["evaluated"]["results"]["score"] for student in found["students"]] == [74.0, 85.1]
     shown = {one["column"]: (one["mean"], one["shown"]) for one in found["differences"]}
-    assert shown == {"score": (1.0, True), "sst2 accuracy": (1.0, True)}
+    assert shown == {"score": (pytest.approx(11.05), True), "sst2 accuracy": (pytest.approx(11.05), True)}
+    assert found["decision"]["taken"] == "1L32H miniend-e"
     json.dumps(found, allow_nan=False)
 
 

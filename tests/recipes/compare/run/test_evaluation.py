@@ -38,7 +38,7 @@ def evaluate_all(monkeypatch, written, tmp_path, settings):
     def run(candidates, diverging=(), refusing=(), stopping=None):
         evaluated, said = [], []
 
-        def evaluate(config, _log):
+        def evaluate(config, _log, nested):
             (task,) = config.tasks
             name = task.removeprefix("glue/")
             evaluated.append((config.output.name, name, config.learning_rates))

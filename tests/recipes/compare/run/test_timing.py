@@ -1,17 +1,19 @@
 """What is timed for the plan, and when it is timed again."""
 
+import math
+
 import pytest
 
 from miniend.recipes.compare.file.paths import Paths
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.run import timing as module
-from miniend.recipes.compare.run.timing import measured_timings
+from miniend.recipes.compare.run.timing import estimate, measured_timings
 
 
 @pytest.fixture
 def timed(monkeypatch, written, tmp_path):
     """timed(**changed): the timings of a file, and what was measured for it this time."""
-    measured = []
+    measured, said = [], []
 
     def note(name):
         measured.append(name)
@@ -21,17 +23,20 @@ def timed(monkeypatch, written, tmp_path):
     monkeypatch.setattr(module, "_run_seconds", lambda _comparison, student, _paths: note(student.label))
     monkeypatch.setattr(module, "_evaluation_seconds", lambda _comparison, _paths, *which: note(" ".join(which)))
 
-    def run(**changed):
+    def run(total=math.inf, **changed):
         measured.clear()
-        found = measured_timings(read_comparison(written(**changed)), Paths(tmp_path / "out"), lambda _line: None)
+        paths = Paths(tmp_path / "out")
+        found = measured_timings(read_comparison(written(**changed)), paths, said.append, lambda _timings: total)
         return found, list(measured)
+
+    run.said = said
 
     return run
 
 
 def test_what_was_timed_once_is_not_timed_again(timed):
     first, measured = timed()
-    assert measured == ["main", "1L32H scratch", "1L32H miniend-e", "teacher glue/sst2", "1L32H glue/sst2"]
+    assert measured == ["main", "1L32H scratch", "1L32H miniend-e", "1L32H glue/sst2", "teacher glue/sst2"]
     assert timed() == (first, [])
 
 
@@ -41,7 +46,7 @@ def test_rows_sizes_and_tasks_that_are_added_later_are_timed_then(timed):
     assert measured == ["1L32H logits"]
     assert found["train"].keys() == {"1L32H scratch", "1L32H miniend-e", "1L32H logits"}
     found, measured = timed(tasks={"glue/sst2": None, "glue/rte": None})
-    assert measured == ["teacher glue/rte", "1L32H glue/rte"]
+    assert measured == ["1L32H glue/rte", "teacher glue/rte"]
     assert found["evaluate"].keys() == {
         f"{model} glue/{task}" for model in ("teacher", "1L32H") for task in ("sst2", "rte")
     }
@@ -56,7 +61,7 @@ def test_steps_on_hard_labels_are_timed_once_for_each_size(timed, monkeypatch):
 
 def test_an_assistant_is_priced_by_its_own_size(timed):
     _, measured = timed(assistants={"middle": {"size": "2L32H", "objective": "scratch"}})
-    assert measured[-1] == "2L32H glue/sst2"
+    assert measured[-2] == "2L32H glue/sst2"
 
 
 def test_what_the_file_changes_is_timed_again(timed, settings):
@@ -65,3 +70,30 @@ def test_what_the_file_changes_is_timed_again(timed, settings):
     assert measured == ["1L32H scratch", "1L32H miniend-e"]
     _, measured = timed(train=settings()["train"] | {"steps": 8}, dump=settings()["dump"] | {"examples": 48})
     assert measured == []  # as fast as before
+
+
+def test_a_plan_of_little_work_measures_what_it_must_and_estimates_the_rest(timed):
+    """The teacher has 2 + 2 layers of the students' width, a size of 2L64H eight times the work of 1L32H."""
+    found, measured = timed(total=0.0, sizes=["2L64H", "1L32H"], rows={"scratch": None})
+    assert measured == ["main", "1L32H scratch", "1L32H glue/sst2"]
+    assert found["train"]["2L64H scratch"] == pytest.approx(8 * found["train"]["1L32H scratch"])
+    assert found["evaluate"]["teacher glue/sst2"] >= found["evaluate"]["2L64H glue/sst2"]
+    assert any("3 measured; 3 estimated from the others, to keep the plan short" in line for line in timed.said)
+
+
+def test_an_estimate_is_measured_where_there_is_time_for_it(timed):
+    timed(total=0.0, sizes=["2L64H", "1L32H"], rows={"scratch": None})
+    assert "2L64H scratch" in timed(sizes=["2L64H", "1L32H"], rows={"scratch": None})[1]
+
+
+def test_a_row_that_is_switched_off_is_not_timed(timed):
+    _, measured = timed(rows={"scratch": None, "miniend-e": False})
+    assert "1L32H miniend-e" not in measured
+
+
+@pytest.mark.parametrize(
+    ("known", "seconds"),
+    [({"1L32H b": 2.0}, 16.0), ({"1L32H a": 1.0, "1L32H b": 2.0}, 16.0), ({"1L32H a": 1.0}, 8.0), ({}, None)],
+)
+def test_an_estimate_is_that_of_the_same_work_at_another_size(known, seconds):
+    assert estimate(known, "2L64H b", {"1L32H": 1.0, "2L64H": 8.0}) == seconds

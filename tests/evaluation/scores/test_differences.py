@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from miniend.recipes.compare.report.differences import paired_difference
+from miniend.evaluation.scores.differences import paired_difference
 
 
 def test_the_interval_is_students_t_over_the_pairs():

@@ -6,6 +6,7 @@ The colours are from Okabe and Ito (2008); people with any common colour blindne
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigurationError
 
@@ -15,7 +16,7 @@ try:
 except ImportError as error:
     raise ConfigurationError(f"pictures need matplotlib: pip install 'miniend[plot]' ({error})") from None
 
-__all__ = ["AMBER", "BLUE", "GREEN", "ORANGE", "PURPLE", "RAW", "SKY", "Figure", "new_figure", "save"]
+__all__ = ["AMBER", "BLUE", "GREEN", "ORANGE", "PURPLE", "RAW", "SKY", "Figure", "new_figure", "plain_numbers", "save"]
 
 BLUE, SKY, ORANGE, GREEN = "#0072B2", "#56B4E9", "#D55E00", "#009E73"
 PURPLE, AMBER = "#CC79A7", "#E69F00"
@@ -27,6 +28,14 @@ DOTS_PER_INCH = 130
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of this size in inches. It does not belong to a window and need not be closed."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def plain_numbers(axis: Any) -> None:
+    """Label a logarithmic axis with plain numbers; matplotlib's own labels are formulas, which `save` does not read."""
+    few = axis.get_major_locator()
+    few.set_params(subs=(1.0, 2.0, 5.0))
+    axis.set_major_formatter(lambda value, _position: f"{value:g}")
+    axis.set_minor_formatter("")
 
 
 def save(figure: Figure, path: Path) -> Path:
