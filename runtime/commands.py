@@ -116,8 +116,8 @@ class ConfiguredCommand(click.Command):
         if self.computes:
             choose_waiting(partial(tell, err=True))
         if level() is Level.VERBOSE:
-            for line in environment_lines(str(click.get_current_context().obj)):
-                tell(Detail(line))
+            for fact in environment_lines(str(click.get_current_context().obj)):
+                tell(Detail(fact))
         settled = self.configure(click.get_current_context(), self.recorded)
         if (line := settled.line()) and os.environ.get("RANK", "0") == "0":
             tell(line, err=bool(getattr(settled.config, "as_json", False)))

@@ -5,7 +5,8 @@ from ...runtime.given import Record, Values
 from ...runtime.local_names import corpus, is_lost, path_or_name
 from ...runtime.typed import typed_options
 from ...storage.stores.place import place_of
-from ...teacher_dump.recorded import FILE, written_options
+from ...storage.survey import OPTIONS_FILE
+from ...teacher_dump.recorded import written_options
 from .config import RepairConfig
 
 FORMS = {"teacher": path_or_name, "corpus": corpus}
@@ -26,7 +27,7 @@ def recorded_sources(given: Values) -> Record | None:
         return None
     lost = [name for name, form in FORMS.items() for one in _texts(values.get(name)) if is_lost(form, one)]
     kept = {name: value for name, value in values.items() if name not in lost}
-    return Record(source=str(place_of(given["cache"]) / FILE), values=kept)
+    return Record(source=str(place_of(given["cache"]) / OPTIONS_FILE), values=kept)
 
 
 def _texts(value: str | tuple[str, ...] | None) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def push_cache(config: PushCacheConfig, log: Log) -> str:
     folders = [_compared(cache, name, kind, there) for name, kind in sorted(survey(cache).folders.items())]
     missing = sum(folder.bytes for folder in folders)
     log(f"{config.cache}: {size_text(missing) if missing else 'nothing'} to upload to {repository.page}")
-    with progress_bar("upload", missing, "B", scaled=True, lines=True) as bar:
+    with progress_bar("upload", missing, "B", scaled=True) as bar:
         first = [folder for folder in folders if not folder.name.startswith(LAST)]
         for part in _parts(first):
             repository.commit(_files(part), f"{len(part)} folders of the cache")

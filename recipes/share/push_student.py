@@ -7,11 +7,11 @@ from ...errors import MiniEndError, ObjectStoreError
 from ...runtime.launcher import leads
 from ...runtime.progress import Log
 from ...student_train.config import TrainConfig
-from ...student_train.run.directory import RUN_FILE
+from ...student_train.recorded import RECORD, RUN_FILE
 from .front_matter import with_license
 from .repository import README, Content, Repository
 
-OF_THE_RUN = (RUN_FILE, "metrics.jsonl")
+OF_THE_RUN = (RUN_FILE, RECORD, "metrics.jsonl")
 """The files beside a student that only its run needs; folders, such as its checkpoints, stay here too."""
 
 
