@@ -70,14 +70,24 @@ def save_checkpoint(
     _remove_partials(folder)
     partial, published = folder / f"{_PARTIAL}{step:08d}", folder / _name(step)
     if published.exists():
-        return _read(published).path
-    partial.mkdir()
-    _write(partial, step, tensors, state)
-    os.rename(partial, published)
-    flush(folder)
+        _read(published)
+    else:
+        partial.mkdir()
+        _write(partial, step, tensors, state)
+        os.rename(partial, published)
+        flush(folder)
+    remove_older(folder, keep)
+    return published
+
+
+def remove_older(folder: Path, keep: int = 1) -> None:
+    """Remove all but the newest `keep` checkpoints, and the files that a killed process was writing.
+
+    A run that resumes at its last step does not save again, so it calls this for what a failed removal has left.
+    """
+    _remove_partials(folder)
     for old in _published(folder)[:-keep]:
         shutil.rmtree(old)
-    return published
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:

@@ -16,7 +16,7 @@ from ...runtime.progress import Log
 from ...storage.documents.parse import parse_plain
 from ..reading.batch import Batch
 from .card_facts import card_facts
-from .checkpoint import Checkpoint, damaged_checkpoint, latest_checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, damaged_checkpoint, latest_checkpoint, remove_older, save_checkpoint
 from .directory import CHECKPOINTS, changed_plugins
 from .metrics import VALIDATION, MetricsLog
 from .model_card import model_card
@@ -72,6 +72,8 @@ class StudentRun:
                     parameter.copy_(saved[TRAINED][name])
             load_optimizer_tensors(setup.optimizer, saved[OPTIMIZER])
             self.state = state
+            if self._processes.main:
+                remove_older(output / CHECKPOINTS)
             log(f"resumed at step {checkpoint.step}")
             for name in changed_plugins(output):
                 log(
