@@ -113,7 +113,6 @@ def test_some_members_of_a_caches_documents_end_in_one_line(home, tmp_path, monk
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 def test_every_member_of_a_caches_documents_ends_in_one_line(home, tmp_path, monkeypatch):
     """Every member and every replacement."""
     tried(copy_of(home / "cache", tmp_path / "cache"), EVERY, monkeypatch)
@@ -177,7 +176,6 @@ def test_some_members_of_a_trainings_documents_end_in_one_line(home, name):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", DOCUMENTS_OF_A_TRAINING)
 def test_every_member_of_a_trainings_documents_ends_in_one_line(home, name):
     """Every member and every replacement."""
