@@ -25,6 +25,7 @@ from torch import Tensor
 from ...errors import TrainingError, shortened
 from ...runtime.durable import flush, leads_nowhere, share
 from ...runtime.json_file import read_json
+from ...runtime.listing import entries
 from ...storage.documents.parse import parse_plain
 from ...storage.documents.values import Digest, Natural
 
@@ -158,7 +159,7 @@ def _published(folder: Path) -> list[Path]:
 
 
 def _remove_partials(folder: Path) -> None:
-    for path in folder.glob(f"{_PARTIAL}*"):
+    for path in entries(folder, _PARTIAL):
         shutil.rmtree(path)
 
 

@@ -174,7 +174,9 @@ def test_a_run_whose_term_has_other_parameters_now_is_refused(span_home, tmp_pat
 
 
 @pytest.mark.parametrize("step", [8, 10], ids=["before the last step", "at the last step"])
-def test_a_run_after_a_failed_removal_keeps_only_its_newest_checkpoint(span_home, finished, tmp_path, monkeypatch, step):
+def test_a_run_after_a_failed_removal_keeps_only_its_newest_checkpoint(
+    span_home, finished, tmp_path, monkeypatch, step
+):
     """A run that ended with a full quota has made its last step: nothing would ever remove the checkpoint before it."""
     output, remove = tmp_path / "student", shutil.rmtree
 
@@ -183,9 +185,10 @@ def test_a_run_after_a_failed_removal_keeps_only_its_newest_checkpoint(span_home
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(path))
         return remove(path, **named)
 
-    with monkeypatch.context() as patched, pytest.raises(OSError):
+    with monkeypatch.context() as patched:
         patched.setattr(checkpoint.shutil, "rmtree", refuse)
-        run(span_home, output)
+        with pytest.raises(OSError):
+            run(span_home, output)
     assert len(list((output / "checkpoints").iterdir())) == 2
     run(span_home, output)
     assert [path.name for path in (output / "checkpoints").iterdir()] == ["step-00000010"]

@@ -2,8 +2,8 @@
 
 Started as a script by `ForkServer`, it reads one JSON request a line: {"start": JOB} answers {"pid": P}, {"poll": P} answers
 {"status": S}, null while it runs, negative for a signal as in subprocess. Each answer comes at once: a test that runs out of time
-while it waits would leave an answer behind, which the next test would take for its own. A job that lives to its end writes what it
-found into its `report` file. It starts no thread before it forks.
+while it waits would leave an answer behind, which the next test would take for its own. A job that lives to its end writes what
+it found into its `report` file. It starts no thread before it forks.
 """
 
 import contextlib

@@ -55,9 +55,10 @@ def test_a_test_that_runs_out_of_time_leaves_no_answer_for_the_next(server, tmp_
     def late(_seconds):
         raise TimeoutError
 
-    with monkeypatch.context() as patched, pytest.raises(TimeoutError):
+    with monkeypatch.context() as patched:
         patched.setattr(fork_server.time, "sleep", late)
-        server.run(tmp_path / "late")
+        with pytest.raises(TimeoutError):
+            server.run(tmp_path / "late")
     assert server.run(tmp_path / "cache") == (0, {"complaints": []})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from ....errors import ConfigurationError, in_one_line, shortened
+from ....runtime.listing import entries
 from ....runtime.there import look
 
 PRESETS = Path(__file__).parent / "presets"
@@ -83,7 +84,7 @@ def read_with_preset(path: Path) -> dict[str, Any]:
     name = own.pop("preset", None)
     if name is None:
         return own
-    known = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
+    known = sorted(preset.stem for preset in entries(PRESETS, suffix=".yaml"))
     if name not in known:
         raise ConfigurationError(f"{path}: unknown preset {shortened(repr(name))}; expected {' or '.join(known)}")
     return _merged(_read(PRESETS / f"{name}.yaml"), own)
