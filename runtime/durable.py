@@ -25,12 +25,14 @@ def leads_nowhere(error: OSError) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a file, a folder or a link has this path.
+    """Return whether a file, a folder or a link has this path. What no file can be called is not there.
 
     Raises OSError if that cannot be known at the moment, which os.path.exists and its relatives answer with no.
     """
     try:
         os.lstat(path)
+    except ValueError:  # it has NUL or half of a surrogate pair
+        return False
     except OSError as error:
         if leads_nowhere(error):
             return False

@@ -17,6 +17,7 @@ from ..errors import ConfigurationError, ObjectStoreError, TrainingError
 from ..models.optimizers import learning_rate_at, set_learning_rate
 from ..runtime.cores import SharedCores
 from ..runtime.launcher import not_used
+from ..runtime.printing import say
 from ..runtime.progress import Log, progress_bar, silent
 from ..runtime.stopping import Terminated, held_back
 from .config import TrainConfig
@@ -34,7 +35,7 @@ from .run.student_run import StudentRun
 from .run.validation import evaluate
 
 
-def train_student(config: TrainConfig, log: Log = print) -> dict[str, float]:
+def train_student(config: TrainConfig, log: Log = say) -> dict[str, float]:
     """Stage two: train one student from a cache, write it to `config.output`, and return its validation losses in nats.
 
     If it is run again, it continues from the latest checkpoint, with the shards that were published when the run started. A
@@ -43,7 +44,7 @@ def train_student(config: TrainConfig, log: Log = print) -> dict[str, float]:
     return train_students([config], log)[0]
 
 
-def train_students(configs: Sequence[TrainConfig], log: Log = print) -> list[dict[str, float]]:
+def train_students(configs: Sequence[TrainConfig], log: Log = say) -> list[dict[str, float]]:
     """Train several students in one pass over the cache and return their validation losses in nats.
 
     Each may be resumed, together with the others or alone. Raises ConfigurationError if settings differ that one pass has in
@@ -76,7 +77,7 @@ def _train_unfinished(configs: Sequence[TrainConfig], processes: Processes, log:
         _train(unfinished, processes, log)
 
 
-def dry_run_students(configs: Sequence[TrainConfig], log: Log = print) -> list[DryRun]:
+def dry_run_students(configs: Sequence[TrainConfig], log: Log = say) -> list[DryRun]:
     """Say what `train_students` would need in computation, memory and time, from a few steps of each student.
 
     Outputs are not touched. We only read there which part of the cache a run started with, and whether it is finished.

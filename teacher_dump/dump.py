@@ -11,6 +11,7 @@ from time import perf_counter
 from ..cache import open_cache
 from ..runtime.claims import Claims
 from ..runtime.cores import SharedCores
+from ..runtime.printing import say
 from ..runtime.progress import Log, progress_bar, silent
 from ..storage.documents.calibration import Calibration
 from ..storage.folder import folder_exists
@@ -47,7 +48,7 @@ class DumpReport:
     """The times spent before the shard loop."""
 
 
-def dump_teacher(config: DumpConfig, log: Log = print) -> DumpReport:
+def dump_teacher(config: DumpConfig, log: Log = say) -> DumpReport:
     """Run stage one: make a cache from a corpus and a teacher, or continue one, and return a report.
 
     Under torchrun each rank calls this, and only the first prints lines. Returns when all requested shards are published,
