@@ -18,13 +18,20 @@ A notebook shows only the message too. Every message says what was expected, wha
 
 LONGEST_VALUE = 60
 """The largest number of characters of a value in a message."""
+LONGEST_MESSAGE = 10_000
+"""The largest number of characters of a message: two of the longest paths, and the words around them."""
 
 
 class MiniEndError(Exception):
-    """The base of all errors that a user can cause or fix. Its message is one line, whatever names are in it."""
+    """The base of all errors that a user can cause or fix. Its message is one line, whatever names are in it.
+
+    A stranger's file can hold values of megabytes. Then the middle of the message is left out, because the advice is at its end.
+    """
 
     def __str__(self) -> str:
-        return one_line(super().__str__())
+        text = one_line(super().__str__())
+        half = LONGEST_MESSAGE // 2
+        return text if len(text) <= LONGEST_MESSAGE else f"{text[:half]} ... {text[-half:]}"
 
     def _render_traceback_(self) -> list[str]:
         """Return what a notebook shows of it: the line, without a traceback through our code."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import RunMismatchError
+from ..runtime.listing import entries
 from .records import (
     FACTS,
     MODEL,
@@ -91,7 +92,7 @@ def _seeds(folder: Path) -> list[SeedRecord]:
 
     Raises RunMismatchError for a record that is not of the seed in its name, or has other scores than the first.
     """
-    found = {path: read_as(path, SeedRecord) for path in folder.glob("seed-*.json")}
+    found = {path: read_as(path, SeedRecord) for path in entries(folder, "seed-", ".json")}
     seeds = sorted((record for record in found.values() if record), key=lambda record: record.seed)
     for path, record in found.items():
         if record and (path.name != f"seed-{record.seed}.json" or _names(record) != _names(seeds[0])):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, ConfigurationError, in_one_line, shortened
+from ..runtime.durable import is_there
 from ..runtime.hub import commit_of
 from ..runtime.progress import quiet_transformers, waiting
 from .checkpoint_files import refuse_adapter, require_checkpoint, require_weights, unread, weight_shapes
@@ -29,7 +30,7 @@ def pin_revision(name: str, revision: str | None, known: str | None = None) -> s
     """
     from huggingface_hub import try_to_load_from_cache
 
-    if Path(name).exists():
+    if is_there(Path(name)):
         if revision is not None:
             raise ConfigurationError(
                 f"a local folder does not have revisions: {name} was asked for at {revision!r}; leave --teacher-revision out"

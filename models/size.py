@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError, in_one_line, shortened
+from ..runtime.durable import is_there
 from ..runtime.json_file import read_json
 from ..runtime.there import look, what_is_there
 from .families import model_type_of
@@ -115,9 +116,9 @@ def is_size_file(size: str) -> bool:
     if _EQUAL.fullmatch(size) or _UNEQUAL.fullmatch(size):
         return False
     path = Path(size)
-    if not path.exists() and ("/" in size or path.suffix == ".json"):
+    if not is_there(path) and ("/" in size or path.suffix == ".json"):
         raise ConfigurationError(f"size file {size} does not exist: {what_is_there(path)}; {_FORMS}")
-    return path.exists()
+    return is_there(path)
 
 
 def describe_size(config: Mapping[str, Any]) -> str:

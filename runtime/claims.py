@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import LONGEST_VALUE, ConfigurationError, OutputBusyError, shortened
+from .listing import entries
 from .printing import say
 from .there import cache_around, what_is_there
 
@@ -54,7 +55,7 @@ class Claims:
         with ExitStack() as stack:
             for name in list(self._held):
                 stack.callback(self.release, name)
-        for path in self._root.glob(CLAIM_PREFIX + "*" + LOCK_SUFFIX):
+        for path in entries(self._root, CLAIM_PREFIX, LOCK_SUFFIX):
             if (lock := lock_file(path, certain=True)) is not None:  # left by a worker that was killed
                 _remove(path, lock)
 
@@ -68,7 +69,7 @@ class Claims:
     def of_others(self) -> list[str]:
         """Return the names that other workers hold."""
         names = []
-        for path in self._root.glob(CLAIM_PREFIX + "*" + LOCK_SUFFIX):
+        for path in entries(self._root, CLAIM_PREFIX, LOCK_SUFFIX):
             name = path.name.removeprefix(CLAIM_PREFIX).removesuffix(LOCK_SUFFIX)
             if name in self._held:
                 continue

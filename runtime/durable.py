@@ -24,20 +24,20 @@ def leads_nowhere(error: OSError) -> bool:
     return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
-def everything_below(folder: Path) -> list[Path]:
-    """Return all files and folders below a folder, sorted; an empty list if the folder is not there.
+def is_there(path: Path) -> bool:
+    """Return whether a file, a folder or a link has this path. What no file can be called is not there.
 
-    Raises OSError for a folder that cannot be listed at the moment: Path.rglob passes over it, and its files would be missing
-    from what is published.
+    Raises OSError if that cannot be known at the moment, which os.path.exists and its relatives answer with no.
     """
-
-    def failed(error: OSError) -> None:
-        if not (error.filename == str(folder) and leads_nowhere(error)):
-            raise error
-
-    return sorted(
-        Path(root, name) for root, folders, files in os.walk(folder, onerror=failed) for name in (*folders, *files)
-    )
+    try:
+        os.lstat(path)
+    except ValueError:  # it has NUL or half of a surrogate pair
+        return False
+    except OSError as error:
+        if leads_nowhere(error):
+            return False
+        raise
+    return True
 
 
 def share(path: Path) -> None:

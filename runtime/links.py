@@ -1,9 +1,9 @@
 """Links in an output directory: what is written through one lands outside of the directory."""
 
-import os
 from pathlib import Path
 
 from ..errors import RunMismatchError
+from .listing import everything_below
 
 
 def require_no_links(output: Path) -> None:
@@ -11,10 +11,9 @@ def require_no_links(output: Path) -> None:
 
     Somebody else may have made the directory, with a link to a file of yours where a run appends its log.
     """
-    for folder, folders, files in os.walk(output):
-        for name in sorted((*folders, *files)):
-            if (path := Path(folder, name)).is_symlink():
-                raise RunMismatchError(
-                    f"{path} is a link to {os.readlink(path)}, expected a file or folder of a run; put the content itself there, "
-                    "or use another --output"
-                )
+    for path in everything_below(output):
+        if path.is_symlink():
+            raise RunMismatchError(
+                f"{path} is a link to {path.readlink()}, expected a file or folder of a run; put the content itself there, "
+                "or use another --output"
+            )

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from .json_file import read_json
+from .listing import entries
 
 NOT_UTF8 = "rename it, because the libraries that read and write tensors cannot open it"
 """What to do about a path that is not UTF-8."""
@@ -152,7 +153,7 @@ def _run(path: Path) -> Found | None:
         return None
     if (path / "model.safetensors").is_file():
         return Found("a student", True, models=(path,))
-    steps = [int(found[1]) for one in path.glob("checkpoints/step-*") if (found := _STEP.fullmatch(one.name))]
+    steps = [int(found[1]) for one in entries(path / "checkpoints") if (found := _STEP.fullmatch(one.name))]
     go_on = "run its train-student command again to finish it"
     if (path / "best" / "config.json").is_file():
         go_on += f", or take the best student so far, {path / 'best'}"

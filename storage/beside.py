@@ -31,6 +31,6 @@ def write_beside(root: Where, name: str, content: bytes) -> None:
         return
     place = place_of(root)
     if place.bucket is not None:
-        place.writable.put(place.key_of(name), content)
+        place.writable().put(place.key_of(name), content)
     else:
         write_durably(place.local / name, content)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CacheMismatchError, MiniEndError
-from ..runtime.durable import everything_below
+from ..runtime.listing import everything_below
 from ..runtime.stopping import held_back
 from .columns.columns import Column, Values, open_column, read_column, write_column
 from .documents.seal import document_digest, seal, unseal

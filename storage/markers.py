@@ -1,12 +1,12 @@
 """Markers: the documents of segments and shards name their place, and a folder can be opened only in that place."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import compress
 from typing import Any
 
 from ..errors import CacheMismatchError
+from ..runtime.durable import is_there
 from .documents.seal import MAXIMUM_BYTES
 from .inventory import document_name
 from .layout import ShardRange
@@ -73,7 +73,7 @@ def open_published(
 def _has_marker(folder: Place) -> bool:
     """Return whether a listed folder has its marker; if it is in an object store, the mirror then has the marker too."""
     name = document_name("marker")
-    if os.path.lexists(folder.local / name):
+    if is_there(folder.local / name):
         return True
     if folder.bucket is None:
         return False

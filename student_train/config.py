@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..models.optimizer_settings import OPTIMIZERS, SCHEDULES
+from ..runtime.durable import is_there
 from ..runtime.local_names import path_or_size, path_or_url, start
 from ..runtime.options import check, option, require
 from ..runtime.registry import NAME
@@ -244,7 +245,7 @@ class TrainSettings(StepSettings):
     @property
     def starts_from_checkpoint(self) -> bool:
         """Whether the student starts as a checkpoint, which has its own size. Else `--init` names a start before a colon."""
-        return self.init is not None and not (_NAMED_START.match(self.init) and not Path(self.init).exists())
+        return self.init is not None and not (_NAMED_START.match(self.init) and not is_there(Path(self.init)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from ..errors import ConfigurationError
 from ..models.families import Family, ModelFacts, SpecialIds, family_of
 from ..models.lent import true_name
 from ..models.pretrained import load_pretrained, tensor_digest
+from ..runtime.durable import is_there
 from ..runtime.progress import waiting
 from .config import TEACHER_DTYPES
 
@@ -92,4 +93,4 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
 
 def display_name(name: str) -> str:
     """Return the last part of a local path, or a hub name as it is, so that a shared cache does not show a path."""
-    return Path(name).resolve().name if Path(name).exists() else name
+    return Path(name).resolve().name if is_there(Path(name)) else name

@@ -41,14 +41,20 @@ LONGEST_FIRST = (
 )
 """Each worker takes the next file when it is done with one: what takes long must not be the last that is left."""
 
+SLOWEST = 3600
+"""The seconds that a slow test may take; the others have the limit of pytest.ini."""
+
 
 def pytest_collection_modifyitems(items):
-    """The longest files first, all others as they were found."""
+    """The longest files first, all others as they were found. A slow test takes longer still on a machine that others use."""
     root = Path(__file__).parent
     place = {root / name: number for number, name in enumerate(LONGEST_FIRST)}
     if lost := [str(path) for path in place if not path.is_file()]:
         raise pytest.UsageError(f"tests/conftest.py orders files that are not there: {', '.join(lost)}")
     items.sort(key=lambda item: place.get(item.path, len(place)))
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOWEST))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -150,7 +150,6 @@ def test_a_hundred_wrong_caches_end_in_our_errors(original, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_thousand_wrong_caches_end_in_our_errors(original, tmp_path, seed):
     """The same at length: 250 cases for each of two seeds and two codecs."""

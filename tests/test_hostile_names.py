@@ -12,6 +12,8 @@ from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from miniend import cli
+from miniend.models.tokenizer import class_tokenizer
+from miniend.teacher_dump.corpus import other_readings
 from support.damage import copy_of, document_of
 from support.mutations import put
 from support.tiny_cache import build_tiny_cache
@@ -157,6 +159,100 @@ def test_no_command_obeys_a_name_in_a_strangers_cache(says, home, tmp_path, name
     put(cache, "plan", plan)
     for command in ("inspect", "inspect --json", "verify", "verify --json"):
         says(command, cache)
+
+
+def comparison(root, name):
+    """The file of a comparison in which every file has that name."""
+    sizes = root / f"{name}.json"
+    sizes.write_text(json.dumps({"num_layers": 1, "d_model": 32, "num_heads": 2, "d_kv": 16, "d_ff": 64}))
+    shutil.copy(root / f"{name}{NOT_UTF8}.jsonl", root / f"{name}.jsonl")
+    content = {
+        "teacher": str(root / name),
+        "device": "cpu",
+        "dump": {
+            "corpus": str(root / f"{name}.jsonl"),
+            "field": [name],
+            "examples": 8,
+            "validation_examples": 2,
+            "calibration_examples": 4,
+            "input_length": 32,
+            "noise_density": 0.3,
+        },
+        "train": {"steps": 2, "batch_size": 4},
+        "sizes": [str(sizes)],
+        "rows": {"scratch": None, "logits": None},
+        "evaluate": {"data": str(root / "data" / name), "epochs": 1, "batch_size": 8, "learning_rates": 1e-3},
+        "tasks": {"glue/sst2": None},
+    }
+    path = root / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_no_comparison_obeys_a_name(says, world):
+    """A comparison names the files of everybody who takes part."""
+    root = world(EVERYTHING)
+    lines = says("compare --plan", comparison(root, EVERYTHING), "--output", root / f"{EVERYTHING}-compared")
+    assert any("hours" in line for line in lines)
+
+
+def renamed(value, names):
+    """JSON with other strings in the place of some, also where they are the names of members."""
+    if isinstance(value, dict):
+        return {names.get(name, name): renamed(one, names) for name, one in value.items()}
+    if isinstance(value, list):
+        return [renamed(one, names) for one in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+@pytest.fixture
+def spoken(home, tmp_path, monkeypatch):
+    """spoken(name): a teacher in whose tokenizer everything that a text is made of has that name, and special tokens too.
+
+    The class that transformers picks does not know them.
+    """
+
+    def build(name):
+        teacher = shutil.copytree(home / "teacher", tmp_path / "teacher")
+        described = json.loads((teacher / "tokenizer.json").read_text())
+        pieces = [piece for piece, _ in described["model"]["vocab"] if not piece.startswith("<extra_id")]
+        longer = [piece for piece in pieces[3:] if len(piece) > 1]
+        names = {piece: f"{piece}{name}" for piece in (*pieces[:3], *longer[::2])}
+        extra = described["added_tokens"][0] | {"id": len(described["model"]["vocab"]), "content": f"{name}!"}
+        described = renamed(described, names)
+        described["added_tokens"].append(extra)
+        (teacher / "tokenizer.json").write_text(json.dumps(described))
+        settings = json.loads((teacher / "tokenizer_config.json").read_text())
+        (teacher / "tokenizer_config.json").write_text(json.dumps(renamed(settings, names)))
+        plain = class_tokenizer(home / "teacher")
+        monkeypatch.setattr(other_readings, "class_tokenizer", lambda *_arguments: plain)
+        return teacher
+
+    return build
+
+
+def check_tokens(says, home, teacher, folder):
+    """Dump, look, train and evaluate; the lines of the dump."""
+    corpus, student = ("--corpus", home / "corpus.jsonl"), folder / "student"
+    lines = says(f"dump-teacher {DUMP}", "--teacher", teacher, *corpus, "--cache", folder / "cache")
+    lines += says("inspect", folder / "cache")
+    lines += says(f"train-student {TRAIN}", "--cache", folder / "cache", "--output", student)
+    check_card((student / "README.md").read_text("utf-8"))
+    assert max(map(len, lines)) < 1000
+    return lines
+
+
+def test_no_command_obeys_a_token(says, home, spoken, tmp_path):
+    """A tokenizer is a stranger's file too: its tokens are named where the class reads them otherwise, however long they are."""
+    lines = check_tokens(says, home, spoken(EVERYTHING + "!" * 10**4), tmp_path)
+    assert sum("T5Tokenizer gives" in line and "\\x1b[2J" in line for line in lines) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ACTING.values(), ids=ACTING)
+def test_no_command_obeys_a_token_of_any_kind(says, home, spoken, tmp_path, name):
+    """Each of them apart."""
+    check_tokens(says, home, spoken(name), tmp_path)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ...errors import CheckpointError, ConfigurationError
+from ...runtime.durable import is_there
 from ...runtime.registry import OR_A_PLUGIN
 from ..families import family_of, model_type_of
 from ..size import student_config
@@ -37,7 +38,7 @@ def parse_init(init: str | None) -> tuple[str, str]:
     if init is None:
         return DEFAULT_START, ""
     name, colon, source = init.partition(":")
-    if Path(init).exists():
+    if is_there(Path(init)):
         return CHECKPOINT, init
     if not colon and name in STARTS:
         raise ConfigurationError(f"--init {init}: expected {init}:SOURCE, found only a name; say what to start from")

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from ...errors import MiniEndError
+from ...runtime.durable import is_there
 from ...storage.folder import PublishedFolder, same_content
 from ...storage.inventory import document_name
 
@@ -18,7 +19,7 @@ def set_aside(target: Path) -> Path:
     A killed repair may have left a folder at the new path. It is kept if nothing is at `target`.
     """
     aside = target.with_name(ASIDE_PREFIX + target.name)
-    if os.path.lexists(target):
+    if is_there(target):
         discard(aside)
         os.rename(target, aside)
     return aside
@@ -26,7 +27,7 @@ def set_aside(target: Path) -> Path:
 
 def put_back(aside: Path, target: Path) -> None:
     """Undo `set_aside`. If something was set aside, whatever was published at `target` since then is removed."""
-    if os.path.lexists(aside):
+    if is_there(aside):
         discard(target)
         os.rename(aside, target)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from ...errors import CacheMismatchError
 from ...runtime.claims import LOCK_SUFFIX, lock_file, take_lock
-from ...runtime.durable import everything_below, flush, full_disk_named
+from ...runtime.durable import flush, full_disk_named
+from ...runtime.listing import entries, everything_below
 
 STAGING_PREFIX = ".staging-"
 
@@ -65,7 +66,7 @@ def remove_abandoned(parent: Path) -> list[Path]:
     """Remove the staging folders in `parent` whose writers are dead, and return their paths."""
     if not parent.is_dir():
         return []
-    names = {path.name.removesuffix(LOCK_SUFFIX) for path in parent.glob(STAGING_PREFIX + "*")}
+    names = {path.name.removesuffix(LOCK_SUFFIX) for path in entries(parent, STAGING_PREFIX)}
     with full_disk_named(parent):
         return [parent / name for name in sorted(names) if _remove_if_abandoned(parent / name)]
 

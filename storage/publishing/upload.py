@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...errors import CacheDamagedError, CacheMismatchError
-from ...runtime.durable import everything_below
+from ...runtime.listing import everything_below
 from ..stores.bucket import Bucket
 from ..stores.place import Place
 from .intention import Intention

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ...errors import ConfigurationError, MiniEndError
-from ...runtime.durable import everything_below, leads_nowhere
+from ...runtime.durable import is_there
+from ...runtime.listing import everything_below
 from ...runtime.there import NOT_UTF8, is_utf8
 from ...runtime.user_cache import user_cache
 from . import hub
@@ -101,13 +102,7 @@ class Place:
         """Return whether it holds a file or folder of this name, whatever the mirror holds."""
         if self.bucket is not None:
             return name in self.names()
-        try:
-            os.lstat(self.local / name)
-        except OSError as error:
-            if leads_nowhere(error):
-                return False
-            raise
-        return True
+        return is_there(self.local / name)
 
     def forget_beside(self) -> None:
         """Remove everything beside this folder from the mirror, except dotted names, which a live writer may use."""

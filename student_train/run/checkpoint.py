@@ -25,6 +25,7 @@ from torch import Tensor
 from ...errors import TrainingError, shortened
 from ...runtime.durable import flush, leads_nowhere, share
 from ...runtime.json_file import read_json
+from ...runtime.listing import entries
 from ...storage.documents.parse import parse_plain
 from ...storage.documents.values import Digest, Natural
 
@@ -70,14 +71,24 @@ def save_checkpoint(
     _remove_partials(folder)
     partial, published = folder / f"{_PARTIAL}{step:08d}", folder / _name(step)
     if published.exists():
-        return _read(published).path
-    partial.mkdir()
-    _write(partial, step, tensors, state)
-    os.rename(partial, published)
-    flush(folder)
+        _read(published)
+    else:
+        partial.mkdir()
+        _write(partial, step, tensors, state)
+        os.rename(partial, published)
+        flush(folder)
+    remove_older(folder, keep)
+    return published
+
+
+def remove_older(folder: Path, keep: int = 1) -> None:
+    """Remove all but the newest `keep` checkpoints, and the files that a killed process was writing.
+
+    A run that resumes at its last step does not save again, so it calls this for what a failed removal has left.
+    """
+    _remove_partials(folder)
     for old in _published(folder)[:-keep]:
         shutil.rmtree(old)
-    return published
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
@@ -154,7 +165,7 @@ def _published(folder: Path) -> list[Path]:
 
 
 def _remove_partials(folder: Path) -> None:
-    for path in folder.glob(f"{_PARTIAL}*"):
+    for path in entries(folder, _PARTIAL):
         shutil.rmtree(path)
 
 

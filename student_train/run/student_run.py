@@ -18,7 +18,7 @@ from ...storage.documents.parse import parse_plain
 from ..reading.batch import Batch
 from ..terms.labels import Labels
 from .card_facts import card_facts
-from .checkpoint import Checkpoint, damaged_checkpoint, latest_checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, damaged_checkpoint, latest_checkpoint, remove_older, save_checkpoint
 from .directory import CHECKPOINTS, changed_plugins, stages_of
 from .growth import Stage
 from .metrics import VALIDATION, MetricsLog
@@ -79,6 +79,8 @@ class StudentRun:
                     parameter.copy_(saved[TRAINED][name])
             load_optimizer_tensors(setup.optimizer, saved[OPTIMIZER])
             self.state = state
+            if self._processes.main:
+                remove_older(output / CHECKPOINTS)
             log(f"resumed at step {checkpoint.step}")
             for name in changed_plugins(output):
                 log(

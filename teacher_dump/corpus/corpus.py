@@ -9,11 +9,11 @@ are part of the stream; packing leaves them out and counts them. `fingerprint` i
 plan. `mixture.py` makes one stream of several corpora.
 """
 
-import glob
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from glob import has_magic
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -21,7 +21,7 @@ from typing import Literal
 from ...data.arrow_rows import is_saved_dataset, saved_files
 from ...data.digests import State, digests_of, require_unchanged
 from ...data.fields import first_filled, joined, texts_of
-from ...data.globs import glob_for
+from ...data.globs import files_matching, glob_for
 from ...data.long_text import Text, is_blank_text
 from ...data.opening import require_content
 from ...data.row import Row
@@ -84,8 +84,7 @@ def _find_files(name: str, split: str) -> list[Path]:
     path = Path(name)
     if path.is_dir() and is_saved_dataset(path):
         return saved_files(path, split)
-    found = [path] if path.is_file() else [Path(one) for one in sorted(glob.glob(name, recursive=True))]
-    files = [one for one in found if one.is_file()]
+    files = [path] if path.is_file() else files_matching(name)
     if files:
         return files
     if path.is_dir() and ((there := look(path)).of_miniend or there.models):
@@ -96,7 +95,7 @@ def _find_files(name: str, split: str) -> list[Path]:
         raise CorpusError(f"the corpus {name!r} is a folder that holds {listed(names)}; {advice}")
     raise CorpusError(
         f"no file matches the corpus {name!r} (expected {PYTHON_DOCS}, files or hf:NAME): "
-        + ("the glob matches nothing" if glob.has_magic(name) else what_is_there(path))
+        + ("the glob matches nothing" if has_magic(name) else what_is_there(path))
         + (f"; for a dataset of the hub write --corpus hf:{name}" if _HUB_NAME.fullmatch(name) else "")
     )
 

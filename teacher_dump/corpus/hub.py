@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...data.arrow_rows import is_saved_dataset
+from ...data.globs import require_whole
 from ...data.row import Row
 from ...data.rows import ending_of
 from ...errors import CorpusError, in_one_line
@@ -126,6 +127,7 @@ def local_files(hub: HubName) -> list[Path]:
 
     if not hub.is_local:
         return []
+    require_whole(Path(hub.name))  # datasets passes over a folder that cannot be listed
     try:
         found: Any = datasets.load_dataset_builder(hub.name, name=hub.config).config.data_files
     except Exception as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...data.long_text import beginning_of
+from ...errors import shortened
 from ...models.tokenizer import class_tokenizer, sentencepiece_file
 from .mixture import Mixture
 from .plain_text import special_tokens, unknown_id
@@ -62,9 +63,10 @@ def other_readings(name: str | Path, revision: str | None, tokenizer: TextTokeni
     kind, vocabulary = type(by_class).__name__, by_class.get_vocab()
     strange = [token for token, own in special.items() if vocabulary.get(token) != own]
     if strange:
+        first = min(strange)
         lines.append(
-            f"warning: transformers' {kind} gives {min(strange)} the id {vocabulary.get(min(strange))} instead of "
-            f"{special[min(strange)]}; this cache and its students use the latter"
+            f"warning: transformers' {kind} gives {shortened(first)} the id {vocabulary.get(first)} instead of "
+            f"{special[first]}; this cache and its students use the latter"
         )
     theirs = _read(by_class, texts)
     if theirs != ours:

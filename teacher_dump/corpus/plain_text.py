@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from ...errors import TeacherError
+from ...errors import TeacherError, in_one_line, shortened
 
 Token = tuple[int, int, int]
 """An id, and the characters of the text that it stands for: the first, and one past the last."""
@@ -116,7 +116,8 @@ def _with_unmatchable(tokenizer: Any, special: Mapping[str, int]) -> Any:
         backend = Tokenizer.from_str(json.dumps(described))
     except Exception as error:
         raise TeacherError(
-            f"this kind of tokenizer cannot be prevented from reading special tokens out of text: {error}; use T5's tokenizer"
+            f"this kind of tokenizer cannot be prevented from reading special tokens out of text: {in_one_line(error)}; use "
+            "T5's tokenizer"
         ) from error
     backend.encode_special_tokens = True
     return backend
@@ -151,5 +152,5 @@ def _check_plain(encode: EncodeBatch, special: Mapping[str, int], unk_id: int | 
     for text, ids in zip(spellings, encode(spellings), strict=True):
         if forbidden.intersection(ids):
             raise TeacherError(
-                f"the tokenizer turns the plain text {text!r} into a special id; use the teacher's own tokenizer"
+                f"the tokenizer turns the plain text {shortened(repr(text))} into a special id; use the teacher's own tokenizer"
             )

@@ -69,6 +69,14 @@ def test_every_error_of_ours_is_one_line_in_a_traceback_too(name, kind):
     assert in_one_line(ValueError(name), 10_000).isprintable()
 
 
+def test_a_value_of_megabytes_leaves_what_to_do_in_the_message():
+    """A label of a stranger's file was a million characters on the terminal, with the advice out of sight."""
+    said = str(MiniEndError(f"expected a label, found {'x' * 10**6}; correct the file"))
+    assert len(said) < 11_000
+    assert said.startswith("expected a label, found xxx")
+    assert said.endswith("xxx; correct the file")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_a_terminal_of_any_encoding_gets_the_line(encoding):
     """The formula of a term has letters that ASCII lacks; printing it ended the training."""

@@ -1,5 +1,6 @@
 """Whole training runs: resumed ones equal unbroken ones, what is written is what was trained, wrong input stops early."""
 
+import errno
 import json
 import math
 import os
@@ -30,7 +31,7 @@ from miniend.models.families import family_of
 from miniend.models.tokenizer_files import tokenizer_files
 from miniend.student_train import train
 from miniend.student_train.config import TrainConfig
-from miniend.student_train.run import directory, student_run
+from miniend.student_train.run import checkpoint, directory, student_run
 from miniend.student_train.terms.labels import Labels
 from miniend.student_train.train import train_student
 from miniend.teacher_dump.config import DumpConfig
@@ -170,6 +171,28 @@ def test_a_run_whose_term_has_other_parameters_now_is_refused(span_home, tmp_pat
     changes.append(change)
     with pytest.raises(RunMismatchError, match=f"holds a run of other parameters: {named}"):
         run(span_home, tmp_path / "student", objective="scratch")
+
+
+@pytest.mark.parametrize("step", [8, 10], ids=["before the last step", "at the last step"])
+def test_a_run_after_a_failed_removal_keeps_only_its_newest_checkpoint(
+    span_home, finished, tmp_path, monkeypatch, step
+):
+    """A run that ended with a full quota has made its last step: nothing would ever remove the checkpoint before it."""
+    output, remove = tmp_path / "student", shutil.rmtree
+
+    def refuse(path, **named):
+        if (output / "checkpoints" / f"step-{step:08d}").exists():
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(path))
+        return remove(path, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint.shutil, "rmtree", refuse)
+        with pytest.raises(OSError):
+            run(span_home, output)
+    assert len(list((output / "checkpoints").iterdir())) == 2
+    run(span_home, output)
+    assert [path.name for path in (output / "checkpoints").iterdir()] == ["step-00000010"]
+    assert same_weights(output, finished)
 
 
 def test_a_resumed_run_says_that_a_plugin_has_changed(span_home, tmp_path, monkeypatch):

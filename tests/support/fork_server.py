@@ -1,8 +1,9 @@
 """A process that imports torch and loads a tiny teacher once, and then forks a real process for each dump that is asked for.
 
-Started as a script by `ForkServer`, it reads one JSON request a line: {"start": JOB} answers {"pid": P}, {"wait": P} answers
-{"status": S}, negative for a signal as in subprocess. A job that lives to its end writes what it found into its `report` file.
-It starts no thread before it forks.
+Started as a script by `ForkServer`, it reads one JSON request a line: {"start": JOB} answers {"pid": P}, {"poll": P} answers
+{"status": S}, null while it runs, negative for a signal as in subprocess. Each answer comes at once: a test that runs out of time
+while it waits would leave an answer behind, which the next test would take for its own. A job that lives to its end writes what
+it found into its `report` file. It starts no thread before it forks.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 HANGS = 120
 """Seconds after which a job is killed by SIGALRM: it hangs."""
+PAUSE = 0.005
 FOLDERS = ("plan", "calibration", "segments/*", "extents/*", "shards/*")
 SMALL = {
     "examples": 3,
@@ -59,7 +61,12 @@ class ForkServer:
     def wait(self, started):
         """(exit status, report or None) of a job."""
         pid, report = started
-        status = self._ask(wait=pid)["status"]
+        try:
+            while (status := self._ask(poll=pid)["status"]) is None:
+                time.sleep(PAUSE)
+        except BaseException:  # the test has run out of time
+            os.kill(pid, signal.SIGKILL)
+            raise
         return status, json.loads(report.read_text()) if report.exists() else None
 
     def run(self, cache, **job):
@@ -209,7 +216,8 @@ def _serve(settings):
         if "start" in request:
             answer = {"pid": _fork(request["start"], settings)}
         else:
-            answer = {"status": os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])}
+            pid, status = os.waitpid(request["poll"], os.WNOHANG)
+            answer = {"status": os.waitstatus_to_exitcode(status) if pid else None}
         print(json.dumps(answer), flush=True)
 
 

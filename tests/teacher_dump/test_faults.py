@@ -5,6 +5,7 @@ The default suite takes a spread of the operations, `make test-slow` takes each.
 
 import pytest
 
+from support import fork_server
 from support.faults import DIED, KINDS
 
 SLICES = 8
@@ -46,6 +47,19 @@ def test_all_kinds_of_operations_in_all_folders_are_counted(unbroken):
     for folder in ("", "segments/", "extents/", "shards/"):
         within = {line.split()[0] for line in operations if line.split()[1].startswith(f"{folder}.staging-")}
         assert within >= {"open", "write", "flush", "mkdir", "rename", "unlink", "lock"}, folder
+
+
+def test_a_test_that_runs_out_of_time_leaves_no_answer_for_the_next(server, tmp_path, monkeypatch):
+    """On a busy machine one late test made all tests after it fail."""
+
+    def late(_seconds):
+        raise TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fork_server.time, "sleep", late)
+        with pytest.raises(TimeoutError):
+            server.run(tmp_path / "late")
+    assert server.run(tmp_path / "cache") == (0, {"complaints": []})
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -43,7 +43,6 @@ def kill_somewhere(server, cache, chance):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
 def test_a_hundred_kills_leave_the_cache_that_none_would_have_left(server, tmp_path):
     """What a cheap machine that is taken away at any moment must not cost: a wrong byte, or the work of a day."""
     chance = random.Random(0)

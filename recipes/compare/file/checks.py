@@ -6,6 +6,7 @@ from pathlib import Path
 from ....errors import ConfigurationError
 from ....evaluation.tasks.known import find_task
 from ....models.size import parse_size
+from ....runtime.durable import is_there
 from ....student_train.objective import Objective, build_objective
 from ....student_train.terms import trains_head
 from .paths import Paths
@@ -61,7 +62,7 @@ def _check_student(comparison: Comparison, student: Student) -> None:
         known = ", ".join(comparison.caches)
         raise ConfigurationError(f"{student.name}: unknown cache {student.cache}; expected one of {known}")
     try:
-        if not Path(student.size).exists():
+        if not is_there(Path(student.size)):
             parse_size(student.size)
         objective = _objective(student)
     except ConfigurationError as error:

@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ....errors import ConfigurationError
+from ....errors import ConfigurationError, shortened
 from ....evaluation.config import EvaluateSettings
 from ....runtime.options import marked, names_of
 from ....runtime.plugins import load_plugins
@@ -71,7 +71,7 @@ def read_comparison(path: Path) -> Comparison:
 
 def _comparison(content: Options) -> Comparison:
     if unknown := [key for key in content if key not in KEYS]:
-        raise ConfigurationError(f"{unknown[0]}: unknown key; expected preset or one of {', '.join(KEYS)}")
+        raise ConfigurationError(f"{shortened(unknown[0])}: unknown key; expected preset or one of {', '.join(KEYS)}")
     load_plugins(read_value(content.get("plugins", []), tuple[str, ...], "plugins"))
     if missing := [key for key in ("teacher", "dump", "sizes", "rows", "tasks") if not content.get(key)]:
         raise ConfigurationError(f"file and preset do not say {' and '.join(missing)}; add that")
@@ -171,7 +171,7 @@ def _tasks(content: Options) -> dict[str, EvaluateSettings]:
     common = read_options(EvaluateSettings, _mapping(content, "evaluate"), "evaluate", known)
     tasks: dict[str, EvaluateSettings] = {}
     for name, own in _entries(content, "tasks"):
-        where = f"tasks, {name}"
+        where = f"tasks, {shortened(name)}"
         options = {**common, **read_options(EvaluateSettings, own, where, known)}
         tasks[name] = configured(EvaluateSettings, options, where)
     return tasks
@@ -196,7 +196,7 @@ def _pairs(content: Options) -> Iterator[tuple[str, str]]:
 def _mapping(content: Options, key: str) -> dict[str, Any]:
     value = content.get(key) or {}
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{key} should be a mapping from options to values, found {shown(value)}")
+        raise ConfigurationError(f"{shortened(key)} should be a mapping from options to values, found {shown(value)}")
     return value
 
 

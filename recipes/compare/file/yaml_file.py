@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import ConfigurationError, shortened
+from ....runtime.listing import entries
 from ....runtime.yaml_file import read_yaml
 from .unused import without_unused
 
@@ -20,7 +21,7 @@ def read_with_preset(path: Path) -> dict[str, Any]:
     name = own.pop("preset", None)
     if name is None:
         return own
-    known = sorted(preset.stem for preset in PRESETS.glob("*.yaml"))
+    known = sorted(preset.stem for preset in entries(PRESETS, suffix=".yaml"))
     if name not in known:
         raise ConfigurationError(f"{path}: unknown preset {shortened(repr(name))}; expected {' or '.join(known)}")
     return without_unused(_merged(read_yaml(PRESETS / f"{name}.yaml", WHAT), own), own)

@@ -11,6 +11,7 @@ from typing import Any
 from ....errors import RunMismatchError
 from ....evaluation.config import EvaluateSettings
 from ....evaluation.records import Document, read_record, write_record
+from ....runtime.durable import is_there
 from ....runtime.identity import ANOTHER_OUTPUT, require_same
 from ....runtime.options import completed, identity_of, marked, typed_by_identity
 from ....student_train.config import VARIED, TrainSettings
@@ -63,5 +64,5 @@ def _one_spelling(init: str | None) -> str | None:
     """Return the value of `init` with a path as it is from the root, because it may be given relative or with a slash."""
     if init is None:
         return None
-    name, colon, source = ("", "", init) if Path(init).exists() else init.rpartition(":")
-    return name + colon + (str(Path(source).resolve()) if Path(source).exists() else source)
+    name, colon, source = ("", "", init) if is_there(Path(init)) else init.rpartition(":")
+    return name + colon + (str(Path(source).resolve()) if is_there(Path(source)) else source)

@@ -1,6 +1,8 @@
 """Checkpoints: what is read is what was saved, whatever was killed or damaged in between."""
 
+import errno
 import json
+import os
 import re
 import signal
 
@@ -31,6 +33,10 @@ checkpoint.save_checkpoint(folder, 2, {"weight": torch.full((3,), 2.0)}, {"at": 
 
 def tensors(value):
     return {"weight": torch.full((2, 3), float(value)), "step": torch.tensor(value)}
+
+
+def refuse(path):
+    raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(path))
 
 
 def test_a_checkpoint_reads_back_exactly(tmp_path):
@@ -114,6 +120,18 @@ def test_saving_a_step_again_keeps_what_is_there(tmp_path):
     first = save_checkpoint(tmp_path, 7, tensors(7), {"first": True})
     assert save_checkpoint(tmp_path, 7, tensors(8), {"first": False}) == first
     assert latest_checkpoint(tmp_path).state == {"first": True}
+
+
+def test_saving_a_step_again_removes_what_a_failed_removal_left(tmp_path, monkeypatch):
+    """A disk that refuses once must not keep two checkpoints of a large model for ever."""
+    save_checkpoint(tmp_path, 1, tensors(1), {})
+    with monkeypatch.context() as patched:
+        patched.setattr("miniend.student_train.run.checkpoint.shutil.rmtree", refuse)
+        with pytest.raises(OSError):
+            save_checkpoint(tmp_path, 2, tensors(2), {})
+    (tmp_path / ".partial-00000003").mkdir()
+    assert save_checkpoint(tmp_path, 2, tensors(2), {}) == tmp_path / "step-00000002"
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
 
 
 @pytest.mark.parametrize(("step", "keep"), [(-1, 1), (1, 0)])

@@ -1,9 +1,11 @@
 """Corpora of every kind, made on the spot."""
 
+import errno
 import gzip
 import hashlib
 import json
 import os
+import re
 
 import pytest
 
@@ -69,10 +71,8 @@ def test_nan_is_a_missing_text(tmp_path):
     assert read(tmp_path / "c.jsonl", "a", "b.c") == [("", ""), ("y", ""), ("y", "z")]
 
 
-def test_a_glob_is_sorted_by_name_and_mixes_kinds(tmp_path, monkeypatch):
+def test_a_glob_is_sorted_by_name_and_mixes_kinds(tmp_path):
     """The file system's own order differs between machines."""
-    names = [str(tmp_path / name) for name in ("c.txt", "a.parquet", "b.jsonl")]
-    monkeypatch.setattr("glob.glob", lambda *_, **__: names)
     write_jsonl(tmp_path / "b.jsonl", [{"text": "b"}])
     write_parquet(tmp_path / "a.parquet", [{"text": "a"}])
     (tmp_path / "c.txt").write_text("c")
@@ -199,6 +199,45 @@ def test_a_pipe_is_called_a_pipe(tmp_path):
     for name in (tmp_path / "pipe.jsonl", "/dev/null"):
         with pytest.raises(CorpusError, match="it is a pipe or a device; write what comes out of it to a file"):
             parse_corpus(str(name), ("text",))
+
+
+@pytest.mark.parametrize("name", ["{}/*/*.txt", "{}/**/*.txt", "{}/*/*/*.txt", "hf:{}"])
+def test_a_folder_that_cannot_be_listed_does_not_make_the_corpus_shorter(tmp_path, monkeypatch, name):
+    """glob.glob and datasets pass over it: a student would never see those files, and nobody would know."""
+    for file in ("a/1.txt", "b/c/2.txt"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text("words")
+    scan = os.scandir
+
+    def refused(path):
+        if str(path).endswith("/b"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return scan(path)
+
+    assert parse_corpus(name.format(tmp_path), ("text",)).files
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(CorpusError, match=r"cannot be listed whole \(Input/output error: .*/b\); make that readable"):
+        parse_corpus(name.format(tmp_path), ("text",))
+
+
+@pytest.mark.parametrize("name", ["{}/*.txt", "{}/**", "hf:{}", "{}/2.txt"])
+def test_a_link_that_leads_nowhere_does_not_make_the_corpus_shorter(tmp_path, name):
+    """A download of the hub whose blob is gone: the file was left out without a word."""
+    (tmp_path / "1.txt").write_text("words")
+    (tmp_path / "2.txt").symlink_to("../blobs/2")
+    with pytest.raises(CorpusError, match=r"corpus file .*2\.txt .*it is a link to \.\./blobs/2, which does not exist"):
+        parse_corpus(name.format(tmp_path), ("text",))
+
+
+def test_the_glob_that_is_proposed_for_a_folder_matches_its_files(tmp_path):
+    """In the name of a folder, brackets are letters; in a glob they are not."""
+    folder = tmp_path / "set [1]*"
+    folder.mkdir()
+    (folder / "1.txt").write_text("words")
+    with pytest.raises(CorpusError, match="write a folder as a quoted glob") as caught:
+        parse_corpus(str(folder), ("text",))
+    proposed = re.search("--corpus '(.*)'", str(caught.value))[1]
+    assert parse_corpus(proposed, ("text",)).files == (folder / "1.txt",)
 
 
 @pytest.mark.parametrize("fields", [(), ("a", "b", "c"), ("",)])

@@ -31,6 +31,18 @@ BASE = {
     "evaluate": {"seeds": 1},
     "tasks": {"glue/sst2": {"train_examples": 16}},
 }
+NAMES = (
+    "\x1b[2J\x07",
+    "a\nminiend: sound\r\x85\u2028",
+    "\u202e\u2066b",
+    "<b>|`*_$",
+    "",
+    "../../x",
+    "1",
+    "~",
+    "\ud800",
+    "\0",
+)
 SECTIONS = {"dump": DumpSettings, "train": TrainSettings, "evaluate": EvaluateSettings}
 PLACES = [(key,) for key in KEYS] + [(key, name) for key, kind in SECTIONS.items() for name in names_of(kind)]
 PLACES += [("rows", "logits"), ("rows", "logits", "weight"), ("caches", "other"), ("assistants", "middle", "size")]
@@ -171,6 +183,37 @@ def test_every_key_of_every_odd_value_is_read_or_one_line(tmp_path):
         for text in ODD:
             path.write_text(replaced(place, text), "utf-8")
             outcome(path)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "x" * 10**4], ids=[*map(ascii, NAMES), "long"])
+def test_a_name_of_any_kind_at_any_place_is_read_or_one_line(tmp_path, name):
+    """Names of rows become folders and lines of a report; the other keys come back in messages."""
+    path, ended = tmp_path / "file.yaml", []
+    for place in [
+        (),
+        ("rows",),
+        ("caches",),
+        ("assistants",),
+        ("tasks",),
+        ("learning_rates",),
+        *((one,) for one in SECTIONS),
+    ]:
+        for value in (None, {}, {name: name}, {"size": "1L32H", "objective": "minilm"}):
+            content = copy.deepcopy(BASE)
+            holder = content[place[0]] if place else content
+            holder[name] = value
+            path.write_text(yaml.safe_dump(content), "utf-8")
+            ended.append(outcome(path))
+    for changed in (
+        {"pairs": [[name, "logits"]]},
+        {"sizes": [name]},
+        {"teacher": name},
+        {"preset": name},
+        {"device": name},
+    ):
+        path.write_text(yaml.safe_dump(BASE | changed), "utf-8")
+        ended.append(outcome(path))
+    assert sum(one is not True for one in ended) > 30
 
 
 @pytest.mark.parametrize("content", FILES, ids=range(len(FILES)))
