@@ -39,6 +39,8 @@ class FineTuning:
     seed: int
     bf16: bool
     device: torch.device
+    bars: bool = True
+    """Whether progress is shown."""
 
     def arguments(self, folder: str, examples: int) -> Any:
         """Return Trainer's settings for one pass over this many examples in their order, without any writing or logging."""
@@ -85,9 +87,8 @@ def fine_tune_and_predict(
     development: Mapping[str, Sequence[ExampleT]],
     settings: FineTuning,
     title: str,
-    bars: bool = True,
 ) -> dict[str, Predictions[AnswerT]]:
-    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped. `bars` shows its progress.
+    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped.
 
     Raises TrainingError if the loss, the weights or the predictions are not finite.
     """
@@ -101,7 +102,7 @@ def fine_tune_and_predict(
         trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
         trainer.optimizer_cls_and_kwargs = settings.torch_optimizer()  # Seq2SeqTrainer does not take it as an argument
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(_bar_callback(title, bars))
+        trainer.add_callback(_bar_callback(title, settings.bars))
         loss = trainer.train().training_loss
         if not math.isfinite(loss):
             raise TrainingError(
