@@ -205,9 +205,10 @@ class _TaskRun:
             seed=seed,
             bf16=self._config.bf16,
             device=self._device,
+            bars=self._bars,
         )
         title = f"{self._task.name}, rate {rate:g}, seed {seed}"
-        predictions = fine_tune_and_predict(self._protocol, train, development, settings, title, self._bars)
+        predictions = fine_tune_and_predict(self._protocol, train, development, settings, title)
         self._cores.look()
         return predictions
 

@@ -39,6 +39,8 @@ class FineTuning:
     seed: int
     bf16: bool
     device: torch.device
+    bars: bool = True
+    """Whether progress is shown."""
 
     def arguments(self, folder: str, examples: int) -> Any:
         """Return Trainer's settings for one pass over this many examples in their order, without any writing or logging."""
@@ -85,15 +87,14 @@ def fine_tune_and_predict(
     development: Mapping[str, Sequence[ExampleT]],
     settings: FineTuning,
     title: str,
-    bars: bool = True,
 ) -> dict[str, Predictions[AnswerT]]:
-    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped. `bars` shows its progress.
+    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped.
 
     Raises TrainingError if the loss, the weights or the predictions are not finite.
     """
     from transformers import PrinterCallback
 
-    with waiting(f"{title}, tokens", shown=bars):
+    with waiting(f"{title}, tokens", shown=settings.bars):
         features = protocol.features(train, targets=True)
     lengths = [len(feature["input_ids"]) for feature in features]
     visits = [features[i] for i in by_length(lengths, settings.epochs, settings.batch_size, settings.seed)]
@@ -101,7 +102,7 @@ def fine_tune_and_predict(
         temporary_folder() as folder,
         quiet_transformers(),
         _accelerate_forgets(),
-        closing(_bar_callback(title, bars)) as callback,
+        closing(_bar_callback(title, settings.bars)) as callback,
     ):
         arguments = settings.arguments(str(folder), len(visits))
         trainer = protocol.trainer(protocol.fresh_model(settings.seed), arguments, visits)
