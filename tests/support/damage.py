@@ -18,7 +18,11 @@ KINDS = {"plan": "plan", "calibration": "calibration", "extents": "extent", "seg
 
 def files_of(cache):
     """Every file of a cache by its relative path, in order."""
-    return {p.relative_to(cache).as_posix(): p.read_bytes() for p in sorted(cache.rglob("*")) if p.is_file()}
+    return {
+        p.relative_to(cache).as_posix(): p.read_bytes()
+        for p in sorted(cache.rglob("*"))
+        if p.is_file() and p.name != "dump.yaml"
+    }
 
 
 def folder_of(name):
