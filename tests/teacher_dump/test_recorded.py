@@ -17,10 +17,11 @@ from miniend.runtime.yaml_file import read_yaml
 from miniend.storage.documents.plan import Plan
 from miniend.storage.folder import PublishedFolder
 from miniend.storage.layout import plan_path
+from miniend.storage.survey import OPTIONS_FILE
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from miniend.teacher_dump.examples.span_corruption import lengths
-from miniend.teacher_dump.recorded import FILE, _of_plan, recorded_dump
+from miniend.teacher_dump.recorded import _of_plan, recorded_dump
 from support.fork_server import contents, differences
 from support.tiny_cache import PAIRS, build_tiny_cache
 
@@ -52,8 +53,8 @@ def home(tmp_path_factory):
 def own(home, tmp_path):
     """A copy that a test may change."""
     shutil.copytree(home, tmp_path / "own")
-    text = (tmp_path / "own" / "cache" / FILE).read_text()
-    (tmp_path / "own" / "cache" / FILE).write_text(text.replace(str(home), str(tmp_path / "own")))
+    text = (tmp_path / "own" / "cache" / OPTIONS_FILE).read_text()
+    (tmp_path / "own" / "cache" / OPTIONS_FILE).write_text(text.replace(str(home), str(tmp_path / "own")))
     return tmp_path / "own"
 
 
@@ -66,7 +67,7 @@ def command(capsys, *arguments):
 
 def config_of(home, cache):
     """The configuration of a full command without --cache's own knowledge."""
-    record = read_yaml(home / "cache" / FILE, "x")
+    record = read_yaml(home / "cache" / OPTIONS_FILE, "x")
     return settle(DumpConfig, {**record, "cache": str(cache)}).config
 
 
@@ -77,7 +78,7 @@ def test_the_cache_is_enough_to_go_on(own, capsys):
     shutil.rmtree(own / "cache" / "calibration")
     status, said = command(capsys, "dump-teacher", "--cache", own / "cache")
     assert status == 0, said
-    assert f"as {own / 'cache' / FILE} says: --corpus " in said
+    assert f"as {own / 'cache' / OPTIONS_FILE} says: --corpus " in said
     assert contents(own / "cache") == unbroken
 
 
@@ -89,20 +90,22 @@ def test_the_cache_grows_by_two_options_as_by_all(own, capsys, tmp_path):
     settings = {one.name: getattr(config_of(own, "x"), one.name) for one in fields(DumpConfig)}
     dump_teacher(DumpConfig(**settings | {"examples": 20, "cache": tmp_path / "other"}), log=lambda _line: None)
     assert differences(own / "cache", tmp_path / "other") == []
-    assert read_yaml(own / "cache" / FILE, "x")["examples"] == 20
+    assert read_yaml(own / "cache" / OPTIONS_FILE, "x")["examples"] == 20
     assert "already there" in command(capsys, "dump-teacher", "--cache", own / "cache")[1]
 
 
 def test_the_file_repeats_the_dump_into_another_cache(own, capsys, tmp_path):
     """Byte for byte, the file included."""
-    status, said = command(capsys, "dump-teacher", "--config", own / "cache" / FILE, "--cache", tmp_path / "again")
+    status, said = command(
+        capsys, "dump-teacher", "--config", own / "cache" / OPTIONS_FILE, "--cache", tmp_path / "again"
+    )
     assert status == 0, said
     assert differences(tmp_path / "again", own / "cache") == []
 
 
 def test_without_the_file_the_plan_knows_everything_but_where_things_are(own, capsys):
     """A cache that was shared comes without it; its plan says what was asked, to the last option that decides a byte."""
-    (own / "cache" / FILE).unlink()
+    (own / "cache" / OPTIONS_FILE).unlink()
     status, said = command(capsys, "dump-teacher", "--cache", own / "cache")
     assert status == 2
     assert "missing options '--corpus' and '--teacher'" in said
@@ -152,12 +155,12 @@ def test_an_input_length_of_a_plan_gives_the_same_plan_again(length, density, sp
 
 def test_another_option_is_refused_by_its_name_and_the_file_stays(own, capsys):
     """A resume with other options must not overwrite what the cache was made with."""
-    before = (own / "cache" / FILE).read_bytes()
+    before = (own / "cache" / OPTIONS_FILE).read_bytes()
     status, said = command(capsys, "dump-teacher", "--cache", own / "cache", "--seed", 4, "--examples", 50)
     assert (status, "--seed: there 3, now 4" in said) == (2, True)
     status, said = command(capsys, "dump-teacher", "--cache", own / "cache", "--examples", 5)
     assert (status, "expected --examples of at least 12, found 5" in said) == (2, True)
-    assert (own / "cache" / FILE).read_bytes() == before
+    assert (own / "cache" / OPTIONS_FILE).read_bytes() == before
 
 
 def test_a_corpus_that_has_moved_is_named_with_its_option(own, capsys, tmp_path):
@@ -167,7 +170,7 @@ def test_a_corpus_that_has_moved_is_named_with_its_option(own, capsys, tmp_path)
     moved = corpus.rename(tmp_path / "moved" / corpus.name)
     status, said = command(capsys, "dump-teacher", "--cache", own / "cache")
     assert status == 2
-    assert f"{FILE} says --corpus {corpus}, and nothing is there" in said
+    assert f"{OPTIONS_FILE} says --corpus {corpus}, and nothing is there" in said
     assert "if it has moved, give --corpus" in said
     assert command(capsys, "dump-teacher", "--cache", own / "cache", "--corpus", moved)[0] == 0
     assert command(capsys, "dump-teacher", "--cache", own / "cache")[0] == 0
@@ -184,11 +187,11 @@ def test_verify_and_repair_know_the_file(own, capsys):
     shutil.rmtree(own / "teacher")
     assert command(capsys, "verify", own / "cache", "--repair")[0] == 0
     assert not unlisted.exists()
-    (own / "cache" / FILE).write_text("steps: [")
+    (own / "cache" / OPTIONS_FILE).write_text("steps: [")
     assert command(capsys, "verify", own / "cache", "--repair")[0] == 0
     assert verify_cache(own / "cache").sound
     status, said = command(capsys, "dump-teacher", "--cache", own / "cache")
-    assert (status, f"{FILE} is not valid YAML" in said) == (2, True)
+    assert (status, f"{OPTIONS_FILE} is not valid YAML" in said) == (2, True)
 
 
 def test_a_cache_that_is_not_there_or_something_else_knows_nothing(tmp_path):
@@ -205,7 +208,7 @@ def test_a_cache_in_an_object_store_knows_it_too(bucket, tmp_path, capsys):
     build_tiny_cache(home, **SMALL)
     config = config_of(home, f"{bucket.url}/tiny")
     dump_teacher(config, log=lambda _line: None)
-    assert bucket.contents()["tiny/dump.yaml"] == (home / "cache" / FILE).read_bytes()
+    assert bucket.contents()["tiny/dump.yaml"] == (home / "cache" / OPTIONS_FILE).read_bytes()
     status, said = command(capsys, "dump-teacher", "--cache", f"{bucket.url}/tiny", "--examples", 14)
     assert (status, "dumped 2 of 18" in said) == (0, True)
     assert b"examples: 14\n" in bucket.contents()["tiny/dump.yaml"]
