@@ -53,9 +53,9 @@ test-slow: install
 test-compat: install $(COMPAT)
 	$(BIN)/pytest -c tests/pytest.ini --rootdir tests tests/models/test_transformers_versions.py -m compat
 
-# The lowest versions that pyproject.toml allows; pytest and what it needs come from the tested set.
+# The lowest versions that pyproject.toml allows, which warn of themselves; pytest and the rest come from the tested set.
 test-oldest: install .venv-oldest/.installed
-	.venv-oldest/bin/python -m pytest -c tests/pytest.ini --rootdir tests $(OLDEST) $(TWO)
+	.venv-oldest/bin/python -m pytest -c tests/pytest.ini --rootdir tests -W default $(OLDEST) $(TWO)
 
 .venv-oldest/.installed: $(STAMP) constraints-oldest.txt
 	$(PYTHON) -m venv --without-pip $(@D)
