@@ -105,7 +105,7 @@ def draw_losses(results: Results, path: Path, name: str, relative: bool) -> bool
     if not relative:
         for name_of_line, value, line in _loss_lines(results):
             axes.axhline(value, color="0.35", linestyle=line, linewidth=1, label=f"{name_of_line} {value:.2f}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("step")
     axes.set_ylabel("over the first value" if relative else "nats per target token")
     _plain(axes, "y")
