@@ -50,7 +50,7 @@ def test_every_example_is_trained_on_and_every_development_set_predicted(checkpo
     bars = []
 
     class Bar:
-        def __init__(self, title, total, unit, kept=True):
+        def __init__(self, title, total, unit, shown, kept=True):
             self.title, self.total, self.unit, self.done, self.closed = title, total, unit, 0, False
             bars.append(self)
 

@@ -35,7 +35,7 @@ def test_a_difference_far_above_the_noise_names_the_better(number, rows, seeds, 
     assert set(found.stages[0].removed) == set(levels) - {"row 0"}
 
 
-def rate_of_removals(noises, seeds, draws=1000):
+def rate_of_removals(noises, seeds, draws=500):
     """The share of comparisons of rows without a difference in which a row is removed."""
     generator, removed = random.Random(seeds), 0
     for _ in range(draws):
@@ -47,14 +47,14 @@ def rate_of_removals(noises, seeds, draws=1000):
 
 @pytest.mark.parametrize(("rows", "seeds"), [(2, 2), (2, 3), (4, 3), (8, 5)])
 def test_noise_removes_a_row_at_about_the_stated_rate(rows, seeds):
-    """The rate is 5 %, with a deviation of 0.7 %; with more than two rows the second interval makes it smaller."""
-    assert (0.03 if rows == 2 else 0.005) < rate_of_removals([1.0] * rows, seeds) < 0.07
+    """The rate is 5 %, with a deviation of 1 %; with more than two rows the second interval makes it smaller."""
+    assert (0.025 if rows == 2 else 0.004) < rate_of_removals([1.0] * rows, seeds) < 0.08
 
 
 @pytest.mark.parametrize(("noises", "seeds"), [((1, 1, 1, 5), 2), ((1, 1, 1, 5), 3), ((1, 1, 1, 1, 1, 1, 1, 10), 3)])
 def test_a_row_with_far_more_noise_than_the_others_does_not_raise_the_rate(noises, seeds):
     """With Tukey's interval only, these were 11, 10 and 24 %."""
-    assert rate_of_removals(noises, seeds) < 0.07
+    assert rate_of_removals(noises, seeds) < 0.09
 
 
 def test_two_criteria_share_the_rate():
