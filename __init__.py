@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .api import estimate as estimate
     from .api import evaluate as evaluate
     from .api import inspect as inspect
+    from .api import push_cache as push_cache
     from .api import train_student as train_student
     from .api import train_students as train_students
     from .api import verify as verify
@@ -50,6 +51,7 @@ _FUNCTIONS = (
     "estimate",
     "evaluate",
     "inspect",
+    "push_cache",
     "train_student",
     "train_students",
     "verify",
@@ -106,6 +108,7 @@ __all__ = [
     "inspect",
     "layer_pairs",
     "open_cache",
+    "push_cache",
     "spec",
     "train_student",
     "train_students",

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from . import __version__
+from .api.recorded import of_a_comparison, of_a_dump, of_a_repair, of_a_training, of_an_evaluation
 from .errors import MiniEndError
 from .evaluation.config import EvaluateConfig
 from .recipes.compare.config import CompareConfig
@@ -20,7 +21,6 @@ from .recipes.repair.config import VerifyConfig
 from .recipes.share.config import PushCacheConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.completion import CompletionConfig, answer_a_shell, completion_script
-from .runtime.given import Record, Values
 from .runtime.options import completed
 from .runtime.plugins import fault_of_a_plugin
 from .runtime.printing import Level, allow_any_encoding, level, say, say_json, set_level, tell
@@ -33,36 +33,6 @@ def _dump_teacher(config: DumpConfig) -> None:
     from .teacher_dump.dump import dump_teacher
 
     dump_teacher(config, log=tell)
-
-
-def _recorded_dump(given: Values) -> Record | None:
-    from .teacher_dump.recorded import recorded_dump
-
-    return recorded_dump(given)
-
-
-def _recorded_training(given: Values) -> Record | None:
-    from .student_train.recorded import recorded_training
-
-    return recorded_training(given)
-
-
-def _recorded_evaluation(given: Values) -> Record | None:
-    from .evaluation.recorded import recorded_evaluation
-
-    return recorded_evaluation(given)
-
-
-def _recorded_comparison(given: Values) -> Record | None:
-    from .recipes.compare.file.recorded import recorded_comparison
-
-    return recorded_comparison(given)
-
-
-def _recorded_sources(given: Values) -> Record | None:
-    from .recipes.repair.recorded import recorded_sources
-
-    return recorded_sources(given)
 
 
 def _estimate(config: EstimateConfig) -> None:
@@ -166,7 +136,7 @@ COMMANDS = (
             "      --cache c4-t5-base --examples 200000 --batch-size 64 --dtype bfloat16",
         ),
         ranks=True,
-        recorded=_recorded_dump,
+        recorded=of_a_dump,
     ),
     ConfiguredCommand(
         "estimate",
@@ -193,7 +163,7 @@ COMMANDS = (
             "      --size 4L256H --objective miniend-e --objective minilm",
         ),
         ranks=True,
-        recorded=_recorded_training,
+        recorded=of_a_training,
     ),
     ConfiguredCommand(
         "inspect",
@@ -214,7 +184,7 @@ COMMANDS = (
             "  miniend verify c4-t5-base --repair --teacher google-t5/t5-base \\\n      --corpus hf:allenai/c4:en",
         ),
         computes=False,
-        recorded=_recorded_sources,
+        recorded=of_a_repair,
     ),
     ConfiguredCommand(
         "push-cache",
@@ -239,7 +209,7 @@ COMMANDS = (
             "  miniend evaluate --model student --task summarize/pairs \\\n"
             "      --data articles.jsonl --output scores --optimizer adafactor --seeds 5",
         ),
-        recorded=_recorded_evaluation,
+        recorded=of_an_evaluation,
     ),
     ConfiguredCommand(
         "compare",
@@ -251,7 +221,7 @@ COMMANDS = (
             "  miniend compare comparison.yaml --output compared --plan",
             "  miniend compare comparison.yaml --output compared",
         ),
-        recorded=_recorded_comparison,
+        recorded=of_a_comparison,
     ),
     ConfiguredCommand(
         "demo",

@@ -16,7 +16,7 @@ from ..student_train.dry_run.dry_run import DryRun
 from ..student_train.student import Student, Students
 
 def compare(
-    file: str | Path,
+    file: str | Path = ...,
     *,
     output: str | Path,
     plan: bool = False,
@@ -36,7 +36,8 @@ def compare(
 
     Essential:
         file: str | Path
-            YAML file that says what is compared; see docs/guide/compare.md. [required]
+            YAML file that says what is compared; see docs/guide/compare.md. [default: what output
+            records]
         output: str | Path
             Directory for caches, students, evaluations and report. Finished work is kept, and so is the
             file: to go on, this option is enough. [required]
@@ -197,10 +198,10 @@ def dry_run(
 
 def dump_teacher(
     *,
-    corpus: str | Path | Sequence[str | Path],
-    examples: int,
-    teacher: str | Path | PreTrainedModel,
     cache: str | Path,
+    corpus: str | Path | Sequence[str | Path] = ...,
+    examples: int = ...,
+    teacher: str | Path | PreTrainedModel = ...,
     tokenizer: PreTrainedTokenizerBase | None = None,
     input_length: int = 512,
     corpus_weight: float | Sequence[float] = (),
@@ -257,18 +258,19 @@ def dump_teacher(
     folder and a dump from the model of that folder continue each other.
 
     Essential:
+        cache: str | Path
+            Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is
+            continued, and only what is to change need be given. [required]
         corpus: str | Path | Sequence[str | Path]
             python-docs; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or
             .zst) or .parquet; a folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also
             of a local folder. Repeatable: several corpora are mixed document by document; when one
-            ends, the others go on. [required]
+            ends, the others go on. [default: what cache records]
         examples: int
-            Training examples. A larger number in a later run appends. [required]
+            Training examples. A larger number in a later run appends. [default: what cache records]
         teacher: str | Path | PreTrainedModel
-            Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint. [required]
-        cache: str | Path
-            Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is
-            continued, and only what is to change need be given. [required]
+            Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint. [default: what cache
+            records]
         tokenizer: PreTrainedTokenizerBase | None
             Tokenizer of a teacher that is a model in memory. [default: the one beside the teacher]
         input_length: int
@@ -566,9 +568,9 @@ def estimate(
 
 def evaluate(
     *,
-    model: str | Path | PreTrainedModel,
-    tasks: str | Sequence[str],
     output: str | Path,
+    model: str | Path | PreTrainedModel = ...,
+    tasks: str | Sequence[str] = ...,
     data: str | Path | None = None,
     seeds: int = 3,
     epochs: int = 3,
@@ -597,16 +599,17 @@ def evaluate(
     `model` can be a student that `train_student` returned, or a model in memory. Only copies of it are trained.
 
     Essential:
+        output: str | Path
+            Directory for the results. Seeds that are already finished are not run again, and only what
+            is to change need be given. [required]
         model: str | Path | PreTrainedModel
-            Folder or hub name of any T5-family checkpoint, trained here or not. [required]
+            Folder or hub name of any T5-family checkpoint, trained here or not. [default: what output
+            records]
         tasks: str | Sequence[str]
             glue/ followed by sst2, mrpc, stsb, qqp, mnli (both development sets), qnli, rte, cola or
             wnli; or summarize/ followed by cnn_dailymail, xsum, scitldr or pairs. pairs takes any texts
             with summaries, in columns source/target, document/summary, article/highlights or
-            text/summary. Repeatable. [required]
-        output: str | Path
-            Directory for the results. Seeds that are already finished are not run again, and only what
-            is to change need be given. [required]
+            text/summary. Repeatable. [default: what output records]
         data: str | Path | None
             Folder with train and dev as .tsv, .csv, .jsonl, .json (each also .gz or .zst) or .parquet,
             or a saved dataset, either directly or in a subfolder named after the task. Or one such
@@ -699,10 +702,59 @@ def inspect(
             off]
     """
 
-def train_student(
+def push_cache(
+    name: str,
     *,
     cache: str | Path,
+    hub_private_repo: bool = False,
+    log: Callable[[str], None] | None = None,
+    verify: bool = True,
+    allow_unfinished: bool = False,
+    config: str | Path | None = None,
+    plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
+) -> str:
+    """
+    Upload a cache to the Hugging Face hub, and return the URL that `train_student` and `open_cache` take.
+
+        url = miniend.push_cache("me/c4-t5-base", cache="c4-t5-base")
+
+    Call it again to resume.
+
+    Essential:
+        name: str
+            Data set on the Hugging Face hub; it is made if it does not exist. [required]
+        cache: str | Path
+            Directory of the cache. [required]
+        hub_private_repo: bool
+            Make a new data set private. One that exists stays as it is. [default: the hub's own:
+            public, unless the organization says otherwise]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        verify: bool
+            First read every byte of the cache, and refuse one that is damaged. [default: on]
+        allow_unfinished: bool
+            Upload what an unfinished dump has published so far. [default: off]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more.
+            Repeatable. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
+    """
+
+def train_student(
+    *,
     output: str | Path,
+    cache: str | Path = ...,
     steps: int = 10000,
     batch_size: int = 32,
     learning_rate: float | None = None,
@@ -730,6 +782,8 @@ def train_student(
     tracker: str | Sequence[str] = (),
     seed: int = 0,
     allow_unfinished: bool = False,
+    push_to_hub: str | None = None,
+    hub_private_repo: bool = False,
     config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
     quiet: bool = False,
@@ -744,11 +798,11 @@ def train_student(
     `init` can be a model in memory, which stays as it is; the student starts as a copy of it.
 
     Essential:
-        cache: str | Path
-            Directory or URL of a cache that dump-teacher wrote. [required]
         output: str | Path
             Hugging Face model directory to write. A run that is already there is continued, and only
             what is to change need be given. [required]
+        cache: str | Path
+            Directory or URL of a cache that dump-teacher wrote. [default: what output records]
         steps: int
             Optimizer steps. A larger number in a later run continues the student. [default: 10000]
         batch_size: int
@@ -823,6 +877,12 @@ def train_student(
         allow_unfinished: bool
             Train on the shards that an unfinished dump has published; a resumed run takes the same
             ones. [default: off]
+        push_to_hub: str | None
+            Upload the finished student to the Hugging Face hub as this model; several students as
+            NAME-SIZE-OBJECTIVE. [default: none]
+        hub_private_repo: bool
+            For push_to_hub: make a new model private. One that exists stays as it is. [default: the
+            hub's own: public, unless the organization says otherwise]
         config: str | Path | None
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
@@ -838,8 +898,8 @@ def train_student(
 
 def train_students(
     *,
-    cache: str | Path,
     output: str | Path,
+    cache: str | Path = ...,
     steps: int = 10000,
     batch_size: int = 32,
     learning_rate: float | None = None,
@@ -867,6 +927,8 @@ def train_students(
     tracker: str | Sequence[str] = (),
     seed: int = 0,
     allow_unfinished: bool = False,
+    push_to_hub: str | None = None,
+    hub_private_repo: bool = False,
     config: str | Path | None = None,
     plugin: str | Sequence[str] = (),
     quiet: bool = False,
@@ -883,11 +945,11 @@ def train_students(
     It takes the keywords of `train_student`, with several values of `size` and `objective`. Call it again to resume.
 
     Essential:
-        cache: str | Path
-            Directory or URL of a cache that dump-teacher wrote. [required]
         output: str | Path
             Hugging Face model directory to write. A run that is already there is continued, and only
             what is to change need be given. [required]
+        cache: str | Path
+            Directory or URL of a cache that dump-teacher wrote. [default: what output records]
         steps: int
             Optimizer steps. A larger number in a later run continues the student. [default: 10000]
         batch_size: int
@@ -962,6 +1024,12 @@ def train_students(
         allow_unfinished: bool
             Train on the shards that an unfinished dump has published; a resumed run takes the same
             ones. [default: off]
+        push_to_hub: str | None
+            Upload the finished student to the Hugging Face hub as this model; several students as
+            NAME-SIZE-OBJECTIVE. [default: none]
+        hub_private_repo: bool
+            For push_to_hub: make a new model private. One that exists stays as it is. [default: the
+            hub's own: public, unless the organization says otherwise]
         config: str | Path | None
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]

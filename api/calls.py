@@ -1,15 +1,21 @@
 """The commands as functions. Each imports what it needs when it is called."""
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..evaluation.config import EvaluateConfig
 from ..recipes.compare.config import CompareConfig
 from ..recipes.estimate.config import EstimateConfig
 from ..recipes.inspect.config import InspectConfig
 from ..recipes.repair.config import VerifyConfig
-from ..student_train.config import TrainConfig, each_student
+from ..recipes.share.config import PushCacheConfig
+from ..runtime.given import Settled
+from ..runtime.options import completed
+from ..runtime.progress import Log
+from ..student_train.config import TrainConfig, TrainRequest, each_student
 from ..teacher_dump.config import DumpConfig
 from .function import LOG, TOKENIZER, Given, of_options
+from .recorded import of_a_comparison, of_a_dump, of_a_repair, of_a_training, of_an_evaluation
 
 if TYPE_CHECKING:
     from ..cache import Cache
@@ -22,7 +28,15 @@ if TYPE_CHECKING:
     from ..student_train.student import Student, Students
 
 
-@of_options(DumpConfig, models=("teacher",), paths=("corpus",), more=(TOKENIZER, LOG), ranks=True)
+@of_options(
+    DumpConfig,
+    models=("teacher",),
+    paths=("corpus",),
+    more=(TOKENIZER, LOG),
+    ranks=True,
+    recorded=of_a_dump,
+    found_by="cache",
+)
 def dump_teacher(given: Given[DumpConfig]) -> "Cache":
     """Run a teacher over a corpus once, cache its signals, and return the opened cache. Call it again to resume or to grow.
 
@@ -57,8 +71,16 @@ def estimate(given: Given[EstimateConfig]) -> "Estimate":
         return estimate(given.config())
 
 
-@of_options(TrainConfig, models=("init",), paths=("cache", "size"), ranks=True)
-def train_student(given: Given[TrainConfig]) -> "Student":
+@of_options(
+    TrainRequest,
+    without=("dry_run",),
+    models=("init",),
+    paths=("cache", "size"),
+    ranks=True,
+    recorded=of_a_training,
+    found_by="output",
+)
+def train_student(given: Given[TrainRequest]) -> "Student":
     """Train a student from a cache, without the teacher. Call it again to resume.
 
         student = miniend.train_student(cache="docs-t5-small", output="student", size="2L128H", steps=300)
@@ -67,16 +89,25 @@ def train_student(given: Given[TrainConfig]) -> "Student":
     `init` can be a model in memory, which stays as it is; the student starts as a copy of it.
     """
     from ..student_train.student import Student
-    from ..student_train.train import train_student
 
     with given.models_lent("init"):
-        config = given.config()
-        train_student(config, given.log)
+        request = given.config()
+        config = completed(TrainConfig, request)
+        _train([config], request, given.log)
     return Student(config.output)
 
 
-@of_options(TrainConfig, models=("init",), paths=("cache", "size"), several=("size", "objective"), ranks=True)
-def train_students(given: Given[TrainConfig]) -> "Students":
+@of_options(
+    TrainRequest,
+    without=("dry_run",),
+    models=("init",),
+    paths=("cache", "size"),
+    several=("size", "objective"),
+    ranks=True,
+    recorded=of_a_training,
+    found_by="output",
+)
+def train_students(given: Given[TrainRequest]) -> "Students":
     """Train students of several sizes and objectives in one pass over a cache, each into OUTPUT/SIZE-OBJECTIVE.
 
         students = miniend.train_students(
@@ -87,12 +118,25 @@ def train_students(given: Given[TrainConfig]) -> "Students":
     It takes the keywords of `train_student`, with several values of `size` and `objective`. Call it again to resume.
     """
     from ..student_train.student import Student, Students
-    from ..student_train.train import train_students
 
     with given.models_lent("init"):
-        configs = _each_student(given)
-        train_students(configs, given.log)
+        settled = given.settled()
+        configs = _each_student(settled)
+        _train(configs, settled.config, given.log)
     return Students(Student(config.output) for config in configs)
+
+
+def _train(configs: list[TrainConfig], request: TrainRequest, log: Log) -> None:
+    """Train, and upload the students if the request asks for it."""
+    from ..student_train.train import train_students
+
+    if request.push_to_hub is None:
+        train_students(configs, log)
+    else:
+        from ..recipes.share.push_student import train_and_push
+
+        train = partial(train_students, configs, log)
+        train_and_push(configs, request.push_to_hub, request.hub_private_repo, train, log)
 
 
 @of_options(TrainConfig, models=("init",), paths=("cache", "size"), several=("size", "objective"))
@@ -106,16 +150,19 @@ def dry_run(given: Given[TrainConfig]) -> "list[DryRun]":
     from ..student_train.train import dry_run_students
 
     with given.models_lent("init"):
-        return dry_run_students(_each_student(given), given.log)
+        return dry_run_students(_each_student(given.settled()), given.log)
 
 
-def _each_student(given: Given[TrainConfig]) -> list[TrainConfig]:
-    sizes, objectives = (given.values.pop(name, ()) for name in ("size", "objective"))
-    config = given.config()
-    return each_student(config, sizes or (None,), objectives or (config.objective,))
+def _each_student(settled: Settled[Any]) -> list[TrainConfig]:
+    one, sizes, objectives = (
+        completed(TrainConfig, settled.config),
+        settled.several["size"],
+        settled.several["objective"],
+    )
+    return each_student(one, sizes or (None,), objectives or (one.objective,))
 
 
-@of_options(EvaluateConfig, models=("model",))
+@of_options(EvaluateConfig, models=("model",), recorded=of_an_evaluation, found_by="output")
 def evaluate(given: Given[EvaluateConfig]) -> "EvaluationResults":
     """Fine-tune a model on GLUE or summarization and score it over several seeds. Call it again to resume.
 
@@ -130,7 +177,7 @@ def evaluate(given: Given[EvaluateConfig]) -> "EvaluationResults":
         return evaluate(given.config(), given.log)
 
 
-@of_options(CompareConfig)
+@of_options(CompareConfig, recorded=of_a_comparison, found_by="output")
 def compare(given: Given[CompareConfig]) -> "Comparison":
     """Compare objectives and sizes as a YAML file says: train every row with equal steps and seeds, and evaluate it.
 
@@ -162,7 +209,7 @@ def inspect(given: Given[InspectConfig]) -> "CacheFacts":
     return inspect_cache(config.cache)
 
 
-@of_options(VerifyConfig, paths=("cache", "teacher", "corpus"))
+@of_options(VerifyConfig, paths=("cache", "teacher", "corpus"), recorded=of_a_repair)
 def verify(given: Given[VerifyConfig]) -> "VerifyReport":
     """Check every byte of a cache, and repair it if asked.
 
@@ -177,3 +224,16 @@ def verify(given: Given[VerifyConfig]) -> "VerifyReport":
 
         repair_cache(config, given.log)
     return verify_cache(config.cache)
+
+
+@of_options(PushCacheConfig)
+def push_cache(given: Given[PushCacheConfig]) -> "str":
+    """Upload a cache to the Hugging Face hub, and return the URL that `train_student` and `open_cache` take.
+
+        url = miniend.push_cache("me/c4-t5-base", cache="c4-t5-base")
+
+    Call it again to resume.
+    """
+    from ..recipes.share.push_cache import push_cache
+
+    return push_cache(given.config(), given.log)

@@ -18,11 +18,12 @@ from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigurationError
 from ..runtime.caller import caller_kept
-from ..runtime.commands import OfEveryCommand
+from ..runtime.commands import OF_OUTPUT, OfEveryCommand
+from ..runtime.given import MissingOptionsError, OptionsFile, Recorded, Settled, read_options_file, settle
 from ..runtime.launcher import require_one_process
-from ..runtime.options import SECTIONS, Option, default_text, option_of
+from ..runtime.options import SECTIONS, Option, default_text, names_of, option_of
 from ..runtime.plugins import load_plugins
-from ..runtime.printing import say
+from ..runtime.printing import chosen_level, level_kept, tell
 from ..runtime.progress import Log
 from ..runtime.stopping import interruptible
 from .spoken import in_python, keywords_by_flag, spoken
@@ -34,6 +35,16 @@ FOR_PRINTING = "as_json"
 """An option of the command line, which prints; a function returns an object that has both forms."""
 _working = RLock()
 """Held by the thread that is inside of a function: settings of the process cannot be kept for two at once."""
+
+
+class _Recorded:
+    """The default of a keyword that must be given unless the output knows it."""
+
+    def __repr__(self) -> str:
+        return "<recorded>"
+
+
+RECORDED = _Recorded()
 
 
 class _Text(str):
@@ -53,7 +64,7 @@ class Keyword:
     type: str
     """Its type, as Python source."""
     default: Any
-    """Its default; MISSING if it must be given."""
+    """Its default; MISSING if it must be given, RECORDED if it must be given unless the output knows it."""
     shown: str
     """Its default in words."""
     help: str
@@ -94,15 +105,38 @@ MODEL = "str | Path | PreTrainedModel"
 
 
 class Given(Generic[ConfigT]):
-    """The keywords of one call."""
+    """The keywords of one call, the file that `config` names, and how to find what the output knows already."""
 
-    def __init__(self, kind: type[ConfigT], values: Mapping[str, Any], log: Log) -> None:
-        self.kind, self.values, self.log = kind, dict(values), log
+    def __init__(
+        self,
+        name: str,
+        kind: type[ConfigT],
+        values: Mapping[str, Any],
+        log: Log,
+        file: OptionsFile | None,
+        recorded: Recorded | None,
+    ) -> None:
+        self.name = name
+        self.kind, self.values, self.log, self._file, self._recorded = kind, dict(values), log, file, recorded
 
     def config(self) -> ConfigT:
         """Return the configuration that they make."""
-        known = {one.name for one in fields(self.kind)}  # type: ignore[arg-type]
-        return self.kind(**{name: value for name, value in self.values.items() if name in known})
+        return self.settled().config
+
+    def settled(self) -> Settled[ConfigT]:
+        """Return the configuration that they make, with all values of the options that can have several."""
+        known = names_of(self.kind)
+        values = {name: value for name, value in self.values.items() if name in known}
+        try:
+            settled = settle(self.kind, values, self._file, self._recorded)
+        except MissingOptionsError as error:
+            missing = error.missing
+            raise ConfigurationError(
+                f"{self.name}: expected {' and '.join(missing)}, found none; give {missing[0]}=..."
+            ) from None
+        if line := settled.line():
+            self.log(line)
+        return settled
 
     @contextmanager
     def models_lent(self, name: str, tokenizer: str | None = None) -> Iterator[None]:
@@ -132,16 +166,19 @@ def of_options(
     more: tuple[Keyword, ...] = (LOG,),
     ranks: bool = False,
     works: bool = True,
+    recorded: Recorded | None = None,
+    found_by: str = "",
 ) -> Callable[[Callable[[Given[ConfigT]], R]], Callable[..., R]]:
     """Return a decorator that makes a function of `Given` one of the options of `kind`.
 
     `models` names keywords that take models in memory too, `paths` texts that are paths, `several` what takes several
     values. `ranks` says that several processes of a launcher may call it together, `works` that it computes for long and
-    so keeps and guards the settings of the process.
+    so keeps and guards the settings of the process. `recorded` finds what the output knows already, from
+    the keyword `found_by`.
     """
 
     def decorate(run: Callable[[Given[ConfigT]], R]) -> Callable[..., R]:
-        keywords = keywords_of(kind, (*without, FOR_PRINTING), models, paths, several, more)
+        keywords = keywords_of(kind, (*without, FOR_PRINTING), models, paths, several, more, found_by)
         flags = {**keywords_by_flag(OfEveryCommand), **keywords_by_flag(kind)}
 
         @wraps(run)
@@ -149,11 +186,16 @@ def of_options(
             with ExitStack() as stack:
                 stack.enter_context(in_python(flags))
                 values = _bound(run.__name__, keywords, positional, given)
-                log = values.pop("log", None) or say
+                log = values.pop("log", None) or tell
+                stack.enter_context(level_kept(chosen_level(*(bool(values.pop(name, False)) for name in OF_OUTPUT))))
                 if works:
                     stack.enter_context(_alone(run.__name__, ranks))
-                load_plugins(values.pop("plugin", ()))
-                return run(Given(kind, values, lambda line: log(spoken(line, flags))))
+                named = values.pop("config", None)
+                file = None if named is None else read_options_file(named)
+                load_plugins(values.pop("plugin", ()) or (file.plugins if file else ()))
+                return run(
+                    Given(run.__name__, kind, values, lambda line: log(type(line)(spoken(line, flags))), file, recorded)
+                )
 
         called.__doc__ = documented(run.__doc__ or "", keywords, flags)
         called.__signature__ = inspect.Signature([one.parameter() for one in keywords.values()])  # type: ignore[attr-defined]
@@ -190,6 +232,7 @@ def keywords_of(
     paths: tuple[str, ...],
     several: tuple[str, ...],
     more: tuple[Keyword, ...],
+    found_by: str,
 ) -> dict[str, Keyword]:
     """Return the keywords of a function by name, those that must be given first."""
     found = [*more]
@@ -204,12 +247,13 @@ def keywords_of(
                 hint = tuple.__class_getitem__((hint, ...))
             text = MODEL if one.name in models else _type_text(hint, declared, one.name in paths)
             text += " | None" if one.name in models and one.default is None else ""
+            known = found_by and one.default is MISSING and one.name != found_by
             found.append(
                 Keyword(
                     one.name,
                     text,
-                    one.default,
-                    default_text(one),
+                    RECORDED if known else one.default,
+                    f"default: what {found_by} records" if known else default_text(one),
                     declared.help,
                     declared.section,
                     hint,
@@ -217,7 +261,7 @@ def keywords_of(
                 )
             )
     order = {section: place for place, section in enumerate(SECTIONS)}
-    found.sort(key=lambda one: (not one.positional, not one.required, order[one.section]))
+    found.sort(key=lambda one: (not one.positional, not one.required, one.default is not RECORDED, order[one.section]))
     return {one.name: one for one in found}
 
 
@@ -261,8 +305,6 @@ def _bound(
             near = get_close_matches(one, keywords, n=1, cutoff=0.5)
             advice = f"did you mean {near[0]}?" if near else f"help(miniend.{name}) lists them"
             raise ConfigurationError(f"{name} does not have the keyword {one}; {advice}")
-    if missing := [one.name for one in keywords.values() if one.required and one.name not in given]:
-        raise ConfigurationError(f"{name}: expected {' and '.join(missing)}, found none; give {missing[0]}=...")
     return {one: _value(keywords[one], value) for one, value in given.items()}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import ConfigurationError, shortened
+from ..runtime.listing import entries
 from ..runtime.progress import Log
 from ..runtime.report.blocks import Block, Heading, Lead, Listing, Paragraph, Picture, Table
 from ..runtime.report.facts import run_facts
@@ -110,7 +111,7 @@ def _spread(score: ScoreSpread) -> str:
 def _seconds(output: Path, results: EvaluationResults) -> dict[str, float]:
     """Return the seconds of the seeds' fine-tunings by task; the search for a learning rate is not recorded."""
     records = {
-        name: [read_as(path, SeedRecord) for path in output.glob(f"{name}/seed-*.json")] for name in results.tasks
+        name: [read_as(path, SeedRecord) for path in entries(output / name, "seed-", ".json")] for name in results.tasks
     }
     return {name: sum(one.seconds for one in some if one) for name, some in records.items()}
 

@@ -5,7 +5,7 @@ records; else its default. `settle` takes dictionaries by the names of the field
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic
@@ -22,6 +22,11 @@ Values = Mapping[str, Any]
 
 class MissingOptionsError(ConfigurationError):
     """Options that must be given, and that nothing records."""
+
+    def __init__(self, message: str, missing: Sequence[str]) -> None:
+        super().__init__(message)
+        self.missing = missing
+        """The names of their fields."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +168,7 @@ def _require_all(kind: type, values: Values, record: Record | None) -> None:
     flags = " and ".join(f"'{flag_of(kind, name)}'" for name in missing)
     reasons = [record.unsaid[name] for name in missing if name in record.unsaid] if record else []
     text = f"missing option{'s' if len(missing) > 1 else ''} {flags}"
-    raise MissingOptionsError(f"{text}: {'; '.join(reasons)}" if reasons else text)
+    raise MissingOptionsError(f"{text}: {'; '.join(reasons)}" if reasons else text, missing)
 
 
 def _built(

@@ -3,11 +3,13 @@
 A run that is recorded in one directory is continued or repeated in another one. So a record holds paths from the root.
 """
 
-import glob
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+
+from .durable import is_there
+from .listing import matching
 
 Parts = tuple[str, str, str]
 """The text before a path, the path, and the text after it."""
@@ -74,4 +76,4 @@ def from_root(form: Form, text: str) -> str:
 def is_lost(form: Form, text: str) -> bool:
     """Return whether nothing is where a text with a path from the root says."""
     parts = form(text)
-    return parts is not None and not os.path.lexists(parts[1]) and not glob.glob(parts[1], recursive=True)
+    return parts is not None and not is_there(Path(parts[1])) and not matching(parts[1])

@@ -86,6 +86,17 @@ def set_level(chosen: Level) -> None:
     _Output.level = chosen
 
 
+@contextmanager
+def level_kept(chosen: Level) -> Iterator[None]:
+    """Inside of the block, show this much."""
+    before = level()
+    set_level(chosen)
+    try:
+        yield
+    finally:
+        set_level(before)
+
+
 def chosen_level(quiet: bool, verbose: bool) -> Level:
     """Return the level of the two options. Raises ConfigurationError for both."""
     if quiet and verbose:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.given import Record, Values
+from ..runtime.listing import entries
 from ..runtime.records import as_yaml, record_of
 from .config import TrainConfig
 
@@ -41,4 +42,4 @@ def recorded_training(given: Values) -> Record | None:
 
 def _below(output: Path) -> list[Path]:
     """Return the folders of the students of a pass."""
-    return [] if (output / RUN_FILE).exists() else [path.parent for path in sorted(output.glob(f"*/{RUN_FILE}"))]
+    return [] if (output / RUN_FILE).exists() else [one for one in entries(output) if (one / RUN_FILE).exists()]

@@ -25,7 +25,7 @@ ALLOWED = {
     **dict.fromkeys(STAGES, SHARED),
     "recipes": SHARED | STAGES,
     "api": SHARED | STAGES | {"recipes"},
-    "cli": SHARED | STAGES | {"recipes", "__init__"},
+    "cli": SHARED | STAGES | {"recipes", "api", "__init__"},
     "__init__": {*SHARED, *STAGES, "api"},
     "__main__": {"cli", "runtime"},
 }

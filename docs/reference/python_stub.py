@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from miniend import api
+from miniend.api.function import RECORDED
 
 PATH = Path(api.__file__).with_suffix(".pyi")
 IMPORTS = """\
@@ -50,6 +51,6 @@ def _function(name: str, function: Any) -> Iterator[str]:
 
 
 def _source(default: Any) -> str:
-    if isinstance(default, Path):
+    if isinstance(default, Path) or default is RECORDED:
         return "..."
     return repr(default).replace("'", '"')

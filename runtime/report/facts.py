@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from ..listing import everything_below
 from ..progress import duration, size_text
 
 LIBRARIES = ("torch", "transformers")
@@ -74,7 +75,7 @@ def _versions() -> str:
 def bytes_below(folder: Path) -> int:
     """Return the bytes of all files below a folder; a file that vanishes meanwhile does not count."""
     total = 0
-    for path in folder.rglob("*") if folder.is_dir() else ():
+    for path in everything_below(folder):
         try:
             total += path.lstat().st_size if path.is_file() else 0
         except OSError:

@@ -86,7 +86,7 @@ def test_a_dump_returns_the_opened_cache_and_leaves_the_caller_alone(dumped, tmp
     assert cache.size == sum(p.stat().st_size for p in (tmp_path / "cache" / "shards").rglob("*") if p.is_file())
     lines = []
     miniend.dump_teacher(cache=cache, log=lines.append, **dumped)
-    assert "were already there" in lines[-1]
+    assert any("were already there" in line for line in lines)
 
 
 def test_a_training_returns_its_student_and_leaves_the_caller_alone(home, tmp_path, untouched):
@@ -157,7 +157,7 @@ def test_a_teacher_in_memory_continues_the_dump_of_its_folder(home, dumped, tmp_
     assert cache.plan.teacher.name == "teacher"
     lines = []
     miniend.dump_teacher(cache=home / "cache", **{**settings, "log": lines.append})
-    assert "were already there" in lines[-1]
+    assert any("were already there" in line for line in lines)
     assert model.training
     assert all(one.requires_grad for one in model.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -291,7 +291,7 @@ def test_memory_is_released_after_a_call(home, tmp_path):
 
 def test_another_run_in_the_output_is_named_by_its_keyword(student, home):
     """`--size` is not what a notebook has."""
-    with pytest.raises(RunMismatchError, match=r"another run: .*steps: there 2, now 3"):
+    with pytest.raises(RunMismatchError, match=r"another run: .*batch_size: there 4, now 2"):
         miniend.train_student(
-            cache=home / "cache", output=student, size="2L32H", steps=3, batch_size=4, device="cpu", log=str
+            cache=home / "cache", output=student, size="2L32H", steps=2, batch_size=2, device="cpu", log=str
         )
