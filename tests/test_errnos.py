@@ -98,11 +98,11 @@ def unbroken(home, tmp_path_factory):
     return {kind: made(kind) for kind in RUNS}
 
 
-def break_once(kind, home, output, expected, error, at, capfd):
-    """One fault; complaints about what came of it."""
+def break_once(kind, home, output, expected, error, at, capfd, roots=()):
+    """One fault below the output and the cache, or below other `roots`; complaints about what came of it."""
     said, name = [], f"{error} at {at}"
     try:
-        with FailingCalls([output, home / "cache"], error, at) as calls:
+        with FailingCalls(roots or [output, home / "cache"], error, at) as calls:
             status = exit_status(lambda: RUNS[kind](home, output) and None)
     except BaseException as raised:
         return [f"{name} ({calls.calls[at]}): {raised!r}"]
@@ -138,6 +138,22 @@ def test_a_run_goes_on_after_a_call_that_failed(home, unbroken, tmp_path, capfd,
     """A moment's trouble with a network file system must not be taken for damage, nor for an answer."""
     calls = unbroken[kind][1]
     break_often(kind, home, unbroken, tmp_path, capfd, range(len(kind), len(calls), len(calls) // 3))
+
+
+@pytest.mark.parametrize("every", [17, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_dump_is_the_same_after_a_call_on_its_teacher_or_corpus_that_failed(home, unbroken, tmp_path, capfd, every):
+    """transformers looks for files that most teachers lack: that it could not look was taken for another kind of tokenizer."""
+    roots = [home / "teacher", home / "corpus.jsonl"]
+    with FailingCalls(roots) as calls:
+        dump(home, tmp_path / "counted")
+    first = sorted(calls.calls.index(call) for call in set(calls.calls))
+    said = []
+    for number, at in enumerate(first[::every]):
+        error = ("EACCES", "EIO", "EMFILE", "ESTALE")[number % 4]
+        said += break_once("dump", home, tmp_path / str(number), unbroken["dump"][0], error, at, capfd, roots)
+    with capfd.disabled():
+        print(f"{len(first[::every])} of {len(first)} calls, {len(said)} found")
+    assert not said, "\n".join(said)
 
 
 @pytest.mark.slow

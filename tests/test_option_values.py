@@ -113,6 +113,10 @@ def _options():
             yield from ((name, flag, isinstance(parameter, click.Option) and parameter.is_flag) for flag in flags)
 
 
+def _is_flag_of(parameter, flag):
+    return flag in parameter.opts if isinstance(parameter, click.Option) else not flag.startswith("--")
+
+
 OPTIONS = [one for one in _options() if one[:2] != ("demo", "--output")]
 """All options but one: the demo needs nothing that could be missing, so it would run."""
 
@@ -154,6 +158,28 @@ def test_every_option_is_refused_in_one_line_whatever_its_value(refused):
             count += 1
     print(count, "values")
     assert count > 100
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("", "expected a path, found an empty text"),
+        ("a\0b", "expected a path, found a text with a NUL character"),
+        ("x\udcff", "expected a path in UTF-8"),
+    ],
+    ids=["empty", "NUL", "bytes"],
+)
+def test_every_option_that_takes_a_path_says_what_no_path_can_be(refused, value, said):
+    """pathlib takes an empty text for the working directory; the libraries that write tensors cannot open other bytes."""
+    paths = [
+        (name, flag)
+        for name, flag, _ in OPTIONS
+        if any(isinstance(one.type, click.Path) and _is_flag_of(one, flag) for one in cli.app.commands[name].params)
+    ]
+    assert len(paths) > 5
+    caches = [("train-student", "--cache"), ("inspect", "CACHE"), ("verify", "CACHE")]  # or a URL, or an empty value
+    for command, flag in (*paths, *(caches if value else ())):
+        assert said in refused(command, flag, [value]), (command, flag)
 
 
 @pytest.mark.slow

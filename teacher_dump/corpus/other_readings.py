@@ -12,6 +12,7 @@ from typing import Any
 from ...data.long_text import beginning_of
 from ...errors import shortened
 from ...models.tokenizer import class_tokenizer, sentencepiece_file
+from ...runtime.durable import leads_nowhere
 from .mixture import Mixture
 from .plain_text import special_tokens, unknown_id
 from .tokenizer import TextTokenizer
@@ -87,10 +88,15 @@ def _line(reader: str, ours: list[list[int]], theirs: list[list[int]], tokenizer
 
 
 def _class_of(name: str | Path, revision: str | None) -> Any:
-    """Return the tokenizer that transformers makes of these files by itself; None if it cannot be loaded."""
+    """Return the tokenizer that transformers makes of these files by itself; None if it cannot be loaded.
+
+    Raises OSError for files that cannot be read at the moment: a cache would keep other files of the tokenizer for that.
+    """
     try:
         return class_tokenizer(name, revision)
-    except Exception:  # transformers raises what its many layers raise
+    except Exception as error:  # transformers raises what its many layers raise
+        if isinstance(error, OSError) and error.errno is not None and not leads_nowhere(error):
+            raise
         return None
 
 

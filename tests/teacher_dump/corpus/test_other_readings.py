@@ -1,6 +1,8 @@
 """Differences between the teacher's own tokenizer file and what others make of it, found by reading text of the corpus."""
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -8,6 +10,7 @@ from transformers import AutoTokenizer
 
 import miniend
 from miniend.teacher_dump.config import DumpConfig
+from miniend.teacher_dump.corpus import other_readings as readings
 from miniend.teacher_dump.corpus.mixture import parse_mixture
 from miniend.teacher_dump.corpus.other_readings import other_readings
 from miniend.teacher_dump.corpus.tokenizer import TextTokenizer
@@ -91,6 +94,31 @@ def test_a_corpus_in_which_all_readings_agree_does_not_hide_that_the_class_loses
     path = teacher / "tokenizer.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": {"type": "Lowercase"}}))
     assert warnings_of(teacher, TEXTS) == []
+    assert not readings_of(teacher, TEXTS).by_class
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
+def test_files_that_cannot_be_read_at_the_moment_are_not_taken_for_a_class_that_nobody_can_use(
+    teacher, monkeypatch, number
+):
+    """A cache kept other files of the tokenizer for that, and the next worker's plan was another."""
+
+    def refused(*_arguments):
+        raise OSError(number, os.strerror(number), str(teacher))
+
+    monkeypatch.setattr(readings, "class_tokenizer", refused)
+    with pytest.raises(OSError) as caught:
+        readings_of(teacher, TEXTS)
+    assert caught.value.errno == number
+
+
+def test_a_class_that_cannot_be_loaded_is_not_used(teacher, monkeypatch):
+    """transformers' own errors are of the same type, without a number."""
+
+    def refused(*_arguments):
+        raise OSError("no such model")
+
+    monkeypatch.setattr(readings, "class_tokenizer", refused)
     assert not readings_of(teacher, TEXTS).by_class
 
 

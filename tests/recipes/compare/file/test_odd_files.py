@@ -224,6 +224,21 @@ def test_a_file_that_is_not_a_comparison_is_one_line(tmp_path, content):
     assert outcome(path) is not True
 
 
+@pytest.mark.parametrize("content", [content for content in FILES if b"&a" in content], ids=["multiplied", "of itself"])
+def test_aliases_that_multiply_are_counted_before_they_are_written_out(tmp_path, content):
+    """A message that shows such a value would take the memory of the machine."""
+    path = tmp_path / "file.yaml"
+    path.write_bytes(content)
+    assert "holds more than 100,000 values, or an alias of itself" in outcome(path)
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    """YAML takes the last one: whoever added a line above an old one trained with the old one."""
+    path = tmp_path / "file.yaml"
+    path.write_text(yaml.safe_dump(BASE, sort_keys=False) + "seeds: 3\n")
+    assert "'seeds' is given twice" in outcome(path)
+
+
 @settings(max_examples=60)
 @given(content=st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_arbitrary_bytes_are_one_line(tmp_path_factory, content):
