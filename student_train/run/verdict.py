@@ -60,11 +60,13 @@ def larger_than_its_teacher(parameters: int, teacher: int) -> str | None:
     """Return the words for a student that has at least its teacher's parameters, or None."""
     if parameters < teacher:
         return None
-    return f"larger than its teacher ({millions(parameters)} parameters against {millions(teacher)})"
+    return f"larger than its teacher ({in_words(parameters)} parameters against {in_words(teacher)})"
 
 
-def millions(count: int) -> str:
-    """Return a number of parameters in millions."""
+def in_words(count: int) -> str:
+    """Return a number of parameters for people, in millions if there is one."""
+    if count < 1e6:
+        return f"{count:,}"
     return f"{count / 1e6:,.3g} million" if count < 1e9 else f"{count / 1e6:,.0f} million"
 
 

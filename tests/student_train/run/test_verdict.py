@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniend.student_train.config import TrainConfig
-from miniend.student_train.run.verdict import Judged, larger_than_its_teacher, millions, verdict
+from miniend.student_train.run.verdict import Judged, in_words, larger_than_its_teacher, verdict
 from miniend.student_train.train import train_students
 
 GOOD_STUDENT = Judged(student=5.41, teacher=4.86, unigram=6.27, parameters=10**7, teacher_parameters=6 * 10**7)
@@ -46,7 +46,8 @@ def test_every_verdict_is_one_line_and_good_only_above_half_of_the_way(student, 
 def test_parameters_are_compared_and_shown_in_millions():
     assert larger_than_its_teacher(99, 100) is None
     assert larger_than_its_teacher(100, 100)
-    assert [millions(count) for count in (1_967_872, 60_506_624, 11_135_332_352)] == [
+    assert [in_words(count) for count in (45_600, 1_967_872, 60_506_624, 11_135_332_352)] == [
+        "45,600",
         "1.97 million",
         "60.5 million",
         "11,135 million",
