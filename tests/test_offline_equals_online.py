@@ -87,6 +87,7 @@ def offline(home, run):
     output = home / run.replace(" ", "-")
     if not output.exists():
         optimizer = {
+            "optimizer": "adamw",
             "learning_rate": LEARNING_RATE,
             "warmup_steps": WARMUP,
             "weight_decay": WEIGHT_DECAY,

@@ -174,7 +174,7 @@ def test_a_terminal_shows_bars_and_whole_lines_beside_them(home, tmp_path, monke
 def test_a_terminal_shows_the_verdict_in_bold(home, tmp_path, monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     screen, wanted = shown(home, tmp_path, monkeypatch)
-    assert "\x1b[1m2L32H-scratch: trained 4 steps" in screen.text
+    assert "\x1b[1m2L32H-scratch: validation " in screen.text
     assert f"\x1b[1m{home.root / 'cache'} is sound" in screen.text
     assert [row for row in screen.screen() if row and not BAR.fullmatch(row)] == [line.rstrip() for line in wanted]
 
@@ -183,14 +183,15 @@ def test_quiet_prints_only_results_and_warnings(home, tmp_path):
     """A warning is never lost; a second dump has nothing else to say."""
     root = home.root
     out, err = run("train-student", "--cache", root / "cache", "--output", tmp_path / "one", *options(TRAIN), "--quiet")
-    assert [line.split()[0] for line in out if not line.startswith(" ")] == ["trained", "wrote"]
+    assert [line.split()[0] for line in out if not line.startswith(" ")] == ["trained", "validation", "wrote"]
     assert err == []
     out, err = run("dump-teacher", *home.source, "--cache", root / "cache", "--quiet")
     assert err == []
     first = [line for line in out if not line.startswith(" ")]
-    assert all(line.startswith("warning: ") for line in first[:-1])
-    assert len(first) >= 2  # a random teacher is not better than the frequencies
-    assert first[-1].startswith(f"{root / 'cache'} is complete")
+    assert all(line.startswith("warning: ") for line in first[:-3])
+    assert len(first) >= 4  # a random teacher is not better than the frequencies
+    assert [line.split()[0] for line in first[-2:]] == ["cache", "fidelity,"]
+    assert first[-3].startswith(f"{root / 'cache'} is complete")
 
 
 def test_verbose_adds_versions_plan_and_times_and_leaves_standard_output_alone(home, monkeypatch):

@@ -1,12 +1,12 @@
 """The verdict that ends a training: how far the student has come from word frequencies towards its teacher, in one line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ...cache import Cache
 from ...models.families import parameter_counts
 from ...models.stated_sizes import stated_parameters
-from ...storage.documents.plan import PlannedTeacher
+from ...storage.documents.plan import PlannedTeacher, TeacherConfig
 
 GOOD = 0.5
 """The share of the way from word frequencies to the teacher from which we call a student good."""
@@ -83,4 +83,6 @@ def judged(student: Any, cache: Cache, loss: float) -> Judged:
 
 def parameters_of_the_teacher(teacher: PlannedTeacher) -> int:
     """Return the number of parameters of a cache's teacher, from its config.json."""
-    return stated_parameters({**teacher.config, "vocab_size": teacher.facts.vocab_rows}, teacher.facts.tied)
+    known = {one.name for one in fields(TeacherConfig)}  # other members may be anything
+    config = {name: value for name, value in teacher.config.items() if name in known}
+    return stated_parameters({**config, "vocab_size": teacher.facts.vocab_rows}, teacher.facts.tied)

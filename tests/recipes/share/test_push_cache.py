@@ -18,6 +18,7 @@ from miniend.recipes.repair.verify import verify_cache
 from miniend.recipes.share import push_cache as push_module
 from miniend.recipes.share.config import PushCacheConfig
 from miniend.recipes.share.push_cache import push_cache
+from miniend.storage.survey import OPTIONS_FILE
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.train import train_student
 from support.hub import TOKEN
@@ -35,7 +36,9 @@ def push(cache, **options):
 
 
 def files_of(cache):
-    return {path.relative_to(cache).as_posix(): path.read_bytes() for path in cache.rglob("*") if path.is_file()}
+    """The files of the cache; the options of its dump, which name paths of this machine, stay here."""
+    files = {path.relative_to(cache).as_posix(): path.read_bytes() for path in cache.rglob("*") if path.is_file()}
+    return {name: content for name, content in files.items() if name != OPTIONS_FILE}
 
 
 def cache_on(hub):
