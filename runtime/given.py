@@ -18,6 +18,8 @@ from .there import what_is_there
 from .typed import typed_options
 
 Values = Mapping[str, Any]
+SHOWN = 4
+"""The most options of a record that its line names if none of them is essential."""
 
 
 class MissingOptionsError(ConfigurationError):
@@ -70,8 +72,9 @@ class Settled(Generic[ConfigT]):
         if not self.taken:
             return None
         kind = type(self.config)
-        essential = [name for name, option in options_of(kind).items() if option.section == SECTIONS[0]]
-        shown = [_typed_as(kind, name, self.taken[name]) for name in essential if name in self.taken]
+        declared = options_of(kind)
+        essential = [name for name in declared if name in self.taken and declared[name].section == SECTIONS[0]]
+        shown = [_typed_as(kind, name, self.taken[name]) for name in essential or [*self.taken][:SHOWN]]
         more = len(self.taken) - len(shown)
         shown += [f"and {more} more option{'' if more == 1 else 's'}"] if more else []
         return f"as {self.source} says: {' '.join(shown)}"

@@ -56,6 +56,8 @@ def write_record_file(path: Path, content: bytes) -> None:
 def _plain(value: Any, form: Form | None) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(one, form) for one in value]
-    if isinstance(value, Path):
+    if isinstance(value, os.PathLike):
         return from_root(form or path, os.fspath(value))
-    return from_root(form, value) if form is not None and isinstance(value, str) else value
+    if form is None or value is None:
+        return value
+    return from_root(form, str(value))  # a text, or a place, whose text is its path or URL

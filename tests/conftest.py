@@ -66,6 +66,14 @@ def one_thread():
         torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_plugins():
+    """Every record names the plugins that its process was asked for; the next module has none again."""
+    yield
+    if plugins := sys.modules.get("miniend.runtime.plugins"):
+        plugins._named.clear()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_progress():
     """On a slow machine there are lines of progress, which a test of what a command prints does not expect."""

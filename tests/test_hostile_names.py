@@ -103,7 +103,8 @@ def read(says, root, name):
         "verify": says("verify", cache),
         "verify json": says("verify --json", cache),
         "train": says(*train),
-        "other training": says(*train, "--steps", "3", status=2),
+        "more steps": says(*train, "--steps", "3"),
+        "other training": says(*train, "--seed", "1", status=2),
     }
     (cache / "plan" / f"{name[:99]}").write_bytes(b"x")
     lines["unlisted"] = says("verify", cache, status=1)

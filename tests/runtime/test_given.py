@@ -15,6 +15,7 @@ from miniend.runtime.given import MissingOptionsError, Record, read_options_file
 from miniend.runtime.options import option_of, options_of, shapes_of
 from miniend.runtime.records import as_yaml, record_of
 from miniend.runtime.yaml_file import parse_yaml
+from miniend.storage.stores.place import place_of
 from miniend.student_train.config import TrainConfig, TrainRequest
 from miniend.teacher_dump.config import DumpConfig
 
@@ -203,6 +204,7 @@ def test_a_record_has_the_values_in_force_and_paths_from_the_root(tmp_path, monk
     record = record_of(TrainConfig(cache="c", output=Path("o"), init="teacher-layers:t5", steps=500))
     assert (record["learning_rate"], record["warmup_steps"]) == (3e-4, 5) or record["learning_rate"] is not None
     assert record["cache"] == str(tmp_path / "c")
+    assert record_of(TrainConfig(cache=place_of("c"), output=Path("o")))["cache"] == record["cache"]
     assert record["init"] == f"teacher-layers:{tmp_path / 't5'}"
     dump = record_of(
         DumpConfig(teacher="google-t5/t5-small", corpus=("wiki/*.txt", "hf:a/b:en"), cache="c", examples=9)
@@ -257,6 +259,18 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_record(option
     assert (config.steps, config.batch_size, config.seed) == (10, 8, 7)
     assert found.taken == {"cache": "s3://b/c", "seed": 7}
     assert found.line() == "as the record says: --cache s3://b/c and 1 more option"
+
+
+def test_options_that_come_from_a_record_are_named_where_none_is_essential():
+    """A line that says only how many they are leaves its reader to open the file."""
+    least = {"cache": "s3://b/c", "output": Path("o")}
+    values = {"seed": 7, "bf16": True, "temperature": 2.0, "weight": ["logits=2", "labels=1"]}
+    found = settle(TrainRequest, least, recorded=lambda given: Record(source="the record", values=values))
+    named = "--seed 7 --bf16 --temperature 2 --weight logits=2 --weight labels=1"
+    assert found.line() == f"as the record says: {named}"
+    values |= {"max_grad_norm": 3.0}
+    found = settle(TrainRequest, least, recorded=lambda given: Record(source="the record", values=values))
+    assert found.line() == f"as the record says: {named} and 1 more option"
 
 
 def test_what_nothing_says_is_named(options):

@@ -3,7 +3,11 @@
 import json
 import re
 
+from miniend.runtime.report.writing import HTML, MARKDOWN
 from support.runs import metrics
+
+MEASURED = r"(- |<dt>)(date|time|on disk|speed)(: |</dt>)"
+"""The facts of a run in a report, in both of its forms, that differ between two runs which do the same."""
 
 
 def result(output):
@@ -18,6 +22,8 @@ def timeless(path):
         return metrics(path.parent)
     if path.name in ("facts.json", "results.json"):  # measured speeds, and a summary of the records beside it
         return b""
+    if path.name in (MARKDOWN, HTML):
+        return [line for line in path.read_text().splitlines() if not re.match(MEASURED, line)]
     if path.suffix != ".json":
         return path.read_bytes()
     return without_times(json.loads(path.read_bytes()))

@@ -62,7 +62,7 @@ def command(capsys, *arguments):
     capsys.readouterr()
     status = cli.run([*map(str, arguments)])
     said = capsys.readouterr()
-    return status, said.out + said.err
+    return status, (said.out + said.err).replace("\n  ", " ")  # a long line goes on with an indent
 
 
 def config_of(home, cache):

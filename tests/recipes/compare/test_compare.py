@@ -201,6 +201,7 @@ def require_whole(output):
 def test_two_processes_on_one_output_share_the_work_and_do_none_of_it_twice(started, tmp_path):
     both = [started(), started()]
     printed = [process.communicate(timeout=300)[0] for process in both]
+    printed = [out.replace("\n  ", " ") for out in printed]  # a long line goes on with an indent
     assert [process.returncode for process in both] == [0, 0], printed
     assert all("report: " in out for out in printed)
     for what, count in (
@@ -235,9 +236,9 @@ def test_the_threads_that_a_dump_sets_are_not_those_of_what_follows(written, tmp
         raise OSError("the disk is full")
 
     monkeypatch.setattr("miniend.recipes.compare.compare.dump_teacher", dump)
-    comparison, paths = read_comparison(written()), Paths(tmp_path / "out")
-    with pytest.raises(OSError, match="full"):
-        _Run(comparison, paths, Claims(paths.root), print)._make_cache("main")
+    file, paths = written(), Paths(tmp_path / "out")
+    with Claims(paths.root) as claims, pytest.raises(OSError, match="full"):
+        _Run(file, read_comparison(file), paths, claims, print)._make_cache("main")
     assert torch.get_num_threads() == before
 
 

@@ -289,8 +289,8 @@ def test_without_matplotlib_a_line_names_the_extra(monkeypatch, tmp_path):
             raise ModuleNotFoundError("No module named 'matplotlib'")
         return real(name, *arguments, **options)
 
-    for module in ("picture", "inspect.panels", "inspect.logit_panels", "inspect.plot"):
-        monkeypatch.delitem(sys.modules, f"miniend.recipes.{module}", raising=False)
+    for module in ("runtime.picture", *(f"recipes.inspect.{name}" for name in ("panels", "logit_panels", "plot"))):
+        monkeypatch.delitem(sys.modules, f"miniend.{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(ConfigurationError, match=r"pip install 'miniend\[plot\]'"):
         import miniend.recipes.inspect.plot  # noqa: F401

@@ -389,6 +389,11 @@ def test_the_command_says_it_with_its_exit_status_and_as_json(cache, tmp_path, c
     facts = json.loads(shown.out)
     assert (status, facts["sound"], sorted(facts["damaged"])) == (1, False, ["plan", SHARDS[0]])
     assert {"folders", "bytes", "unlisted", "missing", "leftovers", "shards"} <= set(facts)
-    status, shown = run(capsys, monkeypatch, cache, "--repair")
-    assert (status, shown.out) == (2, "")
-    assert "cannot be made again" in shown.err
+    for options in (["--repair"], ["--repair", "--json"]):
+        status, shown = run(capsys, monkeypatch, cache, *options)
+        known, said = (shown.err.split("miniend: ")[0], shown.out) if "--json" in options else (shown.out, "")
+        assert (status, said) == (2, "")
+        known = known.replace("\n  ", " ").splitlines()
+        assert len(known) == 1
+        assert known[0].startswith(f"as {cache / 'dump.yaml'} says: --teacher ")
+        assert "cannot be made again" in shown.err
