@@ -137,7 +137,7 @@ def dry_run(
         max_grad_norm: float
             Largest global gradient norm; 0 does not clip. [default: 1]
         logits: bool
-            Drop the logit term of miniend-d and miniend-e. [default: kept]
+            False: Drop the logit term of miniend-d and miniend-e. [default: kept]
         temperature: float
             Temperature of teacher and student in the logit term: 1, or one of the temperature of the
             dump. [default: 1]
@@ -735,7 +735,8 @@ def push_cache(
         log: Callable[[str], None] | None
             A function that gets each line for people. [default: print]
         verify: bool
-            First read every byte of the cache, and refuse one that is damaged. [default: on]
+            False: Do not read every byte of the cache first, by which a damaged one is refused.
+            [default: read first]
         allow_unfinished: bool
             Upload what an unfinished dump has published so far. [default: off]
         config: str | Path | None
@@ -831,7 +832,7 @@ def train_student(
         max_grad_norm: float
             Largest global gradient norm; 0 does not clip. [default: 1]
         logits: bool
-            Drop the logit term of miniend-d and miniend-e. [default: kept]
+            False: Drop the logit term of miniend-d and miniend-e. [default: kept]
         temperature: float
             Temperature of teacher and student in the logit term: 1, or one of the temperature of the
             dump. [default: 1]
@@ -978,7 +979,7 @@ def train_students(
         max_grad_norm: float
             Largest global gradient norm; 0 does not clip. [default: 1]
         logits: bool
-            Drop the logit term of miniend-d and miniend-e. [default: kept]
+            False: Drop the logit term of miniend-d and miniend-e. [default: kept]
         temperature: float
             Temperature of teacher and student in the logit term: 1, or one of the temperature of the
             dump. [default: 1]

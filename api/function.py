@@ -254,7 +254,7 @@ def keywords_of(
                     text,
                     RECORDED if known else one.default,
                     f"default: what {found_by} records" if known else default_text(one),
-                    declared.help,
+                    f"False: {declared.help}" if one.default is True else declared.help,
                     declared.section,
                     hint,
                     declared.positional,

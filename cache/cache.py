@@ -24,6 +24,7 @@ from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import (
     cache_digest,
     calibration_path,
+    extent_path,
     no_cache,
     plan_path,
     read_extents,
@@ -75,7 +76,10 @@ class Cache(Sequence[Example]):
         self.plan_folder = PublishedFolder(plan_path(path), "plan")
         self.plan = read_plan(self.plan_folder)
         require_known_kinds(self.plan, path)
-        self.extents = read_extents(path, self.plan.digest)[: part.extents if part else None]
+        every = read_extents(path, self.plan.digest)
+        self.extents = every[: part.extents if part else None]
+        self.has_grown = len(every) > len(self.extents)
+        """Whether the cache has more examples than the part that was opened."""
         if any(extent.shard_examples != self.plan.shard_examples for extent in self.extents):
             raise damaged(path, "its extents cut other shards than its plan", "Restore both")
         if not folder_exists(calibration_path(path), "calibration"):
@@ -147,8 +151,16 @@ class Cache(Sequence[Example]):
 
     @property
     def size(self) -> int:
-        """The bytes of its opened shards."""
-        return sum(shard.folder.total_bytes for shard in self.shards)
+        """The bytes of all its published folders; of the shards, those that were opened."""
+        extents = [PublishedFolder(extent_path(self.path, number), "extent") for number in range(len(self.extents))]
+        others = [self.plan_folder, self.calibration_folder, *extents, *self.segment_folders()]
+        return sum(folder.total_bytes for folder in [*others, *(shard.folder for shard in self.shards)])
+
+    def segment_folders(self) -> list[PublishedFolder]:
+        """Return the folders of the segments, from which span corruption made the examples."""
+        folder = self.path / "segments"
+        names = [name for name in folder.names() if not name.startswith(".")]
+        return [PublishedFolder(folder / name, "marker") for name in names if folder_exists(folder / name, "marker")]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the name and the part, and not what is open: another process opens the cache anew."""
@@ -207,11 +219,6 @@ class Cache(Sequence[Example]):
                 part = shard.marker().teacher_cross_entropy
                 mean.add(part.total, part.count)
         return mean.mean if mean.count else None
-
-    @property
-    def shard_bytes(self) -> int:
-        """The bytes of all shards that were opened, by their markers."""
-        return sum(shard.folder.total_bytes for shard in self.shards)
 
     def loaded(self, shard: Shard) -> "LoadedShard":
         """Return a shard whose columns stay in memory; we keep the latest one for its next example."""

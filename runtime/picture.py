@@ -13,6 +13,7 @@ from ..errors import ConfigurationError
 try:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter, NullFormatter
 except ImportError as error:
     raise ConfigurationError(f"pictures need matplotlib: pip install 'miniend[plot]' ({error})") from None
 
@@ -44,6 +45,10 @@ def save(figure: Figure, path: Path) -> Path:
     We draw it in memory first, so that a failure does not leave half a picture. Letters that the font lacks become boxes. A
     dollar sign is a dollar sign: matplotlib reads a formula between two of them, and fails if it is none.
     """
+    for axis in (one for axes in figure.axes for one in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_formatter(), LogFormatter):  # whose labels are formulas
+            axis.set_major_formatter(lambda value, _position: _plainly(value))
+            axis.set_minor_formatter(NullFormatter())
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     drawn = BytesIO()
@@ -52,3 +57,8 @@ def save(figure: Figure, path: Path) -> Path:
         figure.savefig(drawn, format=path.suffix.lower().removeprefix("."), dpi=DOTS_PER_INCH)
     path.write_bytes(drawn.getvalue())
     return path
+
+
+def _plainly(value: float) -> str:
+    """Return a power of ten as people write it: `10,000`, `0.01`, `1e-05`."""
+    return f"{value:,.0f}" if 1 <= value < 1e7 else f"{value:g}"

@@ -9,6 +9,7 @@ Nothing is shown with `--quiet`, nor by other processes of a launcher than the f
 its next update takes long, so also work without numbers (`waiting`) has a line. Bars of libraries are off (`quiet_libraries`).
 """
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -93,6 +94,14 @@ def shows_bars() -> bool:
     return level() is not Level.QUIET and is_first() and (is_terminal(sys.stderr) or _KERNEL in sys.modules)
 
 
+def _has_columns() -> bool:
+    """Return whether the terminal says how wide it is; one without a window, as in CI, says 0, and a bar would be empty."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):
+        return True
+
+
 class _Alive:
     """The works in progress, the innermost last, and the thread that lets the innermost one beat."""
 
@@ -141,7 +150,8 @@ class _Bar(Progress):
             desc=text,
             unit=unit,
             unit_scale=scaled,
-            dynamic_ncols=True,
+            dynamic_ncols=_has_columns(),
+            ncols=None if _has_columns() else WIDTH,
             leave=kept,
             file=sys.stderr,
             bar_format=form,

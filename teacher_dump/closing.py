@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from shlex import quote
+from statistics import fmean
 
 from ..cache import Cache
 from ..errors import one_line
@@ -14,6 +15,8 @@ from ..storage.stores.place import Where
 
 LARGE_TAIL = 0.1
 """The mean mass outside the top k above which the dump prints a hint."""
+SELF = ("query", "key", "value")
+"""The relations that the target of a dump is about."""
 Fidelity = Mapping[str, Mapping[str, SpreadOf]]
 
 
@@ -23,10 +26,10 @@ def closing_lines(cache: Cache, path: Where) -> Iterator[str]:
     yield from _tail_lines(fidelity, cache.plan)
     training, validation = len(cache.training), len(cache.validation)
     tokens = sum(count for shard in cache.shards for count in shard.tokens.values())
-    per_token = f", {cache.shard_bytes / tokens:.1f} bytes per token" if tokens else ""
+    per_token = f", {cache.size / tokens:.1f} bytes per token" if tokens else ""
     yield Result(
         f"cache {one_line(str(path))}: {training:,} training and {validation:,} validation examples, "
-        f"{size_text(cache.shard_bytes)}{per_token}"
+        f"{size_text(cache.size)}{per_token}"
     )
     if lost := ", ".join(_losses(cache, fidelity)):
         yield Result(f"fidelity, at worst: {lost}")
@@ -38,14 +41,14 @@ def _losses(cache: Cache, fidelity: Fidelity) -> Iterator[str]:
     """Yield what is lost, by kind of signal: of relations and of hidden states the worst site."""
     signals = cache.plan.signals
     relations = {
-        f"{site} {kind}": spread.mean
+        site: fmean(spread.mean for kind, spread in fidelity[site].items() if kind in SELF)
         for site in cache.codecs_of("relations")
-        for kind, spread in fidelity.get(site, {}).items()
+        if site in fidelity
     }
     if relations:
         worst = max(relations, key=relations.__getitem__)
-        target = "" if signals.relation_step is not None else f", target {signals.relation_kl:.0e} on average"
-        yield f"relations {relations[worst]:.1e} nats ({worst}{target})"
+        target = "" if signals.relation_step is not None else f", target {signals.relation_kl:.0e}"
+        yield f"relations {relations[worst]:.1e} nats in the mean of QQ, KK and VV ({worst}{target})"
     hidden = {
         site: relative_error(fidelity[site]) for site in cache.codecs_of("hidden") if "energy" in fidelity.get(site, {})
     }

@@ -13,8 +13,6 @@ from ...signals.relations.relations import carries_no_information
 from ...storage.documents.marker import SegmentsMarker
 from ...storage.documents.plan import PlannedLogits
 from ...storage.documents.seal import FORMAT_VERSION
-from ...storage.folder import PublishedFolder, folder_exists
-from ...storage.layout import extent_path
 from ...storage.stores.place import Where
 from ...teacher_dump.examples.counts import count_lines, total_counts
 from .facts import (
@@ -78,12 +76,10 @@ def _column_bytes(cache: Cache, start: str, whole: bool = False) -> int:
 
 
 def _bytes(cache: Cache) -> CacheBytes:
-    segments = sum(folder.total_bytes for folder in _segment_folders(cache))
-    extents = [PublishedFolder(extent_path(cache.path, number), "extent") for number in range(len(cache.extents))]
+    segments = sum(folder.total_bytes for folder in cache.segment_folders())
     bases = cache.calibration_folder
-    folders = [cache.plan_folder, *extents, bases]
     return CacheBytes(
-        total=segments + sum(folder.total_bytes for folder in folders) + cache.shard_bytes,
+        total=cache.size,
         inputs=_column_bytes(cache, "inputs.") + _column_bytes(cache, "targets."),
         logits=_column_bytes(cache, "logits."),
         bases=sum(bases.column_bytes(name) for name in bases.columns),
@@ -93,14 +89,8 @@ def _bytes(cache: Cache) -> CacheBytes:
     )
 
 
-def _segment_folders(cache: Cache) -> list[PublishedFolder]:
-    folder = cache.path / "segments"
-    names = [name for name in folder.names() if not name.startswith(".")]
-    return [PublishedFolder(folder / name, "marker") for name in names if folder_exists(folder / name, "marker")]
-
-
 def _segment_markers(cache: Cache) -> list[SegmentsMarker]:
-    return [folder.parsed(SegmentsMarker) for folder in _segment_folders(cache)]
+    return [folder.parsed(SegmentsMarker) for folder in cache.segment_folders()]
 
 
 def _bytes_per_token(cache: Cache, tokens: Mapping[str, int]) -> BytesPerToken:

@@ -24,7 +24,10 @@ class PushCacheConfig:
         help="Make a new data set private. One that exists stays as it is.",
     )
     verify: bool = option(
-        True, section="advanced", help="First read every byte of the cache, and refuse one that is damaged."
+        True,
+        section="advanced",
+        shown="read first",
+        help="Do not read every byte of the cache first, by which a damaged one is refused.",
     )
     allow_unfinished: bool = option(
         False, section="advanced", help="Upload what an unfinished dump has published so far."

@@ -44,7 +44,8 @@ def describe_growth(config: StepSettings, stages: Sequence[Stage], output: Any) 
     if not stages:
         return f"{output} starts again for {config.steps:,} steps: it did not have a checkpoint yet"
     last, schedule = stages[-1], config.schedule
-    text = f"{output} is continued from step {last.step:,} to {config.steps:,} with its warm-up of {config.warmup:,} steps: "
+    warmup = f"{config.warmup:,} step{'' if config.warmup == 1 else 's'}"
+    text = f"{output} is continued from step {last.step:,} to {config.steps:,} with its warm-up of {warmup}: "
     if schedule in WITHOUT_END:
         return text + (
             f"the {schedule} schedule does not depend on the number of steps, so it will be the student that "

@@ -40,6 +40,8 @@ def require_one_pass(configs: Sequence[TrainConfig], world: int) -> None:
 def set_up_all(configs: Sequence[TrainConfig], processes: Processes, log: Log) -> list[Setup]:
     """Set up every student. Unfinished students share one feed; finished ones do not add columns to it."""
     cache = _open(configs)
+    if cache.has_grown:
+        log(f"the run goes on with the {len(cache.training):,} examples with which it began; the cache has more by now")
     objectives = [build_objective(c.objective, c.logits, c.weight, c.temperature) for c in configs]
     learners = [
         build_learner(config, objective, cache, processes.device)
