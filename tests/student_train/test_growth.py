@@ -58,7 +58,7 @@ def test_a_student_is_continued_with_the_schedule_of_all_its_steps(span_home, gr
     assert not same_weights(long, at_once)
     assert stages_of(long) == (Stage(step=4, steps=4),)
     [line] = [line for line in said if "is continued" in line]
-    assert "from step 4 to 8 with its warm-up of 1 steps" in line
+    assert "from step 4 to 8 with its warm-up of 1 step" in line
     assert "the linear schedule is that of 8 steps" in line
     assert "not be the student that 8 steps from the start give" in line
     assert "that of 4 steps up to step 4, then that of 8" in (long / "README.md").read_text()
@@ -214,7 +214,7 @@ def test_a_training_goes_on_grows_and_is_repeated_by_what_it_recorded(span_home,
     assert (status, "--batch-size: there 4, now 8" in said) == (2, True)
     assert (tmp_path / "here" / "s" / "train.yaml").read_bytes() == before
     status, said = command("train-student", "--output", "../here/s", "--steps", "6")
-    assert (status, "is continued from step 4 to 6 with its warm-up of 1 steps" in said) == (0, True)
+    assert (status, "is continued from step 4 to 6 with its warm-up of 1 step" in said) == (0, True)
     text = (tmp_path / "here" / "s" / "train.yaml").read_text()
     assert "steps: 6\n" in text
     assert "# The run was continued: a run of 4 steps up to step 4, then of 6." in text
