@@ -11,6 +11,7 @@ import click
 
 from . import __version__
 from .api.recorded import of_a_comparison, of_a_dump, of_a_repair, of_a_training, of_an_evaluation
+from .api.training import train_each
 from .errors import MiniEndError
 from .evaluation.config import EvaluateConfig
 from .recipes.compare.config import CompareConfig
@@ -43,21 +44,13 @@ def _estimate(config: EstimateConfig) -> None:
 
 
 def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple[str, ...]) -> None:
-    from .student_train.recorded import record_of_pass
-    from .student_train.train import dry_run_students, train_students
-
-    one, sizes, objectives = completed(TrainConfig, config), size or (None,), objective or (config.objective,)
-    students = each_student(one, sizes, objectives)
+    sizes, objectives = size or (None,), objective or (config.objective,)
     if config.dry_run:
-        dry_run_students(students, log=tell)
-    elif config.push_to_hub is not None:
-        from .recipes.share.push_student import train_and_push
+        from .student_train.train import dry_run_students
 
-        train = partial(train_students, students, log=tell)
-        train_and_push(students, config.push_to_hub, config.hub_private_repo, train, log=tell)
+        dry_run_students(each_student(completed(TrainConfig, config), sizes, objectives), log=tell)
     else:
-        record = record_of_pass(one, sizes, objectives) if len(students) > 1 else None
-        train_students(students, log=tell, record=record)
+        train_each(config, sizes, objectives, log=tell)
 
 
 def _inspect(config: InspectConfig) -> None:

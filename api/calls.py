@@ -1,6 +1,5 @@
 """The commands as functions. Each imports what it needs when it is called."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..evaluation.config import EvaluateConfig
@@ -10,12 +9,11 @@ from ..recipes.inspect.config import InspectConfig
 from ..recipes.repair.config import VerifyConfig
 from ..recipes.share.config import PushCacheConfig
 from ..runtime.given import Settled
-from ..runtime.options import completed
-from ..runtime.progress import Log
 from ..student_train.config import TrainConfig, TrainRequest, each_student
 from ..teacher_dump.config import DumpConfig
 from .function import LOG, TOKENIZER, Given, of_options
 from .recorded import of_a_comparison, of_a_dump, of_a_repair, of_a_training, of_an_evaluation
+from .training import train_each
 
 if TYPE_CHECKING:
     from ..cache import Cache
@@ -92,8 +90,7 @@ def train_student(given: Given[TrainRequest]) -> "Student":
 
     with given.models_lent("init"):
         request = given.config()
-        config = completed(TrainConfig, request)
-        _train([config], request, given.log)
+        (config,) = train_each(request, (request.size,), (request.objective,), given.log)
     return Student(config.output)
 
 
@@ -121,22 +118,8 @@ def train_students(given: Given[TrainRequest]) -> "Students":
 
     with given.models_lent("init"):
         settled = given.settled()
-        configs = _each_student(settled)
-        _train(configs, settled.config, given.log)
+        configs = train_each(settled.config, *_sizes_and_objectives(settled), given.log)
     return Students(Student(config.output) for config in configs)
-
-
-def _train(configs: list[TrainConfig], request: TrainRequest, log: Log) -> None:
-    """Train, and upload the students if the request asks for it."""
-    from ..student_train.train import train_students
-
-    if request.push_to_hub is None:
-        train_students(configs, log)
-    else:
-        from ..recipes.share.push_student import train_and_push
-
-        train = partial(train_students, configs, log)
-        train_and_push(configs, request.push_to_hub, request.hub_private_repo, train, log)
 
 
 @of_options(TrainConfig, models=("init",), paths=("cache", "size"), several=("size", "objective"))
@@ -150,16 +133,13 @@ def dry_run(given: Given[TrainConfig]) -> "list[DryRun]":
     from ..student_train.train import dry_run_students
 
     with given.models_lent("init"):
-        return dry_run_students(_each_student(given.settled()), given.log)
+        settled = given.settled()
+        return dry_run_students(each_student(settled.config, *_sizes_and_objectives(settled)), given.log)
 
 
-def _each_student(settled: Settled[Any]) -> list[TrainConfig]:
-    one, sizes, objectives = (
-        completed(TrainConfig, settled.config),
-        settled.several["size"],
-        settled.several["objective"],
-    )
-    return each_student(one, sizes or (None,), objectives or (one.objective,))
+def _sizes_and_objectives(settled: Settled[Any]) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
+    sizes, objectives = settled.several["size"], settled.several["objective"]
+    return sizes or (None,), objectives or (settled.config.objective,)
 
 
 @of_options(EvaluateConfig, models=("model",), recorded=of_an_evaluation, found_by="output")

@@ -23,7 +23,7 @@ from ..runtime.given import MissingOptionsError, OptionsFile, Recorded, Settled,
 from ..runtime.launcher import require_one_process
 from ..runtime.options import SECTIONS, Option, default_text, names_of, option_of
 from ..runtime.plugins import load_plugins
-from ..runtime.printing import chosen_level, level_kept, tell
+from ..runtime.printing import chosen_level, level_kept, reworded, tell
 from ..runtime.progress import Log
 from ..runtime.stopping import interruptible
 from .spoken import in_python, keywords_by_flag, spoken
@@ -194,7 +194,14 @@ def of_options(
                 file = None if named is None else read_options_file(named)
                 load_plugins(values.pop("plugin", ()) or (file.plugins if file else ()))
                 return run(
-                    Given(run.__name__, kind, values, lambda line: log(type(line)(spoken(line, flags))), file, recorded)
+                    Given(
+                        run.__name__,
+                        kind,
+                        values,
+                        lambda line: log(reworded(line, spoken(line, flags))),
+                        file,
+                        recorded,
+                    )
                 )
 
         called.__doc__ = documented(run.__doc__ or "", keywords, flags)

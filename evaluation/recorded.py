@@ -17,7 +17,9 @@ OF_A_TASK = ("data", *(name for name in marked(EvaluateConfig, BY_TASK) if name 
 
 def keep_record(config: EvaluateConfig) -> None:
     """Write the options beside the results. Tasks of an earlier command stay in it where all other options are the same."""
-    path, record = config.output / FILE, record_of(config)
+    from ..models.lent import true_name  # imports torch, which reading a record does not need
+
+    path, record = config.output / FILE, record_of(config, model=true_name(config.model))
     earlier = read_yaml(path, WHAT) if path.is_file() else {}
     others = {name: value for name, value in record.items() if name not in ("tasks", "seeds", "device")}
     if all(earlier.get(name) == value for name, value in others.items()) and isinstance(earlier.get("tasks"), list):

@@ -62,6 +62,11 @@ class Detail(str):
     __slots__ = ()
 
 
+def reworded(line: str, text: str) -> str:
+    """Return another text that is shown at the same level as a line."""
+    return type(line)(text)
+
+
 @contextmanager
 def _no_bars(_stream: TextIO) -> Iterator[None]:
     yield
@@ -184,12 +189,17 @@ def _print(line: str, err: bool, wrapped: bool) -> None:
         print("\n".join(lines) + "\n", end="", file=stream, flush=True)
 
 
+def stated_columns(stream: TextIO) -> int | None:
+    """Return how many columns a terminal says that it has: 0 for one without a window, as in CI; None for another stream."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return None
+
+
 def _columns(terminal: TextIO) -> int:
     """Return the columns to fill of a terminal; one that does not know its size has WIDTH."""
-    try:
-        known = os.get_terminal_size(terminal.fileno()).columns
-    except (OSError, ValueError):
-        known = 0
+    known = stated_columns(terminal)
     return min(WIDTH, max(NARROWEST, known)) if known else WIDTH
 
 

@@ -9,7 +9,6 @@ Nothing is shown with `--quiet`, nor by other processes of a launcher than the f
 its next update takes long, so also work without numbers (`waiting`) has a line. Bars of libraries are off (`quiet_libraries`).
 """
 
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from typing import Any, Self, TextIO
 
 from ..errors import one_line, shortened
 from .launcher import is_first
-from .printing import WIDTH, Level, is_terminal, level, tell, write_beside
+from .printing import WIDTH, Level, is_terminal, level, stated_columns, tell, write_beside
 
 Log = Callable[[str], None]
 """A function that takes a line for people; the command line prints it by its level (`runtime/printing.py`)."""
@@ -94,14 +93,6 @@ def shows_bars() -> bool:
     return level() is not Level.QUIET and is_first() and (is_terminal(sys.stderr) or _KERNEL in sys.modules)
 
 
-def _has_columns() -> bool:
-    """Return whether the terminal says how wide it is; one without a window, as in CI, says 0, and a bar would be empty."""
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
-    except (OSError, ValueError):
-        return True
-
-
 class _Alive:
     """The works in progress, the innermost last, and the thread that lets the innermost one beat."""
 
@@ -144,14 +135,15 @@ class _Bar(Progress):
         bar = _tqdm()
         self._still = _KERNEL in sys.modules  # a widget is drawn by the browser, which shows no time that passes
         form = None if unit else "{desc}: {elapsed}"
+        sized = stated_columns(sys.stderr) != 0
         self._bar = bar(
             total=total,
             initial=initial,
             desc=text,
             unit=unit,
             unit_scale=scaled,
-            dynamic_ncols=_has_columns(),
-            ncols=None if _has_columns() else WIDTH,
+            dynamic_ncols=sized,
+            ncols=None if sized else WIDTH,
             leave=kept,
             file=sys.stderr,
             bar_format=form,

@@ -1,7 +1,7 @@
 """What an output directory knows of the options of its training: `train.yaml`, in a student's folder or above several."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ..runtime.given import Record, Values
 from ..runtime.listing import entries
@@ -13,12 +13,16 @@ RECORD, RUN_FILE = "train.yaml", "run.json"
 
 
 def record_of_pass(
-    config: TrainConfig, sizes: tuple[Any, ...], objectives: tuple[str, ...]
+    config: TrainConfig, sizes: Sequence[str | None], objectives: Sequence[str]
 ) -> tuple[Path, bytes] | None:
     """Return the record of several students in one pass; None if the folder above them holds a student itself."""
     if (config.output / RUN_FILE).exists():
         return None
-    values = record_of(config, size=list(sizes), objective=list(objectives))
+    from ..models.lent import true_name  # imports torch, which reading a record does not need
+
+    values = record_of(
+        config, size=list(sizes), objective=list(objectives), init=config.init and true_name(config.init)
+    )
     return config.output / RECORD, as_yaml("train-student", "--output", values)
 
 

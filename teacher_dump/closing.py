@@ -26,10 +26,11 @@ def closing_lines(cache: Cache, path: Where) -> Iterator[str]:
     yield from _tail_lines(fidelity, cache.plan)
     training, validation = len(cache.training), len(cache.validation)
     tokens = sum(count for shard in cache.shards for count in shard.tokens.values())
-    per_token = f", {cache.size / tokens:.1f} bytes per token" if tokens else ""
+    size = cache.size
+    per_token = f", {size / tokens:.1f} bytes per token" if tokens else ""
     yield Result(
         f"cache {one_line(str(path))}: {training:,} training and {validation:,} validation examples, "
-        f"{size_text(cache.size)}{per_token}"
+        f"{size_text(size)}{per_token}"
     )
     if lost := ", ".join(_losses(cache, fidelity)):
         yield Result(f"fidelity, at worst: {lost}")

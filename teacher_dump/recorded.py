@@ -22,7 +22,10 @@ from .config import DEFAULT_FIELDS, OF_PAIRS, DumpConfig
 
 def keep_record(config: DumpConfig) -> None:
     """Write the options of a dump beside its cache. They must be in force: agreed with the plan."""
-    write_beside(config.cache, OPTIONS_FILE, as_yaml("dump-teacher", "--cache", record_of(config)))
+    from ..models.lent import true_name  # imports torch, which reading a record does not need
+
+    record = record_of(config, teacher=true_name(config.teacher))
+    write_beside(config.cache, OPTIONS_FILE, as_yaml("dump-teacher", "--cache", record))
 
 
 def recorded_dump(given: Values) -> Record | None:

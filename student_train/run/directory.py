@@ -101,8 +101,7 @@ def claim_output(config: TrainConfig, cache: Cache, student: Any, log: Log = sil
             "directory"
         )
     config.output.mkdir(parents=True, exist_ok=True)
-    init = None if config.init is None else true_name(config.init)
-    document = {**ours, "init": init, PLUGINS: digests()}
+    document = {**ours, "init": config.init and true_name(config.init), PLUGINS: digests()}
     _write(path, document)
     _keep_record(config, student)
 
@@ -137,8 +136,9 @@ def _keep_record(config: TrainConfig, student: Any) -> None:
     shape, size = student.config, config.size
     if size is None and config.init is None:
         size = str(Size(shape.num_layers, shape.num_decoder_layers, shape.d_model))
+    record = record_of(config, size=size, init=config.init and true_name(config.init))
     note = describe_stages(stages_of(config.output), config.steps)
-    write_record_file(config.output / RECORD, as_yaml("train-student", "--output", record_of(config, size=size), note))
+    write_record_file(config.output / RECORD, as_yaml("train-student", "--output", record, note))
 
 
 def stages_of(output: Path) -> tuple[Stage, ...]:

@@ -18,6 +18,8 @@ from transformers.utils import logging
 
 import miniend
 from miniend.errors import CacheMismatchError, ConfigurationError, RunMismatchError
+from miniend.runtime.yaml_file import parse_yaml
+from miniend.storage.survey import OPTIONS_FILE
 from support.runs import RUN, same_weights
 
 TRAIN = {**RUN, "steps": 2, "eval_every": 2, "save_every": 2, "warmup_steps": 0, "log": str}
@@ -115,6 +117,8 @@ def test_several_students_train_in_one_pass_and_show_as_a_table(home, tmp_path, 
     assert students._repr_html_().count("<tr>") == 5
     alone = miniend.train_student(cache=home / "cache", output=tmp_path / "alone", **{**TRAIN, "size": "3L32H"})
     assert same_weights(alone.path, students[2].path)
+    record = parse_yaml((tmp_path / "all" / "train.yaml").read_text(), "x")
+    assert (record["size"], record["objective"]) == (sizes, [*objectives])  # so that the output is enough to go on
 
 
 def test_an_estimate_an_inspection_and_a_verification_show_themselves(home, dumped, tmp_path, untouched):
@@ -158,6 +162,7 @@ def test_a_teacher_in_memory_continues_the_dump_of_its_folder(home, dumped, tmp_
     lines = []
     miniend.dump_teacher(cache=home / "cache", **{**settings, "log": lines.append})
     assert any("were already there" in line for line in lines)
+    assert parse_yaml((tmp_path / "cache" / OPTIONS_FILE).read_text(), "x")["teacher"] == str(home / "teacher")
     assert model.training
     assert all(one.requires_grad for one in model.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
@@ -189,6 +194,7 @@ def test_a_student_starts_as_a_copy_of_a_model_in_memory(home, student, tmp_path
     other = miniend.train_student(cache=home / "cache", output=tmp_path / "b", init=student, **settings)
     assert same_weights(found.path, other.path)
     assert f'"init": "{student.path}"' in (tmp_path / "a" / "run.json").read_text()
+    assert parse_yaml((tmp_path / "a" / "train.yaml").read_text(), "x")["init"] == str(student.path)
 
 
 def test_an_interrupt_leaves_a_run_that_goes_on_and_a_clean_process(home, tmp_path, untouched, monkeypatch):

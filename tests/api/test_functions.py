@@ -56,6 +56,7 @@ def test_help_shows_keywords_as_python_writes_them():
     text = inspect.getdoc(miniend.dump_teacher)
     assert "text, or input and target for task pairs" in " ".join(text.split())
     assert "--" not in text
+    assert "False: Drop the logit term" in inspect.getdoc(miniend.train_student)  # True would be read as dropping it
     assert str(inspect.signature(miniend.inspect)).startswith("(cache: str | Path, *, plot: str | Path | None = None")
 
 

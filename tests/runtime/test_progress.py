@@ -191,6 +191,15 @@ def test_a_bar_in_a_terminal_and_lines_beside_it_do_not_tear_each_other(monkeypa
     assert "\x1b" not in MOVES.sub("", screen.text)
 
 
+def test_a_terminal_that_has_no_width_gets_a_bar_all_the_same(monkeypatch):
+    """In CI and in containers a terminal often says 0 columns; tqdm then wrote minutes of empty lines."""
+    with terminal(monkeypatch, columns=0) as screen, progress_bar("dump", 10, "example") as bar:
+        bar.update(10)
+        bar.beat()
+    assert "dump: 100%|" in screen.text
+    assert "10/10" in screen.text
+
+
 def test_a_bar_without_numbers_shows_the_time_and_leaves_nothing(monkeypatch):
     with terminal(monkeypatch) as screen, waiting("loading t5-11b") as work:
         work.beat()

@@ -94,6 +94,18 @@ def test_the_cache_grows_by_two_options_as_by_all(own, capsys, tmp_path):
     assert "already there" in command(capsys, "dump-teacher", "--cache", own / "cache")[1]
 
 
+def test_a_training_says_that_its_cache_has_grown_and_keeps_its_examples(own, capsys, tmp_path):
+    """It would be silent about examples that its user has just paid for."""
+    asked = ("train-student", "--output", tmp_path / "student")
+    first = ("--cache", own / "cache", "--size", "1L32H", "--objective", "logits", "--steps", 1, "--batch-size", 4)
+    status, said = command(capsys, *asked, *first, "--device", "cpu")
+    assert status == 0, said
+    command(capsys, "dump-teacher", "--cache", own / "cache", "--examples", 20)
+    status, said = command(capsys, *asked, "--steps", 2)
+    assert status == 0, said
+    assert "the run goes on with the 12 examples with which it began; the cache has more by now" in said
+
+
 def test_the_file_repeats_the_dump_into_another_cache(own, capsys, tmp_path):
     """Byte for byte, the file included."""
     status, said = command(

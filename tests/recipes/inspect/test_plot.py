@@ -20,6 +20,7 @@ from miniend.recipes.inspect.panels import fidelity_rows, size_rows
 from miniend.recipes.inspect.plot import draw, plot_cache
 from miniend.recipes.inspect.raw_sizes import raw_bytes
 from miniend.recipes.inspect.spectrum import entropy_bits, spectrum
+from miniend.runtime.picture import new_figure, save
 from miniend.runtime.progress import size_text
 from support.tiny_cache import build_tiny_cache
 
@@ -56,6 +57,17 @@ def by_title(figure):
 def points(axes):
     """[n, 2] of each scatter of a panel, in the order drawn."""
     return [np.asarray(dots.get_offsets()) for dots in axes.collections if isinstance(dots, PathCollection)]
+
+
+def test_a_logarithmic_axis_shows_numbers_and_no_formulas(tmp_path):
+    """`save` reads no formulas, so matplotlib's own labels, which are some, would be shown as source."""
+    figure = new_figure(4, 3)
+    axes = figure.subplots()
+    axes.loglog([1e-2, 1e4], [1e-2, 1e4])
+    save(figure, tmp_path / "x.svg")
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"0.01", "1", "10,000"} <= set(labels)
+    assert not any("$" in label for label in labels)
 
 
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf", ".PNG"])
