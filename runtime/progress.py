@@ -24,6 +24,8 @@ from .printing import WIDTH, Level, is_terminal, level, stated_columns, tell, wr
 Log = Callable[[str], None]
 """A function that takes a line for people; the command line prints it by its level (`runtime/printing.py`)."""
 
+ROWS = 20
+"""The rows of a terminal that says it has none, where tqdm would hide every bar."""
 FIRST_AFTER, EVERY = 10.0, 30.0
 """The seconds until the first line of some work, and between two lines."""
 BEAT = 1.0
@@ -144,6 +146,7 @@ class _Bar(Progress):
             unit_scale=scaled,
             dynamic_ncols=sized,
             ncols=None if sized else WIDTH,
+            nrows=None if sized else ROWS,
             leave=kept,
             file=sys.stderr,
             bar_format=form,

@@ -17,12 +17,12 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Terminal:
-    """What was written to a pseudo-terminal of so many columns."""
+    """What was written to a pseudo-terminal of so many columns; without columns it does not have rows either."""
 
     def __init__(self, columns: int) -> None:
         self.columns, self._pieces = columns, list[bytes]()
         self._master, self._slave = pty.openpty()
-        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40 if columns else 0, columns, 0, 0))
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
