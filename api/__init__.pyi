@@ -209,6 +209,7 @@ def dump_teacher(
     field: str | Sequence[str] = (),
     split: str = "train",
     task: Literal["span-corruption", "pairs"] | str = "span-corruption",
+    shortest_input_length: int | None = None,
     prefix: str | None = None,
     target_length: int = 128,
     noise_density: float = 0.15,
@@ -262,10 +263,10 @@ def dump_teacher(
             Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is
             continued, and only what is to change need be given. [required]
         corpus: str | Path | Sequence[str | Path]
-            python-docs; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or
-            .zst) or .parquet; a folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also
-            of a local folder. Repeatable: several corpora are mixed document by document; when one
-            ends, the others go on. [default: what cache records]
+            python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each
+            also .gz or .zst) or .parquet; a folder of datasets.save_to_disk; or
+            hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: several corpora are mixed
+            document by document; when one ends, the others go on. [default: what cache records]
         examples: int
             Training examples. A larger number in a later run appends. [default: what cache records]
         teacher: str | Path | PreTrainedModel
@@ -292,6 +293,10 @@ def dump_teacher(
         task: Literal["span-corruption", "pairs"] | str
             T5 span corruption of text, or ready-made pairs of input and target. [default:
             span-corruption]
+        shortest_input_length: int | None
+            Draw the length of each example between this and input_length, all alike, so that a model
+            which is trained on them does not learn the end of a target by its position. [default:
+            input_length]
         prefix: str | None
             Text before every input of a pair, such as 'summarize: '. [default: none]
         target_length: int
@@ -401,6 +406,7 @@ def estimate(
     field: str | Sequence[str] = (),
     split: str = "train",
     task: Literal["span-corruption", "pairs"] | str = "span-corruption",
+    shortest_input_length: int | None = None,
     prefix: str | None = None,
     target_length: int = 128,
     noise_density: float = 0.15,
@@ -445,10 +451,10 @@ def estimate(
 
     Essential:
         corpus: str | Path | Sequence[str | Path]
-            python-docs; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or
-            .zst) or .parquet; a folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also
-            of a local folder. Repeatable: several corpora are mixed document by document; when one
-            ends, the others go on. [required]
+            python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each
+            also .gz or .zst) or .parquet; a folder of datasets.save_to_disk; or
+            hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: several corpora are mixed
+            document by document; when one ends, the others go on. [required]
         examples: int
             Training examples. A larger number in a later run appends. [required]
         teacher: str | Path | PreTrainedModel
@@ -478,6 +484,10 @@ def estimate(
         task: Literal["span-corruption", "pairs"] | str
             T5 span corruption of text, or ready-made pairs of input and target. [default:
             span-corruption]
+        shortest_input_length: int | None
+            Draw the length of each example between this and input_length, all alike, so that a model
+            which is trained on them does not learn the end of a target by its position. [default:
+            input_length]
         prefix: str | None
             Text before every input of a pair, such as 'summarize: '. [default: none]
         target_length: int

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,7 @@ def read(_root: Path, corpus: str, _cache: str) -> Callable[[], Any]:
 def segments(root: Path, corpus: str, _cache: str) -> Callable[[], Any]:
     encode = TextTokenizer.load(root / "teacher").encoder()
     texts = enumerate(text for (text,) in documents(parse_corpus(corpus, ("text",))))
-    return lambda: sum(1 for _ in pack_segments(texts, encode, 128))
+    return lambda: sum(1 for _ in pack_segments(texts, encode, repeat(128)))
 
 
 def dump(root: Path, corpus: str, cache: str) -> Callable[[], Any]:

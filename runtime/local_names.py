@@ -15,6 +15,8 @@ Parts = tuple[str, str, str]
 """The text before a path, the path, and the text after it."""
 Form = Callable[[str], Parts | None]
 """A function that splits an option's text; it returns None for a text that does not name anything on this machine."""
+BUILT_IN_CORPORA = ("python-docs", "python-source")
+"""The names of the corpora that are text of the Python environment."""
 _SIZE = re.compile("[0-9]+(L|E[0-9]+D)[0-9]+H")
 _STARTS = re.compile("([A-Za-z][A-Za-z0-9_-]*:)(.+)", re.DOTALL)
 
@@ -55,7 +57,7 @@ def start(text: str) -> Parts | None:
 
 def corpus(text: str) -> Parts | None:
     """Split the name of a corpus: a file, a glob, a folder, or `hf:` with a local folder."""
-    if text == "python-docs":
+    if text in BUILT_IN_CORPORA:
         return None
     if not text.startswith("hf:"):
         return path(text)

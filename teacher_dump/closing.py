@@ -35,7 +35,8 @@ def closing_lines(cache: Cache, path: Where) -> Iterator[str]:
     if lost := ", ".join(_losses(cache, fidelity)):
         yield Result(f"fidelity, at worst: {lost}")
     if cache.complete:
-        yield f"next: miniend train-student --cache {quote(one_line(str(path)))} --output student"
+        objective = "" if cache.codecs or cache.logit_code else " --objective scratch"
+        yield f"next: miniend train-student --cache {quote(one_line(str(path)))} --output student{objective}"
 
 
 def _losses(cache: Cache, fidelity: Fidelity) -> Iterator[str]:

@@ -32,9 +32,9 @@ class ExampleSettings:
         section="essential",
         metavar="PATH_OR_NAME",
         local=corpus_name,
-        help="python-docs; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or .zst) or .parquet; a "
-        "folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: several corpora "
-        "are mixed document by document; when one ends, the others go on.",
+        help="python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or .zst) or "
+        ".parquet; a folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: "
+        "several corpora are mixed document by document; when one ends, the others go on.",
     )
     examples: int = option(
         section="essential", least=1, help="Training examples. A larger number in a later run appends."
@@ -66,6 +66,15 @@ class ExampleSettings:
         help="T5 span corruption of text, or ready-made pairs of input and target.",
     )
     input_length: int = option(512, section="essential", least=1, help="Input tokens per example, EOS included.")
+    shortest_input_length: int | None = option(
+        None,
+        section="corpus",
+        marks=(OF_SPANS,),
+        least=1,
+        shown="--input-length",
+        help="Draw the length of each example between this and --input-length, all alike, so that a model which is trained on "
+        "them does not learn the end of a target by its position.",
+    )
     prefix: str | None = option(
         None,
         section="corpus",
@@ -124,6 +133,10 @@ class ExampleSettings:
         )
         require(0 < self.noise_density < 1, f"--noise-density must be between 0 and 1, not {self.noise_density:g}")
         self._require_not_too_long("input_length", "target_length")
+        require(
+            (self.shortest_input_length or 1) <= self.input_length,
+            f"--shortest-input-length must be at most --input-length, {self.input_length}, not {self.shortest_input_length}",
+        )
         each = len(DEFAULT_FIELDS[self.task])
         require(
             len(self.fields) in (each, each * len(self.corpora)),

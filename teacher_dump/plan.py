@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..cache import TOKENIZER_FOLDER
-from ..errors import CacheMismatchError, ConfigurationError
+from ..errors import CacheMismatchError
 from ..models.lent import config_meaning
 from ..runtime.claims import excludes_others
 from ..runtime.identity import different_members, require_same
@@ -41,7 +41,7 @@ from .config import DumpConfig
 from .corpus.file_lists import first_difference
 from .examples.packing import EOS_BETWEEN_DOCUMENTS
 from .examples.segments import SegmentStore
-from .examples.span_corruption import lengths, require_sentinels
+from .examples.span_corruption import lengths, require_sentinels, shortest_segment
 from .teacher import Teacher
 
 NOT_COMPARED = ("environment", "derived")
@@ -58,6 +58,7 @@ TYPED = {
     "objective.kind": "--task",
     "objective.input_length": "--input-length",
     "objective.target_length": "--target-length",
+    "objective.shortest_input_length": "--shortest-input-length",
     "objective.noise_density": "--noise-density",
     "objective.mean_span": "--mean-noise-span-length",
     **{
@@ -125,6 +126,8 @@ def planned_task(config: DumpConfig, sentinels: int) -> Task:
         return Task(kind=config.task, input_length=asked[0], target_length=asked[1], prefix=config.prefix)
     spans = lengths(config.input_length, config.noise_density, config.mean_noise_span_length)
     require_sentinels(spans, sentinels, config.noise_density, config.mean_noise_span_length)
+    if config.shortest_input_length is not None:
+        shortest_segment(config.shortest_input_length, spans, config.noise_density, config.mean_noise_span_length)
     corruption = SpanCorruption(
         segment_length=spans.segment,
         noise=spans.noise,
@@ -132,14 +135,13 @@ def planned_task(config: DumpConfig, sentinels: int) -> Task:
         noise_density=config.noise_density,
         mean_span=config.mean_noise_span_length,
         eos_between_documents=EOS_BETWEEN_DOCUMENTS,
+        shortest_input_length=config.shortest_input_length,
     )
     return Task(kind=config.task, input_length=spans.inputs, target_length=spans.targets, corruption=corruption)
 
 
 def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedSignals:
     sites = parse_sites(config.sites, teacher.family.depths(teacher.facts))
-    if not sites and config.logits == NOTHING:
-        raise ConfigurationError("nothing to cache: expected sites in --signal or a kind of --logits, found neither")
     return PlannedSignals(
         relations=_listed(sites, "relations"),
         relation_kl=config.relation_kl,

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..runtime.given import Record, Values
+from ..runtime.local_names import BUILT_IN_CORPORA
 from ..runtime.records import as_yaml, record_of
 from ..signals.choices import NOTHING
 from ..storage.beside import read_beside, write_beside
@@ -91,6 +92,7 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
     else:
         corruption = task.corrupted
         values |= {"noise_density": corruption.noise_density, "mean_noise_span_length": corruption.mean_span}
+        values["shortest_input_length"] = corruption.shortest_input_length
     values |= _of_logits(signals.logits)
     if plan.teacher.revision is not None:
         values["teacher"] = plan.teacher.name
@@ -120,7 +122,7 @@ def _of_logits(logits: PlannedLogits | None) -> dict[str, Any]:
 
 def _name_of(part: CorpusPart) -> Iterator[str]:
     """Yield the name of a corpus as the command line takes it, if the plan knows it."""
-    if part.kind == "python-docs":
+    if part.kind in BUILT_IN_CORPORA:
         yield part.kind
     elif part.hub is not None and part.hub.revision is not None:
         yield f"hf:{part.hub.name}{f':{part.hub.config}' if part.hub.config else ''}"

@@ -6,6 +6,7 @@ With a checkpoint of your own you do not need this. The demo makes one because i
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -45,7 +46,9 @@ class TeacherRecipe:
     validation_share: float
 
 
-def make_tokenizer(folder: Path, texts: Iterable[str]) -> TextTokenizer:
+def make_tokenizer(
+    folder: Path, texts: Iterable[str], vocabulary: int = VOCABULARY, sentinels: int = SENTINELS
+) -> TextTokenizer:
     """Train a Unigram tokenizer like T5's on texts: pad 0, EOS 1, unk 2, sentinels last, descending.
 
     Reading a score from JSON may change its last bit, and that bit decides between splits of a row of `=` that are equally
@@ -59,13 +62,13 @@ def make_tokenizer(folder: Path, texts: Iterable[str]) -> TextTokenizer:
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
     special = ["<pad>", "</s>", "<unk>"]
     trainer = trainers.UnigramTrainer(
-        vocab_size=VOCABULARY - SENTINELS, special_tokens=special, unk_token="<unk>", show_progress=False
+        vocab_size=vocabulary - sentinels, special_tokens=special, unk_token="<unk>", show_progress=False
     )
     trained.train_from_iterator(texts, trainer)
     pieces = [(piece, round(score, SCORE_DECIMALS)) for piece, score in json.loads(trained.to_str())["model"]["vocab"]]
-    sentinels = [(f"<extra_id_{k}>", 0.0) for k in reversed(range(SENTINELS))]
+    named = [(f"<extra_id_{k}>", 0.0) for k in reversed(range(sentinels))]
     with quiet_transformers():
-        T5Tokenizer(vocab=[*pieces, *sentinels], extra_ids=SENTINELS).save_pretrained(folder)
+        T5Tokenizer(vocab=[*pieces, *named], extra_ids=sentinels).save_pretrained(folder)
     return TextTokenizer.load(folder)
 
 
@@ -111,7 +114,7 @@ def _corrupted_batches(
     spans = lengths(recipe.input_length)
     numbered = enumerate(corpus_texts())
     texts = ((i, text) for i, text in numbered if not is_validation(recipe.seed, i, recipe.validation_share))
-    segments = [ids for ids, _ in pack_segments(texts, tokenizer.encoder(), spans.segment)]
+    segments = [ids for ids, _ in pack_segments(texts, tokenizer.encoder(), repeat(spans.segment))]
     drawn = np.random.default_rng(recipe.seed)
     index = 0
     while True:

@@ -144,7 +144,7 @@ class CorpusPart(Record):
     """One of the corpora that are mixed."""
 
     kind: str
-    """The kind of the corpus: `files`, `hf` or `python-docs`."""
+    """The kind of the corpus: `files`, `hf`, `python-docs` or `python-source`."""
     weight: Number
     """The share of the documents, relative to the other corpora's weights."""
     hub: HubDataset | None = field(default=None, metadata=only_for("kind", "hf"))
@@ -153,7 +153,7 @@ class CorpusPart(Record):
     file_list: FileList | None = None
     """What stands for `files` where they are many."""
     sha256: Digest | None = None
-    """The SHA-256 of the text, for `python-docs`."""
+    """The SHA-256 of the documents with a NUL between them, for a corpus that is built in."""
     fields: tuple[str, ...] | None = None
     """The fields that hold its text, where they differ from the fields of the first corpus."""
 
@@ -174,15 +174,17 @@ class SpanCorruption(Record):
     """How a segment of tokens becomes an input with holes and the targets that fill them."""
 
     segment_length: Positive
-    """The number of raw tokens that an example takes."""
+    """The number of raw tokens that an example takes; the largest if lengths are drawn."""
     noise: Positive
-    """The number of raw tokens that move to the targets."""
+    """The number of raw tokens that move to the targets, of the longest example."""
     spans: Positive
-    """The number of holes."""
+    """The number of holes of the longest example."""
     noise_density: Number
     mean_span: Number
     """The mean number of tokens in a hole, as asked for."""
     eos_between_documents: bool
+    shortest_input_length: Positive | None = None
+    """The shortest length that is drawn for an input, EOS included; None if all examples have one length."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,9 +194,9 @@ class Task(Record):
     kind: str
     """The kind of the task: `span-corruption` or `pairs`."""
     input_length: Length
-    """The number of input tokens of an example, EOS included; for pairs, the largest number."""
+    """The number of input tokens of an example, EOS included; for pairs and drawn lengths, the largest number."""
     target_length: Length
-    """The number of target tokens of an example, EOS included; for pairs, the largest number."""
+    """The number of target tokens of an example, EOS included; for pairs and drawn lengths, the largest number."""
     prefix: str | None = None
     """The text before every input of a pair; None for none."""
     corruption: SpanCorruption | None = field(default=None, metadata=only_for("kind", SPAN_CORRUPTION))

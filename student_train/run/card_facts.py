@@ -77,7 +77,9 @@ def corpus_line(plan: Plan) -> str:
     """Return one phrase for the corpus and the task of the data."""
     parts, task = plan.corpus.parts, plan.task
     names = [_part_name(part) + (f" (weight {part.weight:g})" if len(parts) > 1 else "") for part in parts]
-    lengths = f"{task.input_length} input and {task.target_length} target tokens"
+    shortest = task.corruption.shortest_input_length if task.corruption else None
+    drawn = f"{shortest} to " if shortest else ""
+    lengths = f"{drawn}{task.input_length} input and {'at most ' if drawn else ''}{task.target_length} target tokens"
     return f"{' + '.join(names)} ({task.kind}, {lengths})"
 
 

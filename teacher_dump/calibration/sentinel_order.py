@@ -7,7 +7,7 @@ almost surely, but only in its own order, so a few examples in both orders tell.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
 
@@ -50,7 +50,8 @@ def require_known_order(
 
     The examples are the first ones of `texts`; a corpus that is too short for one is not tried.
     """
-    segments = [ids for ids, _ in islice(pack_segments(enumerate(texts), encode, corruption.segment_length), EXAMPLES)]
+    packed = pack_segments(enumerate(texts), encode, repeat(corruption.segment_length))
+    segments = [ids for ids, _ in islice(packed, EXAMPLES)]
     if not segments:
         return
     orders = (tokenizer.sentinel_ids, tokenizer.sentinel_ids[::-1])

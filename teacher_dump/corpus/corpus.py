@@ -1,6 +1,6 @@
 """A corpus: one name on the command line gives documents in a fixed order.
 
-    python-docs                     the language reference that every Python has in pydoc_data.topics
+    python-docs, python-source      text that every Python environment has (`built_in.py`)
     PATH or glob                    files that data/rows.py reads, or a folder of `save_to_disk`; a glob is sorted by name
     hf:NAME[:CONFIG][@REVISION]     a dataset of the Hugging Face hub, or a local folder, through `datasets`
 
@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from glob import has_magic
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 from ...data.arrow_rows import is_saved_dataset, saved_files
 from ...data.digests import State, digests_of, require_unchanged
@@ -31,12 +30,11 @@ from ...errors import ConfigurationError, CorpusError, one_line
 from ...runtime.progress import Log, silent
 from ...runtime.there import listed, look, what_is_there
 from ...storage.documents.plan import CorpusFile, CorpusPart, PlannedCorpus
+from .built_in import BUILT_IN
 from .hub import HubName, describe_hub, local_files, parse_hub_name, pin_hub, stream_hub
 
 Document = tuple[Text, ...]
 _NOTHING: Mapping[Path, State] = MappingProxyType({})
-PYTHON_DOCS = "python-docs"
-DOCS_CHARACTERS = 2000
 HUB_PREFIX = "hf:"
 _HUB_NAME = re.compile(r"[\w-]+/[\w.-]+")
 
@@ -47,7 +45,8 @@ class Corpus:
 
     name: str
     """The name as it was given, only for messages."""
-    kind: Literal["python-docs", "files", "hf"]
+    kind: str
+    """`files`, `hf`, or the name of a corpus that is built in."""
     fields: tuple[str, ...]
     """One field for text, two for pairs: input and target."""
     files: tuple[Path, ...] = ()
@@ -63,9 +62,9 @@ def parse_corpus(name: str, fields: tuple[str, ...], split: str = "train") -> Co
     """
     if len(fields) not in (1, 2) or not all(fields):
         raise ConfigurationError(f"expected one field (text) or two (input, target), found {list(fields)}")
-    if name == PYTHON_DOCS:
+    if name in BUILT_IN:
         _require_text(name, fields)
-        return Corpus(name=name, kind="python-docs", fields=fields)
+        return Corpus(name=name, kind=name, fields=fields)
     if name.startswith(HUB_PREFIX):
         hub = parse_hub_name(name.removeprefix(HUB_PREFIX), split)
         return Corpus(name=name, kind="hf", fields=fields, hub=hub, files=_checked(local_files(hub), fields))
@@ -94,7 +93,7 @@ def _find_files(name: str, split: str) -> list[Path]:
         advice = f"write a folder as a quoted glob, such as --corpus '{pattern}'" if pattern else f"expected {READABLE}"
         raise CorpusError(f"the corpus {name!r} is a folder that holds {listed(names)}; {advice}")
     raise CorpusError(
-        f"no file matches the corpus {name!r} (expected {PYTHON_DOCS}, files or hf:NAME): "
+        f"no file matches the corpus {name!r} (expected {', '.join(BUILT_IN)}, files or hf:NAME): "
         + ("the glob matches nothing" if has_magic(name) else what_is_there(path))
         + (f"; for a dataset of the hub write --corpus hf:{name}" if _HUB_NAME.fullmatch(name) else "")
     )
@@ -124,11 +123,18 @@ def fingerprint(corpus: Corpus, weight: float) -> CorpusPart:
         CorpusFile(name=one_line(path.name), bytes=path.stat().st_size, sha256=digest)
         for path, digest in zip(corpus.files, digests_of(corpus.files), strict=True)
     )
-    if corpus.kind == "python-docs":
-        text = "\0".join(text for (text,) in _python_docs())
-        return CorpusPart(kind=corpus.kind, weight=weight, sha256=hashlib.sha256(text.encode()).hexdigest())
+    if corpus.kind in BUILT_IN:
+        return CorpusPart(kind=corpus.kind, weight=weight, sha256=_digest_of(BUILT_IN[corpus.kind](silent)))
     hub = None if corpus.hub is None else describe_hub(corpus.hub)
     return CorpusPart(kind=corpus.kind, weight=weight, hub=hub, files=files or None)
+
+
+def _digest_of(texts: Iterable[str]) -> str:
+    """Return the SHA-256 of texts with a NUL between them, in hexadecimal."""
+    digest = hashlib.sha256()
+    for number, text in enumerate(texts):
+        digest.update(b"\0" * (number > 0) + text.encode())
+    return digest.hexdigest()
 
 
 def documents(corpus: Corpus, note: Log = silent, hashed: Mapping[Path, State] = _NOTHING) -> Iterator[Document]:
@@ -154,8 +160,8 @@ def is_blank(document: Document) -> bool:
 
 
 def _all_documents(corpus: Corpus, note: Log, hashed: Mapping[Path, State]) -> Iterator[Document]:
-    if corpus.kind == "python-docs":
-        yield from _python_docs()
+    if corpus.kind in BUILT_IN:
+        yield from ((text,) for text in BUILT_IN[corpus.kind](note))
     elif corpus.hub is not None and not corpus.files:
         for row in stream_hub(corpus.hub):
             yield _document(row, corpus.fields)
@@ -181,28 +187,3 @@ def _document(row: Row, fields: tuple[str, ...]) -> Document:
     """Return the texts of a row. A list of sentences is one text; of a list of targets, we take the first with text."""
     text = joined(texts_of(row, fields[0], row.place))
     return (text,) if len(fields) == 1 else (text, first_filled(texts_of(row, fields[1], row.place)))
-
-
-def _python_docs() -> Iterator[tuple[str]]:
-    """Yield the topics of `help()`, by key. They differ between Python versions, which the fingerprint shows.
-
-    We cut long topics at blank lines into documents of about DOCS_CHARACTERS. A sixth of the text is one topic, and validation
-    examples come from whole documents.
-    """
-    from pydoc_data import topics
-
-    for key in sorted(topics.topics):
-        for block in _blocks_of(topics.topics[key]):
-            yield (block,)
-
-
-def _blocks_of(topic: str) -> Iterator[str]:
-    """Yield blocks of consecutive paragraphs of a topic, each of at least DOCS_CHARACTERS characters except the last."""
-    block = ""
-    for paragraph in topic.split("\n\n"):
-        block = f"{block}\n\n{paragraph}" if block else paragraph
-        if len(block) >= DOCS_CHARACTERS:
-            yield block
-            block = ""
-    if block:
-        yield block

@@ -1,4 +1,4 @@
-"""Turn documents into examples of raw ids: fixed-length segments for span corruption, or pairs of input and target.
+"""Turn documents into examples of raw ids: segments for span corruption, or pairs of input and target.
 
 Public codes differ in two choices, which are fixed here:
 
@@ -91,18 +91,19 @@ def is_validation(seed: int, document_index: int, share: float) -> bool:
 def pack_segments(
     documents: Iterable[tuple[int, Text]],
     encode_batch: EncodeBatch,
-    length: int,
+    lengths: Iterable[int],
     start: SegmentCursor = START,
     tally: Tally | None = None,
 ) -> Iterator[tuple[Ids, SegmentCursor]]:
     """Yield ([length] int32 raw ids, cursor of the following segment); we drop a remainder at the end.
 
-    `documents` are (index in the stream, text), with ascending indices, already filtered (training or validation). We skip the
-    documents before `start` without tokenizing them. The cursor must come from the same stream. Raises ConfigurationError for
-    a length below 1, and CorpusError if the document of `start` is missing or shorter than its offset.
+    `lengths` gives the lengths of the segments from `start` on, and does not end before they do. `documents` are (index in the
+    stream, text), with ascending indices, already filtered (training or validation). We skip the documents before `start`
+    without tokenizing them. The cursor must come from the same stream. Raises ConfigurationError for a length below 1, and
+    CorpusError if the document of `start` is missing or shorter than its offset.
     """
-    if length < 1:
-        raise ConfigurationError(f"a segment needs at least one token, found length {length}")
+    wanted = map(_positive, lengths)
+    length = next(wanted)
     tally = tally or Tally()
     open_tokens, size = np.empty(0, dtype=np.int32), 0  # fewer than a segment are open: a cut is in the newest piece
     for piece, ids in _encoded(_pieces(_from(documents, start), encode_batch), encode_batch):
@@ -121,6 +122,13 @@ def pack_segments(
         while open_tokens.size >= length:
             segment, open_tokens = open_tokens[:length], open_tokens[length:]
             yield segment.copy(), SegmentCursor(piece.index, size - open_tokens.size)
+            length = next(wanted)
+
+
+def _positive(length: int) -> int:
+    if length < 1:
+        raise ConfigurationError(f"a segment needs at least one token, found length {length}")
+    return length
 
 
 def _pieces(documents: Iterator[tuple[int, Text]], encode_batch: EncodeBatch) -> Iterator[_Piece]:

@@ -8,7 +8,7 @@ in the mixed and shuffled stream (`mixture.py`), which we read again from its be
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
 
@@ -25,8 +25,11 @@ from ...storage.stores.place import Where, place_of
 from ..corpus.corpus import Document
 from ..corpus.plain_text import EncodeBatch
 from .packing import START, SegmentCursor, Tally, is_validation, pack_pairs, pack_segments
+from .span_corruption import drawn_lengths, lengths
 
 SEGMENTS_PER_FOLDER = 4096
+LENGTH_STREAMS = {"train": 5, "validation": 6}
+"""The random streams of the lengths of segments; see `example_rng`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +134,15 @@ class SegmentStore:
     def _pack(self, split: str, source: TextSource, start: SegmentCursor) -> _Packing:
         tally = Tally()
         chosen = ((index, texts) for index, texts in enumerate(source.documents()) if self._belongs(split, index))
-        return _Packing(self._packed(chosen, source.encode, start, tally), tally)
+        return _Packing(self._packed(split, chosen, source.encode, start, tally), tally)
 
     def _packed(
-        self, chosen: Iterator[tuple[int, Document]], encode: EncodeBatch, start: SegmentCursor, tally: Tally
+        self,
+        split: str,
+        chosen: Iterator[tuple[int, Document]],
+        encode: EncodeBatch,
+        start: SegmentCursor,
+        tally: Tally,
     ) -> Iterator[tuple[Segment, SegmentCursor]]:
         task = self._plan.task
         if task.pairs:
@@ -144,8 +152,18 @@ class SegmentStore:
                 yield (inputs, targets), after
         else:
             texts_only = ((index, texts[0]) for index, texts in chosen)
-            for ids_, after in pack_segments(texts_only, encode, task.corrupted.segment_length, start, tally):
+            for ids_, after in pack_segments(texts_only, encode, self._lengths(split), start, tally):
                 yield (ids_,), after
+
+    def _lengths(self, split: str) -> Iterator[int]:
+        """Return the lengths of the segments that follow the published ones."""
+        corruption = self._plan.task.corrupted
+        if corruption.shortest_input_length is None:
+            return repeat(corruption.segment_length)
+        spans = (corruption.noise_density, corruption.mean_span)
+        shortest = lengths(corruption.shortest_input_length, *spans).segment
+        seed, stream = self._plan.seed, LENGTH_STREAMS[split]
+        return drawn_lengths(seed, stream, self.count(split), shortest, corruption.segment_length)
 
     def _counts(self, segments: list[Segment], before: Tally, after: Tally, unknown_id: int | None) -> PackingCounts:
         """Return the counts of some segments, from the tally before them and after them."""

@@ -5,7 +5,7 @@ import numpy as np
 from ...storage.documents.plan import Plan
 from ...storage.stores.place import Where
 from .segments import SegmentStore
-from .span_corruption import corrupt, example_rng, noise_mask
+from .span_corruption import corrupt, example_rng, lengths_of_segment, noise_mask
 
 STREAMS = {"train": 0, "validation": 1}
 DRAW_STREAMS = {"train": 2, "validation": 3}
@@ -29,7 +29,8 @@ class ExampleSource:
             return segment[0], segment[1]
         corruption, tokenizer = self._plan.task.corrupted, self._plan.tokenizer
         rng = example_rng(self._plan.seed, STREAMS[split], index)
-        mask = noise_mask(corruption.segment_length, corruption.noise, corruption.spans, rng)
+        taken = lengths_of_segment(len(segment[0]), corruption.noise_density, corruption.mean_span)
+        mask = noise_mask(taken.segment, taken.noise, taken.spans, rng)
         return corrupt(segment[0], mask, tokenizer.sentinel_ids, tokenizer.eos_id)
 
     def uniforms(self, split: str, index: int, positions: int) -> np.ndarray:

@@ -12,8 +12,9 @@ Everything here is a pure function of its arguments; `example_rng` is the only s
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ SHORTEST_INPUT = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpanLengths:
-    """The numbers of tokens that one example takes and gives, the same for all examples of one configuration."""
+    """The numbers of tokens that one example takes and gives; they follow from the length of its segment."""
 
     segment: int
     """The number of raw tokens that an example takes."""
@@ -52,16 +53,43 @@ def lengths(
     """
     _check_settings(input_length, noise_density, mean_noise_span_length)
     segment = input_length - 1
-    while _at(segment + 1, noise_density, mean_noise_span_length).inputs <= input_length:
+    while lengths_of_segment(segment + 1, noise_density, mean_noise_span_length).inputs <= input_length:
         segment += 1
-    longest = _at(segment, noise_density, mean_noise_span_length)
-    if longest.spans > longest.segment - longest.noise:
+    longest = lengths_of_segment(segment, noise_density, mean_noise_span_length)
+    _require_kept_tokens(longest, noise_density, mean_noise_span_length)
+    return longest
+
+
+def _require_kept_tokens(example: SpanLengths, noise_density: float, mean_noise_span_length: float) -> None:
+    if example.spans > example.segment - example.noise:
         raise ConfigurationError(
             f"every span needs a kept token before it, but noise density {noise_density} with mean span "
-            f"{mean_noise_span_length} puts {longest.spans} spans between {longest.segment - longest.noise} kept tokens; "
+            f"{mean_noise_span_length} puts {example.spans} spans between {example.segment - example.noise} kept tokens; "
             f"lower the density or lengthen the spans"
         )
-    return longest
+
+
+def shortest_segment(
+    shortest_input_length: int, longest: SpanLengths, noise_density: float, mean_noise_span_length: float
+) -> int:
+    """Return the raw tokens of the shortest segment, of inputs whose lengths are drawn from this one to the longest.
+
+    Raises ConfigurationError for settings that cannot work at one of the lengths between them.
+    """
+    shortest = lengths(shortest_input_length, noise_density, mean_noise_span_length)
+    for segment in range(shortest.segment, longest.segment + 1):
+        example = lengths_of_segment(segment, noise_density, mean_noise_span_length)
+        _require_kept_tokens(example, noise_density, mean_noise_span_length)
+    return shortest.segment
+
+
+def drawn_lengths(seed: int, stream: int, start: int, shortest: int, longest: int) -> Iterator[int]:
+    """Yield without end the raw tokens of segments `start`, `start` + 1, ..., all from shortest to longest equally likely.
+
+    The length of a segment depends on seed, stream and index only.
+    """
+    for index in count(start):
+        yield int(example_rng(seed, stream, index).integers(shortest, longest + 1))
 
 
 def _check_settings(input_length: int, noise_density: float, mean_noise_span_length: float) -> None:
@@ -73,7 +101,7 @@ def _check_settings(input_length: int, noise_density: float, mean_noise_span_len
         raise ConfigurationError(f"expected a mean span of at least 1 token (T5: 3), found {mean_noise_span_length}")
 
 
-def _at(segment: int, noise_density: float, mean_noise_span_length: float) -> SpanLengths:
+def lengths_of_segment(segment: int, noise_density: float, mean_noise_span_length: float) -> SpanLengths:
     """Return the lengths for a segment of that many raw tokens, with noise and spans clamped as in random_spans_noise_mask."""
     noise = min(max(round(segment * noise_density), 1), segment - 1)
     spans = max(round(noise / mean_noise_span_length), 1)

@@ -84,9 +84,9 @@ def signal_of(column: str) -> str:
 
 
 def typical_tokens(prepared: Prepared) -> dict[str, float]:
-    """Return the mean number of tokens of a training example by axis; except for pairs, all examples have equal lengths."""
+    """Return the mean number of tokens of a training example by axis, from the first examples."""
     axes = family_named(prepared.plan.teacher.facts.model_type).axes
-    count = min(LENGTH_EXAMPLES, prepared.source.segments.count("train")) if prepared.plan.task.pairs else 1
+    count = min(LENGTH_EXAMPLES, prepared.source.segments.count("train"))
     lengths = [[len(part) for part in prepared.source.example("train", index)] for index in range(count)]
     return dict(zip(axes, np.mean(lengths, axis=0).tolist(), strict=True))
 

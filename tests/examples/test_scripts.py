@@ -4,7 +4,9 @@ import csv
 
 from transformers import AutoModelForSeq2SeqLM
 
+from miniend import open_cache
 from support.pages import ROOT
+from support.tiny_t5 import tiny_texts
 
 RUN = "import runpy, sys; sys.argv[:] = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
@@ -45,3 +47,27 @@ def test_the_sweep_writes_a_table_of_all_students(home, commands, tmp_path):
     losses = [float(row[2]) for row in rows[1:] if row[2]]
     assert losses == sorted(losses)
     assert len(losses) == 4
+
+
+SMALL_SOURCE = """
+import runpy, sys, sysconfig
+folder = sys.argv.pop(1)
+sysconfig.get_paths = lambda: {"stdlib": folder, "purelib": f"{folder}/none", "platlib": f"{folder}/none"}
+sys.argv[:] = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_pre_training_makes_a_model_from_a_cache_without_signals(commands, tmp_path):
+    """The whole script on a corpus of a few files."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for number, text in enumerate(tiny_texts(200, words=60)):
+        (source / f"{number}.py").write_text(text)
+    process = commands.python(
+        SMALL_SOURCE, str(source), str(ROOT / "examples" / "pretrain.py"), str(tmp_path), "1L32H", "2", "20"
+    )
+    assert process.wait() == 0, process.written()
+    assert "trained 2 steps" in process.written()[0]
+    model = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "teacher")
+    assert model.config.vocab_size == open_cache(tmp_path / "cache").plan.tokenizer.size

@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from dataclasses import fields, replace
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,12 +20,14 @@ from transformers import T5ForConditionalGeneration
 
 import miniend
 from miniend.errors import CacheMismatchError, ConfigurationError, CorpusError, TeacherError
-from miniend.recipes.inspect.inspection import inspect_cache
+from miniend.recipes.inspect.inspection import describe, inspect_cache
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.corpus.plain_text import plain_text_encoder
 from miniend.teacher_dump.dump import dump_teacher
 from miniend.teacher_dump.examples.packing import is_validation
+from miniend.teacher_dump.examples.segments import LENGTH_STREAMS
 from miniend.teacher_dump.examples.source import ExampleSource
+from miniend.teacher_dump.examples.span_corruption import drawn_lengths, lengths
 from support.spans import restored
 from support.tiny_t5 import build_tiny_t5, tiny_texts, write_texts
 from support.tiny_tokenizer import build_tiny_tokenizer
@@ -362,6 +365,54 @@ def test_uniform_numbers_are_an_examples_own(material, finished):
     assert np.array_equal(ExampleSource(finished, replace(plan, batch_size=99)).uniforms("train", 3, 9), numbers[3])
     assert not np.array_equal(ExampleSource(finished, replace(plan, seed=1)).uniforms("train", 3, 9), numbers[3])
     assert all(number.dtype == np.float64 and 0 <= number.min() <= number.max() < 1 for number in numbers)
+
+
+def test_drawn_lengths_are_all_used_also_by_a_cache_that_grows(material, tmp_path):
+    """A target then ends where its text does, and not always at one position. The noise of each is T5's for its length."""
+    drawn = {"shortest_input_length": 12, "signals": "none", "logits": "none"}
+    grown = dump(material, tmp_path / "grown", **drawn, examples=24).cache
+    dump(material, grown, **drawn, examples=60)
+    cache = miniend.open_cache(grown)
+    shortest = lengths(12).segment
+    expected = islice(drawn_lengths(cache.plan.seed, LENGTH_STREAMS["train"], 0, shortest, lengths(32).segment), 60)
+    for one, segment in zip(cache.training, expected, strict=True):
+        raw, noise = (
+            sum(id not in (1, *cache.plan.tokenizer.sentinel_ids) for id in ids.tolist()) for ids in one.ids.values()
+        )
+        assert raw + noise == segment
+        assert noise == max(1, round(segment * 0.15))
+    inputs = {len(one.ids["input"]) for one in cache.training}
+    assert min(inputs) >= 12
+    assert max(inputs) <= 32
+    assert len(inputs) > 12
+
+
+def test_a_cache_without_signals_pre_trains_a_model(material, tmp_path):
+    """Its examples and their labels are all that the objective scratch reads."""
+    made = dump(material, tmp_path / "c", signals="none", logits="none", examples=32)
+    assert "--output student --objective scratch" in made.said
+    cache = miniend.open_cache(made.cache)
+    assert not cache.codecs
+    assert not cache.logit_code
+    assert "32 training and 4 validation examples" in "\n".join(describe(inspect_cache(made.cache)))
+    trained = miniend.train_student(
+        cache=made.cache, output=tmp_path / "s", objective="scratch", size="1L32H", steps=30, batch_size=8, device="cpu"
+    )
+    assert trained.losses["cross_entropy"] < math.log(len(material.tokenizer))
+    with pytest.raises(CacheMismatchError, match=r"needs logits, which .* was dumped without"):
+        miniend.train_student(
+            cache=made.cache, output=tmp_path / "t", objective="logits", size="1L32H", steps=1, device="cpu"
+        )
+
+
+def test_a_shortest_length_that_cannot_work_is_refused_with_its_flag(material, tmp_path):
+    """Found before the teacher is loaded, or with the lengths that it gives."""
+    with pytest.raises(ConfigurationError, match=r"--shortest-input-length must be at most --input-length, 32, not 33"):
+        dump(material, tmp_path / "c", shortest_input_length=33)
+    with pytest.raises(ConfigurationError, match="an input length of at least 3, found 2"):
+        dump(material, tmp_path / "c", shortest_input_length=2)
+    with pytest.raises(ConfigurationError, match="--shortest-input-length is an option of --task span-corruption"):
+        dump(material, tmp_path / "c", task="pairs", shortest_input_length=8)
 
 
 def test_a_hybrid_cache_is_the_same_bytes_when_it_is_resumed_or_grown(material, tmp_path):

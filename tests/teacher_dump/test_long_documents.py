@@ -19,6 +19,7 @@ FORMS = {
 """What stands before and after the text, the megabytes of the file, and the most that reading may take."""
 MEASURE = """
     import sys, torch
+    from itertools import repeat
     from miniend.data.long_text import parts_of
     from miniend.student_train.dry_run.peak_memory import peak_growth
     from miniend.teacher_dump.corpus.corpus import documents, parse_corpus
@@ -30,7 +31,7 @@ MEASURE = """
     encode = TextTokenizer.load(teacher).encoder() if teacher else None
     with peak_growth(torch.device("cpu")) as growth:
         if teacher:
-            for _ in pack_segments(enumerate(texts), encode, 512):
+            for _ in pack_segments(enumerate(texts), encode, repeat(512)):
                 pass
         else:
             [(found,)] = documents(parse_corpus(path, ("text",)))

@@ -1,6 +1,7 @@
 """Packing with a toy encoder: one id per character, so that every expected segment can be written down."""
 
 from dataclasses import replace
+from itertools import accumulate, cycle, islice, pairwise, repeat, takewhile
 
 import numpy as np
 import pytest
@@ -53,30 +54,41 @@ def numbered(contents, steps):
 
 def test_documents_are_joined_without_eos_and_the_remainder_is_dropped():
     """A separator that appears or disappears shifts every later segment."""
-    packed = listed(pack_segments([(0, "ab"), (1, "cdefg"), (4, "hi")], encode, 4))
+    packed = listed(pack_segments([(0, "ab"), (1, "cdefg"), (4, "hi")], encode, repeat(4)))
     assert packed == [
         ([ord(c) for c in "abcd"], SegmentCursor(1, 2)),
         ([ord(c) for c in "efgh"], SegmentCursor(4, 1)),
     ]
 
 
-@given(contents=texts, steps=gaps, length=st.integers(1, 9))
-def test_segments_are_the_stream_cut_into_pieces(contents, steps, length):
+cuts = st.lists(st.integers(1, 9), min_size=1, max_size=5)
+"""Lengths of segments, which are used again and again."""
+
+
+def starts_of(lengths):
+    """The places of a stream at which segments begin."""
+    return accumulate(cycle(lengths), initial=0)
+
+
+@given(contents=texts, steps=gaps, lengths=cuts)
+def test_segments_are_the_stream_cut_into_pieces(contents, steps, lengths):
     """The naive reference: join everything, then cut."""
     stream = [ord(c) for text in contents if text.strip() for c in text]
-    expected = [stream[i : i + length] for i in range(0, len(stream) - length + 1, length)]
-    assert [ids for ids, _ in listed(pack_segments(numbered(contents, steps), encode, length))] == expected
+    places = takewhile(lambda place: place[1] <= len(stream), pairwise(starts_of(lengths)))
+    expected = [stream[start:stop] for start, stop in places]
+    assert [ids for ids, _ in listed(pack_segments(numbered(contents, steps), encode, cycle(lengths)))] == expected
 
 
-@given(contents=texts, steps=gaps, length=st.integers(1, 9), data=st.data())
-def test_packing_from_any_cursor_gives_what_the_unbroken_run_gives(contents, steps, length, data):
+@given(contents=texts, steps=gaps, lengths=cuts, data=st.data())
+def test_packing_from_any_cursor_gives_what_the_unbroken_run_gives(contents, steps, lengths, data):
     """Otherwise a resumed dump repeats or skips tokens without notice."""
     documents = numbered(contents, steps)
-    whole = listed(pack_segments(documents, encode, length))
+    whole = listed(pack_segments(documents, encode, cycle(lengths)))
     if not whole:
         return
     cut = data.draw(st.integers(0, len(whole) - 1))
-    assert listed(pack_segments(documents, encode, length, whole[cut][1])) == whole[cut + 1 :]
+    rest = islice(cycle(lengths), cut + 1, None)
+    assert listed(pack_segments(documents, encode, rest, whole[cut][1])) == whole[cut + 1 :]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 1000])
@@ -84,9 +96,12 @@ def test_the_tokenizer_batch_has_no_influence(monkeypatch, batch):
     """A tuning constant must not decide the bytes of a cache."""
     documents = [(i, "abcdefg" * (i % 4)) for i in range(40)]
     pairs = [(i, "ab" * (i % 3), "cd" * (i % 4)) for i in range(40)]
-    segments, examples = listed(pack_segments(documents, encode, 5)), listed(pack_pairs(pairs, encode, 4, 5, EOS))
+    segments, examples = (
+        listed(pack_segments(documents, encode, repeat(5))),
+        listed(pack_pairs(pairs, encode, 4, 5, EOS)),
+    )
     monkeypatch.setattr(packing, "BATCH", batch)
-    assert listed(pack_segments(documents, encode, 5)) == segments
+    assert listed(pack_segments(documents, encode, repeat(5))) == segments
     assert listed(pack_pairs(pairs, encode, 4, 5, EOS)) == examples
 
 
@@ -94,21 +109,21 @@ def test_documents_before_the_cursor_are_not_tokenized():
     """Resuming at the end of a long corpus would otherwise cost as much as the first pass."""
     asked = []
 
-    list(pack_segments([(0, "aaaa"), (1, "bbbb"), (2, "cccc")], Encode(asked), 2, SegmentCursor(1, 2)))
+    list(pack_segments([(0, "aaaa"), (1, "bbbb"), (2, "cccc")], Encode(asked), repeat(2), SegmentCursor(1, 2)))
     assert asked == ["bbbb", "cccc"]
 
 
 def test_a_segment_does_not_change_when_the_next_one_is_made():
     """Views into one buffer would make a collected batch wrong."""
     documents = [(0, "abcdefgh")]
-    assert [ids.base for ids, _ in pack_segments(documents, encode, 2)] == [None] * 4
+    assert [ids.base for ids, _ in pack_segments(documents, encode, repeat(2))] == [None] * 4
 
 
 @pytest.mark.parametrize("documents", [[(0, "aaaa"), (1, "b")], [(0, "aaaa"), (2, "bbbb")], [(0, "aaaa")]])
 def test_a_cursor_that_no_longer_fits_is_refused(documents):
     """A changed corpus or tokenizer would otherwise be spliced onto old segments."""
     with pytest.raises(CorpusError, match="token 3 of document 1"):
-        list(pack_segments(documents, encode, 2, SegmentCursor(1, 3)))
+        list(pack_segments(documents, encode, repeat(2), SegmentCursor(1, 3)))
 
 
 @given(contents=texts, steps=gaps, length=st.integers(1, 9), data=st.data())
@@ -116,14 +131,14 @@ def test_the_counts_of_parts_are_those_of_the_whole(contents, steps, length, dat
     """A stopped dump would otherwise count some documents twice and others never, and its bytes would differ."""
     documents = numbered(contents, steps)
     whole = Tally()
-    made = [replace(whole) for _ in pack_segments(documents, encode, length, tally=whole)]
-    cursors = [cursor for _, cursor in listed(pack_segments(documents, encode, length))]
+    made = [replace(whole) for _ in pack_segments(documents, encode, repeat(length), tally=whole)]
+    cursors = [cursor for _, cursor in listed(pack_segments(documents, encode, repeat(length)))]
     assert whole.blank == sum(not text.strip() for text in contents)
     assert whole.broken == sum("\x07" in text for text in contents)
     if made:
         cut = data.draw(st.integers(0, len(made) - 1))
         rest = Tally()
-        assert len(list(pack_segments(documents, encode, length, cursors[cut], rest))) == len(made) - cut - 1
+        assert len(list(pack_segments(documents, encode, repeat(length), cursors[cut], rest))) == len(made) - cut - 1
         assert (made[cut].blank + rest.blank, made[cut].broken + rest.broken) == (whole.blank, whole.broken)
 
 
@@ -134,7 +149,7 @@ SMALL = {pieces: {"PIECE": 8, "REACH": 1, "WINDOW": 2, "OVERLAP": 6}, windows: {
 def test_long_documents_are_packed_like_short_ones(contents, steps, length, longest):
     """They are on the disk and tokenized in pieces, so that memory does not grow with them."""
     documents, tally = numbered(contents, steps), Tally()
-    expected = listed(pack_segments(documents, encode, length, tally=tally))
+    expected = listed(pack_segments(documents, encode, repeat(length), tally=tally))
     pairs = [(index, text, text[::-1]) for index, text in documents]
     packed = listed(pack_pairs(pairs, encode, longest, 5, EOS, tally=(pair_tally := Tally()), prefix="a"))
     with pytest.MonkeyPatch.context() as patched:
@@ -144,10 +159,10 @@ def test_long_documents_are_packed_like_short_ones(contents, steps, length, long
                 patched.setattr(module, name, value)
         long = [(index, spooled(text)) for index, text in documents]
         assert any(isinstance(text, long_text.LongText) for _, text in long) == any(len(text) > 3 for text in contents)
-        assert listed(pack_segments(long, encode, length, tally=(other := Tally()))) == expected
+        assert listed(pack_segments(long, encode, repeat(length), tally=(other := Tally()))) == expected
         assert other == tally
         for place, (_, cursor) in enumerate(expected, start=1):
-            assert listed(pack_segments(long, encode, length, cursor)) == expected[place:]
+            assert listed(pack_segments(long, encode, repeat(length), cursor)) == expected[place:]
         long_pairs = [(index, spooled(source), spooled(target)) for index, source, target in pairs]
         assert listed(pack_pairs(long_pairs, encode, longest, 5, EOS, tally=(other := Tally()), prefix="a")) == packed
         assert other == pair_tally
@@ -164,7 +179,7 @@ def spooled(text):
 def test_a_segment_length_below_one_is_refused():
     """Otherwise an endless loop."""
     with pytest.raises(ConfigurationError):
-        next(pack_segments([(0, "a")], encode, 0))
+        next(pack_segments([(0, "a")], encode, repeat(0)))
 
 
 def test_pairs_are_cut_closed_with_eos_and_kept_ragged():

@@ -1,7 +1,7 @@
 """Span corruption against a second implementation that was written from the definition, with lists and loops."""
 
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import pytest
@@ -12,11 +12,14 @@ from miniend.errors import ConfigurationError
 from miniend.teacher_dump.examples.span_corruption import (
     SpanLengths,
     corrupt,
+    drawn_lengths,
     example_rng,
     lengths,
+    lengths_of_segment,
     longest_input,
     noise_mask,
     require_sentinels,
+    shortest_segment,
 )
 
 EOS = 1
@@ -180,3 +183,29 @@ def test_the_generator_gives_the_numbers_it_gave_when_caches_were_first_written(
 
 
 GOLDEN = [18369567880804765566, 9115749463861939981]
+
+
+def test_drawn_lengths_depend_on_seed_stream_and_index_only_and_are_equally_likely():
+    """A dump that goes on at segment 500 must draw what an unbroken one draws there."""
+    whole = list(islice(drawn_lengths(7, 5, 0, 10, 19), 2000))
+    assert list(islice(drawn_lengths(7, 5, 500, 10, 19), 100)) == whole[500:600]
+    assert whole != list(islice(drawn_lengths(7, 6, 0, 10, 19), 2000))
+    found = Counter(whole)
+    assert sorted(found) == list(range(10, 20))
+    assert max(abs(count - 200) for count in found.values()) < 60  # 4.5 standard deviations
+
+
+@given(st.integers(3, 60), st.integers(3, 60), st.floats(0.05, 0.9), st.floats(1, 8))
+def test_every_length_between_the_shortest_and_the_longest_can_be_corrupted(one, other, density, mean):
+    """A length in between that cannot would stop a dump in the middle."""
+    try:
+        longest = lengths(max(one, other), density, mean)
+        shortest = shortest_segment(min(one, other), longest, density, mean)
+    except ConfigurationError:
+        return
+    assert shortest <= longest.segment
+    for segment in range(shortest, longest.segment + 1):
+        taken = lengths_of_segment(segment, density, mean)
+        noise_mask(taken.segment, taken.noise, taken.spans, np.random.default_rng(0))
+        assert taken.inputs <= longest.inputs
+        assert taken.targets <= longest.targets
