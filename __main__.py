@@ -3,12 +3,19 @@
 import sys
 from typing import NoReturn
 
-from .runtime.stopping import ignore_signals, status_of
+from .runtime.stopping import START_OVER, advise, ignore_signals, status_of
+
+KEEP_NOTHING = ("completion", "demo", "estimate", "inspect", "verify")
+"""The commands that start over when they are run again."""
+REPAIR = "--repair"
+"""The option with which `verify` goes on."""
 
 
 def main() -> None:
     """Run the command line of this process and exit with its status."""
     try:
+        if sys.argv[1:2] and sys.argv[1] in KEEP_NOTHING and REPAIR not in sys.argv:
+            advise(START_OVER)
         sys.exit(status_of(_command_line))
     finally:
         ignore_signals()

@@ -51,8 +51,8 @@ def compare(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool
@@ -116,13 +116,14 @@ def dry_run(
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
         size: str | Path | Sequence[str | Path] | None
-            6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train
-            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's depth and width]
+            6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
+            students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
+            depth and width]
         objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
-            cross-attention. miniend-e: implicit and relations of encoder self-attention. Repeatable,
-            like size. [default: miniend-e]
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. One, or a
+            sequence, like size. [default: miniend-e]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
@@ -147,8 +148,8 @@ def dry_run(
         relation_heads: int | None
             Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
         weight: str | Sequence[str]
-            Weight of a term: labels, logits, decoder_self, cross or encoder_self. Repeatable. [default:
-            1 for each term]
+            Weight of a term: labels, logits, decoder_self, cross or encoder_self. One, or a sequence.
+            [default: 1 for each term]
         init: str | Path | PreTrainedModel | None
             Where the student starts: a checkpoint of a student, which brings its size; or
             teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
@@ -176,8 +177,8 @@ def dry_run(
         eval_every: int
             Steps between evaluations on the validation examples. [default: 500]
         tracker: str | Sequence[str]
-            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard.
-            Repeatable. [default: none]
+            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard. One,
+            or a sequence. [default: none]
         seed: int
             Seed of the student's weights and of the order of examples. [default: 0]
         allow_unfinished: bool
@@ -187,8 +188,8 @@ def dry_run(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool
@@ -265,8 +266,8 @@ def dump_teacher(
         corpus: str | Path | Sequence[str | Path]
             python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each
             also .gz or .zst) or .parquet; a folder of datasets.save_to_disk; or
-            hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: several corpora are mixed
-            document by document; when one ends, the others go on. [default: what cache records]
+            hf:NAME[:CONFIG][@REVISION], also of a local folder. One, or a sequence: several corpora are
+            mixed document by document; when one ends, the others go on. [default: what cache records]
         examples: int
             Training examples. A larger number in a later run appends. [default: what cache records]
         teacher: str | Path | PreTrainedModel
@@ -279,15 +280,15 @@ def dump_teacher(
 
     Corpus:
         corpus_weight: float | Sequence[float]
-            Share of the documents, relative to the others: one per corpus, in their order. Repeatable.
-            [default: equal shares]
+            Share of the documents, relative to the others: one per corpus, in their order. One, or a
+            sequence. [default: equal shares]
         shuffle_buffer: int
             Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.
             [default: 0]
         field: str | Sequence[str]
             Field that holds the text, of every corpus; twice for task pairs. a.b is a field inside
-            another. Or name one, or two, for each corpus in their order. Repeatable. [default: text, or
-            input and target for task pairs]
+            another. Or name one, or two, for each corpus in their order. One, or a sequence. [default:
+            text, or input and target for task pairs]
         split: str
             Split of hf: corpora and of saved datasets. [default: train]
         task: Literal["span-corruption", "pairs"] | str
@@ -316,7 +317,7 @@ def dump_teacher(
     Fidelity:
         signals: str | Sequence[str]
             Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none.
-            encoder.hidden and decoder.hidden cache the output of a layer. Repeatable. [default:
+            encoder.hidden and decoder.hidden cache the output of a layer. One, or a sequence. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
@@ -338,8 +339,8 @@ def dump_teacher(
         top_p: float
             top-k: probability at which a list may end before k. [default: 1]
         temperatures: float | Sequence[float]
-            top-k: a temperature other than 1 at which students can ask for the distributions.
-            Repeatable. [default: none]
+            top-k: a temperature other than 1 at which students can ask for the distributions. One, or a
+            sequence. [default: none]
         draws: int
             sampled: draws per position. hybrid: ids above 1/DRAWS are kept, the rest is drawn in such
             portions. [default: 20]
@@ -383,8 +384,8 @@ def dump_teacher(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool
@@ -453,8 +454,8 @@ def estimate(
         corpus: str | Path | Sequence[str | Path]
             python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each
             also .gz or .zst) or .parquet; a folder of datasets.save_to_disk; or
-            hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: several corpora are mixed
-            document by document; when one ends, the others go on. [required]
+            hf:NAME[:CONFIG][@REVISION], also of a local folder. One, or a sequence: several corpora are
+            mixed document by document; when one ends, the others go on. [required]
         examples: int
             Training examples. A larger number in a later run appends. [required]
         teacher: str | Path | PreTrainedModel
@@ -470,15 +471,15 @@ def estimate(
 
     Corpus:
         corpus_weight: float | Sequence[float]
-            Share of the documents, relative to the others: one per corpus, in their order. Repeatable.
-            [default: equal shares]
+            Share of the documents, relative to the others: one per corpus, in their order. One, or a
+            sequence. [default: equal shares]
         shuffle_buffer: int
             Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.
             [default: 0]
         field: str | Sequence[str]
             Field that holds the text, of every corpus; twice for task pairs. a.b is a field inside
-            another. Or name one, or two, for each corpus in their order. Repeatable. [default: text, or
-            input and target for task pairs]
+            another. Or name one, or two, for each corpus in their order. One, or a sequence. [default:
+            text, or input and target for task pairs]
         split: str
             Split of hf: corpora and of saved datasets. [default: train]
         task: Literal["span-corruption", "pairs"] | str
@@ -507,7 +508,7 @@ def estimate(
     Fidelity:
         signals: str | Sequence[str]
             Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none.
-            encoder.hidden and decoder.hidden cache the output of a layer. Repeatable. [default:
+            encoder.hidden and decoder.hidden cache the output of a layer. One, or a sequence. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
@@ -529,8 +530,8 @@ def estimate(
         top_p: float
             top-k: probability at which a list may end before k. [default: 1]
         temperatures: float | Sequence[float]
-            top-k: a temperature other than 1 at which students can ask for the distributions.
-            Repeatable. [default: none]
+            top-k: a temperature other than 1 at which students can ask for the distributions. One, or a
+            sequence. [default: none]
         draws: int
             sampled: draws per position. hybrid: ids above 1/DRAWS are kept, the rest is drawn in such
             portions. [default: 20]
@@ -567,8 +568,8 @@ def estimate(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool
@@ -619,7 +620,7 @@ def evaluate(
             glue/ followed by sst2, mrpc, stsb, qqp, mnli (both development sets), qnli, rte, cola or
             wnli; or summarize/ followed by cnn_dailymail, xsum, scitldr or pairs. pairs takes any texts
             with summaries, in columns source/target, document/summary, article/highlights or
-            text/summary. Repeatable. [default: what output records]
+            text/summary. One, or a sequence. [default: what output records]
         data: str | Path | None
             Folder with train and dev as .tsv, .csv, .jsonl, .json (each also .gz or .zst) or .parquet,
             or a saved dataset, either directly or in a subfolder named after the task. Or one such
@@ -638,9 +639,9 @@ def evaluate(
             adafactor takes steps relative to each matrix's RMS. It is T5's own optimizer and suits
             small students. [default: adamw]
         learning_rates: float | Sequence[float]
-            Repeatable: the one with the best score on a tenth of train is used. A single one is used
-            without a trial. [default: adamw: 1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for text
-            and summaries; adafactor: 1e-3, 3e-3, 1e-2]
+            One, or a sequence: the one with the best score on a tenth of train is used. A single one is
+            used without a trial. [default: adamw: 1e-4, 2e-4, 3e-4 for head and 1e-4, 3e-4, 1e-3 for
+            text and summaries; adafactor: 1e-3, 3e-3, 1e-2]
         batch_size: int
             Examples per step. [default: 32]
         max_length: int | None
@@ -667,8 +668,8 @@ def evaluate(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool
@@ -703,8 +704,8 @@ def inspect(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool
@@ -753,8 +754,8 @@ def push_cache(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool
@@ -821,13 +822,13 @@ def train_student(
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
         size: str | Path | None
-            6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train
-            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's depth and width]
+            6L384H, 6E3D384H for unequal depths, or a T5 config.json. [default: half the teacher's depth
+            and width]
         objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
-            cross-attention. miniend-e: implicit and relations of encoder self-attention. Repeatable,
-            like size. [default: miniend-e]
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. [default:
+            miniend-e]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
@@ -852,8 +853,8 @@ def train_student(
         relation_heads: int | None
             Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
         weight: str | Sequence[str]
-            Weight of a term: labels, logits, decoder_self, cross or encoder_self. Repeatable. [default:
-            1 for each term]
+            Weight of a term: labels, logits, decoder_self, cross or encoder_self. One, or a sequence.
+            [default: 1 for each term]
         init: str | Path | PreTrainedModel | None
             Where the student starts: a checkpoint of a student, which brings its size; or
             teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
@@ -881,8 +882,8 @@ def train_student(
         eval_every: int
             Steps between evaluations on the validation examples. [default: 500]
         tracker: str | Sequence[str]
-            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard.
-            Repeatable. [default: none]
+            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard. One,
+            or a sequence. [default: none]
         seed: int
             Seed of the student's weights and of the order of examples. [default: 0]
         allow_unfinished: bool
@@ -898,8 +899,8 @@ def train_student(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool
@@ -968,13 +969,14 @@ def train_students(
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
         size: str | Path | Sequence[str | Path] | None
-            6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train
-            in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's depth and width]
+            6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
+            students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
+            depth and width]
         objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
-            cross-attention. miniend-e: implicit and relations of encoder self-attention. Repeatable,
-            like size. [default: miniend-e]
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. One, or a
+            sequence, like size. [default: miniend-e]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
@@ -999,8 +1001,8 @@ def train_students(
         relation_heads: int | None
             Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
         weight: str | Sequence[str]
-            Weight of a term: labels, logits, decoder_self, cross or encoder_self. Repeatable. [default:
-            1 for each term]
+            Weight of a term: labels, logits, decoder_self, cross or encoder_self. One, or a sequence.
+            [default: 1 for each term]
         init: str | Path | PreTrainedModel | None
             Where the student starts: a checkpoint of a student, which brings its size; or
             teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
@@ -1028,8 +1030,8 @@ def train_students(
         eval_every: int
             Steps between evaluations on the validation examples. [default: 500]
         tracker: str | Sequence[str]
-            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard.
-            Repeatable. [default: none]
+            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard. One,
+            or a sequence. [default: none]
         seed: int
             Seed of the student's weights and of the order of examples. [default: 0]
         allow_unfinished: bool
@@ -1045,8 +1047,8 @@ def train_students(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool
@@ -1088,7 +1090,7 @@ def verify(
             dump.yaml says]
         corpus: str | Path | Sequence[str | Path]
             For repair=True: the corpora of the dump, in the same order. They are checked against the
-            plan. Repeatable. [default: as dump.yaml says]
+            plan. One, or a sequence. [default: as dump.yaml says]
         split: str
             For repair=True: the split of saved datasets, as the dump had it. That of an hf: corpus is
             in the plan. [default: train]
@@ -1107,8 +1109,8 @@ def verify(
             YAML file of options, by their names with underscores. Options on the command line win.
             Every output has such a file, so a run can be repeated. [default: none]
         plugin: str | Sequence[str]
-            Python file or module to import first; it can register objectives, terms and more.
-            Repeatable. [default: none]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
         quiet: bool
             Print only results, warnings and errors, and no progress. [default: off]
         verbose: bool

@@ -5,6 +5,7 @@ there. `__init__.pyi`, which docs/reference/generate.py writes, tells the same t
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, dataclass, fields
@@ -189,6 +190,7 @@ def of_options(
                 log = values.pop("log", None) or tell
                 stack.enter_context(level_kept(chosen_level(*(bool(values.pop(name, False)) for name in OF_OUTPUT))))
                 if works:
+                    stack.enter_context(_shortly(run.__name__))
                     stack.enter_context(_alone(run.__name__, ranks))
                 named = values.pop("config", None)
                 file = None if named is None else read_options_file(named)
@@ -213,6 +215,21 @@ def of_options(
         return called
 
     return decorate
+
+
+KEEPS_NOTHING = ("dry_run", "estimate", "inspect", "verify")
+"""The functions that start over when they are called again."""
+
+
+@contextmanager
+def _shortly(name: str) -> Iterator[None]:
+    """Say what an interrupt leaves, and raise it without the frames of the package, which do not tell its reader anything."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        again = "start over" if name in KEEPS_NOTHING else "go on"
+        tell(f"interrupted; call miniend.{name} in the same way to {again}")
+        raise stopped.with_traceback(None) from None
 
 
 @contextmanager
@@ -261,7 +278,7 @@ def keywords_of(
                     text,
                     RECORDED if known else one.default,
                     f"default: what {found_by} records" if known else default_text(one),
-                    f"False: {declared.help}" if one.default is True else declared.help,
+                    f"False: {declared.help}" if one.default is True else _help_for(declared, text),
                     declared.section,
                     hint,
                     declared.positional,
@@ -270,6 +287,13 @@ def keywords_of(
     order = {section: place for place, section in enumerate(SECTIONS)}
     found.sort(key=lambda one: (not one.positional, not one.required, one.default is not RECORDED, order[one.section]))
     return {one.name: one for one in found}
+
+
+def _help_for(declared: Option, text: str) -> str:
+    """Return the help of an option for a keyword of this type: what the command line repeats is a sequence, or only one."""
+    if "Sequence[" in text:
+        return declared.help.replace("Repeatable", "One, or a sequence")
+    return re.sub(r"\s*Repeatable[^.]*\.", "", declared.help)
 
 
 def _type_text(hint: Any, declared: Option, path: bool) -> str:

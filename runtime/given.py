@@ -74,9 +74,12 @@ class Settled(Generic[ConfigT]):
         kind = type(self.config)
         declared = options_of(kind)
         essential = [name for name in declared if name in self.taken and declared[name].section == SECTIONS[0]]
-        shown = [_typed_as(kind, name, self.taken[name]) for name in essential or [*self.taken][:SHOWN]]
-        more = len(self.taken) - len(shown)
-        shown += [f"and {more} more option{'' if more == 1 else 's'}"] if more else []
+        named = essential or [*self.taken][:SHOWN]
+        if len(self.taken) - len(named) == 1:  # the words for one more are as long as the option
+            named = [*named, *(name for name in self.taken if name not in named)]
+        shown = [_typed_as(kind, name, self.taken[name]) for name in named]
+        more = len(self.taken) - len(named)
+        shown += [f"and {more} more options"] if more else []
         return f"as {self.source} says: {' '.join(shown)}"
 
 

@@ -17,7 +17,8 @@ REPEATED = 2.0
 """Seconds within which a second signal counts as the same one, because launchers repeat what the terminal has sent already."""
 TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 STOPPING = (signal.SIGINT, *TERMINATING)
-ADVICE = "run the same command again to go on"
+GO_ON, START_OVER = "run the same command again to go on", "run the same command again to start over"
+"""What a user can do after an end, for commands that continue what is there and for those that do not keep anything."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -28,6 +29,11 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
+def advise(text: str) -> None:
+    """Set what the line of an end advises from now on: GO_ON unless this is called."""
+    _Asked.advice = text
+
+
 def status_of(run: Callable[[], int]) -> int:
     """Run a command and return its exit status. If a signal stops it, print one line and return 128 + the signal's number."""
     try:
@@ -35,7 +41,7 @@ def status_of(run: Callable[[], int]) -> int:
             return run()
     except KeyboardInterrupt as stopped:
         number = _number_of(stopped)
-        _say(f"{_words(number)}; {ADVICE}")
+        _say(f"{_words(number)}; {_Asked.advice}")
         return 128 + number
 
 
@@ -130,6 +136,8 @@ class _Asked:
     """Its exception and its time, in seconds of the monotonic clock."""
     inside = False
     """Whether the main thread is inside of `stoppable` or `interruptible`."""
+    advice = GO_ON
+    """What the line of an end advises."""
     of_a_command = True
     """Whether a second SIGINT may end the process, which is one command; a user's own program goes on."""
 
@@ -189,7 +197,7 @@ def _handle(number: int, _frame: FrameType | None) -> None:
         if which == signal.SIGINT and not _Asked.of_a_command:
             raise KeyboardInterrupt
         if which in (signal.SIGINT, _number_of(asked[0])):
-            _say(f"{_words(which)} again, so it ends at once; {ADVICE}")
+            _say(f"{_words(which)} again, so it ends at once; {_Asked.advice}")
             os._exit(128 + number)
         if not _Asked.inside:
             return

@@ -21,6 +21,8 @@ from support.tiny_cache import build_tiny_cache
 CODE = "from support.signal_at import run; run()"
 READERS = ("inspect", "plot", "verify", "estimate", "plan")
 """Commands that leave nothing which another run could go on with."""
+START_OVER = ("inspect", "plot", "verify", "estimate", "demo")
+"""Commands whose last line says that they do not go on."""
 PLACES = 40
 """The number of places of each command that the slow test draws."""
 CLOCKS_AND_PATHS = ("comparison.json", "model.json", "pace.json", "report.html", "report.md")
@@ -135,6 +137,8 @@ def stopped_in_order(world, name, folder, at, number):
     """Complaints about one stopped run and the one after it."""
     places, expected = unbroken(world, name)
     status, line = ENDS[number]
+    if name in START_OVER:
+        line = line.replace("to go on", "to start over")
     process = start(world, name, folder, at, number)
     _, said = process.communicate()
     complaints = []

@@ -59,6 +59,9 @@ TYPED = {
 """What decides the members of run.json, as the user types it."""
 
 
+MORE_ONLY = "The --steps of a run can be raised, not lowered. Use as many as there are or more, or another --output"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartRecord:
     """The part of the cache that a run takes, as `cache.Part`."""
@@ -90,7 +93,9 @@ def claim_output(config: TrainConfig, cache: Cache, student: Any, log: Log = sil
         record, theirs = _read(path)
         larger = grow and record.steps is not None and config.steps > record.steps
         compared = theirs | {"steps": config.steps} if larger else theirs
-        require_same(f"{config.output} holds another run", compared, ours, ANOTHER_OUTPUT, typed=TYPED)
+        fewer = record.steps is not None and config.steps < record.steps
+        remedy = MORE_ONLY if fewer else ANOTHER_OUTPUT
+        require_same(f"{config.output} holds another run", compared, ours, remedy, typed=TYPED)
         if larger:
             _continue(config, record, theirs, log)
         _keep_record(config, student)

@@ -6,11 +6,13 @@ import os
 import random
 import signal
 import threading
+import traceback
 import warnings
 
 import numpy as np
 import pytest
 import torch
+import tqdm
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5ForConditionalGeneration
@@ -197,7 +199,7 @@ def test_a_student_starts_as_a_copy_of_a_model_in_memory(home, student, tmp_path
     assert parse_yaml((tmp_path / "a" / "train.yaml").read_text(), "x")["init"] == str(student.path)
 
 
-def test_an_interrupt_leaves_a_run_that_goes_on_and_a_clean_process(home, tmp_path, untouched, monkeypatch):
+def test_an_interrupt_leaves_a_run_that_goes_on_and_a_clean_process(home, tmp_path, untouched, monkeypatch, capsys):
     """The interrupt button of a notebook comes at any moment, also in the middle of a step."""
     from miniend.student_train import train
 
@@ -209,10 +211,13 @@ def test_an_interrupt_leaves_a_run_that_goes_on_and_a_clean_process(home, tmp_pa
         made(runs, batches, processes)
 
     monkeypatch.setattr(train, "train_step", interrupted)
-    threads = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
+    threads = {*threading.enumerate()}
+    with pytest.raises(KeyboardInterrupt) as stopped:
         miniend.train_student(cache=home / "cache", output=tmp_path / "a", **settings)
-    assert threading.active_count() <= threads + 1  # tqdm's own thread, which it keeps
+    assert not {"train_step", "_loop"} & {frame.name for frame in traceback.extract_tb(stopped.tb)}
+    assert "interrupted; call miniend.train_student in the same way to go on" in capsys.readouterr().out
+    left = [one.name for one in {*threading.enumerate()} - threads if not isinstance(one, tqdm.TMonitor)]
+    assert [name for name in left if not name.startswith("asyncio_")] == []  # tqdm and zarr keep theirs
     assert not list((tmp_path / "a").glob(".claim-*"))
     monkeypatch.setattr(train, "train_step", made)
     lines = []

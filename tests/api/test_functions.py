@@ -136,3 +136,12 @@ def test_lines_and_errors_name_keywords_but_whole_commands_stay():
         "lower batch_size, or take logits=False and allow_unfinished=True; --strange-flag",
         "next: miniend train-student --cache a --batch-size 3",
     ]
+
+
+def test_help_does_not_speak_of_repeating_a_keyword():
+    """On the command line an option is repeated; in Python a sequence says the same, where several are taken."""
+    for function in (miniend.dump_teacher, miniend.train_student, miniend.train_students, miniend.evaluate):
+        assert "Repeatable" not in function.__doc__
+    assert "One, or a sequence" in miniend.dump_teacher.keywords["corpus"].help
+    assert "sequence" not in miniend.train_student.keywords["size"].help
+    assert "One, or a sequence" in miniend.train_students.keywords["size"].help

@@ -258,7 +258,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_record(option
     config = found.config
     assert (config.steps, config.batch_size, config.seed) == (10, 8, 7)
     assert found.taken == {"cache": "s3://b/c", "seed": 7}
-    assert found.line() == "as the record says: --cache s3://b/c and 1 more option"
+    assert found.line() == "as the record says: --cache s3://b/c --seed 7"
 
 
 def test_options_that_come_from_a_record_are_named_where_none_is_essential():
@@ -268,9 +268,11 @@ def test_options_that_come_from_a_record_are_named_where_none_is_essential():
     found = settle(TrainRequest, least, recorded=lambda given: Record(source="the record", values=values))
     named = "--seed 7 --bf16 --temperature 2 --weight logits=2 --weight labels=1"
     assert found.line() == f"as the record says: {named}"
-    values |= {"max_grad_norm": 3.0}
-    found = settle(TrainRequest, least, recorded=lambda given: Record(source="the record", values=values))
-    assert found.line() == f"as the record says: {named} and 1 more option"
+    for more, words in [({"max_grad_norm": 3.0}, "--max-grad-norm 3"), ({"log_every": 7}, "and 2 more options")]:
+        values |= more
+        record = Record(source="the record", values=dict(values))
+        found = settle(TrainRequest, least, recorded=lambda given, record=record: record)
+        assert found.line() == f"as the record says: {named} {words}"
 
 
 def test_what_nothing_says_is_named(options):

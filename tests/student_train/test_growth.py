@@ -119,7 +119,9 @@ def test_what_cannot_be_continued_is_refused_and_left_as_it_was(span_home, grown
     output = tmp_path / "student"
     shutil.copytree(grown[0], output)
     before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
-    with pytest.raises(RunMismatchError, match="--steps: there 4, now 3"):
+    with pytest.raises(
+        RunMismatchError, match=r"--steps: there 4, now 3\. The --steps of a run can be raised, not lowered"
+    ):
         run(span_home, output, steps=3)
     with pytest.raises(RunMismatchError, match="--batch-size: there 4, now 8"):
         run(span_home, output, steps=8, batch_size=8)
