@@ -42,6 +42,18 @@ LONGEST_FIRST = (
     "teacher_dump/test_many_files.py",
     "teacher_dump/test_long_documents.py",
     "test_signals.py",
+    "recipes/inspect/test_plot.py",
+    "recipes/estimate/test_estimate.py",
+    "recipes/share/test_push_cache.py",
+    "test_environments.py",
+    "test_extending.py",
+    "api/test_calls.py",
+    "examples/test_notebook.py",
+    "student_train/test_interruption.py",
+    "teacher_dump/shards/test_space.py",
+    "teacher_dump/test_recorded.py",
+    "student_train/test_several_students.py",
+    "teacher_dump/test_kills.py",
 )
 """Each worker takes the next file when it is done with one: what takes long must not be the last that is left."""
 
