@@ -1,8 +1,12 @@
-"""For all tests: one thread per process, since tiny models only wait for more, and no hub is ever asked."""
+"""For all tests: one thread per process, since tiny models only wait for more, and no hub is ever asked.
+
+A test that wants more threads has them, but they sleep while they wait: on cores that others use they would only spin.
+"""
 
 import os
 
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+os.environ.update(OMP_WAIT_POLICY="PASSIVE")
 
 import gc
 import itertools
@@ -38,6 +42,18 @@ LONGEST_FIRST = (
     "teacher_dump/test_many_files.py",
     "teacher_dump/test_long_documents.py",
     "test_signals.py",
+    "recipes/inspect/test_plot.py",
+    "recipes/estimate/test_estimate.py",
+    "recipes/share/test_push_cache.py",
+    "test_environments.py",
+    "test_extending.py",
+    "api/test_calls.py",
+    "examples/test_notebook.py",
+    "student_train/test_interruption.py",
+    "teacher_dump/shards/test_space.py",
+    "teacher_dump/test_recorded.py",
+    "student_train/test_several_students.py",
+    "teacher_dump/test_kills.py",
 )
 """Each worker takes the next file when it is done with one: what takes long must not be the last that is left."""
 
@@ -81,6 +97,14 @@ def no_progress():
 
     usual, progress.FIRST_AFTER = progress.FIRST_AFTER, 1e9
     return usual
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_fsync():
+    """No test waits for the disk: a process that ends or is killed loses nothing that it wrote; only a power cut would."""
+    usual, os.fsync = os.fsync, lambda descriptor: None
+    yield usual
+    os.fsync = usual
 
 
 @pytest.fixture(scope="session")

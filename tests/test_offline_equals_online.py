@@ -26,7 +26,7 @@ from miniend.student_train.train import train_student
 from miniend.teacher_dump.examples.span_corruption import example_rng
 from support.tiny_cache import LOSSLESS, PAIRS, build_tiny_cache
 
-STEPS, BATCH, HEADS, SIZE = 50, 4, 8, "2L32H"
+STEPS, BATCH, HEADS, SIZE = 25, 4, 8, "2L32H"
 DRAWS = 60
 LEARNING_RATE, WARMUP, WEIGHT_DECAY, CLIP = 1e-3, 5, 0.01, 1.0
 WITHIN = 1e-3

@@ -47,9 +47,7 @@ def settings(tmp_path_factory):
 
 
 def dump(settings, cache):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(os, "fsync", lambda descriptor: None)
-        dump_teacher(DumpConfig(**settings, cache=cache), log=lambda line: None)
+    dump_teacher(DumpConfig(**settings, cache=cache), log=lambda line: None)
     return cache
 
 

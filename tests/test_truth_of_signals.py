@@ -43,6 +43,7 @@ SETTINGS = {
     "batch_size": 8,
     "logits": "none",
     "device": "cpu",
+    "threads": 1,
 }
 LOSSLESS = {
     "examples": 12,

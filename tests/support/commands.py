@@ -174,6 +174,7 @@ if __name__ == "__main__":
         import_module(library)
     for name in MODELS:
         getattr(import_module("transformers"), name)
+    os.fsync = lambda descriptor: None  # type: ignore[assignment]  # as in all tests; see conftest.py
     gc.freeze()  # so that no child's collector looks at what all of them share
     asked = _serve()
     if asked is not None:

@@ -34,6 +34,7 @@ SMALL = {
     "relation_step": 0.1,
     "codec": "zstd",
     "device": "cpu",
+    "threads": 1,
 }
 """Three shards, of seven columns each."""
 

@@ -57,6 +57,7 @@ def config(material, cache, **changed):
         "batch_size": 8,
         "signals": "none",
         "device": "cpu",
+        "threads": 1,
     }
     return DumpConfig(cache=cache, **settings | changed)
 

@@ -46,6 +46,7 @@ def dump(teacher, corpus, cache, **changed):
         "input_length": 32,
         "signals": "none",
         "device": "cpu",
+        "threads": 1,
         **changed,
     }
     said = []

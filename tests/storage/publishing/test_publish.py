@@ -169,13 +169,13 @@ def test_a_failure_at_any_flush_or_rename_leaves_nothing_and_a_second_run_succee
     assert failing >= 1
 
 
-def test_files_and_folders_are_flushed_before_the_rename_and_the_parent_after(tmp_path, monkeypatch):
+def test_files_and_folders_are_flushed_before_the_rename_and_the_parent_after(tmp_path, monkeypatch, usual_fsync):
     """Without it a power cut leaves a published name over empty files."""
-    events, fsync, rename = [], os.fsync, os.rename
+    events, rename = [], os.rename
 
     def noting(descriptor):
         events.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
-        fsync(descriptor)
+        usual_fsync(descriptor)
 
     def renaming(source, target):
         if Path(target).name == "a":
