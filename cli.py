@@ -26,6 +26,7 @@ from .runtime.options import completed
 from .runtime.plugins import fault_of_a_plugin
 from .runtime.printing import Level, allow_any_encoding, level, say, say_json, set_level, tell
 from .runtime.stopping import status_of
+from .runtime.there import require_there
 from .student_train.config import TrainConfig, TrainRequest, each_student
 from .teacher_dump.config import DumpConfig
 
@@ -44,6 +45,7 @@ def _estimate(config: EstimateConfig) -> None:
 
 
 def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple[str, ...]) -> None:
+    require_there(config.cache)
     sizes, objectives = size or (None,), objective or (config.objective,)
     if config.dry_run:
         from .student_train.train import dry_run_students
@@ -54,6 +56,7 @@ def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple
 
 
 def _inspect(config: InspectConfig) -> None:
+    require_there(config.cache)
     from .recipes.inspect.inspection import describe, inspect_cache
 
     if config.plot is not None:
@@ -65,6 +68,7 @@ def _inspect(config: InspectConfig) -> None:
 
 
 def _verify(config: VerifyConfig) -> int:
+    require_there(config.cache)
     from .recipes.repair.verify import describe, verify_cache
 
     if config.repair:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from ..errors import CacheMismatchError
+from .durable import is_there
 from .json_file import read_json
 from .listing import entries
 
@@ -67,6 +69,12 @@ def not_a_cache(path: Path) -> str:
             f"it is {found.words}{end} make a cache with `miniend dump-teacher --cache {path}`, or name another folder"
         )
     return f"it is {found.words}; name the folder of a cache"
+
+
+def require_there(cache: Path | str) -> None:
+    """Raise CacheMismatchError if nothing is at the path of a cache, before a command imports what takes seconds."""
+    if "://" not in str(cache) and not is_there(path := Path(cache)):
+        raise CacheMismatchError(f"{path} is not a MiniEnD cache: {not_a_cache(path)}")
 
 
 def not_a_model(path: Path) -> str:

@@ -4,6 +4,8 @@ The cache and the students are real ones; comparison and evaluation are laid out
 """
 
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -172,3 +174,16 @@ def test_no_output_is_a_file(refused):
     for command in ("demo --output X", "evaluate --model teacher --task summarize/pairs --data pairs.jsonl --output X"):
         for path in ("file.txt", "file.txt/x", "dangling"):
             assert path in partial(refused, command)(path)
+
+
+LIGHT = "import sys; from miniend.cli import run; sys.exit(run(sys.argv[1:]) + 100 * ('torch' in sys.modules))"
+
+
+@pytest.mark.parametrize("command", ["train-student --cache {} --output new", "inspect {}", "verify {}"])
+def test_a_cache_that_is_not_there_is_said_before_anything_slow_is_imported(tmp_path, command):
+    """A typing error is answered at once, and not after the seconds in which torch is imported."""
+    arguments = command.format(tmp_path / "nowhere").split()
+    call = [sys.executable, "-c", LIGHT, *arguments]
+    done = subprocess.run(call, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nowhere is not a MiniEnD cache: it is missing" in done.stderr
