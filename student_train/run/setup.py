@@ -184,18 +184,13 @@ def _for_evaluation(
 ) -> Distillation:
     """Return the module for evaluation, which adds what the terms measure beside the loss, and hard labels of a trained head."""
     terms = dict(learner.terms)
-    added: dict[str, Term] = {
-        f"{name}{end}": one
-        for name, term in terms.items()
-        for end, one in term.beside(statistics).items()
-        if statistics
-    }
+    added: dict[str, Term] = {}
+    for name, term in terms.items() if statistics else ():
+        added |= {f"{name}{end}": one for end, one in term.beside(statistics).items()}
     if any(term.trains_head for term in terms.values()) and LABELS not in terms:
         added[LABELS] = TERMS[LABELS]()
     if not added:
         return distillation
-    for one in added.values():
-        one.start(statistics)
     weights = {**learner.objective.weights, **dict.fromkeys(added, 1.0)}
     return Distillation(learner.student, {**terms, **added}, weights, distillation.special)
 

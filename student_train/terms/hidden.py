@@ -81,7 +81,9 @@ class Hidden(Matched):
         if not matches:
             return {}
         maps = {key: one for key, one in self.maps.items() if isinstance(one, LinearMap)}
-        return {BESIDE: Hidden(matches, maps, self.axis, "beyond_top", self._words)}
+        term = Hidden(matches, maps, self.axis, "beyond_top", self._words).to(self.metric.device)
+        term.weigh(statistics)
+        return {BESIDE: term}
 
     def formula(self) -> str:
         return f"{self._words}, divided by {WEIGHINGS[self._weighing_name].phrase}, mean over pairs and tokens"

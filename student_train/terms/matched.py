@@ -83,6 +83,17 @@ class Matched(Term):
 
         Raises CacheMismatchError for a target that is the same for all tokens.
         """
+        self.weigh(statistics)
+        for key, learned in self.maps.items():
+            assert isinstance(learned, LinearMap)
+            means = [statistics[match.target].mean for match in self.matches if match.map == key]
+            learned.bias.copy_(torch.stack(means).mean(0))
+
+    def weigh(self, statistics: Mapping[Target, TargetStatistics]) -> None:
+        """Take from the targets' statistics how errors are weighed.
+
+        Raises CacheMismatchError for a target that is the same for all tokens.
+        """
         noises = {match.target: match.noise for match in self.matches}
         for place, target in enumerate(self.targets):
             found = statistics[target]
@@ -93,10 +104,6 @@ class Matched(Term):
                 )
             self.energies[place] = found.energy
             self.metric[place] = self._weighing.metric(found, noises[target])
-        for key, learned in self.maps.items():
-            assert isinstance(learned, LinearMap)
-            means = [statistics[match.target].mean for match in self.matches if match.map == key]
-            learned.bias.copy_(torch.stack(means).mean(0))
 
     def counts(self, batch: Batch) -> dict[str, int]:
         return dict.fromkeys(self.parts, int(batch.valid[self.axis].sum()))

@@ -81,7 +81,7 @@ class Term(nn.Module, ABC):
         """Take what it needs from the statistics of its targets, over the first training examples of the cache."""
 
     def beside(self, statistics: Mapping[Target, TargetStatistics]) -> Mapping[str, "Term"]:
-        """Return what only validation measures, by the end of its name: terms that share this one's parameters."""
+        """Return what only validation measures, by the end of its name: started terms that share this one's parameters."""
         return {}
 
     def limits(self) -> Mapping[str, float]:
