@@ -67,13 +67,14 @@ def the_same(one, other):
         assert (one / file).read_bytes() == (other / file).read_bytes()
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", ["hidden", *(pytest.param(name, marks=pytest.mark.slow) for name in OBJECTIVES[1:])])
 def test_a_student_is_the_same_alone_and_in_a_pass_with_others(layers_home, together, tmp_path, name):
     """The maps of one must not draw from the random numbers of another, and statistics are measured once for all."""
     train_student(config(layers_home, tmp_path, objective=name), quiet)
     the_same(tmp_path, together[name])
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_the_unbroken_one(layers_home, together, tmp_path, commands):
     """A map that began anew would be learned again, and the loss would hardly show it."""
     settings = {**SETTINGS, "cache": layers_home / "cache", "output": tmp_path, "objective": "hidden"}
