@@ -17,8 +17,8 @@ from torch import Tensor
 
 from .row_norms import RowNorm
 
-BLOCK_ROWS = 4096
-"""The number of tokens per block."""
+BLOCK_ROWS = {"cpu": 1024, "cuda": 4096}
+"""The number of tokens per block: a CPU block is small enough for fast memory, a CUDA block keeps a GPU busy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +63,9 @@ class LinearMatch(torch.autograd.Function):
         )
         metric = comparison.metric.to(dtype)
         total = torch.zeros((), dtype=dtype, device=h.device)
-        for first in range(0, len(comparison.rows), BLOCK_ROWS):
-            rows = comparison.rows[first : first + BLOCK_ROWS]
+        size = BLOCK_ROWS["cpu" if h.device.type == "cpu" else "cuda"]
+        for first in range(0, len(comparison.rows), size):
+            rows = comparison.rows[first : first + size]
             own = h[rows].to(dtype)
             x = comparison.norm.of(own)
             # e = W x + b - y
