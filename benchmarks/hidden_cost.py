@@ -5,8 +5,8 @@
 Two equal students take a step on the same batch in turns: one on hard labels, one on 6+6 pairs of hidden states of a teacher of
 width 768, with a learned map for each pair. The teacher's states are decoded from integers in every step, as in a training; a
 `--rank` of 768 keeps every component, which no cache does. Printed are the median steps, their ratio by pairs within a turn, and
-the share of decoding. On a CPU we count the seconds of the process, so that other work on the machine counts less. The hidden step
-does not compute the head, because that objective does not train it.
+the share of decoding. On a CPU we count the seconds of the process, so that other work on the machine counts less. The hidden
+step does not compute the head, because that objective does not train it.
 
 Then the loss itself, value and gradients, of `--memory-tokens` tokens and 6 pairs: the peak above the level before the call, in a
 separate process for each way (`child_memory.py`), and without the gradients that both ways have to return.

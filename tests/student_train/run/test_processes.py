@@ -70,7 +70,7 @@ def end(process):
         raise
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", ["whole", "without logits", pytest.param("states", marks=pytest.mark.slow)])
 def test_two_processes_have_the_losses_of_one(request, commands, tmp_path, group):
     """A mean of means, a gradient summed twice, or a frozen parameter that is waited for: each shows here."""
     home, objectives, settings = GROUPS[group]
