@@ -68,7 +68,7 @@ def dry_run(
     batch_size: int = 32,
     learning_rate: float | None = None,
     size: str | Path | Sequence[str | Path] | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str] = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str | Sequence[str] = "miniend-e",
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
@@ -80,6 +80,14 @@ def dry_run(
     relation_heads: int | None = None,
     weight: str | Sequence[str] = (),
     init: str | Path | PreTrainedModel | None = None,
+    mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str = "uniform",
+    stacks: Literal["both", "encoder", "decoder"] | str = "both",
+    teacher_layer: str | Sequence[str] = (),
+    hidden_norm: Literal["rms", "none"] | str = "rms",
+    hidden_scale: Literal["energy", "mean"] | str = "energy",
+    hidden_metric: Literal["plain", "whitened"] | str = "plain",
+    projection: Literal["auto", "always", "shared"] | str = "auto",
+    direct_heads: int | None = None,
     gradient_accumulation_steps: int = 1,
     bf16: bool = False,
     gradient_checkpointing: bool = False,
@@ -119,11 +127,13 @@ def dry_run(
             6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
             students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
             depth and width]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
-            cross-attention. miniend-e: implicit and relations of encoder self-attention. One, or a
-            sequence, like size. [default: miniend-e]
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard
+            labels and logits. hidden: hidden states of several layers. lwd: kd and hidden, with learned
+            maps. direct: Q, K and V of self-attentions. One, or a sequence, like size. [default:
+            miniend-e]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
@@ -148,12 +158,43 @@ def dry_run(
         relation_heads: int | None
             Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
         weight: str | Sequence[str]
-            Weight of a term: labels, logits, decoder_self, cross or encoder_self. One, or a sequence.
-            [default: 1 for each term]
+            Weight of a term: labels, logits, decoder_self, cross, encoder_self, encoder_hidden,
+            decoder_hidden, encoder_direct or decoder_direct. A weight adds labels or logits to hidden
+            and direct. One, or a sequence. [default: 1 for each term]
         init: str | Path | PreTrainedModel | None
             Where the student starts: a checkpoint of a student, which brings its size; or
             teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
             have. [default: fresh weights]
+
+    Layers:
+        mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str
+            The teacher's layers that a student's layer learns from in hidden and lwd. last: only the
+            last from the last. uniform: evenly spaced ones. last-k: the teacher's last ones. all: each
+            from its own, at equal depth. consecutive: groups of neighbours, which are all of the
+            teacher's. uniform+last: two each, of uniform and of last-k. [default: uniform]
+        stacks: Literal["both", "encoder", "decoder"] | str
+            The stacks that hidden, lwd and direct compare. [default: both]
+        teacher_layer: str | Sequence[str]
+            The teacher's layer that the student's last layer learns from, such as decoder.self=-2: from
+            0, or negative from the end. For relations, for direct, and for hidden with mapping last.
+            One, or a sequence. [default: the deepest that the cache holds]
+        hidden_norm: Literal["rms", "none"] | str
+            Hidden states are compared over their root mean square per token (rms), or as they are
+            (none). [default: rms]
+        hidden_scale: Literal["energy", "mean"] | str
+            The squared error of a hidden state is divided by the teacher's centred energy, so that 1 is
+            no better than a constant (energy), or by its width (mean). [default: energy]
+        hidden_metric: Literal["plain", "whitened"] | str
+            plain: all directions of a hidden state count alike. whitened: each counts by the inverse of
+            its variance (an experiment). [default: plain]
+        projection: Literal["auto", "always", "shared"] | str
+            The map from the student's states to the teacher's. auto: none at equal widths, and else one
+            learned map for each pair of layers; lwd always learns them. always: learned at equal widths
+            too. shared: one learned map for all layers of a stack. direct always learns its maps.
+            [default: auto]
+        direct_heads: int | None
+            Blocks that the learned maps of direct consist of; the number of heads gives a map for each
+            head. [default: 1, a map of all heads together]
 
     Speed:
         gradient_accumulation_steps: int
@@ -771,7 +812,7 @@ def train_student(
     batch_size: int = 32,
     learning_rate: float | None = None,
     size: str | Path | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str = "miniend-e",
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
@@ -783,6 +824,14 @@ def train_student(
     relation_heads: int | None = None,
     weight: str | Sequence[str] = (),
     init: str | Path | PreTrainedModel | None = None,
+    mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str = "uniform",
+    stacks: Literal["both", "encoder", "decoder"] | str = "both",
+    teacher_layer: str | Sequence[str] = (),
+    hidden_norm: Literal["rms", "none"] | str = "rms",
+    hidden_scale: Literal["energy", "mean"] | str = "energy",
+    hidden_metric: Literal["plain", "whitened"] | str = "plain",
+    projection: Literal["auto", "always", "shared"] | str = "auto",
+    direct_heads: int | None = None,
     gradient_accumulation_steps: int = 1,
     bf16: bool = False,
     gradient_checkpointing: bool = False,
@@ -824,11 +873,12 @@ def train_student(
         size: str | Path | None
             6L384H, 6E3D384H for unequal depths, or a T5 config.json. [default: half the teacher's depth
             and width]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
-            cross-attention. miniend-e: implicit and relations of encoder self-attention. [default:
-            miniend-e]
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard
+            labels and logits. hidden: hidden states of several layers. lwd: kd and hidden, with learned
+            maps. direct: Q, K and V of self-attentions. [default: miniend-e]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
@@ -853,12 +903,43 @@ def train_student(
         relation_heads: int | None
             Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
         weight: str | Sequence[str]
-            Weight of a term: labels, logits, decoder_self, cross or encoder_self. One, or a sequence.
-            [default: 1 for each term]
+            Weight of a term: labels, logits, decoder_self, cross, encoder_self, encoder_hidden,
+            decoder_hidden, encoder_direct or decoder_direct. A weight adds labels or logits to hidden
+            and direct. One, or a sequence. [default: 1 for each term]
         init: str | Path | PreTrainedModel | None
             Where the student starts: a checkpoint of a student, which brings its size; or
             teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
             have. [default: fresh weights]
+
+    Layers:
+        mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str
+            The teacher's layers that a student's layer learns from in hidden and lwd. last: only the
+            last from the last. uniform: evenly spaced ones. last-k: the teacher's last ones. all: each
+            from its own, at equal depth. consecutive: groups of neighbours, which are all of the
+            teacher's. uniform+last: two each, of uniform and of last-k. [default: uniform]
+        stacks: Literal["both", "encoder", "decoder"] | str
+            The stacks that hidden, lwd and direct compare. [default: both]
+        teacher_layer: str | Sequence[str]
+            The teacher's layer that the student's last layer learns from, such as decoder.self=-2: from
+            0, or negative from the end. For relations, for direct, and for hidden with mapping last.
+            One, or a sequence. [default: the deepest that the cache holds]
+        hidden_norm: Literal["rms", "none"] | str
+            Hidden states are compared over their root mean square per token (rms), or as they are
+            (none). [default: rms]
+        hidden_scale: Literal["energy", "mean"] | str
+            The squared error of a hidden state is divided by the teacher's centred energy, so that 1 is
+            no better than a constant (energy), or by its width (mean). [default: energy]
+        hidden_metric: Literal["plain", "whitened"] | str
+            plain: all directions of a hidden state count alike. whitened: each counts by the inverse of
+            its variance (an experiment). [default: plain]
+        projection: Literal["auto", "always", "shared"] | str
+            The map from the student's states to the teacher's. auto: none at equal widths, and else one
+            learned map for each pair of layers; lwd always learns them. always: learned at equal widths
+            too. shared: one learned map for all layers of a stack. direct always learns its maps.
+            [default: auto]
+        direct_heads: int | None
+            Blocks that the learned maps of direct consist of; the number of heads gives a map for each
+            head. [default: 1, a map of all heads together]
 
     Speed:
         gradient_accumulation_steps: int
@@ -916,7 +997,7 @@ def train_students(
     batch_size: int = 32,
     learning_rate: float | None = None,
     size: str | Path | Sequence[str | Path] | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str] = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str | Sequence[str] = "miniend-e",
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
@@ -928,6 +1009,14 @@ def train_students(
     relation_heads: int | None = None,
     weight: str | Sequence[str] = (),
     init: str | Path | PreTrainedModel | None = None,
+    mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str = "uniform",
+    stacks: Literal["both", "encoder", "decoder"] | str = "both",
+    teacher_layer: str | Sequence[str] = (),
+    hidden_norm: Literal["rms", "none"] | str = "rms",
+    hidden_scale: Literal["energy", "mean"] | str = "energy",
+    hidden_metric: Literal["plain", "whitened"] | str = "plain",
+    projection: Literal["auto", "always", "shared"] | str = "auto",
+    direct_heads: int | None = None,
     gradient_accumulation_steps: int = 1,
     bf16: bool = False,
     gradient_checkpointing: bool = False,
@@ -972,11 +1061,13 @@ def train_students(
             6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
             students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
             depth and width]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"] | str | Sequence[str]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
-            cross-attention. miniend-e: implicit and relations of encoder self-attention. One, or a
-            sequence, like size. [default: miniend-e]
+            cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard
+            labels and logits. hidden: hidden states of several layers. lwd: kd and hidden, with learned
+            maps. direct: Q, K and V of self-attentions. One, or a sequence, like size. [default:
+            miniend-e]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
@@ -1001,12 +1092,43 @@ def train_students(
         relation_heads: int | None
             Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
         weight: str | Sequence[str]
-            Weight of a term: labels, logits, decoder_self, cross or encoder_self. One, or a sequence.
-            [default: 1 for each term]
+            Weight of a term: labels, logits, decoder_self, cross, encoder_self, encoder_hidden,
+            decoder_hidden, encoder_direct or decoder_direct. A weight adds labels or logits to hidden
+            and direct. One, or a sequence. [default: 1 for each term]
         init: str | Path | PreTrainedModel | None
             Where the student starts: a checkpoint of a student, which brings its size; or
             teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
             have. [default: fresh weights]
+
+    Layers:
+        mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str
+            The teacher's layers that a student's layer learns from in hidden and lwd. last: only the
+            last from the last. uniform: evenly spaced ones. last-k: the teacher's last ones. all: each
+            from its own, at equal depth. consecutive: groups of neighbours, which are all of the
+            teacher's. uniform+last: two each, of uniform and of last-k. [default: uniform]
+        stacks: Literal["both", "encoder", "decoder"] | str
+            The stacks that hidden, lwd and direct compare. [default: both]
+        teacher_layer: str | Sequence[str]
+            The teacher's layer that the student's last layer learns from, such as decoder.self=-2: from
+            0, or negative from the end. For relations, for direct, and for hidden with mapping last.
+            One, or a sequence. [default: the deepest that the cache holds]
+        hidden_norm: Literal["rms", "none"] | str
+            Hidden states are compared over their root mean square per token (rms), or as they are
+            (none). [default: rms]
+        hidden_scale: Literal["energy", "mean"] | str
+            The squared error of a hidden state is divided by the teacher's centred energy, so that 1 is
+            no better than a constant (energy), or by its width (mean). [default: energy]
+        hidden_metric: Literal["plain", "whitened"] | str
+            plain: all directions of a hidden state count alike. whitened: each counts by the inverse of
+            its variance (an experiment). [default: plain]
+        projection: Literal["auto", "always", "shared"] | str
+            The map from the student's states to the teacher's. auto: none at equal widths, and else one
+            learned map for each pair of layers; lwd always learns them. always: learned at equal widths
+            too. shared: one learned map for all layers of a stack. direct always learns its maps.
+            [default: auto]
+        direct_heads: int | None
+            Blocks that the learned maps of direct consist of; the number of heads gives a map for each
+            head. [default: 1, a map of all heads together]
 
     Speed:
         gradient_accumulation_steps: int

@@ -2,10 +2,10 @@
 
     python benchmarks/objective_cost.py --cache DIR [--size 6L384H] [--batch-size 8] [--repeats 7]
 
-Students of one size and every objective take the same step in turns. Printed are the median step, its ratio to that of
-`scratch` (hard labels) by pairs within a turn, and the parts of the step: decoding the cached integers (for relations mostly the
-product with the basis), the relation KLs, the head with its loss, the rest of the forward pass, the backward pass, and the rest,
-which is mostly the optimizer's. The gradients of relation KLs and of the head are formed in the forward pass.
+Students of one size and every objective that the cache serves take the same step in turns. Printed are the median step, its ratio
+to that of `scratch` (hard labels) by pairs within a turn, and the parts of the step: decoding the cached integers (mostly the
+product with the basis), the losses on relations and states, the head with its loss, the rest of the forward pass, the backward
+pass, and the rest, which is mostly the optimizer's. The gradients of these losses and of the head are formed in the forward pass.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from unittest.mock import patch
 import torch
 from one_student import student_of
 
-from miniend.cache import open_cache
+from miniend.cache import Cache, open_cache
+from miniend.errors import CacheMismatchError
 from miniend.student_train.objective import OBJECTIVES
 from miniend.student_train.reading.batch import Batch
 from miniend.student_train.reading.loader import Prefetcher, steps
@@ -31,7 +32,7 @@ from miniend.student_train.run.setup import open_feed
 from miniend.student_train.run.student_run import StudentRun
 from miniend.student_train.train import train_step
 
-PARTS = ("decoding", "relation KLs", "head and loss", "forward, rest", "backward", "optimizer")
+PARTS = ("decoding", "relations, states", "head and loss", "forward, rest", "backward", "optimizer")
 
 
 def parse() -> argparse.Namespace:
@@ -48,10 +49,7 @@ def main() -> None:
     processes = Processes("auto")
     cache = open_cache(asked.cache)
     print(f"{platform.machine()}, {processes.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    runs = {
-        name: StudentRun(student_of(cache, processes, size=asked.size, objective=name), processes)
-        for name in OBJECTIVES
-    }
+    runs = {name: run for name in OBJECTIVES if (run := run_of(cache, processes, asked.size, name))}
     terms = [dict(run.setup.distillation.each_term()) for run in runs.values()]
     everything = open_feed(cache, terms, processes.device)
     ahead = Prefetcher(steps(everything.training, asked.batch_size, 0, 0))
@@ -81,6 +79,15 @@ def main() -> None:
         )
 
 
+def run_of(cache: Cache, processes: Processes, size: str, objective: str) -> StudentRun | None:
+    """Return the run of an objective; None if the cache lacks signals that it needs."""
+    try:
+        return StudentRun(student_of(cache, processes, size=size, objective=objective), processes)
+    except CacheMismatchError as lacking:
+        print(f"{objective} is left out: {lacking}")
+        return None
+
+
 @contextmanager
 def timed_parts(run: StudentRun) -> Iterator[Counter[str]]:
     """Inside, add up the seconds of the run's steps by part."""
@@ -88,7 +95,7 @@ def timed_parts(run: StudentRun) -> Iterator[Counter[str]]:
     distillation, decoder = run.setup.distillation, run.setup.feed.decoder
     watched: list[tuple[Any, str, str]] = [
         (decoder, "decode", "decoding"),
-        *((term, "sums", "relation KLs") for _, term in distillation.each_term()),
+        *((term, "sums", "relations, states") for _, term in distillation.each_term()),
         (distillation, "_head_sums", "head and loss"),
         (distillation, "forward", "forward, rest"),
         (torch.Tensor, "backward", "backward"),
@@ -97,7 +104,7 @@ def timed_parts(run: StudentRun) -> Iterator[Counter[str]]:
         for owner, method, part in watched:
             stack.enter_context(patch.object(owner, method, stopwatch(getattr(owner, method), part, found)))
         yield found
-    found["forward, rest"] -= found["relation KLs"] + found["head and loss"]
+    found["forward, rest"] -= found["relations, states"] + found["head and loss"]
 
 
 def stopwatch(function: Callable[..., Any], part: str, found: Counter[str]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from miniend.student_train.run.setup import Setup, build_learner, open_feed, set
 def student_of(cache: Cache, processes: Processes, **settings: Any) -> Setup:
     """Return a fresh student with its own feed, in training mode; `settings` are fields of `TrainConfig`."""
     config = TrainConfig(cache=cache.path, output=Path("unused"), **{"steps": 10**6, **settings})
-    objective = build_objective(config.objective, config.logits, config.weight, config.temperature)
+    objective = build_objective(config.objective, config.logits, config.weight, config.temperature, config.stacks)
     learner = build_learner(config, objective, cache, processes.device)
     setup = set_up(learner, open_feed(cache, [learner.terms], processes.device), silent)
     setup.student.train()

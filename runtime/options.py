@@ -20,7 +20,7 @@ from ..errors import ConfigurationError
 from .local_names import Form
 from .registry import OR_A_PLUGIN
 
-SECTIONS = ("essential", "corpus", "fidelity", "training", "speed", "advanced")
+SECTIONS = ("essential", "corpus", "fidelity", "training", "layers", "speed", "advanced")
 """The sections of a command's help, in their order: what users change daily comes first."""
 Choices = Iterable[str] | Callable[[], Iterable[str]]
 """The names that an option can take, or a function that returns them when they are needed: a plugin may have added some."""

@@ -10,7 +10,7 @@ from ..errors import ConfigurationError, shortened
 
 T = TypeVar("T")
 V = TypeVar("V")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """The form of a name: it can be before a colon, in a list with commas, and in the name of a folder."""
 OR_A_PLUGIN = "or --plugin with a module that adds it"
 """The end of a message that lists the known names."""
@@ -40,7 +40,7 @@ class Registry(Mapping[str, V]):
         """Add an entry under `name`. Raises ConfigurationError if another entry has that name, or if it cannot be used."""
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ConfigurationError(
-                f"{self.what} {name!r}: expected a name of letters, digits, '-', '_' and '.'; choose another name"
+                f"{self.what} {name!r}: expected a name of letters, digits, '-', '_', '+' and '.'; choose another name"
             )
         if not self._fits(name, entry):
             raise ConfigurationError(f"{self.what} {name!r}: expected {self.expected}, found {shortened(repr(entry))}")

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..models.layer_maps import LAYER_MAPS
 from ..models.optimizer_settings import OPTIMIZERS, SCHEDULES
 from ..runtime.durable import is_there
 from ..runtime.local_names import path_or_size, path_or_url, start
 from ..runtime.options import check, option, require
 from ..runtime.registry import NAME
-from .objective import CROSS_RELATIONS, OBJECTIVES
+from .objective import CROSS_RELATIONS, OBJECTIVES, STACKS
+from .teacher_layers import parse_teacher_layers
 
 DEFAULT_LEARNING_RATE = {"adafactor": 5e-2, "adamw": 1e-3}
 """The learning rate by optimizer, by experiment (docs/results/defaults.md). Adafactor's is relative to each matrix's RMS."""
@@ -24,6 +26,13 @@ TEMPERATURES = (0.1, 100.0)
 
 _NAMED_START = re.compile(f"{NAME.pattern}:")
 """The beginning of `--init START:SOURCE`; `models/start` knows the names."""
+HIDDEN_NORMS = ("rms", "none")
+"""What hidden states are divided by before they are compared."""
+HIDDEN_SCALES = ("energy", "mean")
+HIDDEN_METRICS = ("plain", "whitened")
+PROJECTIONS = ("auto", "always", "shared")
+"""Which maps from the student's hidden states to the teacher's are learned."""
+
 ONE_PASS = "one pass"
 """The mark of settings that students in one pass share."""
 VARIED = "varied"
@@ -33,6 +42,11 @@ VARIED = "varied"
 def objectives() -> tuple[str, ...]:
     """Return the names of the objectives, including those that plugins add."""
     return tuple(OBJECTIVES)
+
+
+def layer_maps() -> tuple[str, ...]:
+    """Return the names of the layer maps, including those that plugins add."""
+    return tuple(LAYER_MAPS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,7 +187,8 @@ class TrainSettings(StepSettings):
         identity=True,
         help="scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder self-attention. "
         "implicit: logits and minilm. miniend-d: implicit and relations of cross-attention. miniend-e: implicit and relations "
-        "of encoder self-attention. Repeatable, like --size.",
+        "of encoder self-attention. kd: hard labels and logits. hidden: hidden states of several layers. lwd: kd and hidden, "
+        "with learned maps. direct: Q, K and V of self-attentions. Repeatable, like --size.",
     )
     logits: bool = option(
         True, section="training", shown="kept", identity=True, help="Drop the logit term of miniend-d and miniend-e."
@@ -205,7 +220,73 @@ class TrainSettings(StepSettings):
         metavar="TERM=NUMBER",
         shown="1 for each term",
         identity=True,
-        help="Weight of a term: labels, logits, decoder_self, cross or encoder_self. Repeatable.",
+        help="Weight of a term: labels, logits, decoder_self, cross, encoder_self, encoder_hidden, decoder_hidden, "
+        "encoder_direct or decoder_direct. A weight adds labels or logits to hidden and direct. Repeatable.",
+    )
+    mapping: str = option(
+        "uniform",
+        section="layers",
+        choices=layer_maps,
+        identity=True,
+        help="The teacher's layers that a student's layer learns from in hidden and lwd. last: only the last from the last. "
+        "uniform: evenly spaced ones. last-k: the teacher's last ones. all: each from its own, at equal depth. consecutive: "
+        "groups of neighbours, which are all of the teacher's. uniform+last: two each, of uniform and of last-k.",
+    )
+    stacks: str = option(
+        "both",
+        section="layers",
+        choices=STACKS,
+        identity=True,
+        help="The stacks that hidden, lwd and direct compare.",
+    )
+    teacher_layer: tuple[str, ...] = option(
+        (),
+        section="layers",
+        metavar="SITE=LAYER",
+        shown="the deepest that the cache holds",
+        identity=True,
+        help="The teacher's layer that the student's last layer learns from, such as decoder.self=-2: from 0, or negative from "
+        "the end. For relations, for direct, and for hidden with --mapping last. Repeatable.",
+    )
+    hidden_norm: str = option(
+        "rms",
+        section="layers",
+        choices=HIDDEN_NORMS,
+        identity=True,
+        help="Hidden states are compared over their root mean square per token (rms), or as they are (none).",
+    )
+    hidden_scale: str = option(
+        "energy",
+        section="layers",
+        choices=HIDDEN_SCALES,
+        identity=True,
+        help="The squared error of a hidden state is divided by the teacher's centred energy, so that 1 is no better than a "
+        "constant (energy), or by its width (mean).",
+    )
+    hidden_metric: str = option(
+        "plain",
+        section="layers",
+        choices=HIDDEN_METRICS,
+        identity=True,
+        help="plain: all directions of a hidden state count alike. whitened: each counts by the inverse of its variance (an "
+        "experiment).",
+    )
+    projection: str = option(
+        "auto",
+        section="layers",
+        choices=PROJECTIONS,
+        identity=True,
+        help="The map from the student's states to the teacher's. auto: none at equal widths, and else one learned map for each "
+        "pair of layers; lwd always learns them. always: learned at equal widths too. shared: one learned map for all layers of "
+        "a stack. direct always learns its maps.",
+    )
+    direct_heads: int | None = option(
+        None,
+        section="layers",
+        least=1,
+        shown="1, a map of all heads together",
+        identity=True,
+        help="Blocks that the learned maps of direct consist of; the number of heads gives a map for each head.",
     )
     init: str | None = option(
         None,
@@ -241,6 +322,11 @@ class TrainSettings(StepSettings):
             f"--init {self.init} is a student with its own size: leave --size {self.size} out, or start from layers of the "
             f"teacher with --init teacher-layers:TEACHER",
         )
+        require(
+            self.hidden_metric == "plain" or self.hidden_scale == "energy",
+            f"--hidden-metric {self.hidden_metric} has a scale of its own: leave --hidden-scale {self.hidden_scale} out",
+        )
+        parse_teacher_layers(self.teacher_layer)
 
     @property
     def starts_from_checkpoint(self) -> bool:

@@ -83,6 +83,12 @@ class Distillation(nn.Module):
             means[term] = sum(sums[name] / require_some(name, counts[name]) for name in parts) / len(parts)
         return means
 
+    def part_means(self, sums: Mapping[str, float], counts: Mapping[str, float]) -> dict[str, float]:
+        """Return the mean of every part of the terms that show them, by its full name."""
+        shown = {name for name, term in self.each_term() if term.shows_parts}
+        names = [part.name for part in self.parts if part.term in shown]
+        return {name: sums[name] / require_some(name, counts[name]) for name in names}
+
     def forward(self, batch: Batch, teacher: TeacherSignals) -> dict[str, Tensor]:
         """Return the sum of every part by its full name, float32 scalars even under autocast."""
         given = self.family.given(batch.ids, self.special)

@@ -8,6 +8,7 @@ from typing import Any
 from ..runtime.progress import quiet_transformers
 from ..runtime.showing import Shown, Table, chart, facts, heading
 from .run.directory import is_finished
+from .run.loss_lines import of_terms
 from .run.metrics import VALIDATION, curve, last_validation, read_metrics
 
 LOSS = "loss"
@@ -66,12 +67,14 @@ class Student(Shown):
     def lines(self) -> Iterator[str]:
         """Yield what it is and its validation losses."""
         yield f"student {self.path}: {self.steps:,} steps{'' if self.finished else ', not finished'}"
-        yield "validation: " + (", ".join(f"{name} {loss:.4f}" for name, loss in self.losses.items()) or "none")
+        yield "validation: " + (
+            ", ".join(f"{name} {loss:.4f}" for name, loss in of_terms(self.losses).items()) or "none"
+        )
 
     def html(self) -> Iterator[str]:
         """Yield a table of its losses and a chart of their course."""
         yield heading(f"student {self.path}: {self.steps:,} steps{'' if self.finished else ', not finished'}")
-        yield facts([(name, f"{loss:.4f}") for name, loss in self.losses.items()]).html()
+        yield facts([(name, f"{loss:.4f}") for name, loss in of_terms(self.losses).items()]).html()
         both = {"loss": self.curve(), "validation": self.curve(VALIDATION + LOSS)}
         yield chart({name: list(zip(*points, strict=True)) for name, points in both.items()})
 
@@ -88,7 +91,7 @@ class Students(Shown, tuple[Student, ...]):
         yield self._table().html()
 
     def _table(self) -> Table:
-        losses = [student.losses for student in self]
+        losses = [of_terms(student.losses) for student in self]
         names = list(dict.fromkeys(name for one in losses for name in one))
         rows = [
             [student.path.name, f"{student.steps:,}", *(f"{one[name]:.4f}" if name in one else "-" for name in names)]

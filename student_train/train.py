@@ -31,7 +31,7 @@ from .reading.loader import Prefetcher, Share, steps
 from .run.directory import is_finished
 from .run.gradient_norms import gradient_norms
 from .run.growth import scheduled_steps
-from .run.loss_lines import current_losses, validation_text
+from .run.loss_lines import current_losses, parts_text, validation_text
 from .run.metrics import last_validation
 from .run.one_pass import claim_outputs, require_one_pass, require_same_steps, set_up_all, sole_writers
 from .run.processes import Processes, Stopped
@@ -230,7 +230,8 @@ def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: 
     for run, of in zip(runs, counts, strict=True):
         config, distillation, optimizer = run.setup.config, run.setup.distillation, run.setup.optimizer
         step = run.state.step + 1
-        terms = distillation.term_means(run.step_sums(), of)
+        step_sums = run.step_sums()
+        terms = distillation.term_means(step_sums, of)
         value = sum(distillation.weights[term] * mean for term, mean in terms.items())
         by_part = gradient_norms(distillation) if config.is_logged(step) else {}  # before clipping
         norm = clip_gradient(distillation, config.max_grad_norm)
@@ -242,7 +243,8 @@ def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: 
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-        metrics = {"loss": value, **terms, "gradient_norm": norm, **by_part, "learning_rate": rate}
+        parts = distillation.part_means(step_sums, of)
+        metrics = {"loss": value, **terms, **parts, "gradient_norm": norm, **by_part, "learning_rate": rate}
         run.advance(value, tokens, metrics if config.is_logged(step) else {})
 
 
@@ -282,6 +284,10 @@ def _end_step(runs: Sequence[StudentRun], processes: Processes, log: Log) -> Non
                 if validation:
                     name = f"{run.name}, " if len(runs) > 1 else ""
                     log(f"{name}step {step:,}: {validation_text(validation, best)}")
+                    for line in parts_text(validation):
+                        log(f"  {line}")
+                    for warning in run.newly_limited(validation):
+                        log(f"  warning: {warning}")
                 if saved:
                     run.save()
             if saved:

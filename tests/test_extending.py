@@ -17,7 +17,7 @@ from support.tiny_cache import build_tiny_cache
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 SIGNALS = "encoder.self,decoder.self,decoder.cross,decoder.hidden@0,decoder.hidden@1"
-OBJECTIVES = ("hidden", "value-key", "miniend-e")
+OBJECTIVES = ("states", "value-key", "miniend-e")
 KILLED_AFTER_SEVEN_STEPS = """
 import os, signal
 from miniend.__main__ import main
@@ -76,16 +76,16 @@ def runs(home, commands):
         "warmup_steps": 0,
         "learning_rate": 1e-12,
     }
-    killed = commands.python(KILLED_AFTER_SEVEN_STEPS, *train(home, "killed", "hidden"))
+    killed = commands.python(KILLED_AFTER_SEVEN_STEPS, *train(home, "killed", "states"))
     assert killed.wait() == -signal.SIGKILL, killed.written()
     said = []
     for arguments in (
         train(home, "together", *OBJECTIVES),
-        train(home, "alone-hidden", "hidden"),
+        train(home, "alone-states", "states"),
         train(home, "alone-value-key", "value-key"),
-        train(home, "killed", "hidden"),
-        train(home, "started", "hidden", **first_weights),
-        [*train(home, "dry", "hidden"), "--dry-run"],
+        train(home, "killed", "states"),
+        train(home, "started", "states", **first_weights),
+        [*train(home, "dry", "states"), "--dry-run"],
     ):
         process = commands.start(*arguments)
         assert process.wait() == 0, process.written()
@@ -109,14 +109,14 @@ def test_added_terms_are_in_the_metrics_in_tensorboard_in_the_card_and_in_the_dr
     """What cannot be seen cannot be trusted."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    lines = metrics(of(home, "hidden"))
+    lines = metrics(of(home, "states"))
     assert all({"labels", "hidden_error", "gradient_norm.terms"} <= set(line) for line in lines)
     assert all("value_key" in line for line in metrics(of(home, "value-key")))
     assert "validation.hidden_error" in lines[-1]
-    events = EventAccumulator(str(of(home, "hidden") / "tensorboard"))
+    events = EventAccumulator(str(of(home, "states") / "tensorboard"))
     events.Reload()
     assert {"hidden_error", "validation.hidden_error", "gradient_norm.terms"} <= set(events.Tags()["scalars"])
-    card = (of(home, "hidden") / "README.md").read_text()
+    card = (of(home, "states") / "README.md").read_text()
     assert "squared error of hidden states through a learned projection" in card
     assert "teacher's decoder.hidden@1" in card
     assert "parameters of its own" in card
@@ -125,23 +125,23 @@ def test_added_terms_are_in_the_metrics_in_tensorboard_in_the_card_and_in_the_dr
 
 def test_the_projection_learns_and_none_of_it_is_exported(home, runs):
     """Weights of a loss in a student's folder would be loaded by nobody, or worse, warned about by everybody."""
-    assert weights(of(home, "hidden")).keys() == weights(of(home, "miniend-e")).keys()
-    (checkpoint,) = (of(home, "hidden") / "checkpoints").iterdir()
+    assert weights(of(home, "states")).keys() == weights(of(home, "miniend-e")).keys()
+    (checkpoint,) = (of(home, "states") / "checkpoints").iterdir()
     tensors = load_file(checkpoint / "state.safetensors")
     own = [name for name in tensors if "projections" in name and name.startswith("trained/")]
     assert len(own) == 2 * 2, "a weight and a bias for each of two layers"
-    first, last = (line["validation.hidden_error"] for line in metrics(of(home, "hidden")) if line["step"] in (5, 10))
+    first, last = (line["validation.hidden_error"] for line in metrics(of(home, "states")) if line["step"] in (5, 10))
     assert last < 0.99 * first, "of the same examples, which no two steps of training have in common"
 
 
 def test_a_killed_run_with_parameters_of_its_own_ends_as_the_unbroken_one(home, runs):
     """A checkpoint that left the terms out would start their projections anew, and nobody would see it in the loss."""
     assert "resumed at step 4" in runs
-    assert same_weights(home / "killed", home / "alone-hidden")
-    assert metrics(home / "killed") == metrics(home / "alone-hidden")
+    assert same_weights(home / "killed", home / "alone-states")
+    assert metrics(home / "killed") == metrics(home / "alone-states")
     killed, unbroken = (
         load_file(next((home / name / "checkpoints").iterdir()) / "state.safetensors")
-        for name in ("killed", "alone-hidden")
+        for name in ("killed", "alone-states")
     )
     assert killed.keys() == unbroken.keys()
     assert all(torch.equal(killed[name], unbroken[name]) for name in killed)
@@ -158,9 +158,9 @@ def test_the_added_start_takes_the_layer_that_its_map_names(home, runs):
 
 def test_two_processes_have_the_losses_of_one_with_an_added_term(home, runs, commands, tmp_path):
     """DDP must exchange the gradients of the terms' own parameters too."""
-    ranks = commands.ranks(2, *train(home, tmp_path / "two", "hidden"))
+    ranks = commands.ranks(2, *train(home, tmp_path / "two", "states"))
     assert [rank.wait() for rank in ranks] == [0, 0], [rank.written() for rank in ranks]
-    for line, other in zip(metrics(home / "alone-hidden"), metrics(tmp_path / "two"), strict=True):
+    for line, other in zip(metrics(home / "alone-states"), metrics(tmp_path / "two"), strict=True):
         norms = {name for name in line if name.startswith("gradient_norm")}
         for name in line:  # this loss is large, so that ten steps of rounding are seen in its gradient
             assert other[name] == pytest.approx(line[name], rel=1e-3 if name in norms else 2e-4), name

@@ -17,6 +17,7 @@ from .fresh import build_student
 from .request import STARTS, StartRequest
 from .starting import require_same_vocabulary
 
+NAME = "teacher-layers"
 _FROM_TEACHER = (
     "d_kv",
     "d_ff",
@@ -28,7 +29,7 @@ _FROM_TEACHER = (
 """The members that a student must take from its teacher if it starts from the teacher's layers."""
 
 
-@STARTS.register("teacher-layers")
+@STARTS.register(NAME)
 def teacher_layers(request: StartRequest) -> Any:
     """Return a student of evenly spaced layers of the teacher that the source names."""
     size = request.size or str(replace(parse_size(request.proposed_size), d_model=request.teacher_width))

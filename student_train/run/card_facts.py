@@ -14,13 +14,17 @@ from ...signals.logits.fidelity import logit_facts
 from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.relations import carries_no_information
 from ...storage.documents.plan import CorpusPart, Plan
+from ..distillation import Part
 from ..terms import Term
+from ..terms.hidden import BESIDE
+from ..terms.matched import Matched
 from ..terms.relations import Relations
 from .directory import stages_of
 from .growth import describe_schedule
+from .loss_lines import of_terms
 from .model_card import ModelCardFacts
 from .model_card import Term as CardTerm
-from .setup import Setup
+from .setup import PROJECTIONS, Setup
 from .state import TrainingState
 from .unreached import summarise_unreached
 
@@ -57,6 +61,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         generates=any(term.trains_head for term in terms.values()),
         relation_heads=relations[0].heads if relations else None,
         relation_temperatures={str(term.codec.site): term.codec.inverse_temperature for term in relations},
+        compared=_compared({name: term for name, term in terms.items() if isinstance(term, Matched)}, state.validation),
         fidelity=_relation_fidelity(cache, setup.feed.fidelity),
         logit_fidelity=_logit_fidelity(cache, setup.feed.fidelity),
         steps=state.step,
@@ -67,7 +72,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         schedule=describe_schedule(config, stages_of(config.output)),
         initial_loss=state.initial_loss,
         final_loss=state.loss,
-        validation=state.validation,
+        validation=of_terms(state.validation),
         unreached=summarise_unreached(setup.unreached, setup.distillation.family),
         software={package: version(package) for package in ("miniend", "torch", "transformers")},
     )
@@ -110,6 +115,23 @@ def _relation_fidelity(cache: Cache, measured: Mapping[str, Any]) -> dict[str, d
     return rows
 
 
+def _compared(terms: Mapping[str, Matched], means: Mapping[str, float]) -> dict[str, dict[str, str]]:
+    """Return by full name of the part which tensors it compares, its validation means, and the cache's own error."""
+    rows = {}
+    for name, term in terms.items():
+        for match in term.matches:
+            part = Part(name, match.part).name
+            row = {"student": str(match.pair.student), "teacher": str(match.pair.teacher)}
+            for column, mean in (
+                ("validation", means.get(part)),
+                (BESIDE.strip("_").replace("_", " "), means.get(Part(name + BESIDE, match.part).name)),
+            ):
+                row |= {} if mean is None else {column: f"{mean:.4f}"}
+            row |= {} if match.cache_error is None else {"relative error of the cache": f"{match.cache_error:.1e}"}
+            rows[part] = row
+    return rows
+
+
 def _logit_fidelity(cache: Cache, fidelity: Mapping[str, Any]) -> str:
     measured = fidelity.get("logits")
     if not measured:
@@ -135,5 +157,5 @@ def _described(term: Term) -> str:
     return (
         term.formula()
         + (f"; teacher's {term.against()}" if term.against() else "")
-        + (f"; {own:,} parameters of its own, which this folder does not hold" if own else "")
+        + (f"; {own:,} parameters of its own, in {PROJECTIONS}" if own else "")
     )

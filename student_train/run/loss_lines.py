@@ -1,7 +1,8 @@
 """What a training says of its losses: in a few words beside its progress, and in a line after each evaluation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from ..terms.hidden import BESIDE
 from ..terms.labels import Labels
 from .state import TrainingState
 
@@ -26,12 +27,33 @@ def current_losses(states: Mapping[str, TrainingState]) -> str:
 def validation_text(means: Mapping[str, float], best: bool) -> str:
     """Return the means of one evaluation: on hard labels in nats, then the loss with its terms."""
     labels = means.get(ON_LABELS)
-    terms = {name: value for name, value in means.items() if name not in ("loss", ON_LABELS)}
+    terms = {name: value for name, value in of_terms(means).items() if name not in ("loss", ON_LABELS)}
     parts = [] if labels is None else [f"{labels:.3f} nats (labels)"]
     if terms or labels is None:
         within = ", ".join(f"{name} {value:.3f}" for name, value in terms.items())
         parts.append(f"loss {means['loss']:.3f}" + (f" ({within})" if within else ""))
     return f"validation {', '.join(parts)}{', the best so far' if best else ''}"
+
+
+def of_terms(means: Mapping[str, float]) -> dict[str, float]:
+    """Return the means of whole terms, without their parts and what is measured beside them."""
+    return {name: value for name, value in means.items() if "." not in name and not name.endswith(BESIDE)}
+
+
+def parts_text(means: Mapping[str, float]) -> Iterator[str]:
+    """Yield for each term that shows its parts a line with their means, and what was measured beside each in brackets.
+
+    encoder_hidden: 1-2 0.412 (0.730 beyond the top 8), 2-4 0.391 (0.702)
+    """
+    for term in of_terms(means):
+        parts = {name.removeprefix(f"{term}."): value for name, value in means.items() if name.startswith(f"{term}.")}
+        found, words = [], f" {BESIDE.replace('_', ' ').strip().replace('beyond', 'beyond the')}"
+        for part, value in parts.items():
+            other = means.get(f"{term}{BESIDE}.{part}")
+            found.append(f"{part} {value:.3f}" + (f" ({other:.3f}{words})" if other is not None else ""))
+            words = "" if other is not None else words
+        if found:
+            yield f"{term}: {', '.join(found)}"
 
 
 def distinct_parts(names: Sequence[str]) -> list[str]:

@@ -69,6 +69,8 @@ class ModelCardFacts:
     """The number of relation heads; None for objectives without relations."""
     relation_temperatures: Mapping[str, Mapping[str, float]]
     """Site -> relation kind -> inverse temperature; 1 is the published form."""
+    compared: Mapping[str, Mapping[str, str]]
+    """Part of a term on states -> column -> a layer, a validation mean, or the error of the cache."""
     fidelity: Mapping[str, Mapping[str, str]]
     """Relation -> column -> a measurement on the cache's shards."""
     logit_fidelity: str
@@ -178,6 +180,10 @@ def _objective(facts: ModelCardFacts) -> str:
         kinds = _columns(facts.relation_temperatures)
         text += "\nFactors that sharpen each relation, in teacher and student alike (1 is the published form):\n\n"
         text += table(("site", *kinds), _rows(facts.relation_temperatures, kinds))
+    if facts.compared:
+        columns = _columns(facts.compared)
+        text += "\nThe states that are compared; layers are counted from 0 here, and from 1 in the names of parts:\n\n"
+        text += table(("part", *columns), [(code(name), *_cells(row, columns)) for name, row in facts.compared.items()])
     if facts.unreached:
         text += "\nParameters that this objective cannot reach; they are as they were at the start of training:\n\n"
         text += "".join(f"- {code(line)}\n" for line in facts.unreached)
@@ -209,7 +215,7 @@ def _fidelity(facts: ModelCardFacts) -> str:
     text = "## Fidelity of the cache\n"
     if facts.fidelity:
         columns = _columns(facts.fidelity)
-        rows = [(code(name), *(row.get(column, "") for column in columns)) for name, row in facts.fidelity.items()]
+        rows = [(code(name), *_cells(row, columns)) for name, row in facts.fidelity.items()]
         text += "\nKL divergence, in nats, from the teacher's relations to the cached ones, over rows and heads:\n\n"
         text += table(("relation", *columns), rows)
     return text + (f"\n{facts.logit_fidelity}\n" if facts.logit_fidelity else "")
@@ -218,6 +224,10 @@ def _fidelity(facts: ModelCardFacts) -> str:
 def _columns(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return all column names, in order of first appearance."""
     return list(dict.fromkeys(column for row in table.values() for column in row))
+
+
+def _cells(row: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+    return [row.get(column, "") for column in columns]
 
 
 def _rows(table: Mapping[str, Mapping[str, float]], columns: Sequence[str]) -> list[tuple[str, ...]]:

@@ -42,7 +42,7 @@ def set_up_all(configs: Sequence[TrainConfig], processes: Processes, log: Log) -
     cache = _open(configs)
     if cache.has_grown:
         log(f"the run goes on with the {len(cache.training):,} examples with which it began; the cache has more by now")
-    objectives = [build_objective(c.objective, c.logits, c.weight, c.temperature) for c in configs]
+    objectives = [build_objective(c.objective, c.logits, c.weight, c.temperature, c.stacks) for c in configs]
     learners = [
         build_learner(config, objective, cache, processes.device)
         for config, objective in zip(configs, objectives, strict=True)
@@ -55,7 +55,7 @@ def set_up_all(configs: Sequence[TrainConfig], processes: Processes, log: Log) -
         if len(configs) > 1:
             log(f"{learner.config.output.name}:")
         feed = open_feed(cache, [learner.terms], processes.device) if done else shared
-        setups.append(set_up(learner, feed, log))
+        setups.append(set_up(learner, feed, log, measured=not done))
     return setups
 
 

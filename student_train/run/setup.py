@@ -14,17 +14,22 @@ from ...models.optimizers import build_optimizer
 from ...models.size import describe_size, proposed_size
 from ...models.start import start_student
 from ...runtime.progress import Log
+from ...signals.matching.target_statistics import Target, TargetStatistics
 from ..config import TrainConfig
 from ..distillation import Distillation
 from ..objective import Objective, TermSpec
 from ..reading.batch import Batch
+from ..reading.first_examples import statistics_of
 from ..reading.loader import BatchSource, in_order
 from ..reading.teacher_signals import Needs, TeacherDecoder, build_decoder, needed_columns
 from ..terms import TERMS, Term, TermContext, Terms
 from ..terms.contract import TermOptions, require_gradients, require_term
+from ..terms.teacher_layer import unread_choices
 from .unreached import freeze, require_gradient_of_what_is_read, summarise_unreached, unreached_parameters
 from .verdict import larger_than_its_teacher, parameters_of_the_teacher
 
+PROJECTIONS = "projections.safetensors"
+"""The file beside the exported student with the terms' own parameters."""
 LABELS = "labels"
 """The term that every evaluation measures if the student's head is trained."""
 
@@ -38,6 +43,13 @@ class Feed:
     validation: BatchSource
     decoder: TeacherDecoder
     device: torch.device
+    targets: frozenset[Target]
+    """The teacher's tensors whose statistics some terms start from."""
+
+    @cached_property
+    def statistics(self) -> Mapping[Target, TargetStatistics]:
+        """The statistics of all targets, measured once for all students."""
+        return statistics_of(self.cache, self.training, self.targets, self.device)
 
     @cached_property
     def fidelity(self) -> Mapping[str, Any]:
@@ -50,7 +62,8 @@ def open_feed(cache: Cache, terms: Sequence[Terms], device: torch.device) -> Fee
     needs = Needs.of_all(needs_of(term) for own in terms for term in own.values())
     columns, pad_id = needed_columns(cache, needs), cache.special_ids.pad
     training, validation = (BatchSource(split, columns, pad_id) for split in (cache.training, cache.validation))
-    return Feed(cache, training, validation, build_decoder(cache, needs, device), device)
+    targets = frozenset(target for own in terms for term in own.values() for target in term.targets)
+    return Feed(cache, training, validation, build_decoder(cache, needs, device), device, targets)
 
 
 def needs_of(term: Term) -> Needs:
@@ -67,6 +80,8 @@ class Learner:
     objective: Objective
     student: Any
     terms: Terms
+    unread: Sequence[str]
+    """The sites that `--teacher-layer` names and that no term reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +93,7 @@ class Setup:
     objective: Objective
     distillation: Distillation
     evaluation: Distillation
-    """The same student and the same terms, and hard labels in addition if the head is trained."""
+    """The same student and the same terms, what they measure beside the loss, and hard labels if the head is trained."""
     optimizer: torch.optim.Optimizer
     unreached: list[str]
     """The names of the frozen parameters, which the objective does not reach."""
@@ -101,7 +116,7 @@ def build_learner(config: TrainConfig, objective: Objective, cache: Cache, devic
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)  # so that a term's own parameters depend on the seed too
         terms = {one.name: _built(one, context).to(device) for one in objective.terms}
-    return Learner(config, objective, student, terms)
+    return Learner(config, objective, student, terms, unread_choices(context, terms.values()))
 
 
 def _built(spec: TermSpec, context: TermContext) -> Term:
@@ -129,11 +144,18 @@ def start_request(cache: Cache, size: str | None, seed: int) -> dict[str, Any]:
     }
 
 
-def set_up(learner: Learner, feed: Feed, log: Log) -> Setup:
-    """Find and freeze the parameters that the objective cannot reach, and say what will be trained."""
+def set_up(learner: Learner, feed: Feed, log: Log, measured: bool = True) -> Setup:
+    """Start the terms, find and freeze the parameters that the objective cannot reach, and say what will be trained.
+
+    Without `measured`, the terms do not start from the cache, as for a finished run, whose losses nobody computes.
+    """
     config, objective, special = learner.config, learner.objective, feed.cache.special_ids
+    statistics = feed.statistics if measured else {}
+    if measured:
+        for term in learner.terms.values():
+            term.start(statistics)
     distillation = Distillation(learner.student, learner.terms, objective.weights, special)
-    evaluation = _with_labels(learner, distillation)
+    evaluation = _for_evaluation(learner, distillation, statistics)
     probe = next(in_order(feed.training, min(4, config.batch_size))).to(feed.device)
     unreached = _freeze_unreached(distillation, probe, feed.decoder)
     optimizer = build_optimizer(
@@ -147,20 +169,30 @@ def set_up(learner: Learner, feed: Feed, log: Log) -> Setup:
         against = f" against the teacher's {term.against()}" if term.against() else ""
         log(f"  {objective.weights[name]:g} x {name}{against}: {term.formula()}")
         if own := sum(parameter.numel() for parameter in term.parameters()):
-            log(f"    with {own:,} parameters of its own, which are not exported")
+            log(f"    with {own:,} parameters of its own, which {PROJECTIONS} gets")
+        for warning in term.warnings:
+            log(f"    warning: {warning}")
+    for name in learner.unread:
+        log(f"  warning: --teacher-layer names a layer of {name}, which no term of this objective reads")
     for line in summarise_unreached(unreached, distillation.family):
         log(f"  frozen, because the objective does not reach it: {line}")
     return Setup(config, feed, objective, distillation, evaluation, optimizer, unreached)
 
 
-def _with_labels(learner: Learner, distillation: Distillation) -> Distillation:
-    """Return the module for evaluation: the objective's terms, and hard-label cross-entropy if the head is trained."""
-    terms, weights = dict(learner.terms), dict(learner.objective.weights)
-    if not any(term.trains_head for term in terms.values()) or LABELS in terms:
+def _for_evaluation(
+    learner: Learner, distillation: Distillation, statistics: Mapping[Target, TargetStatistics]
+) -> Distillation:
+    """Return the module for evaluation, which adds what the terms measure beside the loss, and hard labels of a trained head."""
+    terms = dict(learner.terms)
+    added: dict[str, Term] = {}
+    for name, term in terms.items() if statistics else ():
+        added |= {f"{name}{end}": one for end, one in term.beside(statistics).items()}
+    if any(term.trains_head for term in terms.values()) and LABELS not in terms:
+        added[LABELS] = TERMS[LABELS]()
+    if not added:
         return distillation
-    return Distillation(
-        learner.student, {**terms, LABELS: TERMS[LABELS]()}, {**weights, LABELS: 1.0}, distillation.special
-    )
+    weights = {**learner.objective.weights, **dict.fromkeys(added, 1.0)}
+    return Distillation(learner.student, {**terms, **added}, weights, distillation.special)
 
 
 def _freeze_unreached(distillation: Distillation, batch: Batch, decoder: TeacherDecoder) -> list[str]:

@@ -15,22 +15,25 @@ from ...runtime.identity import require_same
 from ...runtime.printing import Result, Verdict
 from ...runtime.progress import Log
 from ...storage.documents.parse import parse_plain
+from ..distillation import Part
 from ..reading.batch import Batch
 from ..terms.labels import Labels
 from .card_facts import card_facts
 from .checkpoint import Checkpoint, damaged_checkpoint, latest_checkpoint, remove_older, save_checkpoint
 from .directory import CHECKPOINTS, changed_plugins, stages_of
 from .growth import Stage
+from .loss_lines import of_terms
 from .metrics import VALIDATION, MetricsLog
 from .model_card import model_card
 from .processes import Processes
+from .projections import save_projections
 from .setup import Setup
 from .state import Clock, TrainingState
 from .verdict import judged, verdict
 
 BEST = "best"
-TRAINED, OPTIMIZER = "trained", "optimizer"
-"""The two kinds of tensors in a checkpoint: parameters by their name in the distillation, and optimizer state."""
+TRAINED, MEASURED, OPTIMIZER = "trained", "measured", "optimizer"
+"""The kinds of tensors in a checkpoint: parameters by name in the distillation, the buffers of terms, and optimizer state."""
 ANOTHER_TERM = "Use the terms as they were when it started, or another --output"
 """What to do if a checkpoint has other parameters than the student and the terms of this run."""
 
@@ -50,6 +53,7 @@ class StudentRun:
         self._losses: list[tuple[Tensor, tuple[int, ...]]] = []
         self.clock = Clock(0)
         self.failed = False
+        self._limited: set[str] = set()
         self.stages: tuple[Stage, ...] = ()
         """The stages of the run, which has some if it was continued with more steps."""
 
@@ -69,14 +73,12 @@ class StudentRun:
         if checkpoint is not None:
             saved = _by_kind(checkpoint)
             state = _state_of(checkpoint, setup.config.steps)
-            parameters = dict(setup.distillation.named_parameters())
-            theirs, ours = (
-                {name: list(one.shape) for name, one in part.items()} for part in (saved[TRAINED], parameters)
-            )
-            require_same(f"{output} holds a run of other parameters", theirs, ours, ANOTHER_TERM)
-            with torch.no_grad():
-                for name, parameter in parameters.items():
-                    parameter.copy_(saved[TRAINED][name])
+            for kind, own in self._tensors().items():
+                theirs, ours = ({name: list(one.shape) for name, one in part.items()} for part in (saved[kind], own))
+                require_same(f"{output} holds a run of other parameters", theirs, ours, ANOTHER_TERM)
+                with torch.no_grad():
+                    for name, tensor in own.items():
+                        tensor.copy_(saved[kind][name])
             load_optimizer_tensors(setup.optimizer, saved[OPTIMIZER])
             self.state = state
             if self._processes.main:
@@ -159,19 +161,44 @@ class StudentRun:
         return state.best != best
 
     def save(self) -> None:
-        """Save a checkpoint: the parameters of student and terms, the optimizer state and the numbers of the run."""
+        """Save a checkpoint: parameters and buffers of student and terms, the optimizer state and the numbers of the run."""
         if self._processes.main and self.state.step:
-            trained = dict(self.setup.distillation.named_parameters())
-            tensors = {f"{TRAINED}/{name}": parameter.detach() for name, parameter in trained.items()}
+            tensors = {
+                f"{kind}/{name}": tensor.detach()
+                for kind, own in self._tensors().items()
+                for name, tensor in own.items()
+            }
             tensors |= {f"{OPTIMIZER}/{name}": t for name, t in optimizer_tensors(self.setup.optimizer).items()}
             state = asdict(self.state)
             save_checkpoint(self.setup.config.output / CHECKPOINTS, state.pop("step"), tensors, state)
+
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Return what a checkpoint holds beside the optimizer's state: all parameters, and the buffers of the terms."""
+        distillation = self.setup.distillation
+        return {TRAINED: dict(distillation.named_parameters()), MEASURED: dict(distillation.terms.named_buffers())}
+
+    def newly_limited(self, validation: Mapping[str, float]) -> list[str]:
+        """Return a warning if parts have come so near to the cached signals that the error of the cache limits them by now."""
+        limited = {
+            name
+            for term, own in self.setup.distillation.each_term()
+            for part, least in own.limits().items()
+            if validation.get(name := Part(term, part).name, math.inf) < least
+        }
+        new = sorted(limited - self._limited)
+        self._limited |= limited
+        if not new:
+            return []
+        return [
+            f"{', '.join(new)}: the error of the cache is more than a twentieth of the student's and limits it from here on; "
+            "a dump with a smaller error would teach it more"
+        ]
 
     def finish(self, log: Log, named: bool = False) -> None:
         """Write the model directory, and say how the student is, by its name if there are several."""
         state, output = self.state, self.setup.config.output
         self._write_model(output)
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in state.validation.items())
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in of_terms(state.validation).items())
         who = f"{self.name}: " if named else ""
         text = f"{who}trained {state.step} steps, {state.tokens:,} tokens; validation: {losses or 'no validation examples'}"
         log(Result(text))
@@ -182,6 +209,7 @@ class StudentRun:
 
     def _write_model(self, folder: Path) -> None:
         if self._processes.main:
+            save_projections(self.setup.distillation, folder)
             facts = card_facts(self.setup, self.state)
             save_student(self.setup.student, folder, self.setup.feed.cache.tokenizer_files(), model_card(facts))
 
@@ -204,7 +232,7 @@ def _state_of(checkpoint: Checkpoint, steps: int) -> TrainingState:
 
 def _by_kind(checkpoint: Checkpoint) -> dict[str, dict[str, Tensor]]:
     """Return the tensors of a checkpoint by kind, and by name. Raise TrainingError for other tensors."""
-    by_kind: dict[str, dict[str, Tensor]] = {TRAINED: {}, OPTIMIZER: {}}
+    by_kind: dict[str, dict[str, Tensor]] = {TRAINED: {}, MEASURED: {}, OPTIMIZER: {}}
     for path, tensor in checkpoint.tensors.items():
         kind, _, name = path.partition("/")
         if kind not in by_kind:

@@ -16,10 +16,11 @@ from .setup import Setup
 
 @torch.no_grad()
 def evaluate(setups: Sequence[Setup], processes: Processes) -> list[dict[str, float]]:
-    """Return the validation means of each student, in nats, computed in float32 even if training uses bfloat16.
+    """Return the validation means of each student, computed in float32 even if training uses bfloat16.
 
-    They are `loss` (the objective's weighted sum), every term, and `cross_entropy` (hard labels) if the head is trained; empty
-    without validation examples. The processes share the batches. Raises Stopped if one of them got a signal.
+    They are `loss` (the objective's weighted sum), every term, the parts of terms that show them, and `cross_entropy` (hard
+    labels) if the head is trained; empty without validation examples. The processes share the batches. Raises
+    Stopped if one of them got a signal.
     """
     config, feed = setups[0].config, setups[0].feed
     sums = [_Sums(setup.evaluation) for setup in setups]
@@ -65,8 +66,9 @@ def _means(setup: Setup, own: _Sums, processes: Processes) -> dict[str, float]:
     if not counts or not counts[0]:
         return {}
     evaluation = setup.evaluation
-    means = evaluation.term_means(dict(zip(names, values, strict=True)), dict(zip(names, counts, strict=True)))
+    by_name = dict(zip(names, values, strict=True)), dict(zip(names, counts, strict=True))
+    means = evaluation.term_means(*by_name)
     loss = sum(weight * means[term] for term, weight in setup.objective.weights.items())
     plain = {name: means[name] for name, term in evaluation.each_term() if term.validation_name is None}
     named = {term.validation_name: means[name] for name, term in evaluation.each_term() if term.validation_name}
-    return {"loss": loss, **plain, **named}
+    return {"loss": loss, **plain, **named, **evaluation.part_means(*by_name)}

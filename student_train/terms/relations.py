@@ -21,6 +21,7 @@ from ...signals.sites import Site
 from ...signals.taps import Taps
 from ..reading.batch import Batch
 from ..reading.teacher_signals import TeacherSignals
+from .teacher_layer import chosen_site
 from .term import TERMS, SitePair, Term, TermContext
 
 SAME = ("query", "key", "value")
@@ -42,12 +43,12 @@ class Relations(Term):
 
     @classmethod
     def build(cls, context: TermContext, options: Mapping[str, Any]) -> Self:
-        """Return a term that compares the student's last layer with the deepest stored layer of the teacher.
+        """Return a term that compares the student's last layer with the deepest stored one of the teacher, or `--teacher-layer`.
 
         Raises CacheMismatchError if the cache does not store the site, and ConfigurationError if the relation heads do not fit.
         """
         site = str(options["site"])
-        codec = deepest(context, site)
+        codec = teacher_codec(context, site)
         return cls(
             codec,
             last_site(context, site),
@@ -106,9 +107,13 @@ class CrossRelations(Relations):
         )
 
 
-def deepest(context: TermContext, site: str) -> AttentionCodec:
-    """Return the codec of the deepest stored layer of an attention site. Raises CacheMismatchError if none is stored."""
-    codecs = stored(context.cache, site)
+def teacher_codec(context: TermContext, site: str) -> AttentionCodec:
+    """Return the codec of the layer of an attention site that `--teacher-layer` names, else of the deepest stored one.
+
+    Raises CacheMismatchError if the cache does not store it, and ConfigurationError if the teacher does not have it.
+    """
+    chosen = chosen_site(context, site)
+    codecs = [codec for codec in stored(context.cache, site) if chosen is None or codec.site == chosen]
     if not codecs:
         held = ", ".join(context.cache.codecs) or "no relations"
         raise CacheMismatchError(

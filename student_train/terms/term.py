@@ -1,8 +1,9 @@
 """The interface of a loss term, and the registry of terms.
 
-A term is a module. If it has parameters of its own, they train, are saved and resume with the student, but are not exported. A
-term returns sums, and `counts` returns, from the batch only, the numbers to divide them by. Both are added up over micro-batches
-and processes before the division, so the loss does not depend on how a batch is split.
+A term is a module. If it has parameters of its own, they train, are saved and resume with the student, and are exported in
+a file beside it. Its buffers are saved too. A term returns sums, and `counts` returns, from the batch only, the numbers to divide
+them by. Both are added up over micro-batches and processes before the division, so the loss does not depend on how a batch is
+split.
 """
 
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ from ...cache import Cache
 from ...models.families import Family
 from ...runtime.registry import Registry
 from ...signals.logits.targets import LogitTarget
+from ...signals.matching.target_statistics import Target, TargetStatistics
 from ...signals.sites import Site
 from ...signals.taps import Taps
 from ..config import TrainConfig
@@ -55,6 +57,12 @@ class Term(nn.Module, ABC):
     """The sites that it compares."""
     distributions: float | None = None
     """The temperature of the cached next-token distributions that it reads; None if it does not read any."""
+    targets: tuple[Target, ...] = ()
+    """The teacher's tensors whose statistics it starts from."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know of it before it trains, a sentence each."""
+    shows_parts: ClassVar[bool] = False
+    """Whether metrics show its parts too."""
     trains_head: ClassVar[bool] = False
     """Whether it has a `target`, so that the student's head is trained."""
 
@@ -68,6 +76,17 @@ class Term(nn.Module, ABC):
 
         Raises CacheMismatchError, which says what to dump, if the cache lacks signals that the term needs.
         """
+
+    def start(self, statistics: Mapping[Target, TargetStatistics]) -> None:
+        """Take what it needs from the statistics of its targets, over the first training examples of the cache."""
+
+    def beside(self, statistics: Mapping[Target, TargetStatistics]) -> Mapping[str, "Term"]:
+        """Return what only validation measures, by the end of its name: started terms that share this one's parameters."""
+        return {}
+
+    def limits(self) -> Mapping[str, float]:
+        """Return by part the value below which the error of the cache limits the student, where that is known."""
+        return {}
 
     @abstractmethod
     def counts(self, batch: Batch) -> dict[str, int]:

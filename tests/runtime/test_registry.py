@@ -75,9 +75,9 @@ def test_a_file_in_the_folder_is_an_entry(tmp_path, monkeypatch):
     ("registry", "expected"),
     [
         (KINDS, {"self", "cross", "hidden"}),
-        (TERMS, {"labels", "logits", "relations", "cross_relations"}),
+        (TERMS, {"labels", "logits", "relations", "cross_relations", "hidden", "direct"}),
         (STARTS, {"fresh", "checkpoint", "teacher-layers"}),
-        (LAYER_MAPS, {"last", "uniform"}),
+        (LAYER_MAPS, {"last", "uniform", "last-k", "all", "consecutive", "uniform+last"}),
     ],
     ids=lambda value: value.what if isinstance(value, Registry) else "",
 )

@@ -5,10 +5,10 @@ import shutil
 import pytest
 
 import miniend
-from support.homes import ragged_home, span_home, umt5_home
+from support.homes import layers_home, ragged_home, span_home, umt5_home
 from support.tiny_cache import LOSSLESS, PAIRS, build_tiny_cache
 
-__all__ = ["ragged_home", "span_home", "umt5_home"]
+__all__ = ["layers_home", "ragged_home", "span_home", "umt5_home"]
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +34,11 @@ def logit_caches(ragged_home, tmp_path_factory):
 @pytest.fixture(scope="session")
 def ragged(ragged_home):
     return miniend.open_cache(ragged_home / "cache")
+
+
+@pytest.fixture(scope="session")
+def layers(layers_home):
+    return miniend.open_cache(layers_home / "cache")
 
 
 @pytest.fixture

@@ -13,9 +13,21 @@ TABLE = {
     "implicit": {"logits", "decoder_self"},
     "miniend-d": {"logits", "decoder_self", "cross"},
     "miniend-e": {"logits", "decoder_self", "encoder_self"},
+    "hidden": {"encoder_hidden", "decoder_hidden"},
+    "direct": {"encoder_direct", "decoder_direct"},
+    "kd": {"labels", "logits"},
+    "lwd": {"labels", "logits", "encoder_hidden", "decoder_hidden"},
 }
-"""METHODS.md 3.5; all weights are one."""
-SITES = {"decoder_self": "decoder.self", "encoder_self": "encoder.self", "cross": "decoder.cross"}
+"""Terms by objective; all weights are one."""
+SITES = {
+    "decoder_self": "decoder.self",
+    "encoder_self": "encoder.self",
+    "cross": "decoder.cross",
+    "encoder_hidden": "encoder.hidden",
+    "decoder_hidden": "decoder.hidden",
+    "encoder_direct": "encoder.self",
+    "decoder_direct": "decoder.self",
+}
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -42,6 +54,30 @@ def test_no_logits_is_refused_where_it_means_nothing(name):
     """Silently ignored, it would put the wrong name on a run; obeyed, it could leave no term at all."""
     with pytest.raises(ConfigurationError, match=f"--no-logits goes with miniend-d and miniend-e; objective {name}"):
         build_objective(name, False, ())
+
+
+@pytest.mark.parametrize("name", ["hidden", "direct"])
+def test_labels_and_logits_join_the_states_if_they_have_a_weight(name):
+    """The methods are published without them; states alone leave the head untrained."""
+    alone = build_objective(name, True, ())
+    assert not trains_head(alone)
+    both = build_objective(name, True, ("logits=1", "labels=0.5"))
+    assert trains_head(both)
+    assert dict(both.weights) == {"labels": 0.5, "logits": 1.0, **alone.weights}
+    assert [term.name for term in both.terms][:2] == ["labels", "logits"]
+    with pytest.raises(ConfigurationError, match=f"TERM one of labels, logits, encoder_{name}, decoder_{name}"):
+        build_objective(name, True, ("cross=1",))
+
+
+@pytest.mark.parametrize("name", ["hidden", "direct", "lwd"])
+def test_one_stack_can_be_compared_alone(name):
+    """A term of the other stack would need signals that the cache may lack."""
+    for stack in ("encoder", "decoder"):
+        terms = {term.name for term in build_objective(name, True, (), stacks=stack).terms}
+        assert terms == {term for term in TABLE[name] if term in ("labels", "logits") or term.startswith(stack)}
+    assert (
+        build_objective("miniend-e", True, (), stacks="decoder").terms == build_objective("miniend-e", True, ()).terms
+    )
 
 
 def test_unknown_names_are_refused_with_those_that_exist():

@@ -2,9 +2,9 @@
 
 import pytest
 
-from support.tiny_cache import PAIRS, build_tiny_cache
+from support.tiny_cache import EVERY_LAYER, LOSSLESS, PAIRS, build_tiny_cache
 
-__all__ = ["ragged_home", "span_home", "umt5_home"]
+__all__ = ["layers_home", "ragged_home", "span_home", "umt5_home"]
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +21,14 @@ def ragged_home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ragged")
     settings = {"tied": False, "v11": True, "d_kv": 12, "sharpen": 1.0, "relation_temperature": "calibrated"}
     build_tiny_cache(folder, **PAIRS, **settings)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def layers_home(tmp_path_factory):
+    """The states of all layers of an untied, gated teacher of 4+4 layers, and Q, K and V of two, all nearly without loss."""
+    folder = tmp_path_factory.mktemp("layers")
+    build_tiny_cache(folder, **{**PAIRS, **LOSSLESS, **EVERY_LAYER}, hidden_error=1e-6)
     return folder
 
 

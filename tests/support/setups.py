@@ -48,7 +48,7 @@ def terms_of(cache, objective, **settings):
 
 def learner_of(config, cache):
     """The student with the terms that its objective asks for."""
-    objective = build_objective(config.objective, config.logits, config.weight, config.temperature)
+    objective = build_objective(config.objective, config.logits, config.weight, config.temperature, config.stacks)
     return build_learner(config, objective, cache, CPU)
 
 

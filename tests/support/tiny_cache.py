@@ -28,6 +28,20 @@ PAIRS = {"task": "pairs", "field": ("source", "target"), "input_length": 24, "ta
 LOSSLESS = {"spare_rows": 0, "logits": "top-k", "top_k": 1000, "logit_step": 1e-4, "relation_step": 1e-4}
 """Every row of the head is kept, and the steps are far below what a loss can feel."""
 
+EVERY_LAYER = {
+    "tied": False,
+    "v11": True,
+    "layers": (4, 4),
+    "d_kv": 12,
+    "signals": ",".join(
+        [
+            *(f"{stack}.self@{layer}" for stack in ("encoder", "decoder") for layer in (2, 3)),
+            *(f"{stack}.hidden@{layer}" for stack in ("encoder", "decoder") for layer in range(4)),
+        ]
+    ),
+}
+"""A teacher of 4+4 layers with inner 48 of d_model 32; the states of all layers, and Q, K and V of the last two."""
+
 
 def build_tiny_cache(folder: Path, vocabulary: int = 120, teacher: Path | None = None, **overrides: Any) -> Path:
     """A finished cache at `folder/cache`, beside `folder/teacher` and its corpus; the same for the same arguments.

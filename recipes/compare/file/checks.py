@@ -86,7 +86,7 @@ def _check_student(comparison: Comparison, student: Student) -> None:
 
 def _objective(student: Student) -> Objective:
     settings = student.settings
-    return build_objective(settings.objective, settings.logits, settings.weight, settings.temperature)
+    return build_objective(settings.objective, settings.logits, settings.weight, settings.temperature, settings.stacks)
 
 
 def _require_chain_ends(comparison: Comparison, name: str) -> None:

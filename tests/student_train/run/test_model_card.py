@@ -32,6 +32,7 @@ FACTS = ModelCardFacts(
     generates=True,
     relation_heads=24,
     relation_temperatures={"decoder.self@11": {"query": 6.25, "key": 1.0}},
+    compared={"encoder_hidden.2-4": {"teacher": "encoder.hidden@3", "validation": "0.4121"}},
     fidelity={
         "encoder.self@11 query": {"mean": "1.0e-04", "99th percentile": "2.0e-03"},
         "decoder.cross@11 query_key": {"mean": "8.5e-04", "99th percentile": "4.0e-03"},

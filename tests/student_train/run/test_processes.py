@@ -36,9 +36,11 @@ SETTINGS = {
     "device": "cpu",
 }
 GROUPS = {
-    "whole": (["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"], {}),
-    "without logits": (["miniend-d", "miniend-e"], {"logits": False, "cross_relation": "qq_kk_vv"}),
+    "whole": ("ragged_home", ["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e"], {}),
+    "without logits": ("ragged_home", ["miniend-d", "miniend-e"], {"logits": False, "cross_relation": "qq_kk_vv"}),
+    "states": ("layers_home", ["hidden", "direct", "lwd"], {"mapping": "uniform+last", "projection": "always"}),
 }
+"""The cache, the objectives and the settings of the students of one pass."""
 
 
 def command(cache, output, objectives, **settings):
@@ -68,15 +70,14 @@ def end(process):
         raise
 
 
-@pytest.mark.parametrize("group", GROUPS)
-def test_two_processes_have_the_losses_of_one(ragged_home, commands, tmp_path, group):
+@pytest.mark.parametrize("group", ["whole", "without logits", pytest.param("states", marks=pytest.mark.slow)])
+def test_two_processes_have_the_losses_of_one(request, commands, tmp_path, group):
     """A mean of means, a gradient summed twice, or a frozen parameter that is waited for: each shows here."""
-    objectives, settings = GROUPS[group]
+    home, objectives, settings = GROUPS[group]
+    cache = request.getfixturevalue(home) / "cache"
     two, one = tmp_path / "two", tmp_path / "one"
-    processes = commands.ranks(2, *command(ragged_home / "cache", two, objectives, **settings))
-    whole = TrainConfig(
-        cache=ragged_home / "cache", output=one, **{**SETTINGS, **settings, "gradient_accumulation_steps": 1}
-    )
+    processes = commands.ranks(2, *command(cache, two, objectives, **settings))
+    whole = TrainConfig(cache=cache, output=one, **{**SETTINGS, **settings, "gradient_accumulation_steps": 1})
     train_students(each_student(whole, ["2L32H"], objectives), lambda _line: None)
     ended = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ended
