@@ -310,8 +310,9 @@ def dump_teacher(
 
     Fidelity:
         signals: str | Sequence[str]
-            Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none.
-            encoder.hidden and decoder.hidden cache the output of a layer. Repeatable. [default:
+            Site whose Q, K and V are cached: SITE[@LAYERS], the last layer unless given; or none.
+            encoder.hidden and decoder.hidden cache the output of a layer. LAYERS is a layer (6, -1), a
+            range (1-5), all, last:N, uniform:N, or several with commas. Repeatable. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
@@ -496,8 +497,9 @@ def estimate(
 
     Fidelity:
         signals: str | Sequence[str]
-            Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none.
-            encoder.hidden and decoder.hidden cache the output of a layer. Repeatable. [default:
+            Site whose Q, K and V are cached: SITE[@LAYERS], the last layer unless given; or none.
+            encoder.hidden and decoder.hidden cache the output of a layer. LAYERS is a layer (6, -1), a
+            range (1-5), all, last:N, uniform:N, or several with commas. Repeatable. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]

@@ -177,8 +177,9 @@ class DumpSettings(ExampleSettings):
         flag="--signal",
         metavar="SITE",
         shown="encoder.self, decoder.self, decoder.cross",
-        help="Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none. encoder.hidden and "
-        "decoder.hidden cache the output of a layer. Repeatable.",
+        help="Site whose Q, K and V are cached: SITE[@LAYERS], the last layer unless given; or none. encoder.hidden and "
+        "decoder.hidden cache the output of a layer. LAYERS is a layer (6, -1), a range (1-5), all, last:N, uniform:N, or "
+        "several with commas. Repeatable.",
     )
     relation_kl: float = option(
         1e-3,
@@ -288,10 +289,10 @@ class DumpSettings(ExampleSettings):
         )
 
     @property
-    def sites(self) -> str:
-        """The sites with commas between them; empty for none."""
-        names = ",".join((self.signals,) if isinstance(self.signals, str) else self.signals)
-        return "" if names == NOTHING else names
+    def sites(self) -> tuple[str, ...]:
+        """The values of --signal, each one or several sites with their layers; empty for none."""
+        named = (self.signals,) if isinstance(self.signals, str) else tuple(self.signals)
+        return () if named == (NOTHING,) else named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

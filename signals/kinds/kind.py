@@ -17,6 +17,7 @@ from ...runtime.registry import Registry
 from ..codes.code import CodePlace
 from ..codes.site_codec import SiteCodec
 from ..fidelity import MeanOf, SiteSample
+from ..layer_lists import is_layers, layers_in
 from ..sites import Site
 
 KIND_NAME = re.compile("[a-z][a-z0-9_]*")
@@ -145,33 +146,42 @@ def site_names() -> tuple[str, ...]:
     )
 
 
-def parse_sites(text: str, depths: Mapping[str, int]) -> tuple[Site, ...]:
-    """Resolve `SITE[@LAYER]` names, separated by commas; `depths` is the number of layers by stack.
+def parse_sites(texts: str | Sequence[str], depths: Mapping[str, int]) -> tuple[Site, ...]:
+    """Resolve `SITE[@LAYERS]`, one or several with commas in each text; `depths` is the number of layers by stack.
+
+    A site without layers means its last layer. The layers of a site are a list (`signals/layer_lists.py`), whose commas do not
+    begin another site: `encoder.hidden@1-5,8,decoder.self` names two sites. Each text is read by itself.
 
     Return the sites sorted, without repeats. Raises ConfigurationError for unknown sites and for layers that the model does
     not have.
     """
-    names, sites = site_names(), set()
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, _, layer = item.partition("@")
-        if name not in names or name.partition(".")[0] not in depths:
-            raise ConfigurationError(
-                f"unknown site {name!r}; expected one of {', '.join(names)}, with @LAYER if wanted"
-            )
-        sites.add(Site(name, _resolve_layer(item, layer, depths[name.partition(".")[0]])))
+    names, sites = site_names(), set[Site]()
+    for text in (texts,) if isinstance(texts, str) else texts:
+        for name, listed in _named_in(text):
+            stack = name.partition(".")[0]
+            if name not in names or stack not in depths:
+                raise ConfigurationError(
+                    f"unknown site {name!r}; expected one of {', '.join(names)}, with @LAYERS if wanted"
+                )
+            for layers in listed:
+                sites |= {Site(name, layer) for layer in layers_in(layers, depths[stack], f"{name}@{','.join(listed)}")}
     return tuple(sorted(sites, key=lambda site: (names.index(site.name), site.layer)))
 
 
-def _resolve_layer(item: str, layer: str, depth: int) -> int:
-    try:
-        number = int(layer) if layer else -1
-    except ValueError:
-        raise ConfigurationError(f"site {item!r}: the layer after @ must be a whole number") from None
-    if not -depth <= number < depth:
-        raise ConfigurationError(
-            f"site {item!r}: this model has {depth} layers there, so 0 to {depth - 1} or -{depth} to -1"
-        )
-    return number % depth
+def _named_in(text: str) -> list[tuple[str, list[str]]]:
+    """Return the sites of a text, each with the parts of its list of layers."""
+    named: list[tuple[str, list[str]]] = []
+    open_list = False
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        if not is_layers(item):
+            name, at, layers = item.partition("@")
+            named.append((name, [layers if at else "-1"]))
+            open_list = bool(at)
+        elif open_list:
+            named[-1][1].append(item)
+        else:
+            raise ConfigurationError(f"{item!r} in {text!r} is a layer without a site; write SITE@LAYERS")
+    return named
 
 
 def axis_of(site: Site) -> str:

@@ -36,8 +36,7 @@ UNIGRAM_EXAMPLES = 2048
 def planned_sites(plan: Plan) -> tuple[Site, ...]:
     """Return the sites that a plan names, attention sites first."""
     facts = plan.teacher.facts
-    names = ",".join([*plan.signals.relations, *plan.signals.hidden])
-    return parse_sites(names, family_named(facts.model_type).depths(facts))
+    return parse_sites((*plan.signals.relations, *plan.signals.hidden), family_named(facts.model_type).depths(facts))
 
 
 def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, examples: int) -> None:
