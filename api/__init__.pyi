@@ -221,7 +221,8 @@ def dump_teacher(
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
-    hidden_error: float = 0.001,
+    hidden_error: float = 0.01,
+    hidden_code: Literal["predicted", "separate"] | str = "predicted",
     logits: Literal["top-k", "sampled", "hybrid", "none"] | str = "hybrid",
     top_k: int = 64,
     top_p: float = 1.0,
@@ -326,7 +327,10 @@ def dump_teacher(
             of 0.8. [default: published]
         hidden_error: float
             Target for hidden states: squared error, relative to their energy about their mean.
-            [default: 0.001]
+            [default: 0.01]
+        hidden_code: Literal["predicted", "separate"] | str
+            predicted: of several layers of a stack, each is coded as what the layer below does not say.
+            separate: by itself. [default: predicted]
         logits: Literal["top-k", "sampled", "hybrid", "none"] | str
             The next-token distributions to cache. [default: hybrid]
         top_k: int
@@ -414,7 +418,8 @@ def estimate(
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
-    hidden_error: float = 0.001,
+    hidden_error: float = 0.01,
+    hidden_code: Literal["predicted", "separate"] | str = "predicted",
     logits: Literal["top-k", "sampled", "hybrid", "none"] | str = "hybrid",
     top_k: int = 64,
     top_p: float = 1.0,
@@ -513,7 +518,10 @@ def estimate(
             of 0.8. [default: published]
         hidden_error: float
             Target for hidden states: squared error, relative to their energy about their mean.
-            [default: 0.001]
+            [default: 0.01]
+        hidden_code: Literal["predicted", "separate"] | str
+            predicted: of several layers of a stack, each is coded as what the layer below does not say.
+            separate: by itself. [default: predicted]
         logits: Literal["top-k", "sampled", "hybrid", "none"] | str
             The next-token distributions to cache. [default: hybrid]
         top_k: int

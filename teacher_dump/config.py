@@ -10,7 +10,7 @@ from pathlib import Path
 from ..runtime.local_names import corpus as corpus_name
 from ..runtime.local_names import path_or_name, path_or_url
 from ..runtime.options import changed_from_defaults, check, flag_of, marked, option, require
-from ..signals.choices import LOGIT_KINDS, NOTHING, RELATION_TEMPERATURES
+from ..signals.choices import HIDDEN_CODES, LOGIT_KINDS, NOTHING, PREDICTED, RELATION_TEMPERATURES
 from ..storage.documents.values import LARGEST_LENGTH, MOST_THREADS
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
@@ -202,9 +202,15 @@ class DumpSettings(ExampleSettings):
         help="published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy of 0.8.",
     )
     hidden_error: float = option(
-        1e-3,
+        1e-2,
         section="fidelity",
         help="Target for hidden states: squared error, relative to their energy about their mean.",
+    )
+    hidden_code: str = option(
+        PREDICTED,
+        section="fidelity",
+        choices=HIDDEN_CODES,
+        help="predicted: of several layers of a stack, each is coded as what the layer below does not say. separate: by itself.",
     )
     logits: str = option(
         "hybrid",

@@ -26,7 +26,8 @@ OPTIONS = {
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
         --task --input-length --target-length --prefix --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --temperature --draws --logit-step --sentinel-order
+        --relation-temperature --hidden-error --hidden-code --logits --top-k --top-p --temperature --draws --logit-step
+        --sentinel-order
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment --force
     """,
@@ -34,7 +35,8 @@ OPTIONS = {
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
         --task --input-length --target-length --prefix --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --temperature --draws --logit-step --sentinel-order
+        --relation-temperature --hidden-error --hidden-code --logits --top-k --top-p --temperature --draws --logit-step
+        --sentinel-order
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --sample-examples --epochs --json
     """,

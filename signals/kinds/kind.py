@@ -58,6 +58,8 @@ class SiteSamples:
     """The examples that the step is searched on."""
     report: Sequence[SiteSample]
     """The examples that the result is measured on."""
+    below: Site | None = None
+    """The site whose decoded tensors the samples have as `below`, and predict these; None for a code by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +77,9 @@ class SignalKind(ABC):
     """The names of the tensors that are read at a site."""
     measure: ClassVar[str]
     """The name of its fidelity measure, for people."""
+    predictable: ClassVar[bool] = False
+    """Whether a layer can be predicted from the stored layer below it (`signals/codes/prediction.py`), so that `fit` reads
+    `SiteSamples.below`."""
     entry: ClassVar[type[Any]] = CodesOnly
     """The members that a site's entry has in a calibration beside its codes: a frozen dataclass whose annotations say their form
     (`storage/documents/parse.py`). A codec's `description` writes them."""
@@ -110,6 +115,14 @@ class SignalKind(ABC):
     def measures(self, site: Site) -> Collection[str] | None:
         """Return the names of everything that calibration and shards measure at a site; None if that is not always the same."""
         return None
+
+    def arrays(self, site: Site, facts: Facts) -> Mapping[str, tuple[int, ...]]:
+        """Return the shapes of the float32 arrays that a codec has beside its codes' own, by name after the site's."""
+        return {}
+
+    def measures_once(self, site: Site) -> Collection[str]:
+        """Return the names of what only the calibration measures, and not for every site."""
+        return ()
 
     @abstractmethod
     def read(self, site: Site, steps: Mapping[str, float], members: Any, arrays: Mapping[str, Tensor]) -> SiteCodec:
