@@ -264,7 +264,8 @@ def dump_teacher(
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
-    hidden_error: float = 0.001,
+    hidden_error: float = 0.01,
+    hidden_code: Literal["predicted", "separate"] | str = "predicted",
     logits: Literal["top-k", "sampled", "hybrid", "none"] | str = "hybrid",
     top_k: int = 64,
     top_p: float = 1.0,
@@ -357,8 +358,9 @@ def dump_teacher(
 
     Fidelity:
         signals: str | Sequence[str]
-            Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none.
-            encoder.hidden and decoder.hidden cache the output of a layer. One, or a sequence. [default:
+            Site whose Q, K and V are cached: SITE[@LAYERS], the last layer unless given; or none.
+            encoder.hidden and decoder.hidden cache the output of a layer. LAYERS is a layer (6, -1), a
+            range (1-5), all, last:N, uniform:N, or several with commas. One, or a sequence. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
@@ -372,7 +374,10 @@ def dump_teacher(
             of 0.8. [default: published]
         hidden_error: float
             Target for hidden states: squared error, relative to their energy about their mean.
-            [default: 0.001]
+            [default: 0.01]
+        hidden_code: Literal["predicted", "separate"] | str
+            predicted: of several layers of a stack, each is coded as what the layer below does not say.
+            separate: by itself. [default: predicted]
         logits: Literal["top-k", "sampled", "hybrid", "none"] | str
             The next-token distributions to cache. [default: hybrid]
         top_k: int
@@ -461,7 +466,8 @@ def estimate(
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
-    hidden_error: float = 0.001,
+    hidden_error: float = 0.01,
+    hidden_code: Literal["predicted", "separate"] | str = "predicted",
     logits: Literal["top-k", "sampled", "hybrid", "none"] | str = "hybrid",
     top_k: int = 64,
     top_p: float = 1.0,
@@ -548,8 +554,9 @@ def estimate(
 
     Fidelity:
         signals: str | Sequence[str]
-            Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none.
-            encoder.hidden and decoder.hidden cache the output of a layer. One, or a sequence. [default:
+            Site whose Q, K and V are cached: SITE[@LAYERS], the last layer unless given; or none.
+            encoder.hidden and decoder.hidden cache the output of a layer. LAYERS is a layer (6, -1), a
+            range (1-5), all, last:N, uniform:N, or several with commas. One, or a sequence. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
@@ -563,7 +570,10 @@ def estimate(
             of 0.8. [default: published]
         hidden_error: float
             Target for hidden states: squared error, relative to their energy about their mean.
-            [default: 0.001]
+            [default: 0.01]
+        hidden_code: Literal["predicted", "separate"] | str
+            predicted: of several layers of a stack, each is coded as what the layer below does not say.
+            separate: by itself. [default: predicted]
         logits: Literal["top-k", "sampled", "hybrid", "none"] | str
             The next-token distributions to cache. [default: hybrid]
         top_k: int

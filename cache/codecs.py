@@ -1,12 +1,13 @@
 """Read the codecs that a published calibration describes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..errors import damaged
-from ..signals.codes.site_codec import SiteCodec
+from ..signals.codes.site_codec import PREDICTION, SiteCodec
 from ..signals.kinds import kind_of
 from ..signals.logits.code import LogitCode, logit_code_from
 from ..signals.sites import site_from
@@ -25,8 +26,14 @@ def _codec(folder: PublishedFolder, entry: SiteEntry) -> SiteCodec:
     site = site_from(entry.site)
     names = [name for name in folder.columns if name.startswith(f"{site}.")]
     arrays = {name: torch.from_numpy(folder.column(name)) for name in names}
+    if wrong := [name for name, array in arrays.items() if not bool(array.isfinite().all())]:
+        raise damaged(folder.path, f"its column {wrong[0]} should hold finite numbers only")
     steps = {place: code.step for place, code in entry.codes.items()}
-    return kind_of(site).read(site, steps, members_of(entry, str(folder.path)), arrays)
+    codec = kind_of(site).read(site, steps, members_of(entry, str(folder.path)), arrays)
+    if entry.predicted_from is None:
+        return codec
+    predictions = {place: arrays[f"{site}.{place}.{PREDICTION}"] for place in entry.codes}
+    return replace(codec, predicted_from=site_from(entry.predicted_from), predictions=predictions)
 
 
 def members_of(entry: SiteEntry, where: str) -> Any:

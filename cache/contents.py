@@ -4,11 +4,12 @@
 documents, each time a cache is opened.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from ..errors import CacheMismatchError, CheckpointError, damaged
+from ..errors import CacheMismatchError, CheckpointError, damaged, shortened
 from ..models.families import FAMILIES, family_named, model_type_of
 from ..models.tokenizer_files import TOKENIZER_FILES, strangers
+from ..signals.choices import PREDICTED
 from ..signals.kinds import KINDS, kind_of
 from ..signals.sites import is_site, site_from
 from ..storage import contents
@@ -76,7 +77,8 @@ def read_calibration(folder: PublishedFolder, plan: Plan) -> Calibration:
     for member, entries in (("relations", calibration.sites), ("hidden", calibration.hidden)):
         for entry in entries:
             _check_site(folder, entry, member, plan.teacher.facts)
-    _check_fidelity(folder, calibration.fidelity, plan)
+    _check_chain(folder, calibration.entries, plan.signals.hidden_code == PREDICTED)
+    _check_fidelity(folder, calibration.fidelity, plan, once=True)
     if plan.signals.logits:
         rows, ids = plan.teacher.facts.vocab_rows, plan.tokenizer.size
         contents.check_columns(folder, {"logits.mean_probability": ("basis", [rows])}, contents.FLOATS)
@@ -141,6 +143,17 @@ def misfits_of_plan(folder: PublishedFolder, plan: Plan) -> Iterator[str]:
         "sentinel_ids": max(tokenizer.sentinel_ids, default=0),
     }
     yield from (f"its tokenizer.{name} is {one}, but it has {size:,} ids" for name, one in known.items() if one >= size)
+    for member in ("relations", "hidden"):
+        yield from _misfits_of_order(member, getattr(plan.signals, member))
+
+
+def _misfits_of_order(member: str, sites: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for every site whose layer does not come after the layer that is listed before it."""
+    before: dict[str, int] = {}
+    for site in map(site_from, filter(is_site, sites)):
+        if site.layer <= before.get(site.name, -1):
+            yield f"its signals.{member} should list each layer once and the lower ones first, found {site} too late"
+        before[site.name] = site.layer
 
 
 def _lengths(plan: Plan) -> dict[str, int]:
@@ -162,11 +175,16 @@ def _check_tokens(
             )
 
 
-def _check_fidelity(folder: PublishedFolder, fidelity: Fidelity, plan: Plan) -> None:
-    """Raise CacheDamagedError unless the measurements are of the plan's sites, each with everything that its kind measures."""
+def _check_fidelity(folder: PublishedFolder, fidelity: Fidelity, plan: Plan, once: bool = False) -> None:
+    """Raise CacheDamagedError unless the measurements are of the plan's sites, each with everything that its kind measures.
+
+    With `once`, a site may have what only a calibration measures.
+    """
     for name, found in fidelity.items():
         wanted = _measures(name, found, plan)
-        if wanted is None or (found and not set(wanted) <= set(found)) or (name != LOGITS and set(found) - set(wanted)):
+        spare = set(kind_of(site_from(name)).measures_once(site_from(name))) if once and is_site(name) else set()
+        others = set(found) - set(wanted or ()) - spare
+        if wanted is None or (found and not set(wanted) <= set(found)) or (name != LOGITS and others):
             listed = f"tell of {', '.join(sorted(wanted))}" if wanted else "not be there"
             raise damaged(folder.path, f"its fidelity.{name} should {listed}")
         for kind, spread in found.items():
@@ -200,6 +218,20 @@ def _misfit_of_bins(spread: Spread) -> str | None:
     return None
 
 
+def _check_chain(folder: PublishedFolder, entries: Sequence[SiteEntry], predicted: bool) -> None:
+    """Raise CacheDamagedError unless each site is predicted from what the plan says: the listed layer below it, or from none."""
+    below: dict[str, str] = {}
+    for entry in entries:
+        site = site_from(entry.site)
+        wanted = below.get(site.name) if predicted and kind_of(site).predictable else None
+        if entry.predicted_from != wanted:
+            found = "none" if entry.predicted_from is None else shortened(repr(entry.predicted_from))
+            raise damaged(
+                folder.path, f"its site {entry.site} should be predicted from {wanted or 'none'}, found {found}"
+            )
+        below[site.name] = entry.site
+
+
 def _check_site(folder: PublishedFolder, entry: SiteEntry, member: str, facts: TeacherFacts) -> None:
     stacks = family_named(facts.model_type).stacks
     site = site_from(entry.site) if is_site(entry.site) else None
@@ -219,5 +251,7 @@ def _check_site(folder: PublishedFolder, entry: SiteEntry, member: str, facts: T
             raise damaged(folder.path, f"its code {entry.site}.{name} should {wanted}, in the column {place.column}")
         shape = [kind.width(facts) * len(place.blocks)]
         contents.check_columns(folder, {f"{entry.site}.{name}.mean": ("basis", shape)}, contents.FLOATS)
+    others = {f"{entry.site}.{name}": ("basis", [*shape]) for name, shape in kind.arrays(site, facts).items()}
+    contents.check_columns(folder, others, contents.FLOATS)
     if misfit := next(iter(kind.misfits(site, members_of(entry, str(folder.path)), facts)), None):
         raise damaged(folder.path, misfit)

@@ -155,25 +155,44 @@ def stored_in(decoders: Decoders, shard: LoadedShard, index: int) -> StoredExamp
 
 def decoded_example(decoders: Decoders, stored: StoredExample) -> Example:
     """Return an example whose sites are decoded when they are asked for."""
-    family = decoders.family
-    single = {axis: torch.from_numpy(values)[None] for axis, values in stored.ids.items()}
-    tokens = {axis: given[0] for axis, given in family.given(single, decoders.special_ids).items()}
-
-    def decode(name: str) -> dict[str, Floats]:
-        codec = decoders.codecs[name]
-        integers = {
-            column: torch.from_numpy(stored.rows(column, place.axis).T.astype(np.int32))
-            for column, place in codec.columns.items()
-        }
-        return {kind: tensor.numpy() for kind, tensor in codec.decode(integers, tokens).items()}
-
+    sites = _SiteDecoder(decoders, stored)
     return Example(
         ids=stored.ids,
-        label_axis=family.label_axis,
-        relations=Sites(list(decoders.codecs_of("relations")), lambda name: Factors(**decode(name))),
-        hidden=Sites(list(decoders.codecs_of("hidden")), lambda name: decode(name)["hidden"]),
+        label_axis=decoders.family.label_axis,
+        relations=Sites(list(decoders.codecs_of("relations")), lambda name: Factors(**sites.arrays(name))),
+        hidden=Sites(list(decoders.codecs_of("hidden")), lambda name: sites.arrays(name)["hidden"]),
         logits=_logits(decoders.logit_code, stored.logits),
     )
+
+
+class _SiteDecoder:
+    """Decodes the sites of one example. It keeps the latest layer of a chain, so that reading upwards decodes each layer once."""
+
+    def __init__(self, decoders: Decoders, stored: StoredExample) -> None:
+        self._codecs, self._stored = decoders.codecs, stored
+        single = {axis: torch.from_numpy(values)[None] for axis, values in stored.ids.items()}
+        given = decoders.family.given(single, decoders.special_ids)
+        self._tokens = {axis: ids[0] for axis, ids in given.items()}
+        self._latest: dict[str, tuple[str, Mapping[str, torch.Tensor]]] = {}
+
+    def arrays(self, site: str) -> dict[str, Floats]:
+        """Return the tensors of a site by name, which are the caller's own."""
+        return {name: tensor.numpy().copy() for name, tensor in self._tensors(site).items()}
+
+    def _tensors(self, site: str) -> Mapping[str, torch.Tensor]:
+        codec = self._codecs[site]
+        latest, tensors = self._latest.get(codec.site.name, ("", {}))
+        if latest == site:
+            return tensors
+        below = self._tensors(str(codec.predicted_from)) if codec.predicted_from else {}
+        integers = {
+            column: torch.from_numpy(self._stored.rows(column, place.axis).T.astype(np.int32))
+            for column, place in codec.columns.items()
+        }
+        tensors = codec.decode(integers, self._tokens, below)
+        if codec.predicted_from or any(other.predicted_from == codec.site for other in self._codecs.values()):
+            self._latest[codec.site.name] = site, tensors
+        return tensors
 
 
 def _logits(code: LogitCode | None, stored: LogitIntegers | None) -> SparseLogits | None:

@@ -111,7 +111,10 @@ def config_meaning(config: Mapping[str, Any]) -> dict[str, Any]:
     model_class: Any = getattr(transformers, FAMILIES[model_type].architecture)
     ignored = {*WITHOUT_MEANING, "tie_word_embeddings", "scale_decoder_outputs"}
     known = {key: value for key, value in config.items() if key not in ignored}
-    meant = model_class.config_class.from_dict(known).to_diff_dict()
+    try:
+        meant = model_class.config_class.from_dict(known).to_diff_dict()
+    except Exception:  # a damaged plan may hold what transformers refuses; that differs from all that it takes
+        return known
     return {key: value for key, value in meant.items() if key not in ignored and value is not None}
 
 

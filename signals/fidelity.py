@@ -24,9 +24,11 @@ class SiteSample:
     """By token axis: boolean [B, length], false for padding."""
     tokens: Tensors
     """By token axis: the ids that the encoder or the decoder was given, [B, length]."""
+    below: Tensors = field(default_factory=dict)
+    """The decoded tensors of the site that this one is predicted from, by name as in `tensors`; empty for a code by itself."""
 
     def _parts(self) -> tuple[Tensors, ...]:
-        return self.tensors, self.valid, self.tokens
+        return self.tensors, self.valid, self.tokens, self.below
 
     def examples(self) -> Iterator["SiteSample"]:
         """Yield samples of one example each."""

@@ -117,6 +117,8 @@ def _check_codes(folder: PublishedFolder, entry: SiteEntry) -> None:
             f"{name}.spread": ("basis", [rank]),
             f"{name}.token_means": ("basis", [*known, rank]),
         }
+        if entry.predicted_from is not None:
+            arrays[f"{name}.prediction"] = ("basis", [width, width])
         check_columns(folder, arrays, FLOATS)
         check_columns(folder, {f"{name}.token_ids": ("basis", known)})
 

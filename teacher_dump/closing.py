@@ -9,7 +9,7 @@ from ..errors import one_line
 from ..runtime.printing import Result
 from ..runtime.progress import size_text
 from ..signals.fidelity import SpreadOf
-from ..signals.hidden_states import relative_error
+from ..signals.hidden_states import RAW, relative_error
 from ..storage.documents.plan import Plan
 from ..storage.stores.place import Where
 
@@ -52,7 +52,9 @@ def _losses(cache: Cache, fidelity: Fidelity) -> Iterator[str]:
         target = "" if signals.relation_step is not None else f", target {signals.relation_kl:.0e}"
         yield f"relations {relations[worst]:.1e} nats in the mean of QQ, KK and VV ({worst}{target})"
     hidden = {
-        site: relative_error(fidelity[site]) for site in cache.codecs_of("hidden") if "energy" in fidelity.get(site, {})
+        site: relative_error(fidelity[site])
+        for site in cache.codecs_of("hidden")
+        if {*RAW} <= {*fidelity.get(site, {})}
     }
     if hidden:
         worst = max(hidden, key=hidden.__getitem__)

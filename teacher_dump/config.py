@@ -10,7 +10,7 @@ from pathlib import Path
 from ..runtime.local_names import corpus as corpus_name
 from ..runtime.local_names import path_or_name, path_or_url
 from ..runtime.options import changed_from_defaults, check, flag_of, marked, option, require
-from ..signals.choices import LOGIT_KINDS, NOTHING, RELATION_TEMPERATURES
+from ..signals.choices import HIDDEN_CODES, LOGIT_KINDS, NOTHING, PREDICTED, RELATION_TEMPERATURES
 from ..storage.documents.values import LARGEST_LENGTH, MOST_THREADS
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
@@ -190,8 +190,9 @@ class DumpSettings(ExampleSettings):
         flag="--signal",
         metavar="SITE",
         shown="encoder.self, decoder.self, decoder.cross",
-        help="Site whose Q, K and V are cached: SITE[@LAYER], the last layer unless given; or none. encoder.hidden and "
-        "decoder.hidden cache the output of a layer. Repeatable.",
+        help="Site whose Q, K and V are cached: SITE[@LAYERS], the last layer unless given; or none. encoder.hidden and "
+        "decoder.hidden cache the output of a layer. LAYERS is a layer (6, -1), a range (1-5), all, last:N, uniform:N, or "
+        "several with commas. Repeatable.",
     )
     relation_kl: float = option(
         1e-3,
@@ -214,9 +215,15 @@ class DumpSettings(ExampleSettings):
         help="published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy of 0.8.",
     )
     hidden_error: float = option(
-        1e-3,
+        1e-2,
         section="fidelity",
         help="Target for hidden states: squared error, relative to their energy about their mean.",
+    )
+    hidden_code: str = option(
+        PREDICTED,
+        section="fidelity",
+        choices=HIDDEN_CODES,
+        help="predicted: of several layers of a stack, each is coded as what the layer below does not say. separate: by itself.",
     )
     logits: str = option(
         "hybrid",
@@ -301,10 +308,10 @@ class DumpSettings(ExampleSettings):
         )
 
     @property
-    def sites(self) -> str:
-        """The sites with commas between them; empty for none."""
-        names = ",".join((self.signals,) if isinstance(self.signals, str) else self.signals)
-        return "" if names == NOTHING else names
+    def sites(self) -> tuple[str, ...]:
+        """The values of --signal, each one or several sites with their layers; empty for none."""
+        named = (self.signals,) if isinstance(self.signals, str) else tuple(self.signals)
+        return () if named == (NOTHING,) else named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -68,8 +68,8 @@ TYPED = {
     "signals.relations": "--signal",
     "signals.hidden": "--signal",
     **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("relation_kl", "relation_step", "relation_rank")},
-    **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("relation_temperature", "hidden_error")},
-    "signals.calibration_examples": "--calibration-examples",
+    **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("relation_temperature", "calibration_examples")},
+    **{f"signals.{name}": f"--{name.replace('_', '-')}" for name in ("hidden_error", "hidden_code")},
     "signals.logits": "--logits",
     "signals.logits.kind": "--logits",
     "signals.logits.k": "--top-k",
@@ -150,6 +150,7 @@ def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) 
         relation_temperature=config.relation_temperature,
         hidden=_listed(sites, "hidden"),
         hidden_error=config.hidden_error,
+        hidden_code=config.hidden_code,
         calibration_examples=config.calibration_examples,
         logits=None if config.logits == NOTHING else _planned_logits(config, tokenizer_size),
     )

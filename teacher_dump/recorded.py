@@ -83,7 +83,8 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
         "dtype": plan.teacher.dtype,
         "signals": [*signals.relations, *signals.hidden] or [NOTHING],
         **{name: getattr(signals, name) for name in ("relation_kl", "relation_step", "relation_rank")},
-        **{name: getattr(signals, name) for name in ("relation_temperature", "hidden_error", "calibration_examples")},
+        **{name: getattr(signals, name) for name in ("relation_temperature", "hidden_error", "hidden_code")},
+        "calibration_examples": signals.calibration_examples,
     }
     if any(part.weight != 1 for part in plan.corpus.parts):
         values["corpus_weight"] = [part.weight for part in plan.corpus.parts]

@@ -26,7 +26,8 @@ OPTIONS = {
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
         --task --input-length --target-length --prefix --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --temperature --draws --logit-step --sentinel-order
+        --relation-temperature --hidden-error --hidden-code --logits --top-k --top-p --temperature --draws --logit-step
+        --sentinel-order
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment --force
     """,
@@ -34,7 +35,8 @@ OPTIONS = {
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
         --task --input-length --target-length --prefix --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
-        --relation-temperature --hidden-error --logits --top-k --top-p --temperature --draws --logit-step --sentinel-order
+        --relation-temperature --hidden-error --hidden-code --logits --top-k --top-p --temperature --draws --logit-step
+        --sentinel-order
         --calibration-examples --batch-size
         --shard-examples --dtype --device --codec --threads --shards --seed --sample-examples --epochs --json
     """,
@@ -418,7 +420,7 @@ def test_a_dry_run_says_what_a_student_would_take_and_writes_nothing(dump, run, 
         ({"teacher": "/nowhere"}, "/nowhere"),
         ({"signal": "encoder.cross"}, "unknown site 'encoder.cross'; expected one of encoder.self"),
         ({"signal": "encoder.self@1"}, "this model has 1 layers there"),
-        ({"signal": "encoder.self@last"}, "must be a whole number"),
+        ({"signal": "encoder.self@last"}, "all, last:N or uniform:N, found 'last'"),
         ({"signal": "decoder.hidden@1"}, "this model has 1 layers there"),
         ({"hidden-error": 0}, "--hidden-error must be between 0 and 1"),
         ({"hidden-error": 1}, "--hidden-error must be between 0 and 1"),

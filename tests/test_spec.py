@@ -10,7 +10,7 @@ import numcodecs.zarr3  # noqa: F401  (registers pcodec with zarr)
 import numpy as np
 import zarr
 
-CACHE = Path(__file__).parent / "golden" / "version-1" / "cache"
+CACHE = Path(__file__).parent / "golden" / "version-2" / "cache"
 EXPECTED = np.load(CACHE.parent / "expected.npz", allow_pickle=False)
 
 
@@ -65,7 +65,9 @@ def test_a_reader_written_from_the_specification_alone_rebuilds_every_signal():
 
 
 def check_sites(index, folder, marker, calibration, spans, given):
-    assert [site["site"] for site in calibration["hidden"]] == ["encoder.hidden@0"]
+    chain = {site["site"]: site.get("predicted_from") for site in calibration["hidden"]}
+    assert chain == {"encoder.hidden@0": None, "encoder.hidden@1": "encoder.hidden@0", "decoder.hidden@0": None}
+    decoded = {}
     for site in (*calibration["sites"], *calibration["hidden"]):
         for place, code in site["codes"].items():
             name = f"{site['site']}.{place}"
@@ -77,6 +79,10 @@ def check_sites(index, folder, marker, calibration, spans, given):
             m = np.stack([table.get(token, np.zeros(len(synthesis))) for token in given[code["axis"]].tolist()])
             c = read_column(folder, marker, code["column"])[:, spans[code["axis"]]].astype(np.float64)
             rows = (c.T * code["step"] + m) @ synthesis.astype(np.float64) + mean
+            if "predicted_from" in site:
+                p = read_column(CACHE / "calibration", calibration, f"{name}.prediction").astype(np.float64)
+                rows += decoded[site["predicted_from"], place] @ p
+            decoded[site["site"], place] = rows
             for block, values in zip(code["blocks"], np.split(rows, len(code["blocks"]), axis=1), strict=True):
                 np.testing.assert_allclose(values, EXPECTED[f"{index}.{site['site']}.{block}"], rtol=0, atol=1e-4)
 

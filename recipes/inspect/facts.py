@@ -93,9 +93,13 @@ class CacheFidelity:
     relation_kl_target: float | None
     """The mean KL that calibration aimed at; None if the step was given."""
     hidden_error: Mapping[str, float]
-    """The relative squared error by site."""
+    """The relative squared error of states by site."""
+    normalized_hidden_error: Mapping[str, float]
+    """The relative squared error of states over their root mean square, the form in which students match them."""
     hidden_error_target: float | None
-    """The error that calibration aimed at; None for a cache without hidden states."""
+    """The error of states that calibration aimed at; None for a cache without hidden states."""
+    continued_kl: Mapping[str, float]
+    """The KL in nats of the teacher's predictions when it goes on from the decoded states of a stack's deepest site, by site."""
     logits: LogitFidelity | None
 
     def as_json(self) -> dict[str, Any]:
@@ -115,10 +119,12 @@ class SiteFacts:
     """The tokens that the code runs over."""
     step: Mapping[str, float]
     """The quantizer step."""
+    predicted_from: str | None = None
+    """The site that predicts it; None for codes by themselves."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object."""
-        return {"rank": self.rank, "axis": self.axis, "step": self.step}
+        return {"rank": self.rank, "axis": self.axis, "step": self.step, "predicted_from": self.predicted_from}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,8 @@ from typing import TypeVar
 from ...cache import Cache, open_cache
 from ...runtime.progress import waiting
 from ...signals.codes.site_codec import SiteCodec
-from ...signals.hidden_states import relative_error
+from ...signals.fidelity import MeanOf
+from ...signals.hidden_states import CONTINUED, NORMALIZED, RAW, relative_error
 from ...signals.logits.fidelity import logit_facts
 from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.relations import carries_no_information
@@ -109,7 +110,7 @@ def _bytes_per_token(cache: Cache, tokens: Mapping[str, int]) -> BytesPerToken:
 
 
 def _fidelity(cache: Cache) -> CacheFidelity:
-    measures, signals = cache.fidelity(), cache.plan.signals
+    measures, signals, told = cache.fidelity(), cache.plan.signals, cache.calibration.fidelity
     measured = {site: in_order(measures[site]) for site in relations_of(cache) if site in measures}
     return CacheFidelity(
         relation_kl={site: {kind: part.mean for kind, part in kinds.items()} for site, kinds in measured.items()},
@@ -117,14 +118,27 @@ def _fidelity(cache: Cache) -> CacheFidelity:
             site: {kind: part.quantile(0.99) for kind, part in kinds.items()} for site, kinds in measured.items()
         },
         relation_kl_target=signals.relation_kl if signals.relation_step is None else None,
-        hidden_error={
-            site: relative_error(measures[site])
-            for site in cache.codecs_of("hidden")
-            if "energy" in measures.get(site, {})
-        },
+        hidden_error=_hidden_errors(cache, measures, RAW),
+        normalized_hidden_error=_hidden_errors(cache, measures, NORMALIZED),
         hidden_error_target=signals.hidden_error if cache.codecs_of("hidden") else None,
+        continued_kl={
+            site: told[site][CONTINUED].total / told[site][CONTINUED].count
+            for site in cache.codecs
+            if CONTINUED in told.get(site, {})
+        },
         logits=_logit_fidelity({kind: part.mean for kind, part in measures.get("logits", {}).items()}),
     )
+
+
+def _hidden_errors(
+    cache: Cache, measures: Mapping[str, Mapping[str, MeanOf]], names: tuple[str, str]
+) -> dict[str, float]:
+    """Return the relative squared errors by site, of states or of normalized states; of another kind's sites none."""
+    return {
+        site: relative_error(measures[site], names)
+        for site in cache.codecs_of("hidden")
+        if set(names) <= set(measures.get(site, {}))
+    }
 
 
 def _logit_fidelity(means: Mapping[str, float]) -> LogitFidelity | None:
@@ -180,6 +194,7 @@ def _codes(codec: SiteCodec) -> SiteFacts:
         rank={place: code.rank for place, code in codec.codes.items()},
         axis={place.name: place.axis for place in codec.places},
         step={place: code.step for place, code in codec.codes.items()},
+        predicted_from=str(codec.predicted_from) if codec.predicted_from else None,
     )
 
 
@@ -232,9 +247,13 @@ def _signal_lines(facts: CacheFacts) -> Iterator[str]:
         if len(kls) > 2:  # so that a line has at most 100 columns
             yield f"{'':<28} {'':>14} {'':>10}  {'  '.join(kls[2:])}"
     for name, places in per_token.hidden.items():
-        measured, target = fidelity.hidden_error.get(name), fidelity.hidden_error_target
-        error = "" if measured is None else f"  relative squared error {measured:.1e} (target {target:.0e})"
+        error = ""
+        if name in fidelity.hidden_error:
+            target, over_rms = fidelity.hidden_error_target, fidelity.normalized_hidden_error[name]
+            error = f"  squared error {fidelity.hidden_error[name]:.1e} (target {target:.0e}), over rms {over_rms:.1e}"
         yield f"{name:<28} {facts.bytes.hidden[name]:>14,} {sum(places.values()):>10.1f}{error}"
+    for name, kl in fidelity.continued_kl.items():
+        yield f"{'':<4}the teacher, going on from decoded {name}: KL {kl:.1e} nats"
     if facts.logits and fidelity.logits:
         yield from _logit_lines(facts, facts.logits, fidelity.logits)
 

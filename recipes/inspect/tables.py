@@ -32,8 +32,11 @@ def _signals(cache: CacheFacts) -> Iterator[tuple[str, str, str, str]]:
         kl = f"KL {sum(means) / len(means):.1e}" if means else ""
         yield name, size_text(cache.bytes.relations[name]), f"{sum(places.values()):.1f}", kl
     for name, places in per_token.hidden.items():
-        error = fidelity.hidden_error.get(name)
-        shown = "" if error is None else f"squared error {error:.1e}"
+        error, continued = fidelity.hidden_error.get(name), fidelity.continued_kl.get(name)
+        shown = (
+            "" if error is None else f"squared error {error:.1e}, over rms {fidelity.normalized_hidden_error[name]:.1e}"
+        )
+        shown += "" if continued is None else f"; the teacher goes on with KL {continued:.1e}"
         yield name, size_text(cache.bytes.hidden[name]), f"{sum(places.values()):.1f}", shown
     if cache.logits and fidelity.logits:
         angle = fidelity.logits.gradient_angle

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from ...cache.codecs import read_logit_code
+from ...cache.codecs import read_codecs, read_logit_code
 from ...cache.contents import read_calibration, read_plan, read_segments, read_shard, require_known_kinds
 from ...cache.logit_columns import read_logits
 from ...errors import CacheMismatchError, MiniEndError, damaged
@@ -181,7 +181,7 @@ class _Verifier:
             self._lost("calibration", "the shards cannot be decoded without it")
         elif "calibration" not in self._contents.folders and self._totals:
             self.report.missing.append("calibration")
-        return self._read("calibration", self._calibration_of, self._look_at_order)
+        return self._read("calibration", self._calibration_of, self._look_at_codes)
 
     def _calibration_of(self, folder: PublishedFolder) -> Calibration:
         calibration = folder.parsed(Calibration)
@@ -191,8 +191,10 @@ class _Verifier:
             raise CacheMismatchError(f"{folder.path} belongs to another plan: put the right folder back")
         return read_calibration(folder, self._plan)
 
-    def _look_at_order(self, folder: PublishedFolder, _calibration: Calibration) -> None:
+    def _look_at_codes(self, folder: PublishedFolder, calibration: Calibration) -> None:
+        """Check the numbers of the codes, and the order of the ids."""
         if self._plan is not None:
+            read_codecs(folder, calibration)
             read_logit_code(folder, self._plan)
 
     def _segments(self) -> None:

@@ -17,6 +17,7 @@ from ...runtime.registry import Registry
 from ..codes.code import CodePlace
 from ..codes.site_codec import SiteCodec
 from ..fidelity import MeanOf, SiteSample
+from ..layer_lists import is_layers, layers_in
 from ..sites import Site
 
 KIND_NAME = re.compile("[a-z][a-z0-9_]*")
@@ -57,6 +58,8 @@ class SiteSamples:
     """The examples that the step is searched on."""
     report: Sequence[SiteSample]
     """The examples that the result is measured on."""
+    below: Site | None = None
+    """The site whose decoded tensors the samples have as `below`, and predict these; None for a code by itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +77,9 @@ class SignalKind(ABC):
     """The names of the tensors that are read at a site."""
     measure: ClassVar[str]
     """The name of its fidelity measure, for people."""
+    predictable: ClassVar[bool] = False
+    """Whether a layer can be predicted from the stored layer below it (`signals/codes/prediction.py`), so that `fit` reads
+    `SiteSamples.below`."""
     entry: ClassVar[type[Any]] = CodesOnly
     """The members that a site's entry has in a calibration beside its codes: a frozen dataclass whose annotations say their form
     (`storage/documents/parse.py`). A codec's `description` writes them."""
@@ -110,6 +116,14 @@ class SignalKind(ABC):
         """Return the names of everything that calibration and shards measure at a site; None if that is not always the same."""
         return None
 
+    def arrays(self, site: Site, facts: Facts) -> Mapping[str, tuple[int, ...]]:
+        """Return the shapes of the float32 arrays that a codec has beside its codes' own, by name after the site's."""
+        return {}
+
+    def measures_once(self, site: Site) -> Collection[str]:
+        """Return the names of what only the calibration measures, and not for every site."""
+        return ()
+
     @abstractmethod
     def read(self, site: Site, steps: Mapping[str, float], members: Any, arrays: Mapping[str, Tensor]) -> SiteCodec:
         """Rebuild a codec from a calibration.
@@ -145,33 +159,42 @@ def site_names() -> tuple[str, ...]:
     )
 
 
-def parse_sites(text: str, depths: Mapping[str, int]) -> tuple[Site, ...]:
-    """Resolve `SITE[@LAYER]` names, separated by commas; `depths` is the number of layers by stack.
+def parse_sites(texts: str | Sequence[str], depths: Mapping[str, int]) -> tuple[Site, ...]:
+    """Resolve `SITE[@LAYERS]`, one or several with commas in each text; `depths` is the number of layers by stack.
+
+    A site without layers means its last layer. The layers of a site are a list (`signals/layer_lists.py`), whose commas do not
+    begin another site: `encoder.hidden@1-5,8,decoder.self` names two sites. Each text is read by itself.
 
     Return the sites sorted, without repeats. Raises ConfigurationError for unknown sites and for layers that the model does
     not have.
     """
-    names, sites = site_names(), set()
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, _, layer = item.partition("@")
-        if name not in names or name.partition(".")[0] not in depths:
-            raise ConfigurationError(
-                f"unknown site {name!r}; expected one of {', '.join(names)}, with @LAYER if wanted"
-            )
-        sites.add(Site(name, _resolve_layer(item, layer, depths[name.partition(".")[0]])))
+    names, sites = site_names(), set[Site]()
+    for text in (texts,) if isinstance(texts, str) else texts:
+        for name, listed in _named_in(text):
+            stack = name.partition(".")[0]
+            if name not in names or stack not in depths:
+                raise ConfigurationError(
+                    f"unknown site {name!r}; expected one of {', '.join(names)}, with @LAYERS if wanted"
+                )
+            for layers in listed:
+                sites |= {Site(name, layer) for layer in layers_in(layers, depths[stack], f"{name}@{','.join(listed)}")}
     return tuple(sorted(sites, key=lambda site: (names.index(site.name), site.layer)))
 
 
-def _resolve_layer(item: str, layer: str, depth: int) -> int:
-    try:
-        number = int(layer) if layer else -1
-    except ValueError:
-        raise ConfigurationError(f"site {item!r}: the layer after @ must be a whole number") from None
-    if not -depth <= number < depth:
-        raise ConfigurationError(
-            f"site {item!r}: this model has {depth} layers there, so 0 to {depth - 1} or -{depth} to -1"
-        )
-    return number % depth
+def _named_in(text: str) -> list[tuple[str, list[str]]]:
+    """Return the sites of a text, each with the parts of its list of layers."""
+    named: list[tuple[str, list[str]]] = []
+    open_list = False
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        if not is_layers(item):
+            name, at, layers = item.partition("@")
+            named.append((name, [layers if at else "-1"]))
+            open_list = bool(at)
+        elif open_list:
+            named[-1][1].append(item)
+        else:
+            raise ConfigurationError(f"{item!r} in {text!r} is a layer without a site; write SITE@LAYERS")
+    return named
 
 
 def axis_of(site: Site) -> str:

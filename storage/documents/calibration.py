@@ -37,6 +37,8 @@ class SiteEntry(Record):
     """The full name of the site, such as `encoder.self@11`."""
     codes: Mapping[str, PlaceCode]
     """The codes by place."""
+    predicted_from: str | None = None
+    """The full name of the site whose decoded tensors predict this one's; None for codes by themselves."""
     others: Mapping[str, Any] = field(default_factory=dict, metadata=OTHERS)
     """The entry's other members by name; the kind of signal decides what they are."""
 

@@ -11,6 +11,7 @@ from .values import (
     Digest,
     Entries,
     FeedForward,
+    HiddenCode,
     Length,
     LogitKind,
     Natural,
@@ -249,6 +250,8 @@ class PlannedSignals(Record):
     """The full names of the layers whose output is cached, such as `encoder.hidden@6`."""
     hidden_error: Number
     """The target of calibration: the squared error of hidden states, relative to their energy."""
+    hidden_code: HiddenCode
+    """`predicted`: a layer is coded as what the stored layer below it does not say; `separate`: by itself."""
     calibration_examples: Positive
     logits: PlannedLogits | None
     """How next-token distributions are stored; None for a cache without them."""

@@ -12,7 +12,7 @@ from typing import Any
 from ...errors import CacheDamagedError, CacheMismatchError, damaged, shortened
 
 FORMAT_NAME = "miniend-cache"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KINDS = ("plan", "extent", "calibration", "marker")
 """The kinds of published folders; the document of a folder is the file `<kind>.json`."""
 
@@ -97,13 +97,15 @@ def _parse(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _check_version(version: Any, where: str) -> None:
-    """Raise CacheMismatchError, which advises to upgrade, for another version, CacheDamagedError for what is not a version."""
+    """Raise CacheMismatchError, which says what to do, for another version, CacheDamagedError for what is not a version."""
     if type(version) is not int or version < 1:
         raise _damaged(where, f"its format version should be a positive integer, found {shortened(repr(version))}")
     if version != FORMAT_VERSION:
+        remedy = (
+            "upgrade miniend" if version > FORMAT_VERSION else "dump the cache again, or read it with an older miniend"
+        )
         raise CacheMismatchError(
-            f"{where} has format version {version}, but this software reads version {FORMAT_VERSION}: "
-            "upgrade miniend or dump the cache again"
+            f"{where} has format version {version}, but this software reads version {FORMAT_VERSION}: {remedy}"
         )
 
 

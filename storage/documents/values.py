@@ -89,6 +89,7 @@ Positions = Annotated[
     str, _matches("[0-9]{1,7}+:[0-9]{1,7}+(?:,[0-9]{1,7}+:[0-9]{1,7}+)*+", "ranges of shards, such as 0:4")
 ]
 TeacherDtype = Annotated[str, _one_of("float32", "bfloat16")]
+HiddenCode = Annotated[str, _one_of("predicted", "separate")]
 Temperature = Annotated[str, _one_of("published", "calibrated")]
 Range = tuple[Natural, Natural]
 """The number of the first example, and one past the number of the last."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...cache import Cache
 from ...models.families import Family, SpecialIds
+from ...signals.codes.prediction import chain_of, decode_chain
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.logits.code import LogitCode, SparseDistributions
 from .batch import Batch
@@ -48,18 +49,19 @@ class TeacherDecoder:
         self,
         family: Family,
         codecs: Mapping[str, SiteCodec],
+        sites: Iterable[str],
         logit_code: LogitCode | None,
         temperatures: Iterable[float],
         special: SpecialIds,
     ) -> None:
-        self._family, self._special = family, special
+        self._family, self._special, self._sites = family, special, tuple(sites)
         self._codecs, self._logit_code, self._temperatures = dict(codecs), logit_code, sorted(temperatures)
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> TeacherSignals:
         """Return the signals of a batch that is on the decoder's device."""
         tokens = self._family.given(batch.ids, self._special)
-        sites = {site: codec.decode(batch.coefficients, tokens) for site, codec in self._codecs.items()}
+        sites = decode_chain(self._codecs, self._sites, batch.coefficients, tokens)
         if self._logit_code is None or not self._temperatures:
             return TeacherSignals(sites, {})
         assert batch.logits is not None
@@ -69,20 +71,19 @@ class TeacherDecoder:
 
 def build_decoder(cache: Cache, needs: Needs, device: torch.device) -> TeacherDecoder:
     """Return the decoder of all signals that are needed, with its tables on a device."""
-    codecs = {site: codec.to(device) for site, codec in cache.codecs.items() if site in needs.sites}
+    codecs = {site: cache.codecs[site].to(device) for site in chain_of(cache.codecs, needs.sites)}
     code = cache.logit_code if needs.temperatures else None
     return TeacherDecoder(
-        cache.family, codecs, code.to(device) if code else None, needs.temperatures, cache.special_ids
+        cache.family, codecs, needs.sites, code.to(device) if code else None, needs.temperatures, cache.special_ids
     )
 
 
 def needed_columns(cache: Cache, needs: Needs) -> Columns:
-    """Return the columns that the decoder for these needs reads."""
+    """Return the columns that the decoder for these needs reads; a predicted layer needs all layers below it."""
     coefficients = {
         column: place.axis
-        for site, codec in cache.codecs.items()
-        if site in needs.sites
-        for column, place in codec.columns.items()
+        for site in chain_of(cache.codecs, needs.sites)
+        for column, place in cache.codecs[site].columns.items()
     }
     code = cache.logit_code if needs.temperatures else None
     tempered = bool(needs.temperatures - {1.0})

@@ -5,7 +5,7 @@ We publish it as the folder `calibration`, which all shards name as their parent
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from ...errors import ConfigurationError
 from ...models.families import family_named
 from ...runtime.progress import progress_bar
+from ...signals.choices import PREDICTED
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.fidelity import MeanOf, SiteSample
 from ...signals.kinds import SiteSamples, kind_of, parse_sites
@@ -29,6 +30,7 @@ from ...storage.stores.place import Where
 from ..examples.source import ExampleSource
 from ..shards.batches import batches_of, run_teacher
 from ..teacher import Teacher
+from .continuation import Continuation
 
 UNIGRAM_EXAMPLES = 2048
 
@@ -36,8 +38,7 @@ UNIGRAM_EXAMPLES = 2048
 def planned_sites(plan: Plan) -> tuple[Site, ...]:
     """Return the sites that a plan names, attention sites first."""
     facts = plan.teacher.facts
-    names = ",".join([*plan.signals.relations, *plan.signals.hidden])
-    return parse_sites(names, family_named(facts.model_type).depths(facts))
+    return parse_sites((*plan.signals.relations, *plan.signals.hidden), family_named(facts.model_type).depths(facts))
 
 
 def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, examples: int) -> None:
@@ -47,14 +48,15 @@ def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, 
     """
     parts = _split(min(plan.signals.calibration_examples, examples))
     samples, average = _run(plan, teacher, source, parts)
-    codecs = _fitted(planned_sites(plan), samples, plan)
+    continuation = Continuation(teacher, source, plan.batch_size, *parts["report"])
+    codecs, fidelity = _fitted(planned_sites(plan), samples, plan, continuation)
     entropy, tokens = unigram(source, examples)
     calibration = Calibration(
         parent=plan.digest,
         examples=CalibrationRanges(**parts),
         sites=_entries(codecs, "relations"),
         hidden=_entries(codecs, "hidden"),
-        fidelity={str(codec.site): _measured(codec, samples[str(codec.site)]["report"]) for codec in codecs},
+        fidelity=fidelity,
         teacher=MeasuredTeacher(
             cross_entropy=Mean(**asdict(average.loss)),
             end_cross_entropy=Mean(**asdict(average.ends)),
@@ -139,34 +141,53 @@ def _require_width(site: Site, sample: SiteSample, plan: Plan) -> None:
             )
 
 
-def _fitted(sites: Sequence[Site], samples: dict[str, dict[str, list[SiteSample]]], plan: Plan) -> list[SiteCodec]:
-    """Return the codecs of all sites."""
-    codecs = []
-    with progress_bar("calibration, codes", len(sites), "site") as bar:
-        for site in sites:
+def _fitted(
+    sites: Sequence[Site], samples: dict[str, dict[str, list[SiteSample]]], plan: Plan, continuation: Continuation
+) -> tuple[list[SiteCodec], dict[str, dict[str, Spread]]]:
+    """Return the codecs of all sites, and what they lose on the report examples. Uses up the samples, which are large."""
+    codecs: list[SiteCodec] = []
+    fidelity: dict[str, dict[str, Spread]] = {}
+    with progress_bar("calibration, codes", len(sites), "site") as bar, torch.inference_mode():
+        for place, site in enumerate(sites):
             bar.update(0, facts=f"now {site}")
-            codecs.append(_fit(site, samples[str(site)], plan))
+            own, below = samples.pop(str(site)), _predicting(site, codecs, plan)
+            codec = kind_of(site).fit(site, SiteSamples(**own, below=below), plan.signals)
+            measures = kind_of(site).measured(codec, own["report"])
+            follows = [one for one in sites[place + 1 :] if one.name == site.name]
+            if follows and _predicting(follows[0], [*codecs, codec], plan):
+                samples[str(follows[0])] = _on_top_of(codec, own, samples[str(follows[0])])
+            if not follows and kind_of(site).measures_once(site):
+                measures |= continuation.measured(codec, own["report"])
+            codecs.append(codec)
+            fidelity[str(site)] = {name: Spread(total=one.total, count=one.count) for name, one in measures.items()}
             bar.update()
         bar.update(0, facts="")
-    return codecs
+    return codecs, fidelity
 
 
-def _fit(site: Site, samples: dict[str, list[SiteSample]], plan: Plan) -> SiteCodec:
-    with torch.inference_mode():
-        return kind_of(site).fit(site, SiteSamples(**samples), plan.signals)
+def _predicting(site: Site, codecs: Sequence[SiteCodec], plan: Plan) -> Site | None:
+    """Return the site among the fitted ones that predicts this one: the stored layer below it; None for a code by itself."""
+    if plan.signals.hidden_code != PREDICTED or not kind_of(site).predictable:
+        return None
+    return next((codec.site for codec in reversed(codecs) if codec.site.name == site.name), None)
+
+
+def _on_top_of(
+    codec: SiteCodec, below: dict[str, list[SiteSample]], samples: dict[str, list[SiteSample]]
+) -> dict[str, list[SiteSample]]:
+    """Return the samples of a site with the decoded tensors of the site below, which is this codec's."""
+    return {
+        part: [
+            replace(sample, below=codec.decoded(codec.encode(under), under))
+            for sample, under in zip(ones, below[part], strict=True)
+        ]
+        for part, ones in samples.items()
+    }
 
 
 def _entries(codecs: list[SiteCodec], member: str) -> tuple[SiteEntry, ...]:
     """Return the entries of the sites whose kinds a plan lists under this member."""
     return tuple(_entry(codec) for codec in codecs if kind_of(codec.site).member == member)
-
-
-def _measured(codec: SiteCodec, samples: list[SiteSample]) -> dict[str, Spread]:
-    """Return sums and counts, by what the kind of the site measures."""
-    return {
-        name: Spread(total=part.total, count=part.count)
-        for name, part in kind_of(codec.site).measured(codec, samples).items()
-    }
 
 
 def cross_entropy_sum(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from ...cache.codecs import members_of
+from ...signals.hidden_states import CONTINUED
 from ...signals.relations.codec import AttentionEntry
 from ...signals.relations.relations import carries_no_information, ordered
 from ...storage.documents.calibration import Calibration
@@ -26,6 +27,9 @@ def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
         )
     if plan.signals.logits:
         yield from _end_lines(loss, calibration.teacher.end_cross_entropy, plan.task.pairs)
+    for entry in calibration.hidden:
+        if kl := calibration.fidelity.get(entry.site, {}).get(CONTINUED):
+            yield _continued_line(entry.site, kl, plan.signals.hidden_error)
     told = {site.site: members_of(site, "the calibration") for site in calibration.sites}
     for name, members in told.items():
         yield _entropy_line(name, members)
@@ -35,6 +39,14 @@ def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
             "hint: students learn nothing from relations that carry no information; --relation-temperature calibrated, in a "
             "new cache, sharpens them"
         )
+
+
+def _continued_line(site: str, kl: Mean, error: float) -> str:
+    """Return what the error of hidden states means in nats, which is a unit that people know."""
+    return (
+        f"{site}: at --hidden-error {error:g} the teacher, going on from the decoded states, is off by "
+        f"{kl.total / kl.count:.1e} nats of KL per target token"
+    )
 
 
 def _end_lines(loss: Mean, ends: Mean | None, pairs: bool) -> Iterator[str]:

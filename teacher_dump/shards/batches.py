@@ -1,6 +1,6 @@
 """Teacher batches: examples padded together, and the teacher's forward pass over them, whose signals we capture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...errors import TeacherError
 from ...models.padding import by_axis, pad_examples
+from ...signals.codes.site_codec import NOTHING
 from ...signals.fidelity import SiteSample
 from ...signals.sites import Site
 from ...signals.taps import tapped
@@ -33,9 +34,12 @@ class TeacherBatch:
     logits: Tensor
     """The logits, [B, length, vocabulary]."""
 
-    def sample(self, site: Site) -> SiteSample:
-        """Return what was captured of one site, for calibration and fidelity."""
-        return SiteSample(self.sites[str(site)], self.valid, self.tokens)
+    def sample(self, site: Site, below: Mapping[str, Tensor] = NOTHING) -> SiteSample:
+        """Return what was captured of one site, for calibration and fidelity.
+
+        `below` has the decoded tensors of the site that it is predicted from.
+        """
+        return SiteSample(self.sites[str(site)], self.valid, self.tokens, below)
 
     def valid_logits(self) -> tuple[Tensor, Tensor]:
         """Return logits [positions, vocabulary] and labels [positions] of the valid target positions, example by example."""

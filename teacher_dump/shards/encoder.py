@@ -1,6 +1,6 @@
 """Encode one shard: run the teacher over its examples, turn the signals into integers, and measure what the marker holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ...cache import read_codecs, read_logit_code, read_mean_probability
 from ...cache.logit_columns import logit_columns
-from ...signals.codes.site_codec import SiteCodec
+from ...signals.codes.site_codec import NOTHING, SiteCodec
 from ...signals.fidelity import MeanOf, SiteSample, merged
 from ...signals.kinds import kind_of
 from ...signals.logits.code import LogitIntegers, join_integers
+from ...signals.sites import Site
 from ...storage.columns.columns import Column
 from ...storage.documents.calibration import Calibration
 from ...storage.documents.marker import ShardMarker
@@ -92,6 +93,7 @@ class ShardEncoder:
         self._plan, self._parent = plan, calibration.digest
         self._fitted = described.examples.step[1]
         self._codecs = [codec.to(teacher.device) for codec in read_codecs(calibration, described).values()]
+        self._predicting = {codec.predicted_from for codec in self._codecs}
         reference = read_mean_probability(calibration)
         self._logits = LogitEncoder(read_logit_code(calibration, plan), reference, teacher.device)
         self._teacher, self._source = teacher, source
@@ -117,10 +119,14 @@ class ShardEncoder:
     ) -> None:
         measured = self._to_measure(parts, len(examples), shard)
         parts.examples.extend(examples)
+        decoded: dict[Site, Mapping[str, Tensor]] = {}
         for codec in self._codecs:
-            sample = batch.sample(codec.site)
-            for column, block in codec.encode(sample).items():
+            sample = batch.sample(codec.site, decoded.pop(codec.predicted_from) if codec.predicted_from else NOTHING)
+            columns = codec.encode(sample)
+            for column, block in columns.items():
                 parts.add_block(column, block)
+            if codec.site in self._predicting:
+                decoded[codec.site] = codec.decoded(columns, sample)
             if measured:
                 ones = list(sample.examples())
                 _measure(parts, codec, [ones[place] for place in measured])

@@ -1,6 +1,6 @@
 """Makes a golden cache for a format version; run by hand once per version, never by a test.
 
-PYTHONPATH=tests python tests/golden/make.py tests/golden/version-1
+PYTHONPATH=tests python tests/golden/make.py tests/golden/version-2
 """
 
 import sys
@@ -37,7 +37,7 @@ def main(target: Path) -> None:
                     examples=examples,
                     codec=codec,
                     validation_examples=2,
-                    signals="encoder.self,decoder.self,decoder.cross,encoder.hidden@0",
+                    signals="encoder.self,decoder.self,decoder.cross,encoder.hidden@all,decoder.hidden@0",
                     logits="hybrid",
                     draws=20,
                     shard_examples=3,

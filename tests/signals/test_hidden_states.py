@@ -6,7 +6,7 @@ import torch
 from miniend.errors import ConfigurationError
 from miniend.signals.codes.site_fit import STEP_MARGIN, with_step
 from miniend.signals.fidelity import SiteSample
-from miniend.signals.hidden_states import calibrate_hidden, measured_error, relative_error
+from miniend.signals.hidden_states import NORMALIZED, RAW, calibrate_hidden, measured_error, relative_error
 from miniend.signals.kinds import kind_of
 from miniend.signals.kinds.kind import CodesOnly
 from miniend.signals.relations.codec import AttentionCodec
@@ -70,7 +70,7 @@ def test_the_error_is_by_hand_that_of_the_rows_about_the_mean():
     by_hand = (back - rows).square().sum() / (rows - codec.codes["hidden"].mean).square().sum()
     found = measured_error(codec, [sample])
     assert relative_error(found) == pytest.approx(float(by_hand), rel=1e-4)
-    assert {kind: part.count for kind, part in found.items()} == {"squared_error": 46, "energy": 46}
+    assert {kind: part.count for kind, part in found.items()} == dict.fromkeys((*RAW, *NORMALIZED), 46)
     silent = with_step(codec, 1e6)
     code = silent.codes["hidden"]
     silent = silent.replaced({"hidden": type(code)(**_fields(code) | {"token_means": 0 * code.token_means})})

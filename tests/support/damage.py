@@ -9,8 +9,9 @@ import numpy as np
 
 from miniend import open_cache
 from miniend.signals.logits.code import LogitIntegers
+from miniend.storage.columns.columns import Column
 from miniend.storage.documents.seal import seal
-from miniend.storage.folder import PublishedFolder
+from miniend.storage.folder import PublishedFolder, publish_folder
 from miniend.student_train.reading.loader import BatchSource, Columns, in_order
 
 KINDS = {"plan": "plan", "calibration": "calibration", "extents": "extent", "segments": "marker", "shards": "marker"}
@@ -91,6 +92,19 @@ def reseal(cache, folder, document, relist=False):
             info["bytes"] = sum(e["bytes"] for f, e in document["files"].items() if f.startswith(f"{name}/"))
     body = {key: value for key, value in document.items() if key not in ("format", "version", "kind", "sha256")}
     (path / f"{kind_of(folder)}.json").write_bytes(seal(kind_of(folder), body))
+
+
+def rewritten(cache, folder, changed, **members):
+    """Write a published folder again with other columns and members, as a wrong but honest writer would."""
+    path, kind = cache / folder, kind_of(folder)
+    opened = PublishedFolder(path, kind)
+    values = {name: opened.column(name) for name in opened.columns} | changed
+    axes = {name: opened.columns[name]["axis"] if name in opened.columns else "basis" for name in values}
+    columns = {name: Column(values=one, axis=axes[name]) for name, one in values.items()}
+    ours = ("format", "version", "kind", "sha256", "files", "columns")
+    body = {key: value for key, value in opened.document.items() if key not in ours}
+    shutil.rmtree(path)
+    publish_folder(path, kind, body | members, columns, codec="zstd")
 
 
 def copy_of(cache, target):

@@ -23,6 +23,7 @@ from miniend.storage.documents.values import (
     Counts,
     Digest,
     Entries,
+    HiddenCode,
     Length,
     LogitKind,
     Natural,
@@ -40,7 +41,7 @@ from miniend.storage.documents.values import (
     Width,
 )
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "version-1" / "cache"
+GOLDEN = Path(__file__).parents[1] / "golden" / "version-2" / "cache"
 FOLDERS = {
     Plan: "plan",
     Extent: "extents/000001",
@@ -64,6 +65,7 @@ VALUES = {
     Threads: st.integers(1, 2**16 - 1),
     Share: st.floats(0, 1),
     TeacherDtype: st.sampled_from(["float32", "bfloat16"]),
+    HiddenCode: st.sampled_from(["predicted", "separate"]),
     Temperature: st.sampled_from(["published", "calibrated"]),
     Seed: st.integers(0, 2**200),
     TokenId: st.integers(0, 2**24 - 1),

@@ -143,8 +143,8 @@ def test_a_plan_knows_every_option_that_decides_a_byte(home, tmp_path, kind):
             ours, theirs = getattr(known, one.name), getattr(asked, one.name)
             if one.name == "signals":
                 ours, theirs = (
-                    known.sites,
-                    asked.sites.replace("encoder.self", "encoder.self@1").replace("hidden", "hidden@1"),
+                    ",".join(known.sites),
+                    ",".join(asked.sites).replace("encoder.self", "encoder.self@1").replace("hidden", "hidden@1"),
                 )
             if one.name in ("prefix",):
                 assert ours == theirs == (None if plan.task.kind != "pairs" else "no: ")

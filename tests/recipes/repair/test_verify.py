@@ -20,11 +20,12 @@ from support.damage import (
     folders_of,
     read_everything,
     reseal,
+    rewritten,
     same,
 )
 from support.tiny_cache import build_tiny_cache
 
-SITES = "encoder.self,decoder.self,decoder.cross,encoder.hidden@0,decoder.hidden"
+SITES = "encoder.self,decoder.self,decoder.cross,encoder.hidden@all,decoder.hidden"
 SMALL = {"signals": SITES, "examples": 12, "validation_examples": 4, "shard_examples": 6, "calibration_examples": 8}
 
 
@@ -322,6 +323,115 @@ def test_a_sealed_description_of_hidden_states_that_is_wrong_is_named(cache, cha
     assert any(said in sentence for sentence in verify_cache(cache).damaged["calibration"])
     with pytest.raises(MiniEndError):
         open_cache(cache)
+
+
+UPPER = "encoder.hidden@1"
+PREDICTION = f"{UPPER}.hidden.prediction"
+
+
+@pytest.mark.parametrize(
+    ("entry", "lie"),
+    [
+        (0, "encoder.hidden@0"),
+        (0, UPPER),
+        (1, UPPER),
+        (1, "decoder.hidden@1"),
+        (1, "encoder.self@1"),
+        (1, "encoder.hidden@7"),
+        (1, None),
+        (1, 3),
+        (2, "encoder.hidden@0"),
+        (2, "decoder.hidden@0"),
+    ],
+    ids=str,
+)
+def test_a_sealed_chain_of_layers_that_is_wrong_is_named(cache, entry, lie):
+    """To itself, to a later layer, in a circle, to another stack or kind, to a site that is not there, or to none.
+
+    Each of them decodes to numbers, which would pass for states.
+    """
+    document = document_of(cache, "calibration")
+    chain = [one.get("predicted_from") for one in document["hidden"]]
+    assert chain == [None, "encoder.hidden@0", None]
+    document["hidden"][entry]["predicted_from"] = lie
+    reseal(cache, "calibration", document)
+    site, wanted = document["hidden"][entry]["site"], chain[entry] or "none"
+    said = (
+        "predicted_from should be"
+        if lie == 3
+        else "lacks the column"
+        if lie and entry != 1
+        else f"{site} should be predicted from {wanted}, found"
+    )
+    assert any(said in sentence for sentence in verify_cache(cache).damaged["calibration"])
+    with pytest.raises(MiniEndError, match=said):
+        open_cache(cache)
+
+
+def test_a_circle_of_layers_whose_columns_are_all_there_is_named(cache):
+    """A reader that followed it would not end."""
+    hidden = document_of(cache, "calibration")["hidden"]
+    hidden[0]["predicted_from"] = UPPER
+    matrix = np.zeros((32, 32), np.float32)
+    rewritten(cache, "calibration", {"encoder.hidden@0.hidden.prediction": matrix}, hidden=hidden)
+    with pytest.raises(
+        CacheDamagedError, match=r"encoder.hidden@0 should be predicted from none, found 'encoder.hidden@1'"
+    ):
+        open_cache(cache)
+
+
+@pytest.mark.parametrize("lie", ["separate", "neither"])
+def test_a_plan_that_says_another_code_than_the_calibration_is_named(cache, lie):
+    """The plan decides how layers are coded; the calibration must agree."""
+    plan = document_of(cache, "plan")
+    plan["signals"]["hidden_code"] = lie
+    reseal(cache, "plan", plan)
+    document = document_of(cache, "calibration")
+    reseal(cache, "calibration", {**document, "parent": document_of(cache, "plan")["sha256"]})
+    folder = "plan" if lie == "neither" else "calibration"
+    said = "one of predicted, separate" if lie == "neither" else f"{UPPER} should be predicted from none"
+    assert any(said in sentence for sentence in verify_cache(cache).damaged[folder])
+    with pytest.raises(MiniEndError):
+        open_cache(cache)
+
+
+def test_layers_in_another_order_are_named(cache):
+    """The layer below must be decoded first, and the order says which one that is."""
+    plan = document_of(cache, "plan")
+    plan["signals"]["hidden"].reverse()
+    reseal(cache, "plan", plan)
+    said = "its signals.hidden should list each layer once and the lower ones first, found encoder.hidden@0 too late"
+    assert any(said in sentence for sentence in verify_cache(cache).damaged["plan"])
+    with pytest.raises(CacheDamagedError, match=said):
+        open_cache(cache)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.zeros((3, 3), np.float32), "should have the shape"),
+        (np.zeros((32, 32), np.int32), "should have the shape"),
+        (np.full((32, 32), np.nan, np.float32), f"its column {PREDICTION} should hold finite numbers only"),
+        (np.full((32, 32), np.inf, np.float32), f"its column {PREDICTION} should hold finite numbers only"),
+    ],
+    ids=["too small", "integers", "not a number", "infinite"],
+)
+def test_a_prediction_that_cannot_be_right_is_named(cache, values, said):
+    """The files are as published, and only their numbers tell."""
+    rewritten(cache, "calibration", {PREDICTION: values})
+    assert any(said in sentence for sentence in verify_cache(cache).damaged["calibration"])
+    with pytest.raises(CacheDamagedError, match=said):
+        open_cache(cache)
+
+
+def test_a_flipped_bit_below_a_predicted_layer_is_named_and_refused_by_its_readers(cache):
+    """Layer 1 is made of layer 0: the damage would be in both."""
+    data = cache / "shards" / "train-000001" / "hidden.encoder.hidden@0" / "c" / "0" / "0"
+    flip(data, data.stat().st_size // 2, 3)
+    [sentence] = verify_cache(cache).damaged["shards/train-000001"]
+    assert "hidden.encoder.hidden@0" in sentence
+    with pytest.raises(CacheDamagedError):
+        open_cache(cache)[6].hidden[UPPER]
 
 
 def test_a_shard_without_its_hidden_states_is_named(cache):

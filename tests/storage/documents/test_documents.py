@@ -25,6 +25,7 @@ MAY_BE_MISSING = {
     *("teacher.revision", "signals.relation_step", "signals.relation_rank", "signals.logits"),
     *("environment.device", "environment.cpu", "environment.versions", "tokenizer.digest"),
     *("corpus.parts.*.files", "fidelity.*.*.first_bin", "fidelity.*.*.bins"),
+    *("counts", "teacher.end_cross_entropy", "hidden.*.predicted_from"),
 }
 ANY_NAMES = ("codes", "fidelity", "fidelity.*", "tokens", "versions")
 """Objects whose members may have any names, so that none of them can be missing."""

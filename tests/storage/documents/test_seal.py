@@ -60,12 +60,12 @@ def test_a_stranger_can_check_the_digest_by_cutting_the_last_line_off():
     assert document_digest(unseal(data, "plan", "here")) == digest
 
 
-def test_the_sealed_bytes_of_version_1_stay_what_they_are():
+def test_the_sealed_bytes_of_version_2_stay_what_they_are():
     """A change of the canonical form makes every existing cache unreadable; it needs a new format version."""
     assert seal("marker", {"b": [1, 2.5, "é"], "a": {}}) == (
         b'{\n  "a": {},\n  "b": [\n    1,\n    2.5,\n    "\xc3\xa9"\n  ],\n  "format": "miniend-cache",\n'
-        b'  "kind": "marker",\n  "version": 1,\n'
-        b'  "sha256": "3a704cf63e5a3d4f0e6a90941e26bbc40e07c75d7765d7abb1185dac9807a07c"\n}\n'
+        b'  "kind": "marker",\n  "version": 2,\n'
+        b'  "sha256": "7b9b56830f4ed3ba72fc783911deda4e4736f248b1112d79adbd9ece3f95c6f8"\n}\n'
     )
 
 
@@ -92,11 +92,11 @@ def test_no_input_raises_anything_but_our_errors(data):
     [
         b"[" * 100_000,
         b'{"a":' * 100_000,
-        b'{"format": "miniend-cache", "version": 1, "a": ' + b"9" * 10_000 + b"}",
-        b'{"format": "miniend-cache", "version": 1, "a": NaN, "sha256": ""}',
-        b'{"format": "miniend-cache", "version": 1, "a": "\\ud800"}',
+        b'{"format": "miniend-cache", "version": 2, "a": ' + b"9" * 10_000 + b"}",
+        b'{"format": "miniend-cache", "version": 2, "a": NaN, "sha256": ""}',
+        b'{"format": "miniend-cache", "version": 2, "a": "\\ud800"}',
         b'{"format": "miniend-cache", "version": true}',
-        b'{"format": "miniend-cache", "version": 1, "deep": ' + b"[" * 500 + b"]" * 500 + b"}",
+        b'{"format": "miniend-cache", "version": 2, "deep": ' + b"[" * 500 + b"]" * 500 + b"}",
         b"{}",
         b"",
         b" " * (64 * 2**20 + 1),
@@ -111,8 +111,15 @@ def test_hostile_documents_are_damaged_documents(data):
 
 def test_a_newer_version_asks_for_an_upgrade_whatever_else_it_changed():
     """A newer format may seal differently: called damaged, a sound cache would be dumped again."""
-    with pytest.raises(CacheMismatchError, match=r"version 2, but this software reads version 1: upgrade"):
-        unseal(b'{"format":"miniend-cache","version":2,"seal":"new"}', "plan", "here")
+    with pytest.raises(CacheMismatchError, match=r"version 3, but this software reads version 2: upgrade"):
+        unseal(b'{"format":"miniend-cache","version":3,"seal":"new"}', "plan", "here")
+
+
+def test_an_older_version_asks_for_a_new_dump_and_not_for_an_upgrade():
+    """Version 1 had no predictions; read as version 2, or the other way round, it would decode to other states."""
+    sealed = b'{\n  "format": "miniend-cache",\n  "kind": "plan",\n  "version": 1\n}\n'
+    with pytest.raises(CacheMismatchError, match=r"version 1, but this software reads version 2: dump the cache again"):
+        unseal(sealed, "plan", "here")
 
 
 def test_a_sound_document_of_another_kind_is_a_mismatch():
