@@ -23,7 +23,7 @@ def read_with_preset(path: Path) -> dict[str, Any]:
         return own
     known = sorted(preset.stem for preset in entries(PRESETS, suffix=".yaml"))
     if name not in known:
-        raise ConfigurationError(f"{path}: unknown preset {shortened(repr(name))}; expected {' or '.join(known)}")
+        raise ConfigurationError(f"{path}: unknown preset {shortened(repr(name))}; expected one of {', '.join(known)}")
     return without_unused(_merged(read_yaml(PRESETS / f"{name}.yaml", WHAT), own), own)
 
 
