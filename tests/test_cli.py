@@ -44,6 +44,7 @@ OPTIONS = {
         --cache --output --size --objective --logits --no-logits --temperature --cross-relation --relation-heads --weight --steps
         --batch-size --gradient-accumulation-steps --optimizer --learning-rate --warmup-steps --schedule --weight-decay
         --max-grad-norm --bf16
+        --mapping --stacks --teacher-layer --hidden-norm --hidden-scale --hidden-metric --projection --direct-heads
         --gradient-checkpointing --device
         --init --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run --push-to-hub
         --hub-private-repo
