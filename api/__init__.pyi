@@ -314,7 +314,8 @@ def dump_teacher(
             encoder.hidden and decoder.hidden cache the output of a layer. Repeatable. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
-            Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
+            Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation
+            and number of heads. [default: 0.001]
         relation_step: float | None
             Fixed quantizer step instead of a target, in units of the direction in which errors cost
             most KL. [default: from relation_kl]
@@ -500,7 +501,8 @@ def estimate(
             encoder.hidden and decoder.hidden cache the output of a layer. Repeatable. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
-            Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
+            Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation
+            and number of heads. [default: 0.001]
         relation_step: float | None
             Fixed quantizer step instead of a target, in units of the direction in which errors cost
             most KL. [default: from relation_kl]

@@ -44,7 +44,7 @@ class HiddenStates(SignalKind):
     def measured_on_shards(self, codec: SiteCodec, sample: SiteSample) -> dict[str, MeanOf]:
         return measured_error(codec, [sample])
 
-    def measures(self, site: Site) -> tuple[str, ...]:
+    def measures(self, site: Site, facts: Facts) -> tuple[str, ...]:
         return ("squared_error", "energy")
 
     def read(self, site: Site, steps: Mapping[str, float], members: Any, arrays: Mapping[str, Tensor]) -> SiteCodec:
