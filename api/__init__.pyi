@@ -217,7 +217,7 @@ def dump_teacher(
     corpus_epochs: int = 1,
     validation_examples: int = 512,
     signals: str | Sequence[str] = ("encoder.self", "decoder.self", "decoder.cross"),
-    relation_kl: float = 0.001,
+    relation_kl: float = 0.003,
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
@@ -315,7 +315,7 @@ def dump_teacher(
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation
-            and number of heads. [default: 0.001]
+            and number of heads. [default: 0.003]
         relation_step: float | None
             Fixed quantizer step instead of a target, in units of the direction in which errors cost
             most KL. [default: from relation_kl]
@@ -410,7 +410,7 @@ def estimate(
     corpus_epochs: int = 1,
     validation_examples: int = 512,
     signals: str | Sequence[str] = ("encoder.self", "decoder.self", "decoder.cross"),
-    relation_kl: float = 0.001,
+    relation_kl: float = 0.003,
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
@@ -502,7 +502,7 @@ def estimate(
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
             Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation
-            and number of heads. [default: 0.001]
+            and number of heads. [default: 0.003]
         relation_step: float | None
             Fixed quantizer step instead of a target, in units of the direction in which errors cost
             most KL. [default: from relation_kl]

@@ -181,7 +181,7 @@ class DumpSettings(ExampleSettings):
         "decoder.hidden cache the output of a layer. Repeatable.",
     )
     relation_kl: float = option(
-        1e-3,
+        3e-3,
         section="fidelity",
         help="Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation and number of heads.",
     )

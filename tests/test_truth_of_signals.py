@@ -53,7 +53,7 @@ LOSSLESS = {
     "logits": "top-k",
     "top_k": 1000,
 }
-TARGET = 1e-3
+TARGET = 3e-3
 
 
 @pytest.fixture(scope="module")

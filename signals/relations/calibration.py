@@ -80,8 +80,7 @@ def site_sensitivity(
 ) -> dict[str, Tensor]:
     """Return the `sensitivity` of a site, on the first examples, as the mean over the most and the fewest heads of students.
 
-    Where the worst relation has few heads, a form of few heads saves bytes, and one of many heads where it has many. Numbers
-    between them then cost less than either (docs/results/measurements.md).
+    The worst relation of a site has sometimes the fewest heads and sometimes the most, and the code should be cheap for both.
     """
     numbers = student_heads(inner)
     ends = sorted({numbers[0], numbers[-1]}, reverse=True)

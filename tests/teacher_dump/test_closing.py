@@ -24,7 +24,7 @@ def test_the_lines_agree_with_inspect(ragged_home):
     assert first.startswith(f"cache {path}: {facts.examples:,} training and {facts.validation_examples:,} validation")
     assert size_text(facts.bytes.total) in first
     assert facts.bytes.total == sum(path.stat().st_size for path in path.glob("*/**/*") if path.is_file())
-    assert f"relations {worst:.1e} nats ({kind} of {site} at {heads} relation heads, target 1e-03)" in second
+    assert f"relations {worst:.1e} nats ({kind} of {site} at {heads} relation heads, target 3e-03)" in second
     assert f"logits {facts.fidelity.logits.kl:.1e} nats" in second
     assert third.startswith("next: ")
 

@@ -47,7 +47,7 @@ def test_the_worst_relation_and_the_errors_of_each_site_are_those_of_the_shards(
         assert max(kls, key=kls.__getitem__) == name
         assert worst.kl == pytest.approx(kls[name])
         assert len(kls) == len(facts.fidelity.relation_kl[site]) * 3, "at 32, 16 and 8 heads"
-        shown = f"    worst relation: {worst.kind} {worst.kl:.1e} at {worst.heads} relation heads (target 1e-03)"
+        shown = f"    worst relation: {worst.kind} {worst.kl:.1e} at {worst.heads} relation heads (target 3e-03)"
         errors = {
             tensor: total[f"{tensor}_squared_error"][0] / total[f"{tensor}_energy"][0]
             for tensor in ("query", "key", "value")

@@ -24,7 +24,7 @@ UNREAD = {"sha256", *OPAQUE[1:], "sites.*.inner", "sites.*.heads"}
 MAY_BE_MISSING = {
     *("teacher.revision", "signals.relation_step", "signals.relation_rank", "signals.logits"),
     *("environment.device", "environment.cpu", "environment.versions", "tokenizer.digest"),
-    *("corpus.parts.*.files", "teacher.end_cross_entropy", "fidelity.*.*.first_bin", "fidelity.*.*.bins"),
+    *("corpus.parts.*.files", "teacher.end_cross_entropy", "counts", "fidelity.*.*.first_bin", "fidelity.*.*.bins"),
 }
 ANY_NAMES = ("codes", "fidelity", "fidelity.*", "tokens", "versions")
 """Objects whose members may have any names, so that none of them can be missing."""
