@@ -260,7 +260,7 @@ def dump_teacher(
     corpus_epochs: int = 1,
     validation_examples: int = 512,
     signals: str | Sequence[str] = ("encoder.self", "decoder.self", "decoder.cross"),
-    relation_kl: float = 0.001,
+    relation_kl: float = 0.003,
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
@@ -363,7 +363,8 @@ def dump_teacher(
             range (1-5), all, last:N, uniform:N, or several with commas. One, or a sequence. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
-            Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
+            Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation
+            and number of heads. [default: 0.003]
         relation_step: float | None
             Fixed quantizer step instead of a target, in units of the direction in which errors cost
             most KL. [default: from relation_kl]
@@ -462,7 +463,7 @@ def estimate(
     corpus_epochs: int = 1,
     validation_examples: int = 512,
     signals: str | Sequence[str] = ("encoder.self", "decoder.self", "decoder.cross"),
-    relation_kl: float = 0.001,
+    relation_kl: float = 0.003,
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
@@ -559,7 +560,8 @@ def estimate(
             range (1-5), all, last:N, uniform:N, or several with commas. One, or a sequence. [default:
             encoder.self, decoder.self, decoder.cross]
         relation_kl: float
-            Target: mean KL, in nats, from the teacher's relations to the cached ones. [default: 0.001]
+            Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation
+            and number of heads. [default: 0.003]
         relation_step: float | None
             Fixed quantizer step instead of a target, in units of the direction in which errors cost
             most KL. [default: from relation_kl]

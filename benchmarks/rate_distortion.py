@@ -4,8 +4,9 @@
         [--examples 256] [--sites encoder.self,decoder.self,decoder.cross] [--targets 1e-2,3e-3,1e-3,3e-4] [--quick]
 
 Bases, steps and scales come from one half of the examples, KL and bytes from the other. KL is the project's own. We search each
-method's only parameter until all conditions of --relation-kl are met exactly. Bases are not counted; offsets and scales that go
-with every token are. For decoder.cross the rate is both columns together per input token.
+method's only parameter until the mean over QQ, KK and VV, or QK if that is greater, is the target at the default number of heads.
+Bases are not counted; offsets and scales that go with every token are. For decoder.cross the rate is both columns together per
+input token.
 """
 
 import argparse

@@ -13,11 +13,10 @@ from torch import Tensor
 from miniend.signals.codes.code import CodePlace, RelationCode, join_blocks
 from miniend.signals.codes.fit import Moments, fit_code
 from miniend.signals.codes.site_fit import trim_rank
-from miniend.signals.fidelity import MeanOf, SiteSample, head_sample
-from miniend.signals.relations.calibration import measured_kl
+from miniend.signals.fidelity import MeanOf, SiteSample
+from miniend.signals.relations.calibration import site_sensitivity
 from miniend.signals.relations.codec import AttentionCodec
-from miniend.signals.relations.fidelity import relation_kl, worst_share
-from miniend.signals.relations.sensitivity import sensitivity
+from miniend.signals.relations.fidelity import kl_by_heads, relation_kl
 from miniend.storage.columns.columns import Column, write_column
 
 Curve = Callable[[float], float | None]
@@ -34,7 +33,7 @@ class Material:
     ) -> None:
         self.codec, self.fitting, self.unseen = codec, fitting, unseen
         self.measured = unseen[: max(1, kl_examples // 16)]
-        self.metric = sensitivity(codec.relations, head_sample(fitting, 32), codec.heads, codec.inverse_temperature)
+        self.metric = site_sensitivity(codec.relations, fitting, codec.inner, codec.inverse_temperature)
         self.inner = codec.inner
         self.fitted: dict[str, AttentionCodec] = {}
 
@@ -73,8 +72,10 @@ class Material:
         return code if dead_zone else replace(code, spread=torch.full_like(code.spread, 1e30))
 
     def nats(self, codec: AttentionCodec) -> float:
-        """KL of a codec on unseen examples, in units of the target: the worst of the conditions of --relation-kl."""
-        return worst_share(measured_kl(codec, self.measured, ROWS), 1.0)
+        """KL of a codec on unseen examples, in nats: `_combined` at the default number of heads."""
+        pairs = [(sample, codec.reconstruct(sample)) for sample in self.measured]
+        found = kl_by_heads(codec, pairs, [codec.heads], ROWS)
+        return _combined({kind: part for (kind, _), part in found.items()})
 
     def nats_of(self, recoded: Callable[[SiteSample], Mapping[str, Tensor]]) -> float:
         """Return the same for any recoding of samples."""
@@ -85,7 +86,7 @@ class Material:
             )
             for kind, part in found.items():
                 total.setdefault(kind, MeanOf()).add(part.total, part.count)
-        return worst_share(total, 1.0)
+        return _combined(total)
 
     def at(self, codec: AttentionCodec, target: float) -> AttentionCodec:
         """The codec with the step at which its KL is the target, within half a per cent."""
@@ -104,6 +105,12 @@ class Material:
         """Per place, the integers [rank, tokens] of the unseen examples, ranks trimmed on the fitting ones."""
         trimmed = trim_rank(codec, self.fitting)
         return {p.name: trimmed.codes[p.name].encode(*self.rows(p, self.unseen)).T.numpy() for p in codec.places}
+
+
+def _combined(kl: Mapping[str, MeanOf]) -> float:
+    """Return the mean over QQ, KK and VV, or QK if that is greater."""
+    same = [kl[kind].mean for kind in ("query", "key", "value")]
+    return max(sum(same) / len(same), *(part.mean for kind, part in kl.items() if kind == "query_key"), 0.0)
 
 
 def _heads_apart(moments: Moments, width: int) -> Tensor:

@@ -202,7 +202,7 @@ def _measures(name: str, found: Collection[str], plan: Plan) -> Collection[str] 
     if name not in (*plan.signals.relations, *plan.signals.hidden):
         return None
     site = site_from(name)
-    measures = kind_of(site).measures(site)
+    measures = kind_of(site).measures(site, plan.teacher.facts)
     return found if measures is None else measures
 
 

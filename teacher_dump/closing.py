@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from shlex import quote
-from statistics import fmean
 
 from ..cache import Cache
 from ..errors import one_line
@@ -10,13 +9,13 @@ from ..runtime.printing import Result
 from ..runtime.progress import size_text
 from ..signals.fidelity import SpreadOf
 from ..signals.hidden_states import RAW, relative_error
+from ..signals.relations.codec import AttentionCodec
+from ..signals.relations.measures import kls_by_heads, worst_relation
 from ..storage.documents.plan import Plan
 from ..storage.stores.place import Where
 
 LARGE_TAIL = 0.1
 """The mean mass outside the top k above which the dump prints a hint."""
-SELF = ("query", "key", "value")
-"""The relations that the target of a dump is about."""
 Fidelity = Mapping[str, Mapping[str, SpreadOf]]
 
 
@@ -43,22 +42,23 @@ def _losses(cache: Cache, fidelity: Fidelity) -> Iterator[str]:
     """Yield what is lost, by kind of signal: of relations and of hidden states the worst site."""
     signals = cache.plan.signals
     relations = {
-        site: fmean(spread.mean for kind, spread in fidelity[site].items() if kind in SELF)
-        for site in cache.codecs_of("relations")
-        if site in fidelity
+        site: worst_relation(kls_by_heads(codec, fidelity[site]))
+        for site, codec in cache.codecs_of("relations").items()
+        if isinstance(codec, AttentionCodec) and fidelity.get(site)
     }
     if relations:
-        worst = max(relations, key=relations.__getitem__)
+        site, worst = max(relations.items(), key=lambda item: item[1].kl)
         target = "" if signals.relation_step is not None else f", target {signals.relation_kl:.0e}"
-        yield f"relations {relations[worst]:.1e} nats in the mean of QQ, KK and VV ({worst}{target})"
+        heads = f"{worst.heads} relation heads" if worst.heads > 1 else "1 relation head"
+        yield f"relations {worst.kl:.1e} nats ({worst.kind} of {site} at {heads}{target})"
     hidden = {
         site: relative_error(fidelity[site])
         for site in cache.codecs_of("hidden")
         if {*RAW} <= {*fidelity.get(site, {})}
     }
     if hidden:
-        worst = max(hidden, key=hidden.__getitem__)
-        yield f"hidden states {hidden[worst]:.1e} of their energy ({worst}, target {signals.hidden_error:.0e})"
+        site = max(hidden, key=hidden.__getitem__)
+        yield f"hidden states {hidden[site]:.1e} of their energy ({site}, target {signals.hidden_error:.0e})"
     if "logits" in fidelity:
         yield f"logits {fidelity['logits']['kl'].mean:.1e} nats"
 

@@ -195,9 +195,9 @@ class DumpSettings(ExampleSettings):
         "several with commas. Repeatable.",
     )
     relation_kl: float = option(
-        1e-3,
+        3e-3,
         section="fidelity",
-        help="Target: mean KL, in nats, from the teacher's relations to the cached ones.",
+        help="Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation and number of heads.",
     )
     relation_step: float | None = option(
         None,

@@ -54,7 +54,7 @@ LOSSLESS = {
     "logits": "top-k",
     "top_k": 1000,
 }
-TARGET = 1e-3
+TARGET = 3e-3
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +180,11 @@ def entropy_share(p, causal):
     return float((entropy[:, keys > 1] / np.log(keys[keys > 1])).mean())
 
 
-def measure(cache, model, examples):
-    """Per full site name and kind: mean relation KL and mean relative entropy of the teacher's relation."""
+def measure(cache, model, examples, heads=None):
+    """Per full site name and kind: mean relation KL and mean relative entropy of the teacher's relation.
+
+    They are measured at the site's own number of relation heads, or at another one.
+    """
     described = inspect_cache(cache.path).relations
     kls, entropies = {}, {}
     for example in examples:
@@ -190,7 +193,7 @@ def measure(cache, model, examples):
             site = name.partition("@")[0]
             for kind, (left, right) in pairs_of(site).items():
                 causal, stored = is_causal(site, kind), example.relations[name]
-                settings = about.relation_heads, causal, about.inverse_temperature[kind]
+                settings = heads or about.relation_heads, causal, about.inverse_temperature[kind]
                 p = relation(truth[site][left], truth[site][right], *settings)
                 q = relation(getattr(stored, left), getattr(stored, right), *settings)
                 kl = np.where(p > 0, p * (np.log(np.where(p > 0, p, 1)) - np.log(np.where(q > 0, q, 1))), 0).sum(-1)
@@ -201,11 +204,9 @@ def measure(cache, model, examples):
 
 
 def assert_faithful(kls):
-    """The three conditions of --relation-kl, of each site."""
+    """The promise of --relation-kl, of each site."""
     for site, of in kls.items():
-        assert np.mean([of[kind] for kind in KINDS]) <= TARGET, (site, of)
-        assert max(of.values()) <= 3 * TARGET, (site, of)
-        assert of.get("query_key", 0.0) <= TARGET, (site, of)
+        assert max(of.values()) <= TARGET, (site, of)
 
 
 def unseen(cache):
@@ -295,6 +296,18 @@ def test_the_default_cache_meets_its_fidelity_on_examples_that_it_was_not_fitted
     kls, entropies = measure(fitted.cache, plain_model(fitted.folder), unseen(fitted.cache))
     assert all(share < 0.8 for of in entropies.values() for share in of.values()), entropies
     assert_faithful(kls)
+
+
+def test_the_default_cache_meets_its_fidelity_at_the_fewest_and_the_most_heads_and_inspect_says_so(fitted):
+    """A student with few heads may see twice the error of one with many."""
+    told = inspect_cache(fitted.cache.path).fidelity.relation_kl_by_heads
+    numbers = {heads for kinds in told.values() for by_heads in kinds.values() for heads in by_heads}
+    for heads in (min(numbers), max(numbers)):
+        kls, _ = measure(fitted.cache, plain_model(fitted.folder), unseen(fitted.cache), heads)
+        assert_faithful(kls)
+        for site, of in kls.items():
+            shown = {kind: by_heads[heads] for kind, by_heads in told[site].items()}
+            assert shown == pytest.approx(of, rel=0.3), "shards measure two examples each, and some rows of these"
 
 
 def test_what_inspect_prints_is_what_is_there(fitted):

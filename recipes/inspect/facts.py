@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from ...runtime.showing import Shown
+from ...signals.relations.measures import WorstRelation
 from ...storage.documents.marker import PackingCounts
 from ...storage.documents.plan import PlannedCorpus, PlannedLogits, Task, TeacherFacts
 
@@ -87,11 +88,17 @@ class CacheFidelity:
     """The fidelity that the dump measured while it had the teacher."""
 
     relation_kl: Mapping[str, Mapping[str, float]]
-    """The mean KL in nats by site and kind."""
+    """The mean KL in nats by site and kind, at the site's own number of relation heads."""
     relation_kl_p99: Mapping[str, Mapping[str, float]]
     """The 99th percentile over rows."""
+    relation_kl_by_heads: Mapping[str, Mapping[str, Mapping[int, float]]]
+    """The mean KL in nats by site, kind and number of relation heads, most heads first."""
+    relation_kl_worst: Mapping[str, WorstRelation]
+    """The relation of greatest mean KL by site."""
     relation_kl_target: float | None
-    """The mean KL that calibration aimed at; None if the step was given."""
+    """The KL that calibration aimed at for the worst relation of each site; None if the step was given."""
+    tensor_error: Mapping[str, Mapping[str, float]]
+    """The relative squared error of Q, K and V by site and tensor."""
     hidden_error: Mapping[str, float]
     """The relative squared error of states by site."""
     normalized_hidden_error: Mapping[str, float]
@@ -105,7 +112,8 @@ class CacheFidelity:
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {name: getattr(self, name) for name in CacheFidelity.__dataclass_fields__} | {
-            "logits": self.logits.as_json() if self.logits else None
+            "relation_kl_worst": {site: asdict(worst) for site, worst in self.relation_kl_worst.items()},
+            "logits": self.logits.as_json() if self.logits else None,
         }
 
 
@@ -132,7 +140,7 @@ class RelationFacts(SiteFacts):
     """The codes of an attention site, and facts about its relations by kind."""
 
     relation_heads: int
-    """The number of relation heads used for measuring."""
+    """The number of relation heads at which temperatures and entropies were measured."""
     inner: int
     """The width of Q, K and V."""
     inverse_temperature: Mapping[str, float]

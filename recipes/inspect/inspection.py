@@ -10,6 +10,7 @@ from ...signals.fidelity import MeanOf
 from ...signals.hidden_states import CONTINUED, NORMALIZED, RAW, relative_error
 from ...signals.logits.fidelity import logit_facts
 from ...signals.relations.codec import AttentionCodec
+from ...signals.relations.measures import kls_by_heads, tensor_errors, worst_relation
 from ...signals.relations.relations import carries_no_information
 from ...storage.documents.marker import SegmentsMarker
 from ...storage.documents.plan import PlannedLogits
@@ -111,13 +112,19 @@ def _bytes_per_token(cache: Cache, tokens: Mapping[str, int]) -> BytesPerToken:
 
 def _fidelity(cache: Cache) -> CacheFidelity:
     measures, signals, told = cache.fidelity(), cache.plan.signals, cache.calibration.fidelity
-    measured = {site: in_order(measures[site]) for site in relations_of(cache) if site in measures}
+    measured = {site: codec for site, codec in relations_of(cache).items() if measures.get(site)}
+    by_heads = {site: kls_by_heads(codec, measures[site]) for site, codec in measured.items()}
     return CacheFidelity(
-        relation_kl={site: {kind: part.mean for kind, part in kinds.items()} for site, kinds in measured.items()},
-        relation_kl_p99={
-            site: {kind: part.quantile(0.99) for kind, part in kinds.items()} for site, kinds in measured.items()
+        relation_kl={
+            site: {kind: kls[measured[site].heads] for kind, kls in kinds.items()} for site, kinds in by_heads.items()
         },
+        relation_kl_p99={
+            site: {kind: measures[site][kind].quantile(0.99) for kind in kinds} for site, kinds in by_heads.items()
+        },
+        relation_kl_by_heads=by_heads,
+        relation_kl_worst={site: worst_relation(kls) for site, kls in by_heads.items()},
         relation_kl_target=signals.relation_kl if signals.relation_step is None else None,
+        tensor_error={site: tensor_errors(measures[site]) for site in measured},
         hidden_error=_hidden_errors(cache, measures, RAW),
         normalized_hidden_error=_hidden_errors(cache, measures, NORMALIZED),
         hidden_error_target=signals.hidden_error if cache.codecs_of("hidden") else None,
@@ -246,6 +253,8 @@ def _signal_lines(facts: CacheFacts) -> Iterator[str]:
         yield f"{name:<28} {facts.bytes.relations[name]:>14,} {shown:>10}  {'  '.join(kls[:2])}".rstrip()
         if len(kls) > 2:  # so that a line has at most 100 columns
             yield f"{'':<28} {'':>14} {'':>10}  {'  '.join(kls[2:])}"
+        if name in fidelity.relation_kl_worst:
+            yield from _loss_lines(fidelity, name)
     for name, places in per_token.hidden.items():
         error = ""
         if name in fidelity.hidden_error:
@@ -256,6 +265,15 @@ def _signal_lines(facts: CacheFacts) -> Iterator[str]:
         yield f"{'':<4}the teacher, going on from decoded {name}: KL {kl:.1e} nats"
     if facts.logits and fidelity.logits:
         yield from _logit_lines(facts, facts.logits, fidelity.logits)
+
+
+def _loss_lines(fidelity: CacheFidelity, site: str) -> Iterator[str]:
+    """Yield the worst relation of a site with its number of heads, and the errors of Q, K and V."""
+    worst, target = fidelity.relation_kl_worst[site], fidelity.relation_kl_target
+    aimed = "" if target is None else f" (target {target:.0e})"
+    yield f"{'':<4}worst relation: {worst.kind} {worst.kl:.1e} at {counted(worst.heads, 'relation head')}{aimed}"
+    errors = ", ".join(f"{name} {error:.1e}" for name, error in fidelity.tensor_error[site].items())
+    yield f"{'':<4}relative squared errors: {errors}"
 
 
 def _logit_lines(facts: CacheFacts, described: PlannedLogits, fidelity: LogitFidelity) -> Iterator[str]:

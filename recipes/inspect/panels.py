@@ -20,8 +20,6 @@ COLOURS = {
 }
 PLACES = {"query_key_value": "Q K V", "query": "Q", "key_value": "K V", "hidden": "states"}
 KINDS = {"query": "QQ", "key": "KK", "value": "VV", "query_key": "QK"}
-ALIKE = ("query", "key", "value")
-"""The kinds whose mean KL the dump keeps at the target; each of them may reach `worst_share`'s three times of it."""
 STYLES = {"query_key_value": "-", "query": "--", "key_value": "-", "hidden": ":"}
 LEGEND_ENTRIES = 12
 """The largest number of codes with a legend entry each; more codes share one entry per kind of site."""
@@ -42,15 +40,18 @@ class SizeRow:
 
 @dataclass(frozen=True, slots=True)
 class FidelityRow:
-    """The KL of one relation, or the mean over QQ, KK and VV of a site, in nats."""
+    """The mean KL of one relation of a site, in nats."""
 
     label: str
     colour: str
     mean: float
-    limit: float | None
-    """The KL that calibration allows; None if the step was given."""
-    highest: float | None = None
-    """The 99th percentile of rows; None for a mean over relations."""
+    """The KL at the site's own number of relation heads."""
+    worst: float
+    """The KL at the number of heads where it is greatest."""
+    heads: int
+    """That number."""
+    highest: float
+    """The 99th percentile of rows, at the site's own number of heads."""
 
 
 def short_site(site: str) -> str:
@@ -145,49 +146,51 @@ def _width(facts: CacheFacts, site: str, place: str) -> int:
 
 
 def fidelity_rows(facts: CacheFacts) -> list[FidelityRow]:
-    """Return the rows of the panel of fidelity: for every site the mean over QQ, KK and VV, then every relation.
-
-    A relation that carries no information is grey.
-    """
+    """Return the rows of the panel of fidelity: every relation of every site. One that carries no information is grey."""
     measured, rows = facts.fidelity, []
-    target = measured.relation_kl_target
-    for site, kinds in measured.relation_kl.items():
-        mean = sum(kinds[kind] for kind in ALIKE) / len(ALIKE)
-        rows.append(FidelityRow(f"{short_site(site)}  mean of QQ, KK, VV", colour_of(site), mean, target))
-        for kind, value in kinds.items():
-            relation = facts.relations[site]
+    for site, kinds in measured.relation_kl_by_heads.items():
+        relation = facts.relations[site]
+        for kind, kls in kinds.items():
             empty = kind in relation.carries_no_information
             state = "uniform" if relation.relative_entropy[kind] > 0.5 else "one-hot"
-            label = KINDS.get(kind, kind) + (f" ({state})" if empty else "")
-            limit = target if target is None or kind not in ALIKE else 3 * target
-            colour = RAW if empty else colour_of(site)
-            rows.append(FidelityRow(label, colour, value, limit, measured.relation_kl_p99[site][kind]))
+            heads = max(kls, key=kls.__getitem__)
+            rows.append(
+                FidelityRow(
+                    label=f"{short_site(site)}  {KINDS.get(kind, kind)}" + (f" ({state})" if empty else ""),
+                    colour=RAW if empty else colour_of(site),
+                    mean=measured.relation_kl[site][kind],
+                    worst=kls[heads],
+                    heads=heads,
+                    highest=measured.relation_kl_p99[site][kind],
+                )
+            )
     return rows
 
 
 def draw_fidelity(axes: Any, facts: CacheFacts) -> None:
-    """Draw the mean KL of each site and of each relation, beside the limit that the dump kept for it."""
+    """Draw the mean KL of each relation, and its greatest one over numbers of heads, beside the target of the dump."""
     rows, target = fidelity_rows(facts), facts.fidelity.relation_kl_target
-    for marker, size, label, one_relation in (("D", 46, "mean of a site", False), ("o", 30, "one relation", True)):
-        chosen = [(height, row) for height, row in enumerate(rows) if (row.highest is not None) is one_relation]
-        values, heights = [max(row.mean, LEAST_KL) for _, row in chosen], [height for height, _ in chosen]
-        colours = [row.colour for _, row in chosen]
-        axes.scatter(values, heights, color=colours, s=size, marker=marker, label=label, zorder=3)
-    limits = [(height, row.limit) for height, row in enumerate(rows) if row.limit is not None]
-    if limits:
-        _draw_limits(axes, limits)
+    heights, colours = range(len(rows)), [row.colour for row in rows]
+    for marker, size, label, values in (
+        ("o", 30, "at the default number of heads", [row.mean for row in rows]),
+        ("D", 46, "at the worst number of heads", [row.worst for row in rows]),
+    ):
+        drawn = [max(value, LEAST_KL) for value in values]
+        axes.scatter(drawn, heights, color=colours, s=size, marker=marker, label=label, zorder=3)
+    if target is not None:
+        _draw_limits(axes, [(height, target) for height in heights])
     axes.set_xscale("log")
     _name_rows(axes, [row.label for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color("0.5" if row.colour == RAW else "black")
-    axes.set_xlim(*_decades([max(row.mean, LEAST_KL) for row in rows] + [limit for _, limit in limits]))
+    limits = [] if target is None else [target]
+    axes.set_xlim(*_decades([max(value, LEAST_KL) for row in rows for value in (row.mean, row.worst)] + limits))
     axes.xaxis.set_minor_formatter("")
     for height, row in enumerate(rows):
-        if row.highest:
-            place = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "color": "0.45"}
-            axes.annotate(f"{row.highest:.1e}", (1.0, height), (0, 0), **BESIDE, **place)
-    allowed = "" if target is None else f", limit {target:g}; for one of QQ, KK, VV {3 * target:g}"
-    notes = "right: 99th percentile of rows; grey: no information"
+        place = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "color": "0.45"}
+        axes.annotate(f"{row.heads} heads, {row.highest:.1e}", (1.0, height), (0, 0), **BESIDE, **place)
+    allowed = "" if target is None else f", limit {target:g}"
+    notes = "right: worst number of relation heads, 99th percentile of rows; grey: no information"
     axes.set_xlabel(f"mean relation KL from teacher to cache (nats){allowed}\n{notes}", fontsize=9)
     axes.set_title("Fidelity of the relations", loc="left")
     axes.legend(

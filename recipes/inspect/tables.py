@@ -28,8 +28,8 @@ def tables(cache: CacheFacts) -> Iterator[str]:
 def _signals(cache: CacheFacts) -> Iterator[tuple[str, str, str, str]]:
     per_token, fidelity = cache.bytes_per_token, cache.fidelity
     for name, places in per_token.relations.items():
-        means = fidelity.relation_kl.get(name, {}).values()
-        kl = f"KL {sum(means) / len(means):.1e}" if means else ""
+        worst = fidelity.relation_kl_worst.get(name)
+        kl = f"KL {worst.kl:.1e} at worst ({worst.kind}, {counted(worst.heads, 'relation head')})" if worst else ""
         yield name, size_text(cache.bytes.relations[name]), f"{sum(places.values()):.1f}", kl
     for name, places in per_token.hidden.items():
         error, continued = fidelity.hidden_error.get(name), fidelity.continued_kl.get(name)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ...models.families import Facts, Stack, family_of, stack_named
 from ..codes.code import CodePlace
 from ..fidelity import MeanOf, SiteSample
-from ..relations.calibration import calibrate_site, measured_kl
+from ..relations.calibration import calibrate_site
 from ..relations.codec import AttentionCodec, AttentionEntry, attention_codec_from
-from ..relations.fidelity import relation_kl_spread
+from ..relations.measures import measure_names, measured
 from ..relations.relations import axes_of, default_relation_heads, relations_of
 from ..sites import Site
 from .kind import KINDS, Asked, SignalKind, SiteSamples, axis_of
@@ -48,16 +48,17 @@ class Attention(SignalKind):
         )
 
     def measured(self, codec: AttentionCodec, samples: Sequence[SiteSample]) -> dict[str, MeanOf]:
-        return measured_kl(codec, samples)
+        return measured(codec, samples)
 
     def measured_on_shards(self, codec: AttentionCodec, sample: SiteSample) -> dict[str, MeanOf]:
-        spread = relation_kl_spread(
-            codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.inverse_temperature
-        )
-        return {**spread}
+        return measured(codec, [sample], spread=True)
 
-    def measures(self, site: Site) -> set[str]:
-        return {relation.kind for relation in relations_of(axes_of(self.places(site)))}
+    def measures(self, site: Site, facts: Facts) -> set[str]:
+        return measure_names(self._kinds(site), self.width(facts))
+
+    def _kinds(self, site: Site) -> list[str]:
+        """Return the kinds of relations of a site."""
+        return [relation.kind for relation in relations_of(axes_of(self.places(site)))]
 
     def read(
         self, site: Site, steps: Mapping[str, float], members: AttentionEntry, arrays: Mapping[str, Tensor]
@@ -66,10 +67,12 @@ class Attention(SignalKind):
 
     def misfits(self, site: Site, members: AttentionEntry, facts: Facts) -> Iterable[str]:
         inner, heads = members.inner, members.heads
-        if inner != self.width(facts) or heads < 1 or inner % heads:
+        if inner != self.width(facts) or heads != default_relation_heads(inner):
             yield f"its site {site} has {inner} columns in {heads} heads"
-        kinds = self.measures(site)
-        if any(set(told) != kinds for told in (members.alpha, members.relative_entropy, members.published_entropy)):
+        kinds = self._kinds(site)
+        if any(
+            set(told) != set(kinds) for told in (members.alpha, members.relative_entropy, members.published_entropy)
+        ):
             yield f"its site {site} should tell of {', '.join(sorted(kinds))}"
 
 

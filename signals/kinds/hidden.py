@@ -45,7 +45,7 @@ class HiddenStates(SignalKind):
     def measured_on_shards(self, codec: StateCodec, sample: SiteSample) -> dict[str, MeanOf]:
         return measured_error(codec, [sample])
 
-    def measures(self, site: Site) -> tuple[str, ...]:
+    def measures(self, site: Site, facts: Facts) -> tuple[str, ...]:
         return (*RAW, *NORMALIZED)
 
     def measures_once(self, site: Site) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ class Asked(Protocol):
 
     @property
     def relation_kl(self) -> float:
-        """The target of the mean relation KL, in nats."""
+        """The target of the worst relation KL, in nats."""
 
     @property
     def relation_step(self) -> float | None:
@@ -112,8 +112,11 @@ class SignalKind(ABC):
     def measured_on_shards(self, codec: Any, sample: SiteSample) -> dict[str, MeanOf]:
         """Return what the codec loses on one sample of a shard; a mean may be a spread (`SpreadOf`)."""
 
-    def measures(self, site: Site) -> Collection[str] | None:
-        """Return the names of everything that calibration and shards measure at a site; None if that is not always the same."""
+    def measures(self, site: Site, facts: Facts) -> Collection[str] | None:
+        """Return the names of everything that calibration and shards measure at a site; None if that is not always the same.
+
+        `facts` are the teacher's.
+        """
         return None
 
     def arrays(self, site: Site, facts: Facts) -> Mapping[str, tuple[int, ...]]:

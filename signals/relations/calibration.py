@@ -4,24 +4,27 @@ There are three disjoint sets of examples: the basis comes from A, the step from
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
 
 from ...errors import ConfigurationError
 from ..codes.code import CodePlace
-from ..codes.site_fit import fit_codes, largest_step, trim_rank, truncated, with_step
-from ..fidelity import MeanOf, SiteSample, head_sample
+from ..codes.site_fit import fit_codes, trim_rank, truncated, with_step
+from ..fidelity import SiteSample, head_sample
 from ..sites import Site
 from .codec import AttentionCodec
-from .fidelity import mean_relative_entropy, relation_kl, worst_share
-from .relations import Relation, axes_of, relations_of
+from .fidelity import mean_relative_entropy
+from .relations import Relation, axes_of, relations_of, student_heads
 from .sensitivity import sensitivity
+from .step_search import search_step
 
 TARGET_ENTROPY = 0.8
 """The relative entropy to which `calibrated` relation temperatures sharpen a relation."""
 _PROBE_EXAMPLES = 4
 _SENSITIVITY_EXAMPLES = 32
-_SEARCH_ROWS = 48
-"""The number of rows per example and relation that the searches use; the report on C uses all rows."""
+_ROWS = 48
+"""The number of rows per example and relation at which temperatures are searched and sensitivities measured."""
 
 
 def calibrate_site(
@@ -37,19 +40,21 @@ def calibrate_site(
 ) -> AttentionCodec:
     """Fit one attention site's codec.
 
-    `temperature` is `published` (inverse temperature 1) or `calibrated`. The step is searched for the mean relation KL
-    `target_kl`, in nats, unless `step` fixes it; `rank` keeps at most that many components.
+    `temperature` is `published` (inverse temperature 1) or `calibrated`; temperatures and entropies are those at `heads`. The
+    step is searched for the worst relation KL `target_kl`, in nats (`search_step`), unless `step` fixes it; `rank` keeps at most
+    that many components.
     Raises ConfigurationError if neither `target_kl` nor `step` is given, or if no step reaches the target.
     """
     probe = head_sample(basis_samples, _PROBE_EXAMPLES)
     relations = relations_of(axes_of(places))
     published = {r.kind: mean_relative_entropy(r, probe, heads, 1.0) for r in relations}
     inverse_temperature = {r.kind: _sharpening(r, probe, heads, published[r.kind], temperature) for r in relations}
-    metric = sensitivity(relations, head_sample(basis_samples, _SENSITIVITY_EXAMPLES), heads, inverse_temperature)
+    inner = basis_samples[0].tensors["query"].shape[-1]
+    metric = site_sensitivity(relations, basis_samples, inner, inverse_temperature)
     codec = AttentionCodec(
         site=site,
         places=places,
-        inner=basis_samples[0].tensors["query"].shape[-1],
+        inner=inner,
         heads=heads,
         codes=fit_codes(places, basis_samples, metric),
         inverse_temperature=inverse_temperature,
@@ -67,6 +72,21 @@ def calibrate_site(
     return trim_rank(with_step(codec, step), [*basis_samples, *step_samples])
 
 
+def site_sensitivity(
+    relations: Sequence[Relation],
+    samples: Sequence[SiteSample],
+    inner: int,
+    inverse_temperature: Mapping[str, float],
+) -> dict[str, Tensor]:
+    """Return the `sensitivity` of a site, on the first examples, as the mean over the most and the fewest heads of students.
+
+    The worst relation of a site has sometimes the fewest heads and sometimes the most, and the code should be cheap for both.
+    """
+    numbers = student_heads(inner)
+    ends = sorted({numbers[0], numbers[-1]}, reverse=True)
+    return sensitivity(relations, head_sample(samples, _SENSITIVITY_EXAMPLES), ends, inverse_temperature, _ROWS)
+
+
 def _sharpening(
     relation: Relation, probe: Sequence[SiteSample], heads: int, published: float, temperature: str
 ) -> float:
@@ -80,39 +100,8 @@ def _sharpening(
     low, high = 0.0, math.log(1e6)
     for _ in range(24):
         middle = (low + high) / 2
-        if mean_relative_entropy(relation, probe, heads, math.exp(middle), _SEARCH_ROWS) > TARGET_ENTROPY:
+        if mean_relative_entropy(relation, probe, heads, math.exp(middle), _ROWS) > TARGET_ENTROPY:
             low = middle
         else:
             high = middle
     return float(f"{math.exp((low + high) / 2):.6g}")
-
-
-def measured_kl(codec: AttentionCodec, samples: Sequence[SiteSample], rows: int | None = None) -> dict[str, MeanOf]:
-    """Return the mean relation KL of the decoded samples, in nats, per relation kind; `rows` is as in `relation_kl`."""
-    total = {relation.kind: MeanOf() for relation in codec.relations}
-    for sample in samples:
-        by_kind = relation_kl(
-            codec.relations, sample, codec.reconstruct(sample), codec.heads, codec.inverse_temperature, rows
-        )
-        for kind, part in by_kind.items():
-            total[kind].add(part.total, part.count)
-    return total
-
-
-def search_step(codec: AttentionCodec, samples: Sequence[SiteSample], target_kl: float) -> float:
-    """Return the largest step (3 digits) that keeps `worst_share` on the samples under the target with the margin.
-
-    Raises ConfigurationError if no step does, for example because the rank is limited.
-    """
-
-    def share(step: float) -> float:
-        return worst_share(measured_kl(with_step(codec, step), samples, _SEARCH_ROWS), target_kl)
-
-    step, best = largest_step(codec, share)
-    if not step:
-        rank = max(code.rank for code in codec.codes.values())
-        raise ConfigurationError(
-            f"{codec.site}: no step reaches a relation KL of {target_kl:g} nats with rank {rank} (at best {best:.2g} times the "
-            "target is used up); raise --relation-kl or --relation-rank"
-        )
-    return step

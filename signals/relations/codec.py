@@ -9,7 +9,7 @@ from torch import Tensor
 from ..codes.code import CodePlace
 from ..codes.site_codec import SiteCodec, codes_from
 from ..sites import Site
-from .relations import Relation, axes_of, relations_of
+from .relations import Relation, axes_of, relations_of, student_heads
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,13 +30,18 @@ class AttentionCodec(SiteCodec):
     inner: int
     """The width of Q, K and V each."""
     heads: int
-    """The number of relation heads at which temperature, step and fidelity were measured; a student may use another number."""
+    """The number of relation heads at which temperatures and entropies were measured; a student may use another number."""
     inverse_temperature: dict[str, float]
     """The factor inside the softmax by relation kind; 1 is the published form. Documents call it `alpha`."""
     relative_entropy: dict[str, float]
     """The teacher's mean relative entropy by relation kind, at these inverse temperatures."""
     published_entropy: dict[str, float]
     """The teacher's mean relative entropy by relation kind, at inverse temperature 1."""
+
+    @property
+    def all_heads(self) -> tuple[int, ...]:
+        """The numbers of relation heads at which fidelity was measured, most first: `heads` and all `student_heads`."""
+        return tuple(sorted({self.heads, *student_heads(self.inner)}, reverse=True))
 
     @property
     def relations(self) -> tuple[Relation, ...]:

@@ -3,9 +3,10 @@
 We measure one example at a time, so that memory stays at R x L x L numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..fidelity import MeanOf, SiteSample, SpreadOf, Tensors
+from .codec import AttentionCodec
 from .relations import Relation, relation_kl_rows, relation_kl_sum, relation_rows, relative_entropy
 
 
@@ -50,6 +51,22 @@ def relation_kl(
     return measured
 
 
+def kl_by_heads(
+    codec: AttentionCodec, pairs: Iterable[tuple[SiteSample, Tensors]], heads: Sequence[int], rows: int | None = None
+) -> dict[tuple[str, int], MeanOf]:
+    """Return the mean KL(exact || decoded), in nats, by relation kind and number of relation heads.
+
+    `pairs` are samples with the tensors that stand for them; `rows` is as in `relation_kl`.
+    """
+    total: dict[tuple[str, int], MeanOf] = {}
+    for exact, decoded in pairs:
+        for number in heads:
+            found = relation_kl(codec.relations, exact, decoded, number, codec.inverse_temperature, rows)
+            for kind, part in found.items():
+                total.setdefault((kind, number), MeanOf()).merge(part)
+    return total
+
+
 def row_step(relation: Relation, sample: SiteSample, rows: int | None) -> int:
     """Return the spacing at which about `rows` rows of a relation are taken; 1 for all rows."""
     return max(1, sample.valid[relation.row_axis].shape[1] // rows) if rows else 1
@@ -65,16 +82,3 @@ def mean_relative_entropy(
         for one in sample.examples()
     ]
     return sum(entropies) / len(entropies)
-
-
-def worst_share(kl: Mapping[str, MeanOf], target: float) -> float:
-    """Return the largest of three ratios of a measured KL to its limit; at most 1 if all three limits are kept.
-
-    The target is the limit of the mean over QQ, KK and VV, and of QK (cross-attention). Each of QQ, KK and VV may reach three
-    times the target.
-    """
-    same = [kl[kind].mean for kind in ("query", "key", "value")]
-    shares = [sum(same) / len(same) / target, max(same) / (3 * target)]
-    if "query_key" in kl:
-        shares.append(kl["query_key"].mean / target)
-    return max(shares)

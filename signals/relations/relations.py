@@ -24,7 +24,10 @@ from ..codes.code import CodePlace
 from .blocked_kl import BlockedRelationKL, RowsToCompare
 
 RELATION_HEADS = (32, 24, 16, 12, 8)
-"""The numbers of relation heads that are tried, in this order. MiniMoE (same author as MiniEnD) has 32, MiniLMv2 48 and 64."""
+"""The numbers of relation heads that are tried, in this order. MiniMoE (same author as MiniEnD) has 32."""
+
+STUDENT_HEADS = (64, 48, *RELATION_HEADS)
+"""The numbers of relation heads for which a cache is made: those that a run takes by itself, and 48 and 64 of MiniLMv2."""
 
 _ORDER = ("query", "key", "value", "query_key")
 _LOWEST = torch.finfo(torch.float32).min
@@ -66,6 +69,15 @@ def default_relation_heads(*inner_widths: int) -> int:
     """Return the largest of 32, 24, 16, 12, 8 that divides every width, else the largest divisor up to 8."""
     common = math.gcd(*inner_widths)
     return next((heads for heads in RELATION_HEADS if common % heads == 0), _largest_divisor(common, 8))
+
+
+def student_heads(inner: int) -> tuple[int, ...]:
+    """Return the numbers of relation heads, most first, at which students may learn from a teacher of this inner width.
+
+    They are the divisors of the width among STUDENT_HEADS, and the teacher's default number if there are none. The least of them
+    divides the greatest.
+    """
+    return tuple(heads for heads in STUDENT_HEADS if inner % heads == 0) or (default_relation_heads(inner),)
 
 
 def check_relation_heads(heads: int, **inner_widths: int) -> None:

@@ -104,8 +104,9 @@ def _relation_fidelity(cache: Cache, measured: Mapping[str, Any]) -> dict[str, d
     rows = {}
     codecs = {site: codec for site, codec in cache.codecs.items() if isinstance(codec, AttentionCodec)}
     for site, codec in codecs.items():
-        for kind, spread in measured.get(site, {}).items():
-            entropy = codec.relative_entropy[kind]
+        spreads = measured.get(site, {})
+        for kind in sorted(set(codec.relative_entropy) & set(spreads)):
+            entropy, spread = codec.relative_entropy[kind], spreads[kind]
             empty = " (carries no information)" if carries_no_information(entropy) else ""
             rows[f"{site} {kind}"] = {
                 "mean": f"{spread.mean:.1e}",

@@ -4,6 +4,7 @@ import pytest
 
 from miniend import open_cache
 from miniend.errors import CacheDamagedError
+from miniend.recipes.inspect.inspection import inspect_cache
 from miniend.recipes.repair.verify import verify_cache
 from support.damage import copy_of, document_of, reseal
 from support.documents import GOLDEN
@@ -107,3 +108,16 @@ def test_a_measurement_of_a_site_that_the_plan_does_not_have_is_named(original, 
     put(cache, folder, replaced(document_of(cache, folder), ("fidelity", "encoder.self@99"), {}))
     [lines] = verify_cache(cache).damaged.values()
     assert any("its fidelity.encoder.self@99 should not be there" in line for line in lines)
+
+
+@pytest.mark.parametrize("folder", ["calibration", "shards/train-000000"])
+@pytest.mark.parametrize("measure", ["query at 8", "key", "value_squared_error", "query_energy"])
+def test_a_measurement_that_is_missing_is_named_in_one_line(original, tmp_path, folder, measure):
+    """The worst relation of a cache could hide in what its maker has left out."""
+    cache = copy_of(original, tmp_path / "cache")
+    document = document_of(cache, folder)
+    del document["fidelity"]["encoder.self@1"][measure]
+    reseal(cache, folder, document)
+    with pytest.raises(CacheDamagedError, match=rf"its fidelity\.encoder\.self@1 should tell of .*{measure}") as caught:
+        inspect_cache(cache)
+    assert "\n" not in str(caught.value)

@@ -13,12 +13,18 @@ def test_the_lines_agree_with_inspect(ragged_home):
     path = ragged_home / "cache"
     cache, facts = open_cache(path), inspect_cache(path)
     *_, first, second, third = closing_lines(cache, path)
-    sites = [[kinds[kind] for kind in ("query", "key", "value")] for kinds in facts.fidelity.relation_kl.values()]
-    worst = max(sum(kls) / 3 for kls in sites)
+    found = {
+        (kl, kind, site, heads)
+        for site, kinds in facts.fidelity.relation_kl_by_heads.items()
+        for kind, kls in kinds.items()
+        for heads, kl in kls.items()
+    }
+    assert {heads for *_, heads in found} == {48, 24, 16, 12, 8}, "every number of heads that a student may use"
+    worst, kind, site, heads = max(found)
     assert first.startswith(f"cache {path}: {facts.examples:,} training and {facts.validation_examples:,} validation")
     assert size_text(facts.bytes.total) in first
     assert facts.bytes.total == sum(path.stat().st_size for path in path.glob("*/**/*") if path.is_file())
-    assert f"relations {worst:.1e} nats" in second
+    assert f"relations {worst:.1e} nats ({kind} of {site} at {heads} relation heads, target 3e-03)" in second
     assert f"logits {facts.fidelity.logits.kl:.1e} nats" in second
     assert third.startswith("next: ")
 

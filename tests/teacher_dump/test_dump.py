@@ -203,7 +203,7 @@ def test_fewer_examples_are_refused(material, copied):
         ({"mean_noise_span_length": 2.0}, "--mean-noise-span-length: there 3.0, now 2.0. Use"),
         ({"signals": "encoder.self"}, "--signal: there"),
         ({"relation_step": 0.1}, "--relation-step: there None, now 0.1"),
-        ({"relation_kl": 0.1}, "--relation-kl: there 0.001, now 0.1"),
+        ({"relation_kl": 0.1}, "--relation-kl: there 0.003, now 0.1"),
         ({"relation_rank": 3}, "--relation-rank: there None, now 3"),
         ({"relation_temperature": "calibrated"}, "--relation-temperature: there published, now calibrated"),
         ({"hidden_error": 0.1}, "--hidden-error: there 0.001, now 0.1"),

@@ -30,6 +30,39 @@ def test_what_was_asked_for_is_told_as_the_plan_has_it():
     assert {name: facts["teacher"][name] for name in plan["teacher"]["facts"]} == plan["teacher"]["facts"]
 
 
+def test_the_worst_relation_and_the_errors_of_each_site_are_those_of_the_shards():
+    """The target is for the worst relation at any number of heads; a mean, or one number of heads, would hide it."""
+    facts, markers = inspect_cache(GOLDEN), [document(shard) for shard in sorted((GOLDEN / "shards").iterdir())]
+    lines = list(facts.lines())
+    for site in facts.relations:
+        total = {}
+        for marker in markers:
+            for name, part in marker["fidelity"].get(site, {}).items():
+                before = total.get(name, (0.0, 0))
+                total[name] = (before[0] + part["total"], before[1] + part["count"])
+        of = {name: value / count for name, (value, count) in total.items() if "energy" not in name}
+        kls = {name: kl for name, kl in of.items() if "error" not in name}
+        worst = facts.fidelity.relation_kl_worst[site]
+        name = worst.kind if worst.heads == 32 else f"{worst.kind} at {worst.heads}"
+        assert max(kls, key=kls.__getitem__) == name
+        assert worst.kl == pytest.approx(kls[name])
+        assert len(kls) == len(facts.fidelity.relation_kl[site]) * 3, "at 32, 16 and 8 heads"
+        shown = f"    worst relation: {worst.kind} {worst.kl:.1e} at {worst.heads} relation heads (target 3e-03)"
+        errors = {
+            tensor: total[f"{tensor}_squared_error"][0] / total[f"{tensor}_energy"][0]
+            for tensor in ("query", "key", "value")
+        }
+        assert facts.fidelity.tensor_error[site] == pytest.approx(errors)
+        told = ", ".join(f"{tensor} {error:.1e}" for tensor, error in errors.items())
+        place = lines.index(shown)
+        assert lines[place + 1] == f"    relative squared errors: {told}"
+
+
+def document(folder):
+    [path] = folder.glob("*.json")
+    return json.loads(path.read_text())
+
+
 def shape(value):
     """The names in their order, and the types of the values."""
     if isinstance(value, dict):

@@ -129,20 +129,27 @@ def test_entropy_is_in_bits(values, expected):
     assert entropy_bits(np.array(values, np.int32)) == pytest.approx(expected)
 
 
-def test_fidelity_is_that_of_the_facts_beside_what_the_dump_allows(facts, panels):
-    """A single relation may lie above the target, which is for the mean: each dot is drawn beside its own limit."""
-    means, relations, limits = points(panels["Fidelity"])
+def test_fidelity_is_that_of_the_facts_beside_the_target(facts, panels):
+    """Each relation at the default number of heads and at its worst one, whose KL is what the target is for."""
+    relations, worst, limits = points(panels["Fidelity"])
     measured = facts.fidelity
     names = [(site, kind) for site in facts.relations for kind in measured.relation_kl[site]]
     assert len(names) == 3 * 3 + 4
     assert names[-4:] == [("decoder.cross@1", kind) for kind in ("query", "key", "value", "query_key")]
     assert relations[:, 0].tolist() == [measured.relation_kl[site][kind] for site, kind in names]
-    kinds = [list(measured.relation_kl[site].values())[:3] for site in facts.relations]
-    assert means[:, 0].tolist() == pytest.approx([sum(values) / 3 for values in kinds])
-    assert limits[:, 0].tolist() == pytest.approx([1e-3, *[3e-3] * 3] * 4 + [1e-3])
-    assert sorted([*means[:, 1], *relations[:, 1]]) == limits[:, 1].tolist()
-    highest = [text.get_text() for text in panels["Fidelity"].texts]
-    assert highest == [f"{measured.relation_kl_p99[site][kind]:.1e}" for site, kind in names]
+    greatest = [max(measured.relation_kl_by_heads[site][kind].values()) for site, kind in names]
+    assert worst[:, 0].tolist() == greatest
+    assert limits[:, 0].tolist() == [3e-3] * len(names)
+    assert relations[:, 1].tolist() == worst[:, 1].tolist() == limits[:, 1].tolist()
+    beside = [text.get_text() for text in panels["Fidelity"].texts]
+    assert [text.partition(", ")[2] for text in beside] == [
+        f"{measured.relation_kl_p99[site][kind]:.1e}" for site, kind in names
+    ]
+    heads = [int(text.partition(" heads")[0]) for text in beside]
+    shown = [
+        measured.relation_kl_by_heads[site][kind][number] for (site, kind), number in zip(names, heads, strict=True)
+    ]
+    assert shown == greatest
 
 
 def test_a_relation_without_information_is_grey_and_named(facts):
@@ -151,9 +158,9 @@ def test_a_relation_without_information_is_grey_and_named(facts):
     entropies = relation.relative_entropy | {"query": 0.999, "value": 0.01}
     empty = replace(relation, carries_no_information=("query", "value"), relative_entropy=entropies)
     rows = fidelity_rows(replace(facts, relations=facts.relations | {"encoder.self@0": empty}))
-    labels = ["enc.self@0  mean of QQ, KK, VV", "QQ (uniform)", "KK", "VV (one-hot)"]
-    assert [row.label for row in rows[:4]] == labels
-    assert rows[1].colour == rows[3].colour != rows[2].colour
+    labels = ["enc.self@0  QQ (uniform)", "enc.self@0  KK", "enc.self@0  VV (one-hot)"]
+    assert [row.label for row in rows[:3]] == labels
+    assert rows[0].colour == rows[2].colour != rows[1].colour
 
 
 def test_logits_show_kept_mass_entries_and_the_angle_of_the_gradient(facts, panels):
