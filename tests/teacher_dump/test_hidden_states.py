@@ -11,13 +11,15 @@ from transformers import T5ForConditionalGeneration, UMT5ForConditionalGeneratio
 import miniend
 from miniend.errors import CacheMismatchError, ConfigurationError
 from miniend.recipes.inspect.inspection import describe, inspect_cache
+from miniend.recipes.repair.config import RepairConfig
+from miniend.recipes.repair.repair import repair_cache
 from miniend.recipes.repair.verify import verify_cache
 from miniend.signals.kinds import KINDS
 from miniend.signals.sites import site_from
 from miniend.signals.taps import replaced, tapped
 from miniend.storage.folder import PublishedFolder
 from miniend.teacher_dump.calibration.hints import calibration_lines
-from support.damage import files_of
+from support.damage import files_of, flip
 from support.setups import terms_of
 from support.tiny_cache import PAIRS, build_tiny_cache
 
@@ -305,3 +307,16 @@ def test_a_decoded_state_replaces_what_a_block_gives_and_nothing_stays_behind(st
     with replaced(model, site_from(LAYERS[1]), {"hidden": torch.zeros(1, *states[LAYERS[1]].shape)}):
         assert not torch.allclose(tapped_states(model, example)[1], logits, atol=1e-2)
     assert torch.equal(tapped_states(model, example)[1], logits)
+
+
+def test_a_damaged_prediction_and_a_damaged_layer_are_made_again_to_the_same_bytes(stacks, tmp_path):
+    """The shards were coded with the very matrix that is lost; one that differs in a bit would belong to another cache."""
+    cache = Path(shutil.copytree(stacks / "cache", tmp_path / "cache"))
+    before = files_of(cache)
+    for lost in (f"calibration/{LAYERS[1]}.hidden.prediction", f"shards/train-000001/hidden.{LAYERS[2]}"):
+        data = next(file for file in (cache / lost).rglob("*") if file.is_file() and file.name != "zarr.json")
+        flip(data, data.stat().st_size // 2, 3)
+    sources = {"teacher": str(stacks / "teacher"), "corpus": (str(stacks / "pairs.jsonl"),), "device": "cpu"}
+    done = repair_cache(RepairConfig(cache=cache, **sources), lambda _line: None)
+    assert list(done.redone) == ["calibration", "shards/train-000001"]
+    assert files_of(cache) == before

@@ -16,7 +16,7 @@ def lines(ends, loss=5.0, unigram=7.0, logits="hybrid", objective="span-corrupti
     if not logits:
         plan = changed(plan, "signals", logits=None)
     teacher = {"cross_entropy": {"total": 1000 * loss, "count": 1000}, "unigram_entropy": unigram, "unigram_tokens": 9}
-    calibration = changed(golden(Calibration), teacher=teacher | ends, sites=[])
+    calibration = changed(golden(Calibration), teacher=teacher | ends, sites=[], hidden=[])
     return list(calibration_lines(parse(Calibration, calibration, "here"), parse(Plan, plan, "here")))
 
 
