@@ -1,7 +1,5 @@
 """Terms of hidden states: which layers, over what, through which map, and what a wrong implementation would give."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -128,15 +126,6 @@ def test_padding_changes_nothing_and_the_decoder_s_first_position_counts(layers)
         assert value.item() == pytest.approx(sum(one[name] for one in each), rel=1e-5)
 
 
-def scale_last_encoder_layer(setup, factor):
-    """Multiply the states of encoder layer 4 in the decoder of the cache, as if the teacher's were so."""
-    codecs, site = setup.feed.decoder._codecs, "encoder.hidden@3"
-    codes = codecs[site].codes
-    codecs[site] = codecs[site].replaced(
-        {name: replace(one, mean=one.mean * factor, synthesis=one.synthesis * factor) for name, one in codes.items()}
-    )
-
-
 @pytest.mark.parametrize(
     ("norm", "scale", "same"), [("rms", "energy", True), ("rms", "mean", True), ("none", "mean", False)]
 )
@@ -145,8 +134,9 @@ def test_a_teacher_layer_of_ten_times_the_scale_counts_alike(layers, norm, scale
     setup = prepare(layers, mapping="last", hidden_norm=norm, hidden_scale=scale)
     batch = all_of(setup)
     before = parts_of(setup, batch)["encoder_hidden.2-4"]
-    scale_last_encoder_layer(setup, 10.0)
-    after = parts_of(setup, batch)["encoder_hidden.2-4"]
+    signals = setup.feed.decoder.decode(batch)
+    signals.sites["encoder.hidden@3"]["hidden"].mul_(10)
+    after = parts_of(setup, batch, signals)["encoder_hidden.2-4"]
     assert (after == pytest.approx(before, rel=1e-4)) is same
 
 
