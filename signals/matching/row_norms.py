@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-EPSILON = 1e-6
-"""What is added to the mean square, as T5's layer norm does."""
+from ..hidden_states import SMALLEST_SQUARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class RowNorm:
 
 
 def root_mean_square(rows: Tensor) -> Tensor:
-    """Return sqrt(mean_c h_c^2 + EPSILON) of rows [n, d], as [n, 1]."""
-    return torch.sqrt(rows.square().mean(-1, keepdim=True) + EPSILON)
+    """Return sqrt(mean_c h_c^2 + SMALLEST_SQUARE) of rows [n, d], as [n, 1]."""
+    return torch.sqrt(rows.square().mean(-1, keepdim=True) + SMALLEST_SQUARE)
 
 
 def _over_rms(rows: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class Direct(Matched):
                 target=Target(str(codec.site), kind),
                 map=kind,
                 width=out,
-                cache_error=cache_error(context.cache, str(codec.site), f"{kind}_error", f"{kind}_energy"),
+                cache_error=cache_error(context.cache, str(codec.site), f"{kind}_squared_error", f"{kind}_energy"),
             )
             for kind in SAME
         ]

@@ -13,6 +13,7 @@ from ...models.layer_maps import layer_pairs
 from ...models.start import parse_init
 from ...models.start.teacher_layers import NAME as TEACHER_LAYERS
 from ...signals.codes.site_codec import SiteCodec
+from ...signals.hidden_states import NORMALIZED, RAW
 from ...signals.matching.target_statistics import Target, TargetStatistics
 from ...signals.sites import Site
 from .matched import LinearMap, Match, Matched, cache_error
@@ -22,6 +23,8 @@ from .weighings import TOP, WEIGHINGS, has_complement
 
 TENSOR = "hidden"
 IDENTITY = "auto"
+MEASURES = {"rms": NORMALIZED, "none": RAW}
+"""The measures of a cache whose ratio is the relative squared error, by what states are divided by."""
 BESIDE = f"_beyond_top_{TOP}"
 """The end of the name of what validation measures beside a term."""
 
@@ -62,7 +65,7 @@ class Hidden(Matched):
                 map=key if learned else None,
                 width=out,
                 noise=_noise(codec),
-                cache_error=cache_error(context.cache, str(pair.teacher), "squared_error", "energy"),
+                cache_error=cache_error(context.cache, str(pair.teacher), *MEASURES[config.hidden_norm]),
             )
             for part, pair, key, codec in zip(parts, pairs, keys, codecs, strict=True)
         ]

@@ -117,7 +117,7 @@ def test_the_cache_s_own_error_of_q_k_and_v_is_said_or_refused(layers, monkeypat
     measured = {
         f"{kind}_{what}": Spread(total=total, count=1)
         for kind in KINDS
-        for what, total in (("error", error if kind == "query" else 1e-3), ("energy", 1.0))
+        for what, total in (("squared_error", error if kind == "query" else 1e-3), ("energy", 1.0))
     }
     site = "decoder.self@3"
     fidelity = {**layers.calibration.fidelity, site: {**layers.calibration.fidelity[site], **measured}}
