@@ -172,8 +172,8 @@ def draw_fidelity(axes: Any, facts: CacheFacts) -> None:
     rows, target = fidelity_rows(facts), facts.fidelity.relation_kl_target
     heights, colours = range(len(rows)), [row.colour for row in rows]
     for marker, size, label, values in (
-        ("o", 30, "at the default number of heads", [row.mean for row in rows]),
-        ("D", 46, "at the worst number of heads", [row.worst for row in rows]),
+        ("o", 30, "default heads", [row.mean for row in rows]),
+        ("D", 46, "worst heads", [row.worst for row in rows]),
     ):
         drawn = [max(value, LEAST_KL) for value in values]
         axes.scatter(drawn, heights, color=colours, s=size, marker=marker, label=label, zorder=3)
