@@ -45,12 +45,13 @@ def _estimate(config: EstimateConfig) -> None:
 
 
 def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple[str, ...]) -> None:
-    require_there(config.cache)
     sizes, objectives = size or (None,), objective or (config.objective,)
+    configs = each_student(completed(TrainConfig, config), sizes, objectives)
+    require_there(config.cache)
     if config.dry_run:
         from .student_train.train import dry_run_students
 
-        dry_run_students(each_student(completed(TrainConfig, config), sizes, objectives), log=tell)
+        dry_run_students(configs, log=tell)
     else:
         train_each(config, sizes, objectives, log=tell)
 

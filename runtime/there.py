@@ -73,7 +73,8 @@ def not_a_cache(path: Path) -> str:
 
 def require_there(cache: Path | str) -> None:
     """Raise CacheMismatchError if nothing is at the path of a cache, before a command imports what takes seconds."""
-    if "://" not in str(cache) and not is_there(path := Path(cache)):
+    named = "://" not in str(cache) and "\0" not in str(cache) and is_utf8(cache)
+    if named and not is_there(path := Path(cache)):
         raise CacheMismatchError(f"{path} is not a MiniEnD cache: {not_a_cache(path)}")
 
 

@@ -67,6 +67,7 @@ def test_what_must_be_given_comes_first_and_values_have_words_that_people_read(c
             "PATH_OR_NAME",
             "SIZE",
             "SITE",
+            "SITE=LAYER",
             "RANGES",
             "TASK",
             "TERM=NUMBER",

@@ -206,7 +206,7 @@ def test_fewer_examples_are_refused(material, copied):
         ({"relation_kl": 0.1}, "--relation-kl: there 0.003, now 0.1"),
         ({"relation_rank": 3}, "--relation-rank: there None, now 3"),
         ({"relation_temperature": "calibrated"}, "--relation-temperature: there published, now calibrated"),
-        ({"hidden_error": 0.1}, "--hidden-error: there 0.001, now 0.1"),
+        ({"hidden_error": 0.1}, "--hidden-error: there 0.01, now 0.1"),
         ({"calibration_examples": 9}, "--calibration-examples: there 8, now 9"),
         ({"shuffle_buffer": 9}, "--shuffle-buffer: there 0, now 9"),
         ({"codec": "zstd"}, "--codec: there pcodec, now zstd"),
