@@ -151,7 +151,7 @@ def dry_run(
             False: Drop the logit term of miniend-d and miniend-e. [default: kept]
         temperature: float
             Temperature of teacher and student in the logit term: 1, or one of the temperature of the
-            dump. [default: 1]
+            dump; any with logits from-hidden. [default: 1]
         cross_relation: Literal["qk", "qq_kk_vv"] | str
             Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
             qq_kk_vv. [default: qk]
@@ -264,9 +264,9 @@ def dump_teacher(
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
-    hidden_error: float = 0.01,
+    hidden_error: float | None = None,
     hidden_code: Literal["predicted", "separate"] | str = "predicted",
-    logits: Literal["top-k", "sampled", "hybrid", "none"] | str = "hybrid",
+    logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str = "hybrid",
     top_k: int = 64,
     top_p: float = 1.0,
     temperatures: float | Sequence[float] = (),
@@ -373,14 +373,16 @@ def dump_teacher(
         relation_temperature: Literal["published", "calibrated"] | str
             published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy
             of 0.8. [default: published]
-        hidden_error: float
-            Target for hidden states: squared error, relative to their energy about their mean.
-            [default: 0.01]
+        hidden_error: float | None
+            Target for hidden states: squared error, relative to their energy about their mean. One for
+            all layers. [default: 0.01, or 0.001 with logits from-hidden]
         hidden_code: Literal["predicted", "separate"] | str
             predicted: of several layers of a stack, each is coded as what the layer below does not say.
             separate: by itself. [default: predicted]
-        logits: Literal["top-k", "sampled", "hybrid", "none"] | str
-            The next-token distributions to cache. [default: hybrid]
+        logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str
+            The next-token distributions to cache. from-hidden caches the decoder's last state instead,
+            and once the teacher's head: all ids at any temperature, as exact as hidden_error; the dump
+            prints how exact, in nats. [default: hybrid]
         top_k: int
             top-k: entries kept per target position; the rest is one tail. [default: 64]
         top_p: float
@@ -467,9 +469,9 @@ def estimate(
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
-    hidden_error: float = 0.01,
+    hidden_error: float | None = None,
     hidden_code: Literal["predicted", "separate"] | str = "predicted",
-    logits: Literal["top-k", "sampled", "hybrid", "none"] | str = "hybrid",
+    logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str = "hybrid",
     top_k: int = 64,
     top_p: float = 1.0,
     temperatures: float | Sequence[float] = (),
@@ -570,14 +572,16 @@ def estimate(
         relation_temperature: Literal["published", "calibrated"] | str
             published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy
             of 0.8. [default: published]
-        hidden_error: float
-            Target for hidden states: squared error, relative to their energy about their mean.
-            [default: 0.01]
+        hidden_error: float | None
+            Target for hidden states: squared error, relative to their energy about their mean. One for
+            all layers. [default: 0.01, or 0.001 with logits from-hidden]
         hidden_code: Literal["predicted", "separate"] | str
             predicted: of several layers of a stack, each is coded as what the layer below does not say.
             separate: by itself. [default: predicted]
-        logits: Literal["top-k", "sampled", "hybrid", "none"] | str
-            The next-token distributions to cache. [default: hybrid]
+        logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str
+            The next-token distributions to cache. from-hidden caches the decoder's last state instead,
+            and once the teacher's head: all ids at any temperature, as exact as hidden_error; the dump
+            prints how exact, in nats. [default: hybrid]
         top_k: int
             top-k: entries kept per target position; the rest is one tail. [default: 64]
         top_p: float
@@ -908,7 +912,7 @@ def train_student(
             False: Drop the logit term of miniend-d and miniend-e. [default: kept]
         temperature: float
             Temperature of teacher and student in the logit term: 1, or one of the temperature of the
-            dump. [default: 1]
+            dump; any with logits from-hidden. [default: 1]
         cross_relation: Literal["qk", "qq_kk_vv"] | str
             Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
             qq_kk_vv. [default: qk]
@@ -1097,7 +1101,7 @@ def train_students(
             False: Drop the logit term of miniend-d and miniend-e. [default: kept]
         temperature: float
             Temperature of teacher and student in the logit term: 1, or one of the temperature of the
-            dump. [default: 1]
+            dump; any with logits from-hidden. [default: 1]
         cross_relation: Literal["qk", "qq_kk_vv"] | str
             Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
             qq_kk_vv. [default: qk]

@@ -1,12 +1,14 @@
 """Which cached next-token distribution gives a student the gradient of the teacher's full one, and at how many bytes?
 
-    python benchmarks/logit_gradients.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--size 2L96H] [--steps 400]
+    python benchmarks/logit_gradients.py --teacher DIR --corpus 'FILES*.jsonl.gz' --work DIR [--size 2L96H] [--steps 400] \
+        [--only 'hybrid 20' --only from-hidden]
 
 A student is trained with the live teacher under the full KL. At step 100, at half time and at the end we take the gradient of
 all its parameters over 16,384 target tokens, once under the full KL and once under every cached target. We print the angle
 between the two in degrees and the ratio of their norms. All stages use the same draws. Bytes are per target token, for the
 columns of a shard of these tokens (pcodec, with files and metadata). They are also given separately for words, and for
-sentinels and EOS.
+sentinels and EOS. `from-hidden` is the state of the last decoder layer, coded at a relative squared error and fitted on
+calibration examples of the training split; its bytes are for the state, without the head, which a cache has once.
 
 `rs-kd` is the method of Anshumann et al. (2025): independent draws with replacement. Its bytes are for its published flat packing
 (ids in ceil(log2 V) bits, counts in 7) and, in brackets, for our coding as sets. `renormalized` is a top-k list without tail.
@@ -30,9 +32,11 @@ from miniend.models.optimizers import build_optimizer, learning_rate_at, set_lea
 from miniend.models.size import student_config
 from miniend.models.start.fresh import build_student
 from miniend.runtime.progress import progress_bar
+from miniend.signals.kinds import SiteSamples, kind_of
 from miniend.signals.logits.code import LogitCode, LogitIntegers, SparseDistributions, join_integers, rank_order
-from miniend.signals.logits.fidelity import sparse_kl
-from miniend.storage.columns.columns import write_column
+from miniend.signals.logits.fidelity import sparse_kl, whole_kl
+from miniend.signals.logits.states import StateDistributions, StateHead, state_site
+from miniend.storage.columns.columns import Column, write_column
 from miniend.storage.documents.plan import Plan
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.examples.source import ExampleSource
@@ -48,6 +52,9 @@ KINDS = (
     *(("hybrid", n, n, 1 / 8) for n in (5, 10, 20, 30, 50)),
     ("hybrid", 20, 20, 1 / 32),
 )
+STATE_ERRORS = (1e-1, 1e-2, 1e-3, 1e-4)
+CALIBRATION = {"basis": (0, 96), "step": (96, 128)}
+"""The training examples that a dump of 160 calibration examples fits on."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=2e-2)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--only", action="append", default=[], help="rows whose names start so; all by default")
     return parser.parse_args()
 
 
@@ -82,8 +90,10 @@ def main() -> None:
     print(f"{platform.machine()}, {teacher.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     per_example = plan.task.target_length
     measured = math.ceil(asked.tokens / per_example)
-    batches = [run_teacher(teacher, e, []) for e in batches_of(source, "validation", 0, measured, asked.batch_size)]
-    targets = build_targets(batches, plan, source)
+    site = state_site(teacher.family, teacher.facts)
+    batches = [run_teacher(teacher, e, [site]) for e in batches_of(source, "validation", 0, measured, asked.batch_size)]
+    only = tuple(asked.only) or ("",)
+    targets = [*build_targets(batches, plan, source, only), *from_states(teacher, source, plan, batches, asked, only)]
     stages = dict(sorted({min(100, asked.steps): "100", asked.steps // 2: "half", asked.steps: "end"}.items()))
     found: dict[str, list[tuple[float, float]]] = {target.name: [] for target in targets}
     losses = []
@@ -122,8 +132,10 @@ def prepare(asked: argparse.Namespace) -> tuple[Teacher, ExampleSource, Plan]:
     return sources.teacher, source, plan
 
 
-def build_targets(batches: list[TeacherBatch], plan: Plan, source: ExampleSource) -> list[Target]:
-    """Return every row of the table, encoded once."""
+def build_targets(
+    batches: list[TeacherBatch], plan: Plan, source: ExampleSource, only: tuple[str, ...]
+) -> list[Target]:
+    """Return every row of the table that is a list, encoded once."""
     log_p = torch.cat([batch.valid_logits()[0].float().log_softmax(-1).cpu() for batch in batches])
     labels = torch.cat([batch.valid_logits()[1].cpu() for batch in batches])
     # the order of ids must not come from the measured positions, because a dump takes it from calibration examples
@@ -132,13 +144,15 @@ def build_targets(batches: list[TeacherBatch], plan: Plan, source: ExampleSource
     special = torch.isin(labels, torch.tensor([*plan.tokenizer.sentinel_ids, plan.tokenizer.eos_id]))
     targets = []
     for kind, k, draws, step in KINDS:
+        name = f"{kind} {k if kind == 'top-k' else draws}, step 1/{round(1 / step)}"
+        if not name.startswith(only):
+            continue
         code = LogitCode(kind=kind, k=k, top_p=1.0, draws=draws, step=step, vocab_rows=log_p.shape[1], order=order)
         stored = join_integers([code.encode(p, u) for p, u in zip(log_p.split(512), uniforms.split(512), strict=True)])
-        name = f"{kind} {k if kind == 'top-k' else draws}, step 1/{round(1 / step)}"
         targets.append(coded(name, code, stored, special))
         if kind == "top-k" and step == KINDS[0][3]:
             targets.append(replace_loss(targets[-1], f"renormalized {k}", renormalized(code.decode(stored))))
-    return [*targets, *(independent(n, log_p, order, special) for n in (12, 50))]
+    return [*targets, *(independent(n, log_p, order, special) for n in (12, 50) if "rs-kd".startswith(only))]
 
 
 def mean_probability(batches: list[TeacherBatch], plan: Plan, source: ExampleSource) -> Tensor:
@@ -198,6 +212,56 @@ def cut(target: SparseDistributions, rows: Tensor) -> SparseDistributions:
         draw_weight=target.draw_weight[draws],
         tail_entropy=target.tail_entropy[first:stop],
     )
+
+
+def from_states(
+    teacher: Teacher,
+    source: ExampleSource,
+    plan: Plan,
+    batches: list[TeacherBatch],
+    asked: argparse.Namespace,
+    only: tuple[str, ...],
+) -> Iterator[Target]:
+    """Yield the targets that the teacher's head makes of its decoded last states, one for each error."""
+    if not "from-hidden".startswith(only):
+        return
+    site, family = state_site(teacher.family, teacher.facts), teacher.family
+    (weight, scale), (norm, epsilon) = family.head(teacher.model), family.head_norm(teacher.model)
+    head = StateHead(norm=norm, epsilon=epsilon, scale=scale, weight=weight)
+    fitted = {
+        part: [run_teacher(teacher, e, [site]).sample(site) for e in batches_of(source, "train", *at, asked.batch_size)]
+        for part, at in CALIBRATION.items()
+    }
+    for error in STATE_ERRORS:
+        samples = SiteSamples(**fitted, report=())
+        with torch.inference_mode():
+            codec = kind_of(site).fit(site, samples, replace(plan.signals, hidden_error=error))
+            stored = [codec.encode(batch.sample(site)) for batch in batches]
+            decoded = [
+                codec.decoded(columns, batch.sample(site))["hidden"][batch.labelled]
+                for columns, batch in zip(stored, batches, strict=True)
+            ]
+        [column] = codec.columns
+        values = torch.cat([one[column].cpu() for one in stored], dim=1)
+        special = torch.cat([batch.valid_logits()[1].cpu() for batch in batches])
+        special = torch.isin(special, torch.tensor([*plan.tokenizer.sentinel_ids, plan.tokenizer.eos_id]))
+        sizes = [state_bytes(values[:, rows]) for rows in (torch.ones_like(special), ~special, special)]
+        whole = head.distributions(torch.cat(decoded).clone())
+
+        def loss(logits: Tensor, rows: Tensor, whole: StateDistributions = whole) -> Tensor:
+            log_p = whole.log_p(slice(int(rows[0]), int(rows[-1]) + 1))
+            return whole_kl(log_p, logits.log_softmax(-1)).sum()
+
+        text = f"{sizes[0]:6.2f} ({sizes[1]:6.2f} | {sizes[2]:6.2f})"
+        yield Target(f"from-hidden, error {error:.0e}", text, float(weight.shape[0]), loss)
+
+
+def state_bytes(values: Tensor) -> float:
+    """Return the bytes per position of a column of coefficients [rank, positions] on disk."""
+    with TemporaryDirectory() as folder:
+        write_column(Path(folder), "hidden", Column(values=values.numpy(), axis="target"), "pcodec")
+        total = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+    return total / max(1, values.shape[1])
 
 
 def replace_loss(target: Target, name: str, loss: Callable[[Tensor, Tensor], Tensor]) -> Target:

@@ -1,7 +1,7 @@
 """Open a cache, decode its examples, and check that what is stored fits the signals."""
 
 from .cache import Cache, Part, Split, open_cache
-from .codecs import read_codecs, read_logit_code, read_mean_probability
+from .codecs import read_codecs, read_logit_code, read_mean_probability, read_state_head
 from .collate import collate
 from .contents import TOKENIZER_FOLDER
 from .examples import Decoders, Example, Factors, SparseLogits, StoredExample, decoded_example
@@ -24,4 +24,5 @@ __all__ = [
     "read_codecs",
     "read_logit_code",
     "read_mean_probability",
+    "read_state_head",
 ]

@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..errors import CacheMismatchError, CacheUnfinishedError, damaged, one_line
 from ..models.families import Family, SpecialIds, family_named
@@ -20,6 +22,8 @@ from ..runtime.showing import facts, heading
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
 from ..signals.logits.code import LogitCode
+from ..signals.logits.states import StateHead, state_site
+from ..signals.sites import Site
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import (
     cache_digest,
@@ -34,7 +38,7 @@ from ..storage.layout import (
 from ..storage.markers import open_published
 from ..storage.positions import parse_ranges, positions_text
 from ..storage.stores.place import Place, Where, place_of
-from .codecs import read_codecs, read_logit_code
+from .codecs import read_codecs, read_logit_code, read_state_head
 from .contents import (
     TOKENIZER_FOLDER,
     read_calibration,
@@ -126,16 +130,16 @@ class Cache(Sequence[Example]):
         return self.training[index]
 
     def __repr__(self) -> str:
-        plan, code = self.plan, self.logit_code
+        plan, logits = self.plan, self.plan.signals.logits
         return (
             f"<Cache {one_line(str(self.path))}: {len(self.training)} training and {len(self.validation)} validation examples in "
             f"{len(self.shards)} shards; teacher {one_line(plan.teacher.name)}; {', '.join(self.codecs) or 'no sites'}; "
-            f"logits {code.kind if code else 'none'}>"
+            f"logits {logits.kind if logits else 'none'}>"
         )
 
     def _repr_html_(self) -> str:
-        plan, code = self.plan, self.logit_code
-        signals = [*self.codecs, *([f"logits ({code.kind})"] if code else [])]
+        plan, logits = self.plan, self.plan.signals.logits
+        signals = [*self.codecs, *([f"logits ({logits.kind})"] if logits else [])]
         parts = f"{len(self.training):,} for training, {len(self.validation):,} for validation"
         rows = [
             ("examples", parts + ("" if self.complete else "; the dump is unfinished")),
@@ -183,8 +187,38 @@ class Cache(Sequence[Example]):
 
     @property
     def logit_code(self) -> LogitCode | None:
-        """The code of the next-token distributions; None for a cache without them."""
+        """The code of the lists of next-token distributions; None for a cache without lists."""
         return self.decoders.logit_code
+
+    @property
+    def state_site(self) -> Site | None:
+        """The site whose states hold the next-token distributions (--logits from-hidden); None for other caches."""
+        logits = self.plan.signals.logits
+        return state_site(self.family, self.plan.teacher.facts) if logits and logits.from_states else None
+
+    @cached_property
+    def state_head(self) -> StateHead:
+        """What makes distributions of the states of `state_site`, on the CPU. It is read when it is first used.
+
+        Raises CacheMismatchError for a cache without it.
+        """
+        head = read_state_head(self.calibration_folder, self.plan)
+        if head is None:
+            raise CacheMismatchError(
+                f"{self.path} does not hold the teacher's head, because it was not dumped with --logits from-hidden; "
+                "read example.logits, or dump again"
+            )
+        return head
+
+    def log_probabilities(self, states: Any, temperature: float = 1.0) -> Tensor:
+        """Return the teacher's next-token log-probabilities, in nats, of a cache that was dumped with --logits from-hidden.
+
+        `states` are its last decoder states, [positions, d_model], such as `example.hidden["decoder.hidden@11"]`; `state_site`
+        names their site. The result is float32 [positions, vocab_rows], on the CPU, of p^(1/T) over its sum at temperature T.
+        Raises CacheMismatchError for another cache.
+        """
+        rows = torch.as_tensor(states, dtype=torch.float32, device="cpu")
+        return self.state_head.distributions(rows).log_p(slice(None), temperature)
 
     def codecs_of(self, member: str) -> dict[str, SiteCodec]:
         """Return the codecs of the kinds that a plan lists under `relations` or `hidden`, by full site name."""

@@ -53,7 +53,10 @@ def _padded(rows: Sequence[Integers], value: int) -> Tensor:
 def _logits(examples: Sequence[Example]) -> dict[str, Tensor]:
     parts = [example.logits for example in examples if example.logits is not None]
     if len(parts) < len(examples):
-        raise ValueError("expected examples with next-token distributions; the cache does not hold any")
+        raise ValueError(
+            "expected examples with lists of next-token distributions, which the cache does not hold; of a cache with --logits "
+            "from-hidden ask for its last decoder states (sites) and call cache.log_probabilities"
+        )
     joined = {
         name: torch.from_numpy(np.concatenate([getattr(part, name) for part in parts]))
         for name in ("head_ids", "head_log_probabilities", "tail_mass", "draw_ids", "draw_weights")

@@ -11,6 +11,7 @@ from ..models.families import FAMILIES, family_named, model_type_of
 from ..models.tokenizer_files import TOKENIZER_FILES, strangers
 from ..signals.choices import PREDICTED
 from ..signals.kinds import KINDS, kind_of
+from ..signals.logits.states import state_site
 from ..signals.sites import is_site, site_from
 from ..storage import contents
 from ..storage.documents.calibration import Calibration, SiteEntry
@@ -19,14 +20,16 @@ from ..storage.documents.measured import Fidelity, Spread
 from ..storage.documents.plan import Plan, TeacherFacts
 from ..storage.documents.values import LAST_BIN
 from ..storage.folder import PublishedFolder
-from .codecs import members_of
+from .codecs import HEAD_COLUMN, NORM_COLUMN, members_of
 from .logit_columns import expected_logit_columns
 
 TOKENIZER_FOLDER = "tokenizer/"
 LOGITS = "logits"
 """The name of the next-token distributions among the measurements of sites."""
 LOGIT_MEASURES = ("kl", "tail_mass", "entries")
-"""What is always measured of them."""
+"""What is always measured of lists."""
+STATE_MEASURES = ("kl",)
+"""What is always measured of distributions from states."""
 MOST_SPARE = 2**16
 """The rows that any teacher may have beyond its tokenizer's ids, however few these are."""
 MOST_UNLISTED = 1024
@@ -83,6 +86,10 @@ def read_calibration(folder: PublishedFolder, plan: Plan) -> Calibration:
         rows, ids = plan.teacher.facts.vocab_rows, plan.tokenizer.size
         contents.check_columns(folder, {"logits.mean_probability": ("basis", [rows])}, contents.FLOATS)
         contents.check_columns(folder, {"logits.order": ("basis", [ids])})
+        if plan.signals.logits.from_states:
+            width = plan.teacher.facts.d_model
+            head: contents.Expected = {HEAD_COLUMN: ("basis", [rows, width]), NORM_COLUMN: ("basis", [width])}
+            contents.check_columns(folder, head, contents.FLOATS)
     return calibration
 
 
@@ -145,6 +152,9 @@ def misfits_of_plan(folder: PublishedFolder, plan: Plan) -> Iterator[str]:
     yield from (f"its tokenizer.{name} is {one}, but it has {size:,} ids" for name, one in known.items() if one >= size)
     for member in ("relations", "hidden"):
         yield from _misfits_of_order(member, getattr(plan.signals, member))
+    last = str(state_site(family_named(teacher.facts.model_type), teacher.facts))
+    if plan.signals.logits and plan.signals.logits.from_states and last not in plan.signals.hidden:
+        yield f"its logits are made of {last}, which its signals.hidden lacks"
 
 
 def _misfits_of_order(member: str, sites: Sequence[str]) -> Iterator[str]:
@@ -198,7 +208,8 @@ def _measures(name: str, found: Collection[str], plan: Plan) -> Collection[str] 
     For a kind that does not say it, this is what was found.
     """
     if name == LOGITS:
-        return LOGIT_MEASURES if plan.signals.logits else None
+        logits = plan.signals.logits
+        return None if logits is None else STATE_MEASURES if logits.from_states else LOGIT_MEASURES
     if name not in (*plan.signals.relations, *plan.signals.hidden):
         return None
     site = site_from(name)

@@ -68,7 +68,7 @@ class Example:
     hidden: Mapping[str, Floats]
     """The outputs of layers, float32 [length, d_model], by site name (`encoder.hidden@6`), decoded on demand."""
     logits: SparseLogits | None
-    """The next-token distributions; None for a cache without them."""
+    """The next-token distributions; None for a cache without lists (with --logits from-hidden: `Cache.log_probabilities`)."""
 
     @property
     def input_ids(self) -> Integers:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import damaged
+from ..signals.choices import FROM_HIDDEN
 from ..signals.logits.code import LogitIntegers
 from ..storage.columns.columns import Column
 from ..storage.columns.lists import by_place, from_places, from_set_gaps, set_gaps, starts_of
@@ -23,8 +24,9 @@ Integers = np.ndarray[Any, np.dtype[Any]]
 POSITION, ENTRY = "position", "entry"
 _HEADS = {"logits.head.sizes": POSITION, "logits.head.codes": ENTRY, "logits.head.levels": ENTRY}
 _DRAWS = {"logits.draw.sizes": POSITION, "logits.draw.gaps": ENTRY, "logits.tail_entropies": POSITION}
-LOGIT_COLUMNS = {"top-k": _HEADS, "sampled": _DRAWS, "hybrid": _HEADS | _DRAWS}
-"""The columns of the next-token distributions by kind, each with a value per label position or per entry of a list."""
+LOGIT_COLUMNS = {"top-k": _HEADS, "sampled": _DRAWS, "hybrid": _HEADS | _DRAWS, FROM_HIDDEN: dict[str, str]()}
+"""The columns of the next-token distributions by kind, each with a value per label position or per entry of a list. Those from
+states have none."""
 TAIL_LEVELS = "logits.tail_levels"
 """The column [temperatures, positions] of distributions that have temperatures other than 1."""
 

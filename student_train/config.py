@@ -198,7 +198,8 @@ class TrainSettings(StepSettings):
         section="training",
         identity=True,
         marks=(ONE_PASS,),
-        help="Temperature of teacher and student in the logit term: 1, or one of the --temperature of the dump.",
+        help="Temperature of teacher and student in the logit term: 1, or one of the --temperature of the dump; any with "
+        "--logits from-hidden.",
     )
     cross_relation: str = option(
         "qk",

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..runtime.local_names import corpus as corpus_name
 from ..runtime.local_names import path_or_name, path_or_url
 from ..runtime.options import changed_from_defaults, check, flag_of, marked, option, require
-from ..signals.choices import HIDDEN_CODES, LOGIT_KINDS, NOTHING, PREDICTED, RELATION_TEMPERATURES
+from ..signals.choices import FROM_HIDDEN, HIDDEN_CODES, LOGIT_KINDS, NOTHING, PREDICTED, RELATION_TEMPERATURES
 from ..storage.documents.values import LARGEST_LENGTH, MOST_THREADS
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
@@ -20,6 +20,8 @@ NAMED_ORDER, REVERSED_ORDER = "named", "reversed"
 """The orders in which span corruption can use the sentinels: from <extra_id_0> up, or from the last one down."""
 OF_PAIRS, OF_SPANS = "pairs", "span-corruption"
 """The marks of options that only one task has; they are the names of the tasks."""
+HIDDEN_ERROR, HIDDEN_ERROR_OF_LOGITS = 1e-2, 1e-3
+"""The default error of hidden states: for matching states, and for states that the teacher's head makes logits of."""
 TEACHER_DTYPES = ("float32", "bfloat16")
 CODECS = ("pcodec", "zstd")
 
@@ -214,10 +216,11 @@ class DumpSettings(ExampleSettings):
         choices=RELATION_TEMPERATURES,
         help="published: softmax(A A'/sqrt(d_r)). calibrated: sharpened per relation to a relative entropy of 0.8.",
     )
-    hidden_error: float = option(
-        1e-2,
+    hidden_error: float | None = option(
+        None,
         section="fidelity",
-        help="Target for hidden states: squared error, relative to their energy about their mean.",
+        shown="0.01, or 0.001 with --logits from-hidden",
+        help="Target for hidden states: squared error, relative to their energy about their mean. One for all layers.",
     )
     hidden_code: str = option(
         PREDICTED,
@@ -229,7 +232,8 @@ class DumpSettings(ExampleSettings):
         "hybrid",
         section="fidelity",
         choices=(*LOGIT_KINDS, NOTHING),
-        help="The next-token distributions to cache.",
+        help="The next-token distributions to cache. from-hidden caches the decoder's last state instead, and once the teacher's "
+        "head: all ids at any temperature, as exact as --hidden-error; the dump prints how exact, in nats.",
     )
     top_k: int = option(
         64, section="fidelity", least=1, help="top-k: entries kept per target position; the rest is one tail."
@@ -285,7 +289,7 @@ class DumpSettings(ExampleSettings):
             self.relation_step is None or self.relation_step > 0,
             f"--relation-step must be positive, not {self.relation_step}",
         )
-        require(0 < self.hidden_error < 1, f"--hidden-error must be between 0 and 1, not {self.hidden_error:g}")
+        require(0 < self.hidden_target < 1, f"--hidden-error must be between 0 and 1, not {self.hidden_target:g}")
         self._require_not_too_long("top_k", "draws")
         require(
             self.threads is None or self.threads < MOST_THREADS,
@@ -295,7 +299,8 @@ class DumpSettings(ExampleSettings):
         require(1e-5 <= self.logit_step <= 1, f"--logit-step must be between 1e-5 and 1 nats, not {self.logit_step:g}")
         require(
             self.logits == "top-k" or not self.temperatures,
-            f"--temperature needs --logits top-k: the draws of {self.logits} are made at temperature 1 and fit only that",
+            "--temperature belongs to --logits top-k: leave it out for from-hidden, which has every temperature; the draws of "
+            "hybrid and sampled are made at temperature 1 and fit only that",
         )
         for value in self.temperatures:
             require(
@@ -306,6 +311,12 @@ class DumpSettings(ExampleSettings):
             len(set(self.temperatures)) == len(self.temperatures),
             "--temperature: expected different numbers, found one twice",
         )
+
+    @property
+    def hidden_target(self) -> float:
+        """The relative squared error of hidden states. Where they stand for logits, the default is a tenth."""
+        default = HIDDEN_ERROR_OF_LOGITS if self.logits == FROM_HIDDEN else HIDDEN_ERROR
+        return default if self.hidden_error is None else self.hidden_error
 
     @property
     def sites(self) -> tuple[str, ...]:

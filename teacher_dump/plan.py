@@ -15,13 +15,15 @@ from ..models.lent import config_meaning
 from ..runtime.claims import excludes_others
 from ..runtime.identity import different_members, require_same
 from ..runtime.there import cache_around, listed, look
-from ..signals.choices import NOTHING
+from ..signals.choices import FROM_HIDDEN, NOTHING
 from ..signals.kinds import kind_of, parse_sites
 from ..signals.logits.code import ENTROPY_STEP
+from ..signals.logits.states import state_site
 from ..signals.sites import Site
 from ..storage.documents.plan import (
     Derived,
     Environment,
+    FinalNorm,
     Plan,
     PlannedCorpus,
     PlannedLogits,
@@ -141,7 +143,11 @@ def planned_task(config: DumpConfig, sentinels: int) -> Task:
 
 
 def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedSignals:
-    sites = parse_sites(config.sites, teacher.family.depths(teacher.facts))
+    logits = None if config.logits == NOTHING else _planned_logits(config, teacher, tokenizer_size)
+    asked = config.sites
+    if logits and logits.from_states:
+        asked = (*asked, str(state_site(teacher.family, teacher.facts)))
+    sites = parse_sites(asked, teacher.family.depths(teacher.facts))
     return PlannedSignals(
         relations=_listed(sites, "relations"),
         relation_kl=config.relation_kl,
@@ -149,10 +155,10 @@ def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) 
         relation_rank=config.relation_rank,
         relation_temperature=config.relation_temperature,
         hidden=_listed(sites, "hidden"),
-        hidden_error=config.hidden_error,
+        hidden_error=config.hidden_target,
         hidden_code=config.hidden_code,
         calibration_examples=config.calibration_examples,
-        logits=None if config.logits == NOTHING else _planned_logits(config, tokenizer_size),
+        logits=logits,
     )
 
 
@@ -161,8 +167,13 @@ def _listed(sites: Sequence[Site], member: str) -> tuple[str, ...]:
     return tuple(str(site) for site in sites if kind_of(site).member == member)
 
 
-def _planned_logits(config: DumpConfig, tokenizer_size: int) -> PlannedLogits:
+def _planned_logits(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedLogits:
     """Return the description of the logit code, with neutral values for settings that its kind does not use."""
+    if config.logits == FROM_HIDDEN:
+        norm = FinalNorm(norm_epsilon=teacher.family.head_norm(teacher.model)[1])
+        return PlannedLogits(
+            kind=config.logits, k=0, top_p=1.0, draws=0, step=1.0, entropy_step=1.0, temperatures=(), norm=norm
+        )
     longest = {"top-k": config.top_k, "sampled": 0, "hybrid": config.draws}[config.logits]
     return PlannedLogits(
         kind=config.logits,

@@ -115,6 +115,8 @@ def _fields(plan: Plan) -> list[str]:
 def _of_logits(logits: PlannedLogits | None) -> dict[str, Any]:
     if logits is None:
         return {"logits": NOTHING}
+    if logits.from_states:
+        return {"logits": logits.kind}
     values: dict[str, Any] = {"logits": logits.kind, "logit_step": logits.step}
     if logits.kind == "top-k":
         return values | {"top_k": logits.k, "top_p": logits.top_p, "temperatures": list(logits.temperatures)}

@@ -41,6 +41,7 @@ TERMS = {
 }
 RUNS = {
     "logits hybrid": {"objective": "logits"},
+    "logits from states": {"objective": "logits", "temperature": 3.0},
     "scratch": {"objective": "scratch"},
     "logits": {"objective": "logits"},
     "logits at temperature 2": {"objective": "logits", "temperature": 2.0},
@@ -74,12 +75,14 @@ def home(tmp_path_factory):
         "cache": folder / "hybrid",
     }
     build_tiny_cache(folder, teacher=folder / "teacher", **hybrid)
+    states = {**hybrid, "logits": "from-hidden", "hidden_error": 1e-8, "cache": folder / "states"}
+    build_tiny_cache(folder, teacher=folder / "teacher", **states)
     return folder
 
 
 def cache_of(run):
     """The folder of the cache that a run is made from."""
-    return "hybrid" if "hybrid" in run else "cache"
+    return next((name for name in ("hybrid", "states") if name in run), "cache")
 
 
 def offline(home, run):
@@ -136,7 +139,7 @@ def online(home, run, steps=STEPS, inverse_temperature=None, causal=True, paddin
     losses = []
     for step, numbers in zip(range(1, steps + 1), batches(cache), strict=False):
         examples = [cache[number] for number in numbers]
-        temperatures = {name: dict(codec.inverse_temperature) for name, codec in cache.codecs.items()}
+        temperatures = {name: dict(codec.inverse_temperature) for name, codec in cache.codecs_of("relations").items()}
         if inverse_temperature is not None:
             temperatures = {name: dict.fromkeys(found, inverse_temperature) for name, found in temperatures.items()}
         draws = Draws(cache, numbers, draw_seed) if "hybrid" in run else None

@@ -291,6 +291,24 @@ def test_a_hybrid_cache_holds_every_likely_id_and_draws_that_average_to_the_rest
     assert found.sum() == pytest.approx(expected.sum(), rel=0.05)
 
 
+def test_states_and_the_head_give_every_probability_at_any_temperature(family):
+    """A head without its scale, or a norm of another stack, would give distributions that look as good as the teacher's."""
+    small = {"examples": 12, "validation_examples": 2, "calibration_examples": 10, "signals": "none"}
+    states = {"logits": "from-hidden", "hidden_error": 1e-10}
+    cache = dump(family.material, family.folder, f"states{family.number}", **small, **states)
+    model = plain_model(family.folder)
+    assert list(cache.codecs) == [str(cache.state_site)]
+    for example in [*cache[:3], *cache.validation]:
+        _, log_p = plain_forward(model, example)
+        found = cache.log_probabilities(example.hidden["decoder.hidden"])
+        assert found.shape == log_p.shape
+        assert np.abs(found.numpy() - log_p).max() < 1e-4
+        tempered = torch.from_numpy(log_p / 3).log_softmax(-1)
+        again = cache.log_probabilities(example.hidden["decoder.hidden"], temperature=3.0)
+        assert float((again - tempered).abs().max()) < 1e-4
+        assert example.logits is None
+
+
 def test_the_default_cache_meets_its_fidelity_on_examples_that_it_was_not_fitted_on(fitted):
     """A step that only fits the calibration examples would promise a KL that the other millions do not have."""
     kls, entropies = measure(fitted.cache, plain_model(fitted.folder), unseen(fitted.cache))

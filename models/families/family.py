@@ -104,6 +104,11 @@ class Family(ABC):
         """The token axes, each once, in the order of the stacks."""
         return tuple(dict.fromkeys(stack.axis for stack in self.stacks))
 
+    @property
+    def label_stack(self) -> Stack:
+        """The stack whose output the head reads: the last one on the labels' axis."""
+        return [stack for stack in self.stacks if stack.axis == self.label_axis][-1]
+
     def stack(self, name: str) -> Stack:
         """Return the stack of this name."""
         return next(stack for stack in self.stacks if stack.name == name)
@@ -145,6 +150,10 @@ class Family(ABC):
     @abstractmethod
     def head(self, model: nn.Module) -> tuple[Tensor, float]:
         """Return the head's weight [vocabulary, d_model] and the factor on the last hidden states before it."""
+
+    @abstractmethod
+    def head_norm(self, model: nn.Module) -> tuple[Tensor, float]:
+        """Return weight [d_model] and epsilon of the RMS norm between the last block on the labels' axis and the head."""
 
     @abstractmethod
     def body(self, model: nn.Module) -> dict[str, Tensor]:

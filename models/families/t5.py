@@ -95,6 +95,9 @@ class T5(Family):
     def head(self, model: Any) -> tuple[Tensor, float]:
         return model.lm_head.weight, self.head_scale(model)
 
+    def head_norm(self, model: Any) -> tuple[Tensor, float]:
+        return model.decoder.final_layer_norm.weight, float(model.config.layer_norm_epsilon)
+
     def body(self, model: nn.Module) -> dict[str, Tensor]:
         return {name: tensor for name, tensor in model.state_dict().items() if name != self.head_parameter}
 

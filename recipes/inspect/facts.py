@@ -35,7 +35,7 @@ class BytesPerToken:
     """The bytes of whole columns, divided by the tokens of their axis."""
 
     logits: float | None
-    """None for a cache without logits."""
+    """None for a cache without lists of logits; those from hidden states have no bytes of their own."""
     relations: Mapping[str, Mapping[str, float]]
     """The bytes of relations by site and code place."""
     hidden: Mapping[str, Mapping[str, float]]
@@ -59,13 +59,13 @@ class LogitFidelity:
     """The fidelity of the cached next-token distributions, as means over target positions."""
 
     kl: float
-    """The KL in nats from the teacher's head and tail to the decoded head and tail."""
+    """The KL in nats from the teacher's head and tail to the decoded head and tail, or between whole distributions."""
     tempered: Mapping[str, float]
     """The KL at other temperatures, by its name in the documents (`kl at 2`)."""
     kept_mass: float
     """The probability that is kept id by id."""
-    entries: float
-    """The number of entries of heads and draws."""
+    entries: float | None
+    """The number of entries of heads and draws; None for whole distributions from states."""
     gradient_angle: float | None
     """The angle in degrees between the gradients of the full and the cached distribution; None if they were not compared."""
     gradient_norm_ratio: float | None

@@ -156,7 +156,7 @@ def _logit_fidelity(means: Mapping[str, float]) -> LogitFidelity | None:
         kl=means["kl"],
         tempered={name: mean for name, mean in means.items() if name.startswith("kl at ")},
         kept_mass=measures["kept_mass"] or 0.0,
-        entries=means["entries"],
+        entries=measures["entries"],
         gradient_angle=measures["gradient_angle"],
         gradient_norm_ratio=measures["gradient_norm_ratio"],
     )
@@ -173,7 +173,9 @@ def counted(count: int, thing: str) -> str:
 
 
 def logit_name(described: PlannedLogits) -> str:
-    """Return kind and size of the cached distributions, such as `top-64` or `hybrid-20`."""
+    """Return kind and size of the cached distributions, such as `top-64`, `hybrid-20` or `from-hidden`."""
+    if described.from_states:
+        return described.kind
     return f"top-{described.k}" if described.kind == "top-k" else f"{described.kind}-{described.draws}"
 
 
@@ -277,9 +279,12 @@ def _loss_lines(fidelity: CacheFidelity, site: str) -> Iterator[str]:
 
 
 def _logit_lines(facts: CacheFacts, described: PlannedLogits, fidelity: LogitFidelity) -> Iterator[str]:
+    lists = "all ids, from the states and bases above"
+    if fidelity.entries is not None:
+        lists = f"kept mass {fidelity.kept_mass:.3f}, {fidelity.entries:.1f} entries"
     yield (
-        f"{f'logits ({logit_name(described)})':<28} {facts.bytes.logits:>14,} {facts.bytes_per_token.logits:>10.1f}  "
-        f"{fidelity.kl:.1e}  kept mass {fidelity.kept_mass:.3f}, {fidelity.entries:.1f} entries"
+        f"{f'logits ({logit_name(described)})':<28} {facts.bytes.logits:>14,} {facts.bytes_per_token.logits or 0:>10.1f}  "
+        f"{fidelity.kl:.1e}  {lists}"
     )
     for kind, kl in fidelity.tempered.items():
         yield f"{'':<28} {'':>14} {'':>10}  {kl:.1e} at temperature {kind.removeprefix('kl at ')}"

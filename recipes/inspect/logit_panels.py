@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from ...runtime.picture import RAW
+from ...signals.choices import FROM_HIDDEN
 from .facts import CacheFacts
 from .inspection import logit_name
 from .panels import BESIDE, COLOURS, SMALL
@@ -15,7 +16,7 @@ def draw_mass(axes: Any, facts: CacheFacts) -> None:
     assert described is not None
     assert fidelity is not None
     kept = fidelity.kept_mass
-    rest = "one outcome" if described.kind == "top-k" else "by random draws"
+    rest = {"top-k": "one outcome", FROM_HIDDEN: "left out"}.get(described.kind, "by random draws")
     axes.barh([0, 0], [kept, 1 - kept], left=[0, kept], color=[COLOURS["logits"], RAW], height=0.6)
     axes.text(0.0, -0.38, f"{kept:.3f} id by id", ha="left", **SMALL)
     axes.text(1.0, -0.38, f"{1 - kept:.3f} {rest}", ha="right", **SMALL)
@@ -35,7 +36,8 @@ def draw_gradient(axes: Any, facts: CacheFacts) -> None:
     axes.set_anchor("NW")
     axes.axis("off")
     axes.set_title("Gradient of a position, at a student that knows only frequencies", loc="left", fontsize=10)
-    lines = [f"{fidelity.entries:.1f} of {rows:,} entries per position", f"mean KL {fidelity.kl:.1e} nats by rounding"]
+    entries = f"all {rows:,}" if fidelity.entries is None else f"{fidelity.entries:.1f} of {rows:,}"
+    lines = [f"{entries} entries per position", f"mean KL {fidelity.kl:.1e} nats by rounding"]
     if fidelity.gradient_angle is not None and fidelity.gradient_norm_ratio is not None:
         _arrows(axes, math.radians(fidelity.gradient_angle), fidelity.gradient_norm_ratio)
         lines += [f"angle {fidelity.gradient_angle:.1f}°", f"length {fidelity.gradient_norm_ratio:.3f} of the full one"]

@@ -42,4 +42,9 @@ def _signals(cache: CacheFacts) -> Iterator[tuple[str, str, str, str]]:
         angle = fidelity.logits.gradient_angle
         beside = "" if angle is None else f", gradient angle {angle:.1f}°"
         name = f"logits ({logit_name(cache.logits)})"
-        yield name, size_text(cache.bytes.logits), f"{per_token.logits:.1f}", f"KL {fidelity.logits.kl:.1e}{beside}"
+        yield (
+            name,
+            size_text(cache.bytes.logits),
+            f"{per_token.logits or 0:.1f}",
+            f"KL {fidelity.logits.kl:.1e}{beside}",
+        )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from ...cache.codecs import read_codecs, read_logit_code
+from ...cache.codecs import read_codecs, read_logit_code, read_state_head
 from ...cache.contents import read_calibration, read_plan, read_segments, read_shard, require_known_kinds
 from ...cache.logit_columns import read_logits
 from ...errors import CacheMismatchError, MiniEndError, damaged
@@ -192,10 +192,11 @@ class _Verifier:
         return read_calibration(folder, self._plan)
 
     def _look_at_codes(self, folder: PublishedFolder, calibration: Calibration) -> None:
-        """Check the numbers of the codes, and the order of the ids."""
+        """Check the numbers of the codes and of the head, and the order of the ids."""
         if self._plan is not None:
             read_codecs(folder, calibration)
             read_logit_code(folder, self._plan)
+            read_state_head(folder, self._plan)
 
     def _segments(self) -> None:
         for split in SPLITS:

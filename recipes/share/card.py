@@ -48,7 +48,7 @@ def cache_card(name: str, cache: Path) -> str:
         ("corpus and task", code(corpus_line(plan))),
         ("examples", f"{facts.examples:,} for training, {facts.validation_examples:,} for validation"),
         ("size", f"{size_text(facts.bytes.total)} in {len(opened.shards):,} shards"),
-        ("signals", code(", ".join([*opened.codecs, "logits" if opened.logit_code else "no logits"]))),
+        ("signals", code(", ".join([*opened.codecs, "logits" if opened.plan.signals.logits else "no logits"]))),
         ("state", "finished" if facts.complete else "unfinished"),
         ("digest", code(facts.digest)),
     ]

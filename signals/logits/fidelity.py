@@ -52,10 +52,16 @@ def coarsened_kl(log_p: Tensor, target: SparseDistributions) -> Tensor:
     return head + m * (m.log() - target.tail_mass.clamp_min(1e-7).log())
 
 
-def gradient_agreement(log_p: Tensor, target: SparseDistributions, reference: Tensor) -> dict[str, MeanOf]:
+def whole_kl(log_p: Tensor, decoded: Tensor) -> Tensor:
+    """Return KL(p || decoded p), [positions], in nats, of log-probabilities [positions, vocabulary]."""
+    return (log_p.exp() * (log_p - decoded)).sum(-1)
+
+
+def gradient_agreement(log_p: Tensor, target: SparseDistributions | Tensor, reference: Tensor) -> dict[str, MeanOf]:
     """Compare the cached target's gradient with the full one, for a student that predicts `reference` at every position.
 
-    `log_p` [positions, vocabulary] is the teacher's, `reference` [vocabulary] are probabilities. With g = q - p and c the cached
+    `log_p` [positions, vocabulary] is the teacher's, `reference` [vocabulary] are probabilities. `target` is a list, or whole
+    decoded log-probabilities, whose gradient is q - exp(target). With g = q - p and c the cached
     target's gradient, return sums over positions: `gradient_dot` = <g, c>, `gradient_square` = |g|^2, `cached_square` = |c|^2.
     The cosine of the angle is dot / sqrt(gradient_square cached_square), the norm ratio sqrt(cached_square / gradient_square).
     These are single positions, not the mean of a batch. The errors of draws average out over a batch, so draws look worse here
@@ -63,7 +69,7 @@ def gradient_agreement(log_p: Tensor, target: SparseDistributions, reference: Te
     """
     q = reference.to(log_p).expand_as(log_p)
     exact = q - log_p.exp()
-    cached = _cached_gradient(q, target)
+    cached = q - target.exp() if isinstance(target, Tensor) else _cached_gradient(q, target)
     sums = {"gradient_dot": exact * cached, "gradient_square": exact.square(), "cached_square": cached.square()}
     return {name: MeanOf(float(value.sum(dtype=torch.float64)), len(log_p)) for name, value in sums.items()}
 
@@ -76,15 +82,16 @@ def tempered_kl(temperature: float) -> str:
 def logit_facts(means: Mapping[str, float]) -> dict[str, float | None]:
     """Return the facts that people read, from the measured means of a cache's logits.
 
-    They are `kl` in nats (at other temperatures under the names of `tempered_kl`), `kept_mass` and `entries` per position, and
-    `gradient_angle` in degrees and `gradient_norm_ratio` as in `gradient_agreement` (None if nothing was compared).
+    They are `kl` in nats (at other temperatures under the names of `tempered_kl`); `kept_mass` and `entries` per position, 1 and
+    None for whole distributions, which do not have lists; and `gradient_angle` in degrees and `gradient_norm_ratio` as in
+    `gradient_agreement` (None if nothing was compared).
     """
     dot, exact, cached = (means.get(name, 0.0) for name in ("gradient_dot", "gradient_square", "cached_square"))
     compared = exact > 0 and cached > 0
     return {
         **{name: mean for name, mean in means.items() if name.startswith("kl")},
-        "kept_mass": 1.0 - means["tail_mass"],
-        "entries": means["entries"],
+        "kept_mass": 1.0 - means.get("tail_mass", 0.0),
+        "entries": means.get("entries"),
         "gradient_angle": math.degrees(math.acos(max(-1.0, min(1.0, dot / math.sqrt(exact * cached)))))
         if compared
         else None,

@@ -4,10 +4,12 @@ For one position, with q = softmax(z / T), the entries v of a target, their weig
 
     listed    L = T^2 ( sum_v w_v (c_v - log q_v) + offset ),             dL/dz = T ( q sum_v w_v - w )
     one tail  L = T^2 ( sum_K p_v log(p_v / q_v) + m log(m / q_m) ),      dL/dz = T ( q_v - p_v on K, q_v (1 - m / q_m) off K )
+    whole     L = T^2 sum_v p_v log(p_v / q_v),                           dL/dz = T ( q - p )
 
-Hard labels (w = 1, c = 0) and sampled and hybrid distributions have the first form, top-k distributions the second. The tail's
-q_m and the gradient off K come from a log-sum-exp over only the ids off K, never from 1 - sum. `fidelity.sparse_kl` and torch's
-`cross_entropy` on whole logits give the same numbers.
+Hard labels (w = 1, c = 0) and sampled and hybrid distributions have the first form, top-k distributions the second, and
+distributions from states (`states.py`) the third: their p is formed for a chunk and thrown away. The tail's q_m and the gradient
+off K come from a log-sum-exp over only the ids off K, never from 1 - sum. `fidelity.sparse_kl` and torch's `cross_entropy` on
+whole logits give the same numbers.
 """
 
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .code import SparseDistributions
+from .states import StateDistributions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class LogitTarget:
     """A constant that is added to the loss, in nats, float32 [positions]."""
     tail_mass: Tensor | None = None
     """The mass of all other ids as one outcome, float32 [positions]. Such a target has one list, without repeats."""
+    whole: StateDistributions | None = None
+    """Whole distributions, which each chunk forms anew. Such a target does not have lists."""
     temperature: float = 1.0
 
 
@@ -51,6 +56,13 @@ def label_target(labels: Tensor) -> LogitTarget:
     one = torch.ones(len(labels), device=labels.device)
     places = torch.arange(len(labels), device=labels.device)
     return LogitTarget((Entries(places, labels, one, torch.zeros_like(one)),))
+
+
+def cached_target(cached: SparseDistributions | StateDistributions, temperature: float = 1.0) -> LogitTarget:
+    """Return the target of T^2 KL(p^(1/T) || q^(1/T)), for lists decoded at temperature T or for states, which have every T."""
+    if isinstance(cached, StateDistributions):
+        return LogitTarget((), whole=cached, temperature=temperature)
+    return sparse_target(cached, temperature)
 
 
 def sparse_target(cached: SparseDistributions, temperature: float = 1.0) -> LogitTarget:
@@ -90,8 +102,12 @@ def value_and_gradient(z: Tensor, target: LogitTarget, lists: list[ChunkEntries]
     """
     if target.temperature != 1.0:
         z.div_(target.temperature)
-    m = None if target.tail_mass is None else target.tail_mass[rows]
-    value = _listed(z, lists, wanted) if m is None else _one_tail(z, lists[0], m, wanted)
+    if target.whole is not None:
+        value = _whole(z, target.whole.log_p(rows, target.temperature), wanted)
+    elif target.tail_mass is not None:
+        value = _one_tail(z, lists[0], target.tail_mass[rows], wanted)
+    else:
+        value = _listed(z, lists, wanted)
     if target.offset is not None:
         value += target.offset[rows].sum()
     return value * target.temperature**2
@@ -130,6 +146,18 @@ def _one_tail(z: Tensor, head: ChunkEntries, m: Tensor, wanted: bool) -> Tensor:
         z.mul_(((log_q_m.exp() - m) / total_off.clamp_min(tiny))[:, None])
         flat.index_copy_(0, head.place, log_q.exp() - head.weight)
     return (head.weight * (head.log_p - log_q)).sum() + tail.sum()
+
+
+def _whole(z: Tensor, log_p: Tensor, wanted: bool) -> Tensor:
+    """Overwrite z and log p, both [positions, V]."""
+    p = log_p.exp()
+    # log q = z - log sum exp z, in place
+    z.sub_(z.logsumexp(-1, keepdim=True))
+    value = log_p.sub_(z).mul_(p).sum()
+    if wanted:
+        # q - p
+        z.exp_().sub_(p)
+    return value
 
 
 def _exponentials(z: Tensor) -> tuple[Tensor, Tensor]:

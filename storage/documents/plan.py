@@ -30,6 +30,8 @@ from .values import (
 
 PAIRS, SPAN_CORRUPTION = "pairs", "span-corruption"
 """The kinds of a task."""
+FROM_HIDDEN = "from-hidden"
+"""The kind of logits that have no lists of their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,22 +217,40 @@ class Task(Record):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FinalNorm(Record):
+    """What the plan says of the norm between the teacher's last states and its head."""
+
+    norm_epsilon: PositiveNumber
+    """The number that is added to the mean square."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedLogits(Record):
     """How next-token distributions are stored."""
 
     kind: LogitKind
     k: Entries
-    """The number of entries of the longest head; 0 for `sampled`."""
+    """The number of entries of the longest head; 0 for `sampled` and `from-hidden`."""
     top_p: Share
     """The mass at which a top-k head may end; 1 for the other kinds."""
     draws: Entries
-    """The number of draws N; 0 for `top-k`."""
+    """The number of draws N; 0 for `top-k` and `from-hidden`."""
     step: PositiveNumber
-    """The quantizer step of log-probabilities, in nats."""
+    """The quantizer step of log-probabilities, in nats; 1 for `from-hidden`, which does not use it."""
     entropy_step: PositiveNumber
     """The quantizer step of the tail's entropy, in nats."""
     temperatures: tuple[PositiveNumber, ...]
     """The temperatures in addition to 1; empty unless the kind is `top-k`."""
+    norm: FinalNorm | None = field(default=None, metadata=only_for("kind", FROM_HIDDEN))
+
+    @property
+    def from_states(self) -> bool:
+        """Whether there are no lists, but the last states and the head that distributions come from."""
+        return self.kind == FROM_HIDDEN
+
+    def has(self, temperature: float) -> bool:
+        """Return whether the distributions can be decoded at this temperature; from states they can at any."""
+        return self.from_states or temperature in (1.0, *self.temperatures)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,8 @@ from ...models.families import Family, SpecialIds
 from ...signals.codes.prediction import chain_of, decode_chain
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.logits.code import LogitCode, SparseDistributions
+from ...signals.logits.states import StateDistributions, StateHead
+from ...signals.sites import Site
 from .batch import Batch
 from .records import Columns
 
@@ -38,8 +40,8 @@ class TeacherSignals:
 
     sites: Mapping[str, Mapping[str, Tensor]]
     """Tensors by site (`encoder.self@11`) and name (`query`, `key`, `value` or `hidden`), float32 [B, length, inner]."""
-    logits: Mapping[float, SparseDistributions]
-    """The distributions of the valid target positions, by temperature."""
+    logits: Mapping[float, SparseDistributions | StateDistributions]
+    """The distributions of the valid target positions, by temperature; those from states are the same object at each."""
 
 
 class TeacherDecoder:
@@ -53,15 +55,23 @@ class TeacherDecoder:
         logit_code: LogitCode | None,
         temperatures: Iterable[float],
         special: SpecialIds,
+        states: tuple[Site, StateHead] | None = None,
     ) -> None:
+        """`states` is the site that distributions are made of, one of `sites`, and the head that makes them."""
         self._family, self._special, self._sites = family, special, tuple(sites)
         self._codecs, self._logit_code, self._temperatures = dict(codecs), logit_code, sorted(temperatures)
+        self._states = states
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> TeacherSignals:
         """Return the signals of a batch that is on the decoder's device."""
         tokens = self._family.given(batch.ids, self._special)
         sites = decode_chain(self._codecs, self._sites, batch.coefficients, tokens)
+        if self._states is not None:
+            site, head = self._states
+            # the rows of the student's own positions, in the same order
+            distributions = head.distributions(sites[str(site)]["hidden"][batch.valid[batch.label_axis]])
+            return TeacherSignals(sites, dict.fromkeys(self._temperatures, distributions))
         if self._logit_code is None or not self._temperatures:
             return TeacherSignals(sites, {})
         assert batch.logits is not None
@@ -71,10 +81,18 @@ class TeacherDecoder:
 
 def build_decoder(cache: Cache, needs: Needs, device: torch.device) -> TeacherDecoder:
     """Return the decoder of all signals that are needed, with its tables on a device."""
-    codecs = {site: cache.codecs[site].to(device) for site in chain_of(cache.codecs, needs.sites)}
+    wanted = _sites(cache, needs)
+    codecs = {site: cache.codecs[site].to(device) for site in chain_of(cache.codecs, wanted)}
     code = cache.logit_code if needs.temperatures else None
+    site = cache.state_site if needs.temperatures else None
     return TeacherDecoder(
-        cache.family, codecs, needs.sites, code.to(device) if code else None, needs.temperatures, cache.special_ids
+        cache.family,
+        codecs,
+        wanted,
+        code.to(device) if code else None,
+        needs.temperatures,
+        cache.special_ids,
+        (site, cache.state_head.to(device)) if site else None,
     )
 
 
@@ -82,9 +100,15 @@ def needed_columns(cache: Cache, needs: Needs) -> Columns:
     """Return the columns that the decoder for these needs reads; a predicted layer needs all layers below it."""
     coefficients = {
         column: place.axis
-        for site in chain_of(cache.codecs, needs.sites)
+        for site in chain_of(cache.codecs, _sites(cache, needs))
         for column, place in cache.codecs[site].columns.items()
     }
     code = cache.logit_code if needs.temperatures else None
     tempered = bool(needs.temperatures - {1.0})
     return Columns(cache.family, tuple(coefficients.items()), (code.kind, len(code.order), tempered) if code else None)
+
+
+def _sites(cache: Cache, needs: Needs) -> frozenset[str]:
+    """Return the sites that are decoded: those that losses compare, and the one that distributions are made of."""
+    site = cache.state_site if needs.temperatures else None
+    return needs.sites | ({str(site)} if site else set())

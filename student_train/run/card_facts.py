@@ -140,10 +140,10 @@ def _logit_fidelity(cache: Cache, fidelity: Mapping[str, Any]) -> str:
     facts = logit_facts({kind: part.mean for kind, part in measured.items()})
     described = cache.plan.signals.logits
     assert described is not None
-    text = (
-        f"Next-token distributions: `{described.kind}`, {facts['entries']:.1f} entries per position, {facts['kept_mass']:.3f} "
-        f"of the probability kept exactly, {facts['kl']:.1e} nats lost by rounding it"
-    )
+    lists = "all ids, from the last states"
+    if facts["entries"] is not None:
+        lists = f"{facts['entries']:.1f} entries per position, {facts['kept_mass']:.3f} of the probability kept exactly"
+    text = f"Next-token distributions: `{described.kind}`, {lists}, {facts['kl']:.1e} nats lost by rounding"
     if facts["gradient_angle"] is None:
         return f"{text}."
     return (

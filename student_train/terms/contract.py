@@ -87,17 +87,16 @@ def _require_in_student(name: str, site: Site, context: TermContext) -> None:
 def _require_distributions(name: str, temperature: Any, context: TermContext) -> None:
     if temperature is None:
         return
-    code, path = context.cache.logit_code, context.cache.path
-    if code is None:
+    logits, path = context.cache.plan.signals.logits, context.cache.path
+    if logits is None:
         raise CacheMismatchError(
             f"loss term {name} needs logits, which {path} was dumped without (--logits none); dump it with another --logits"
         )
-    stored = (1.0, *code.temperatures)
-    if temperature not in stored:
-        names = ", ".join(f"{one:g}" for one in stored)
+    if not logits.has(temperature):
+        names = ", ".join(f"{one:g}" for one in (1.0, *logits.temperatures))
         raise CacheMismatchError(
             f"loss term {name} needs logits at temperature {temperature}, but {path} holds them at {names}; "
-            "dump with --logits top-k and --temperature for others"
+            "dump with --logits from-hidden for all others, or with --logits top-k and --temperature for some"
         )
 
 

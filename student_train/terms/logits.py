@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from ...cache import Cache
 from ...errors import CacheMismatchError
-from ...signals.logits.targets import LogitTarget, sparse_target
+from ...signals.logits.targets import LogitTarget, cached_target
 from ..reading.batch import Batch
 from ..reading.teacher_signals import TeacherSignals
 from .term import TERMS, Term, TermContext, positions_of
@@ -34,28 +34,28 @@ class Logits(Term):
 
     def target(self, teacher: TeacherSignals, batch: Batch) -> LogitTarget:
         assert self.distributions is not None
-        return sparse_target(teacher.logits[self.distributions], self.distributions)
+        return cached_target(teacher.logits[self.distributions], self.distributions)
 
     def formula(self) -> str:
         tempered = (
             "" if self.distributions == 1 else f", at temperature {self.distributions:g}, multiplied by its square"
         )
         return (
-            "KL(teacher || student) of the cached distribution (top-k: its tail as one outcome; else in expectation), "
-            "mean over target positions (at temperature 1 equal in gradient to the soft cross-entropy of MiniMA, same author)"
-            + tempered
+            "KL(teacher || student) of the cached distribution (from-hidden: whole; top-k: its tail as one outcome; else in "
+            "expectation), mean over target positions (at temperature 1 equal in gradient to the soft cross-entropy of MiniMA, "
+            "same author)" + tempered
         )
 
 
 def _require_logits(objective: str, cache: Cache, temperature: float) -> None:
-    if cache.logit_code is None:
+    logits = cache.plan.signals.logits
+    if logits is None:
         raise CacheMismatchError(
             f"objective {objective} needs logits, which {cache.path} was dumped without (--logits none)"
         )
-    stored = (1.0, *cache.logit_code.temperatures)
-    if temperature not in stored:
-        names = ", ".join(f"{one:g}" for one in stored)
+    if not logits.has(temperature):
+        names = ", ".join(f"{one:g}" for one in (1.0, *logits.temperatures))
         raise CacheMismatchError(
             f"--temperature {temperature:g}: {cache.path} has logits at temperature {names}; "
-            "dump with --logits top-k and --temperature for others"
+            "dump with --logits from-hidden for all others, or with --logits top-k and --temperature for some"
         )

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import torch
 
+from ...cache.codecs import HEAD_COLUMN, NORM_COLUMN
 from ...errors import ConfigurationError
 from ...models.families import family_named
 from ...runtime.progress import progress_bar
@@ -71,6 +72,7 @@ def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, 
     }
     if plan.signals.logits:
         columns |= _probability_columns(average.probability(), plan.tokenizer.size)
+        columns |= _head_columns(teacher) if plan.signals.logits.from_states else {}
     publish_or_accept(calibration_path(root), "calibration", calibration.body(), columns, codec="zstd")
 
 
@@ -102,6 +104,13 @@ def _probability_columns(mean: torch.Tensor, allowed: int) -> dict[str, Column]:
         "logits.mean_probability": Column(values=mean.numpy(), axis="basis"),
         "logits.order": Column(values=order.numpy(), axis="basis"),
     }
+
+
+def _head_columns(teacher: Teacher) -> dict[str, Column]:
+    """Return the teacher's head and the weight of the norm before it; tied or not, for readers do not have the embedding."""
+    family = teacher.family
+    tensors = {HEAD_COLUMN: family.head(teacher.model)[0], NORM_COLUMN: family.head_norm(teacher.model)[0]}
+    return {name: Column(values=tensor.float().cpu().numpy(), axis="basis") for name, tensor in tensors.items()}
 
 
 def _split(count: int) -> dict[str, tuple[int, int]]:

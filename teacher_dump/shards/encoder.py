@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache import read_codecs, read_logit_code, read_mean_probability
+from ...cache import read_codecs, read_logit_code, read_mean_probability, read_state_head
 from ...cache.logit_columns import logit_columns
 from ...signals.codes.site_codec import NOTHING, SiteCodec
 from ...signals.fidelity import MeanOf, SiteSample, merged
 from ...signals.kinds import kind_of
 from ...signals.logits.code import LogitIntegers, join_integers
+from ...signals.logits.states import state_site
 from ...signals.sites import Site
 from ...storage.columns.columns import Column
 from ...storage.documents.calibration import Calibration
@@ -94,8 +95,9 @@ class ShardEncoder:
         self._fitted = described.examples.step[1]
         self._codecs = [codec.to(teacher.device) for codec in read_codecs(calibration, described).values()]
         self._predicting = {codec.predicted_from for codec in self._codecs}
-        reference = read_mean_probability(calibration)
-        self._logits = LogitEncoder(read_logit_code(calibration, plan), reference, teacher.device)
+        reference, head = read_mean_probability(calibration), read_state_head(calibration, plan)
+        self._logits = LogitEncoder(read_logit_code(calibration, plan), head, reference, teacher.device)
+        self._state_site = state_site(teacher.family, teacher.facts) if head else None
         self._teacher, self._source = teacher, source
         self.timings = Timings()
 
@@ -125,12 +127,13 @@ class ShardEncoder:
             columns = codec.encode(sample)
             for column, block in columns.items():
                 parts.add_block(column, block)
-            if codec.site in self._predicting:
+            if codec.site in self._predicting or codec.site == self._state_site:
                 decoded[codec.site] = codec.decoded(columns, sample)
             if measured:
                 ones = list(sample.examples())
                 _measure(parts, codec, [ones[place] for place in measured])
-        self._add_logits(parts, batch, shard, measured)
+        states = decoded[self._state_site]["hidden"][batch.labelled] if self._state_site else None
+        self._add_logits(parts, batch, shard, measured, states)
 
     def _to_measure(self, parts: _Parts, count: int, shard: ShardRange) -> list[int]:
         """Return the places in a batch of the next examples to measure, without those that basis or step were fitted on."""
@@ -140,7 +143,9 @@ class ShardEncoder:
         parts.measured += len(chosen)
         return chosen
 
-    def _add_logits(self, parts: _Parts, batch: TeacherBatch, shard: ShardRange, measured: list[int]) -> None:
+    def _add_logits(
+        self, parts: _Parts, batch: TeacherBatch, shard: ShardRange, measured: list[int], states: Tensor | None
+    ) -> None:
         logits, labels = batch.valid_logits()
         lengths = batch.labelled.sum(-1).tolist()
         first = shard.start + len(parts.examples) - len(lengths)
@@ -149,7 +154,7 @@ class ShardEncoder:
         chosen[measured] = True
         compared = chosen.repeat_interleave(torch.tensor(lengths)).to(logits.device)
         uniforms = torch.from_numpy(np.concatenate(numbers))
-        stored = self._logits.encode(logits, labels, uniforms, compared, parts.distributions)
+        stored = self._logits.encode(logits, labels, uniforms, compared, parts.distributions, states)
         if stored is not None:
             parts.logits.append(stored.to("cpu"))
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ...signals.fidelity import MeanOf
 from ...signals.logits.code import LogitCode, LogitIntegers, SparseDistributions, join_integers
-from ...signals.logits.fidelity import coarsened_kl, gradient_agreement, tempered_kl
+from ...signals.logits.fidelity import coarsened_kl, gradient_agreement, tempered_kl, whole_kl
+from ...signals.logits.states import StateHead
 
 _ROWS = 512
 """The number of positions at a time, so that log-probabilities in float32 stay small compared with the teacher's logits."""
@@ -28,21 +29,32 @@ class LogitMeasurements:
 
 
 class LogitEncoder:
-    """An encoder that encodes logits and measures them; without a code (a dump without logits) it measures only the loss.
+    """An encoder that encodes logits and measures them; without a code (a dump without lists) it measures only.
 
-    `reference` [vocabulary], the teacher's mean probability, is the student's distribution at which we compare gradients.
+    With a `head`, we measure the distributions that a reader makes of decoded states. `reference` [vocabulary], the teacher's
+    mean probability, is the student's distribution at which we compare gradients.
     """
 
-    def __init__(self, code: LogitCode | None, reference: Tensor | None, device: torch.device) -> None:
+    def __init__(
+        self, code: LogitCode | None, head: StateHead | None, reference: Tensor | None, device: torch.device
+    ) -> None:
         self._code = None if code is None else code.to(device)
+        self._head = None if head is None else head.to(device)
         self._reference = None if reference is None else reference.to(device)
 
     def encode(
-        self, logits: Tensor, labels: Tensor, uniforms: Tensor, measured: Tensor, into: LogitMeasurements
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        uniforms: Tensor,
+        measured: Tensor,
+        into: LogitMeasurements,
+        states: Tensor | None = None,
     ) -> LogitIntegers | None:
         """Return the integers of logits [positions, vocabulary]; None without a code.
 
-        `measured`, boolean [positions], says where we compare gradients.
+        `measured`, boolean [positions], says where we compare gradients. `states` [positions, d_model] are the decoded states
+        that the head reads, if there is a head.
         """
         parts = []
         for first in range(0, len(logits), _ROWS):
@@ -53,7 +65,11 @@ class LogitEncoder:
                 parts.append(self._code.encode(log_p, uniforms[rows]))
                 self._measure(self._code.decode(parts[-1]), log_p, into)
                 self._measure_tempered(self._code, parts[-1], log_p, into)
-                self._compare(log_p[measured[rows]], uniforms[rows][measured[rows].cpu()], into)
+                self._compare_lists(self._code, log_p[measured[rows]], uniforms[rows][measured[rows].cpu()], into)
+            if self._head is not None and states is not None:
+                whole = self._head.distributions(states[rows]).log_p(slice(None))
+                into.add("kl", MeanOf(float(whole_kl(log_p, whole).sum()), len(log_p)))
+                self._compare(log_p[measured[rows]], whole[measured[rows]], into)
         return join_integers(parts) if parts else None
 
     def _measure(self, target: SparseDistributions, log_p: Tensor, into: LogitMeasurements) -> None:
@@ -68,9 +84,12 @@ class LogitEncoder:
             kl = coarsened_kl((log_p / temperature).log_softmax(-1), target)
             into.add(tempered_kl(temperature), MeanOf(float(kl.sum()), len(log_p)))
 
-    def _compare(self, log_p: Tensor, uniforms: Tensor, into: LogitMeasurements) -> None:
-        if self._code is None or self._reference is None or not len(log_p):
+    def _compare_lists(self, code: LogitCode, log_p: Tensor, uniforms: Tensor, into: LogitMeasurements) -> None:
+        if len(log_p):
+            self._compare(log_p, code.decode(code.encode(log_p, uniforms)), into)
+
+    def _compare(self, log_p: Tensor, target: SparseDistributions | Tensor, into: LogitMeasurements) -> None:
+        if self._reference is None or not len(log_p):
             return
-        target = self._code.decode(self._code.encode(log_p, uniforms))
         for kind, part in gradient_agreement(log_p, target, self._reference).items():
             into.add(kind, part)

@@ -35,6 +35,7 @@ KINDS = {
         "signals": ("encoder.self", "decoder.hidden"),
     },
     "pairs": {**PAIRS, "logits": "hybrid", "draws": 7, "prefix": "no: ", "signals": "none"},
+    "states": {"logits": "from-hidden", "signals": ("encoder.self", "decoder.hidden")},
 }
 
 
@@ -136,7 +137,7 @@ def test_a_plan_knows_every_option_that_decides_a_byte(home, tmp_path, kind):
     known = settle(DumpConfig, {**_of_plan(plan), "teacher": "t", "corpus": "c", "cache": "x", "examples": 9}).config
     asked = config_of(home, "x")
     unknown = {"teacher", "corpus", "examples", "threads", "device", "split"}
-    if plan.signals.logits.kind == "hybrid":
+    if plan.signals.logits.kind != "top-k":
         unknown |= {"top_k"}
     for one in fields(DumpConfig):
         if option_of(one) and one.name not in unknown:
@@ -146,6 +147,8 @@ def test_a_plan_knows_every_option_that_decides_a_byte(home, tmp_path, kind):
                     ",".join(known.sites),
                     ",".join(asked.sites).replace("encoder.self", "encoder.self@1").replace("hidden", "hidden@1"),
                 )
+            if one.name == "hidden_error":
+                ours, theirs = known.hidden_target, asked.hidden_target
             if one.name in ("prefix",):
                 assert ours == theirs == (None if plan.task.kind != "pairs" else "no: ")
             assert ours == theirs, one.name

@@ -10,9 +10,10 @@ from torch.nn.functional import cross_entropy
 
 from miniend.signals.logits import head_loss
 from miniend.signals.logits.code import LogitCode
-from miniend.signals.logits.fidelity import sparse_kl
+from miniend.signals.logits.fidelity import sparse_kl, whole_kl
 from miniend.signals.logits.head_loss import head_loss_sums
-from miniend.signals.logits.targets import label_target, sparse_target
+from miniend.signals.logits.states import StateDistributions
+from miniend.signals.logits.targets import cached_target, label_target, sparse_target, value_and_gradient
 
 ROWS, WIDTH, POSITIONS = 50, 12, 23
 KINDS = {
@@ -23,7 +24,8 @@ KINDS = {
     "sampled": {"kind": "sampled", "draws": 15},
     "hybrid": {"kind": "hybrid", "k": 15, "draws": 15},
 }
-LOSSES = (*KINDS, "labels")
+LOSSES = (*KINDS, "states", "labels")
+ANY_TEMPERATURE = ("top-k", "states")
 
 
 def normal(*shape, seed=0, scale=1.0):
@@ -41,6 +43,12 @@ def decoded(name, positions=POSITIONS, temperature=1.0, seed=5):
     return code.decode(code.encode(log_p, uniforms), temperature)
 
 
+def states(positions=POSITIONS):
+    """Distributions from flat to certain that a teacher's own head of width 5 makes of its states."""
+    rows = normal(positions, 5, seed=9) * torch.linspace(0, 6, positions)[:, None]
+    return StateDistributions(rows, normal(ROWS, 5, seed=10))
+
+
 def some_labels(positions=POSITIONS):
     return torch.randint(ROWS, (positions,), generator=torch.Generator().manual_seed(3))
 
@@ -48,13 +56,19 @@ def some_labels(positions=POSITIONS):
 def target(name, positions=POSITIONS, temperature=1.0):
     if name == "labels":
         return label_target(some_labels(positions))
-    return sparse_target(decoded(name, positions, temperature), temperature)
+    if name == "states":
+        return cached_target(states(positions), temperature)
+    return cached_target(decoded(name, positions, temperature), temperature)
 
 
 def exact_sum(name, logits, temperature=1.0):
     """One loss in float64 from whole logits [positions, ROWS], one position after the other."""
     if name == "labels":
         return cross_entropy(logits, some_labels(len(logits)), reduction="sum")
+    if name == "states":
+        whole = states(len(logits))
+        log_p = (whole.rows.double() @ whole.weight.double().T / temperature).log_softmax(-1)
+        return (log_p.exp() * (log_p - (logits / temperature).log_softmax(-1))).sum() * temperature**2
     cached, total = decoded(name, len(logits), temperature), logits.new_zeros(())
     for position, log_q in enumerate((logits / temperature).log_softmax(-1)):
         at, drawn = cached.head_position == position, cached.draw_position == position
@@ -83,7 +97,7 @@ def agree(found, expected, precision=2e-6):
 def compare(names, factors, head_scale=0.6, temperature=1.0, positions=POSITIONS, scale=1.0):
     """Values and both gradients of a weighted sum of losses against float64."""
     hidden, weight = student(positions, scale)
-    tempered = [temperature if name == "top-k" else 1.0 for name in names]
+    tempered = [temperature if name in ANY_TEMPERATURE else 1.0 for name in names]
     targets = [target(name, positions, t) for name, t in zip(names, tempered, strict=True)]
     sums = head_loss_sums(hidden, weight, head_scale, targets)
     (sums * torch.tensor(factors)).sum().backward()
@@ -118,7 +132,7 @@ def test_several_losses_add_up_with_their_own_factors():
 @pytest.mark.parametrize("temperature", [0.5, 2.0, 7.0])
 def test_a_temperature_divides_the_logits_and_its_square_multiplies_the_loss(temperature):
     """Without the square the term fades as T grows (Hinton et al. 2015)."""
-    compare(["top-k", "labels"], [1.0, 0.5], temperature=temperature)
+    compare(["top-k", "states", "labels"], [1.0, -0.7, 0.5], temperature=temperature)
 
 
 @settings(max_examples=30, deadline=None)
@@ -156,11 +170,14 @@ def test_it_agrees_with_the_losses_on_whole_logits(name):
     """The two must stay one definition: the other is what caches are measured with."""
     hidden, weight = student()
     logits = 0.6 * hidden @ weight.T
-    whole = (
-        cross_entropy(logits, some_labels(), reduction="sum")
-        if name == "labels"
-        else sparse_kl(logits, decoded(name)).sum()
-    )
+    if name in KINDS:
+        whole = sparse_kl(logits, decoded(name)).sum()
+    else:
+        whole = (
+            cross_entropy(logits, some_labels(), reduction="sum")
+            if name == "labels"
+            else whole_kl(states().log_p(slice(None)), logits.log_softmax(-1)).sum()
+        )
     agree(head_loss_sums(hidden, weight, 0.6, [target(name)]).detach()[0], whole.detach().double())
 
 
@@ -186,6 +203,40 @@ def test_it_is_zero_for_a_student_that_has_the_stored_distribution(name):
     logits = logits.index_put((cached.head_position, cached.head_ids), cached.head_log_p).clamp_min(-80)
     hidden = logits.clone().requires_grad_()
     found = head_loss_sums(hidden, torch.eye(ROWS), 1.0, [sparse_target(cached)])
+    found.sum().backward()
+    assert float(found.detach().abs()) < 1e-5
+    assert float(hidden.grad.abs().max()) < 1e-5
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    positions=st.integers(1, 6),
+    seed=st.integers(0, 99),
+    scale=st.sampled_from([0.0, 1.0, 30.0]),
+    temperature=st.sampled_from([0.3, 1.0, 4.0]),
+)
+def test_whole_distributions_agree_with_autograd_to_ten_digits(positions, seed, scale, temperature):
+    """In float64 nothing but the formulas is left: a wrong power of T, or p and q exchanged, would be seen."""
+    rows, weight, logits = (
+        normal(*shape, seed=seed + i).double() for i, shape in enumerate([(positions, 5), (9, 5), (positions, 9)])
+    )
+    teacher = StateDistributions(rows * scale, weight)
+    z = (logits * 3).requires_grad_()
+    log_p = (scale * rows @ weight.T / temperature).log_softmax(-1)
+    expected = temperature**2 * (log_p.exp() * (log_p - (z / temperature).log_softmax(-1))).sum()
+    expected.backward()
+    own = z.detach().clone()
+    found = value_and_gradient(own, cached_target(teacher, temperature), [], slice(0, positions), wanted=True)
+    exact = expected.detach()
+    assert float((found - exact).abs()) < 1e-10 * (1 + float(exact))
+    assert float((own * temperature - z.grad).abs().max()) < 1e-10
+
+
+def test_a_student_that_gives_the_whole_distributions_has_no_loss_and_no_gradient():
+    """Otherwise the optimum lies elsewhere than at the teacher."""
+    teacher = states()
+    hidden = teacher.rows.clone().requires_grad_()
+    found = head_loss_sums(hidden, teacher.weight, 1.0, [cached_target(teacher, 2.0)])
     found.sum().backward()
     assert float(found.detach().abs()) < 1e-5
     assert float(hidden.grad.abs().max()) < 1e-5
