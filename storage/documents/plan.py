@@ -31,7 +31,7 @@ from .values import (
 PAIRS, SPAN_CORRUPTION = "pairs", "span-corruption"
 """The kinds of a task."""
 FROM_HIDDEN = "from-hidden"
-"""The kind of logits that have no lists of their own."""
+"""The kind of logits that is made of hidden states and does not have lists."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -245,7 +245,7 @@ class PlannedLogits(Record):
 
     @property
     def from_states(self) -> bool:
-        """Whether there are no lists, but the last states and the head that distributions come from."""
+        """Whether distributions are not lists, but come from the last states and the head."""
         return self.kind == FROM_HIDDEN
 
     def has(self, temperature: float) -> bool:
