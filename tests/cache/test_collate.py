@@ -75,5 +75,5 @@ def test_the_rows_of_the_logits_are_the_valid_labels_one_example_after_the_other
 def test_logits_that_the_cache_does_not_hold_are_one_line(tmp_path):
     """An AttributeError of None would not say whose fault it is."""
     cache = miniend.open_cache(build_tiny_cache(tmp_path, logits="none", signals="encoder.self"))
-    with pytest.raises(ValueError, match="expected examples with next-token distributions"):
+    with pytest.raises(ValueError, match="expected examples with lists of next-token distributions"):
         collate(cache[:2], logits=True)
