@@ -35,7 +35,7 @@ class BytesPerToken:
     """The bytes of whole columns, divided by the tokens of their axis."""
 
     logits: float | None
-    """None for a cache without lists of logits; those from hidden states have no bytes of their own."""
+    """None for a cache without lists of logits; those from hidden states are in the bytes of the states."""
     relations: Mapping[str, Mapping[str, float]]
     """The bytes of relations by site and code place."""
     hidden: Mapping[str, Mapping[str, float]]

@@ -116,6 +116,17 @@ def test_examples_say_where_the_distributions_are(opened):
     assert opened.log_probabilities(states, 2.0).isfinite().all()
 
 
+def test_the_formula_of_the_specification_gives_the_same_numbers(opened):
+    """A stranger reads two columns, a member of the plan and a fact of the teacher, and nothing else."""
+    plan, column = opened.plan_folder.document, opened.calibration_folder.column
+    h = opened[3].hidden[LAST].astype(np.float64)
+    scale, epsilon = plan["teacher"]["facts"]["head_scale"], plan["signals"]["logits"]["norm_epsilon"]
+    y = scale * column("logits.norm") * h / np.sqrt((h**2).mean(-1, keepdims=True) + epsilon)
+    z = y @ column("logits.head").astype(np.float64).T / 2.5
+    log_p = z - np.log(np.exp(z - z.max(-1, keepdims=True)).sum(-1, keepdims=True)) - z.max(-1, keepdims=True)
+    np.testing.assert_allclose(opened.log_probabilities(h, 2.5).numpy(), log_p, rtol=0, atol=1e-4)
+
+
 def test_another_cache_does_not_have_the_head(home, tmp_path):
     """It says which option would have kept it."""
     lists = {**PAIRS, "logits": "hybrid", "signals": "decoder.hidden", "examples": 6, "calibration_examples": 4}

@@ -96,7 +96,10 @@ def test_a_term_that_breaks_the_contract_is_refused_where_it_is_built(ragged, mi
             "needs decoder.hidden@1, but .* holds .*self.*dump it",
         ),
         ({"pairs": (SitePair(Site("decoder.self", 9), LAST),)}, "needs decoder.self@9"),
-        ({"distributions": 2.0}, "needs logits at temperature 2.0, but .* holds them at 1; dump with --logits from-hidden"),
+        (
+            {"distributions": 2.0},
+            "needs logits at temperature 2.0, but .* holds them at 1; dump with --logits from-hidden",
+        ),
         ({"distributions": "warm"}, "needs logits at temperature warm"),
     ],
 )
