@@ -13,6 +13,7 @@ import torch
 import transformers
 
 from ..errors import CheckpointError, shortened
+from .configuration import configuration_of
 from .families import family_named, model_type_of, parameter_counts
 
 _LARGEST = 2**31
@@ -115,6 +116,7 @@ def stated_parameters(config: Mapping[str, Any], tied: bool) -> int:
     `tied` says whether the head is the embedding. `config` has the number of rows of the model as `vocab_size`.
     """
     architecture = getattr(transformers, family_named(model_type_of(config)).architecture)
+    settings = configuration_of({**config, "tie_word_embeddings": True}, "the teacher's config.json")
     with torch.device("meta"):
-        model = architecture(architecture.config_class.from_dict({**config, "tie_word_embeddings": True}))
+        model = architecture(settings)
     return parameter_counts(model)[0] + (0 if tied else model.get_input_embeddings().weight.numel())

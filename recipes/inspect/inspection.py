@@ -129,7 +129,7 @@ def _fidelity(cache: Cache) -> CacheFidelity:
         normalized_hidden_error=_hidden_errors(cache, measures, NORMALIZED),
         hidden_error_target=signals.hidden_error if cache.codecs_of("hidden") else None,
         continued_kl={
-            site: told[site][CONTINUED].total / told[site][CONTINUED].count
+            site: MeanOf(told[site][CONTINUED].total, told[site][CONTINUED].count).mean
             for site in cache.codecs
             if CONTINUED in told.get(site, {})
         },

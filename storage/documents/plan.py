@@ -21,6 +21,7 @@ from .values import (
     Rows,
     Seed,
     Share,
+    TaskKind,
     TeacherDtype,
     Temperature,
     Threads,
@@ -194,8 +195,7 @@ class SpanCorruption(Record):
 class Task(Record):
     """How examples are made."""
 
-    kind: str
-    """The kind of the task: `span-corruption` or `pairs`."""
+    kind: TaskKind
     input_length: Length
     """The number of input tokens of an example, EOS included; for pairs and drawn lengths, the largest number."""
     target_length: Length

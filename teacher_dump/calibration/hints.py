@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from ...cache.codecs import members_of
+from ...signals.fidelity import MeanOf
 from ...signals.hidden_states import CONTINUED
 from ...signals.relations.codec import AttentionEntry
 from ...signals.relations.relations import carries_no_information, ordered
@@ -18,7 +19,7 @@ CLEARLY_BETTER = 0.5
 def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
     """Yield the teacher's own loss with the unigram entropy, and the entropies of its relations, with warnings."""
     loss, entropy = calibration.teacher.cross_entropy, calibration.teacher.unigram_entropy
-    cross_entropy = loss.total / loss.count
+    cross_entropy = MeanOf(loss.total, loss.count).mean
     yield f"teacher: hard-label cross-entropy {cross_entropy:.3f} nats per target token; unigram entropy {entropy:.3f}"
     if cross_entropy > entropy - CLEARLY_BETTER:
         yield (
@@ -28,7 +29,7 @@ def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
     if plan.signals.logits:
         yield from _end_lines(loss, calibration.teacher.end_cross_entropy, plan.task.pairs)
     for entry in calibration.hidden:
-        if kl := calibration.fidelity.get(entry.site, {}).get(CONTINUED):
+        if (kl := calibration.fidelity.get(entry.site, {}).get(CONTINUED)) and kl.count:
             yield _continued_line(entry.site, kl, plan.signals.hidden_error)
     told = {site.site: members_of(site, "the calibration") for site in calibration.sites}
     for name, members in told.items():
@@ -54,7 +55,7 @@ def _end_lines(loss: Mean, ends: Mean | None, pairs: bool) -> Iterator[str]:
 
     A teacher of span corruption that saw only one target length predicts EOS by position.
     """
-    if not ends or not ends.count:
+    if not ends or not ends.count or not loss.count:
         return
     by_teacher, by_frequency = ends.total / ends.count, math.log(loss.count / ends.count)
     if by_teacher > by_frequency:

@@ -34,6 +34,7 @@ from miniend.storage.documents.values import (
     Seed,
     Share,
     Split,
+    TaskKind,
     TeacherDtype,
     Temperature,
     Threads,
@@ -77,6 +78,7 @@ VALUES = {
     Counts: st.lists(st.integers(0, 10**6), max_size=4).map(lambda counts: " ".join(map(str, counts))),
     Axis: st.sampled_from(["input", "target", "tokens_of_2"]),
     CodecName: st.sampled_from(["pcodec", "zstd"]),
+    TaskKind: st.sampled_from(["span-corruption", "pairs"]),
     LogitKind: st.sampled_from(["top-k", "sampled", "hybrid"]),
     Split: st.sampled_from(["validation", "train"]),
 }
@@ -142,7 +144,7 @@ def records(draw, form):
         elif "form" in one.metadata:
             values[one.name] = {"model_type": "t5", "name": draw(st.text(max_size=4))}
         elif one.name == "kind" and hints[one.name] is str:
-            values[one.name] = draw(st.sampled_from(["hf", "files", "pairs", "span-corruption", "new"]))
+            values[one.name] = draw(st.sampled_from(["hf", "files", "python-docs", "new"]))
         else:
             values[one.name] = draw(documents(hints[one.name]))
     for one in fields(form):

@@ -305,6 +305,23 @@ def test_a_sealed_document_that_says_something_wrong_is_named(cache, folder, cha
 
 
 @pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("config", {"dropout_rate": None}, "its teacher.config: transformers refuses it: Validation error"),
+        ("config", {"relative_attention_num_buckets": None}, "its teacher.config: transformers refuses it"),
+        ("objective", {"kind": "mine"}, "its member objective.kind should be"),
+    ],
+    ids=str,
+)
+def test_a_plan_of_which_no_student_can_be_made_is_named(cache, part, change, said):
+    """Training found it out, in a traceback of a library, after `verify` had called the cache sound."""
+    plan = document_of(cache, "plan")
+    (plan["teacher"]["config"] if part == "config" else plan[part]).update(change)
+    reseal(cache, "plan", plan)
+    assert any(said in sentence for sentence in verify_cache(cache).damaged["plan"]), verify_cache(cache).damaged
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"axis": "target"}, "should be on the axis input"),
