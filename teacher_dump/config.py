@@ -26,6 +26,11 @@ TEACHER_DTYPES = ("float32", "bfloat16")
 CODECS = ("pcodec", "zstd")
 
 
+def default_hidden_error(logits: str) -> float:
+    """Return the target of hidden states that is used unless one is given: a tenth where they stand for logits."""
+    return HIDDEN_ERROR_OF_LOGITS if logits == FROM_HIDDEN else HIDDEN_ERROR
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExampleSettings:
     """The settings that decide the examples and their order."""
@@ -314,9 +319,8 @@ class DumpSettings(ExampleSettings):
 
     @property
     def hidden_target(self) -> float:
-        """The relative squared error of hidden states. Where they stand for logits, the default is a tenth."""
-        default = HIDDEN_ERROR_OF_LOGITS if self.logits == FROM_HIDDEN else HIDDEN_ERROR
-        return default if self.hidden_error is None else self.hidden_error
+        """The relative squared error of hidden states."""
+        return default_hidden_error(self.logits) if self.hidden_error is None else self.hidden_error
 
     @property
     def sites(self) -> tuple[str, ...]:

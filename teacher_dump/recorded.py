@@ -18,7 +18,7 @@ from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import plan_path, read_extents
 from ..storage.stores.place import Where, place_of
 from ..storage.survey import OPTIONS_FILE
-from .config import DEFAULT_FIELDS, OF_PAIRS, DumpConfig
+from .config import DEFAULT_FIELDS, OF_PAIRS, DumpConfig, default_hidden_error
 
 
 def keep_record(config: DumpConfig) -> None:
@@ -83,7 +83,7 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
         "dtype": plan.teacher.dtype,
         "signals": [*signals.relations, *signals.hidden] or [NOTHING],
         **{name: getattr(signals, name) for name in ("relation_kl", "relation_step", "relation_rank")},
-        **{name: getattr(signals, name) for name in ("relation_temperature", "hidden_error", "hidden_code")},
+        **{name: getattr(signals, name) for name in ("relation_temperature", "hidden_code")},
         "calibration_examples": signals.calibration_examples,
     }
     if any(part.weight != 1 for part in plan.corpus.parts):
@@ -95,6 +95,8 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
         values |= {"noise_density": corruption.noise_density, "mean_noise_span_length": corruption.mean_span}
         values["shortest_input_length"] = corruption.shortest_input_length
     values |= _of_logits(signals.logits)
+    if signals.hidden_error != default_hidden_error(values["logits"]):
+        values["hidden_error"] = signals.hidden_error
     if plan.teacher.revision is not None:
         values["teacher"] = plan.teacher.name
     names = [name for part in plan.corpus.parts for name in _name_of(part)]

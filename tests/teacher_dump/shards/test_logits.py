@@ -28,7 +28,7 @@ def encode(code, measured=()):
     chosen = torch.zeros(POSITIONS, dtype=torch.bool).index_fill(0, torch.tensor([*measured], dtype=torch.long), True)
     into = LogitMeasurements()
     reference = torch.full((ROWS,), 1 / ROWS)
-    stored = LogitEncoder(code, reference, CPU).encode(logits, labels, numbers, chosen, into)
+    stored = LogitEncoder(code, None, reference, CPU).encode(logits, labels, numbers, chosen, into)
     return logits, labels, numbers, stored, into
 
 
