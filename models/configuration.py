@@ -12,7 +12,7 @@ from .families import family_named, model_type_of
 def configuration_of(members: Mapping[str, Any], of: str) -> Any:
     """Return transformers' configuration of the members of a config.json.
 
-    Raises CheckpointError, in one line that begins with `of`, for members that transformers refuses, such as a number that is
+    Raises CheckpointError, in one line that starts with `of`, for members that transformers refuses, such as a number that is
     null.
     """
     architecture = getattr(transformers, family_named(model_type_of(members)).architecture)
