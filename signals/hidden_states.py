@@ -25,10 +25,9 @@ from .codes.prediction import fit_prediction
 from .codes.site_codec import SiteCodec
 from .codes.site_fit import fit_codes, largest_step, trim_rank, valid_rows, with_step
 from .fidelity import MeanOf, SiteSample
+from .matching.row_norms import over_rms
 from .sites import Site
 
-SMALLEST_SQUARE = 1e-6
-"""What `rms_normalized` adds to the mean square, as T5's own norms do, so that a state of zeros stays zero."""
 CENTRES = "centres"
 """The name of the array of a site's mean states."""
 RAW = ("squared_error", "energy")
@@ -38,15 +37,6 @@ NORMALIZED = ("normalized_squared_error", "normalized_energy")
 
 CONTINUED = "continued_kl"
 """The KL in nats of the teacher's predictions when it goes on from decoded states; calibration measures it once per stack."""
-
-
-def rms_normalized(states: Tensor) -> Tensor:
-    """Return n(x) = x / sqrt(mean(x^2) + 1e-6) of states [..., d], float32: the RMSNorm of T5 without its learned weights.
-
-    B. Zhang, R. Sennrich, Root Mean Square Layer Normalization, arXiv 1910.07467, equation 4.
-    """
-    states = states.float()
-    return states * torch.rsqrt(states.square().mean(-1, keepdim=True) + SMALLEST_SQUARE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +102,7 @@ def measured_error(codec: StateCodec, samples: Sequence[SiteSample]) -> dict[str
     for sample in samples:
         rows = valid_rows(place, sample)[0].float()
         decoded = codec.decoded(codec.encode(sample), sample)["hidden"][sample.valid[place.axis]]
-        pairs = (rows, decoded), (rms_normalized(rows), rms_normalized(decoded))
+        pairs = (rows, decoded), (over_rms(rows), over_rms(decoded))
         for (error, energy), (x, y), centre in zip((RAW, NORMALIZED), pairs, codec.centres, strict=True):
             sums[error].add(_square(y - x), len(x))
             sums[energy].add(_square(x - centre), len(x))
@@ -148,6 +138,6 @@ def _centres(place: CodePlace, samples: Sequence[SiteSample]) -> Tensor:
     count, total = 0, torch.zeros(2, 1, dtype=torch.float64)
     for sample in samples:
         rows = valid_rows(place, sample)[0]
-        both = torch.stack([rows.float(), rms_normalized(rows)]).to("cpu", torch.float64)
+        both = torch.stack([rows.float(), over_rms(rows.float())]).to("cpu", torch.float64)
         count, total = count + len(rows), total + both.sum(1)
     return (total / count).float().to(samples[0].tensors["hidden"].device)

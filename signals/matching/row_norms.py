@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..hidden_states import SMALLEST_SQUARE
+SMALLEST_SQUARE = 1e-6
+"""What is added to the mean square, as T5's own norms do, so that a state of zeros stays zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,12 @@ def root_mean_square(rows: Tensor) -> Tensor:
     return torch.sqrt(rows.square().mean(-1, keepdim=True) + SMALLEST_SQUARE)
 
 
-def _over_rms(rows: Tensor) -> Tensor:
-    return rows / root_mean_square(rows)
+def over_rms(rows: Tensor) -> Tensor:
+    """Return n(x) = x / sqrt(mean_c x_c^2 + SMALLEST_SQUARE) of rows [..., d]: the RMSNorm of T5 without its learned weights.
+
+    B. Zhang, R. Sennrich, Root Mean Square Layer Normalization, arXiv 1910.07467, equation 4.
+    """
+    return rows * torch.rsqrt(rows.square().mean(-1, keepdim=True) + SMALLEST_SQUARE)
 
 
 def _over_rms_backward(rows: Tensor, x: Tensor, dx: Tensor) -> Tensor:
@@ -39,7 +44,7 @@ def _over_rms_backward(rows: Tensor, x: Tensor, dx: Tensor) -> Tensor:
 
 
 NORMS = {
-    "rms": RowNorm("rms", _over_rms, _over_rms_backward),
+    "rms": RowNorm("rms", over_rms, _over_rms_backward),
     "none": RowNorm("none", lambda rows: rows, lambda _rows, _x, dx: dx),
 }
 """The normalisations by name."""

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from miniend.signals.codes.prediction import chain_of, decode_chain, fit_prediction
 from miniend.signals.fidelity import SiteSample
-from miniend.signals.hidden_states import NORMALIZED, calibrate_hidden, measured_error, relative_error, rms_normalized
+from miniend.signals.hidden_states import NORMALIZED, calibrate_hidden, measured_error, relative_error
 from miniend.signals.kinds import kind_of
+from miniend.signals.matching.row_norms import over_rms
 from miniend.signals.sites import Site
 
 AXIS = {"encoder": "input", "decoder": "target"}
@@ -234,6 +235,6 @@ def test_the_error_over_the_rms_is_by_hand_that_of_normalized_states():
         assert relative_error(measured_error(codec, samples), NORMALIZED) == pytest.approx(
             float(lost / energy), rel=1e-3
         )
-    of_basis = torch.cat([rms_normalized(s.tensors["hidden"][s.valid["input"]]) for s in basis[1]]).mean(0)
+    of_basis = torch.cat([over_rms(s.tensors["hidden"][s.valid["input"]].float()) for s in basis[1]]).mean(0)
     assert torch.allclose(codecs[1].centres[1], of_basis, atol=1e-5)
-    assert torch.equal(rms_normalized(torch.zeros(2, 3)), torch.zeros(2, 3))
+    assert torch.equal(over_rms(torch.zeros(2, 3)), torch.zeros(2, 3))
