@@ -46,9 +46,9 @@ def _estimate(config: EstimateConfig) -> None:
 
 def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple[str, ...]) -> None:
     sizes, objectives = size or (None,), objective or (config.objective,)
-    configs = each_student(completed(TrainConfig, config), sizes, objectives)
-    require_there(config.cache)
     if config.dry_run:
+        configs = each_student(completed(TrainConfig, config), sizes, objectives)
+        require_there(config.cache)
         from .student_train.train import dry_run_students
 
         dry_run_students(configs, log=tell)

@@ -5,6 +5,7 @@ from functools import partial
 
 from ..runtime.options import completed
 from ..runtime.progress import Log
+from ..runtime.there import require_there
 from ..student_train.config import TrainConfig, TrainRequest, each_student
 
 
@@ -15,11 +16,12 @@ def train_each(
 
     The options of several in one pass are written above their folders.
     """
+    config = completed(TrainConfig, request)
+    students = each_student(config, sizes, objectives)
+    require_there(config.cache)
     from ..student_train.recorded import record_of_pass
     from ..student_train.train import train_students
 
-    config = completed(TrainConfig, request)
-    students = each_student(config, sizes, objectives)
     record = record_of_pass(config, sizes, objectives) if len(students) > 1 else None
     train = partial(train_students, students, log, record=record)
     if request.push_to_hub is None:
