@@ -276,6 +276,11 @@ class PlannedSignals(Record):
     logits: PlannedLogits | None
     """How next-token distributions are stored; None for a cache without them."""
 
+    @property
+    def of_the_teacher(self) -> bool:
+        """Whether the cache holds anything of the teacher. One without holds examples to pre-train on."""
+        return bool(self.relations or self.hidden or self.logits)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Environment(Record):

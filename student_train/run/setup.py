@@ -163,7 +163,7 @@ def set_up(learner: Learner, feed: Feed, log: Log, measured: bool = True) -> Set
     )
     parameters = sum(parameter.numel() for parameter in learner.student.parameters())
     log(f"student: {describe_size(learner.student.config.to_dict())}; {parameters:,} parameters")
-    if larger := larger_than_its_teacher(parameters, parameters_of_the_teacher(feed.cache.plan.teacher)):
+    if larger := larger_than_its_teacher(parameters, parameters_of_the_teacher(feed.cache.plan)):
         log(f"  warning: the student is {larger}; a smaller --size is cheaper and may learn as much")
     for name, term in distillation.each_term():
         against = f" against the teacher's {term.against()}" if term.against() else ""

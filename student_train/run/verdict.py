@@ -6,7 +6,7 @@ from typing import Any
 from ...cache import Cache
 from ...models.families import parameter_counts
 from ...models.stated_sizes import stated_parameters
-from ...storage.documents.plan import PlannedTeacher, TeacherConfig
+from ...storage.documents.plan import Plan, TeacherConfig
 
 GOOD = 0.5
 """The share of the way from word frequencies to the teacher from which we call a student good."""
@@ -20,11 +20,12 @@ class Judged:
     student: float
     """The student's loss on the validation examples."""
     teacher: float | None
-    """The teacher's loss on the same examples; None where the cache did not measure it."""
+    """The teacher's loss on the same examples; None if the cache did not measure it, or holds nothing of its teacher."""
     unigram: float
     """The entropy of the word frequencies of the targets: the loss of a student that knows only them."""
     parameters: int
-    teacher_parameters: int
+    teacher_parameters: int | None
+    """None if the cache holds nothing of its teacher: the student does not learn from it."""
 
     @property
     def share(self) -> float | None:
@@ -56,9 +57,9 @@ def _judgement(judged: Judged) -> str:
     return f"good, {way}" if judged.share >= GOOD else f"{way}; more --steps bring it closer"
 
 
-def larger_than_its_teacher(parameters: int, teacher: int) -> str | None:
+def larger_than_its_teacher(parameters: int, teacher: int | None) -> str | None:
     """Return the words for a student that has at least its teacher's parameters, or None."""
-    if parameters < teacher:
+    if teacher is None or parameters < teacher:
         return None
     return f"larger than its teacher ({in_words(parameters)} parameters against {in_words(teacher)})"
 
@@ -74,15 +75,18 @@ def judged(student: Any, cache: Cache, loss: float) -> Judged:
     """Return the numbers of a student's verdict, from its validation loss and its cache."""
     return Judged(
         student=loss,
-        teacher=cache.teacher_cross_entropy("validation"),
+        teacher=cache.teacher_cross_entropy("validation") if cache.plan.signals.of_the_teacher else None,
         unigram=cache.calibration.teacher.unigram_entropy,
         parameters=parameter_counts(student)[0],
-        teacher_parameters=parameters_of_the_teacher(cache.plan.teacher),
+        teacher_parameters=parameters_of_the_teacher(cache.plan),
     )
 
 
-def parameters_of_the_teacher(teacher: PlannedTeacher) -> int:
-    """Return the number of parameters of a cache's teacher, from its config.json."""
+def parameters_of_the_teacher(plan: Plan) -> int | None:
+    """Return the number of parameters of a cache's teacher, from its config.json; None if the cache holds nothing of it."""
+    if not plan.signals.of_the_teacher:
+        return None
+    teacher = plan.teacher
     known = {one.name for one in fields(TeacherConfig)}  # other members may be anything
     config = {name: value for name, value in teacher.config.items() if name in known}
     return stated_parameters({**config, "vocab_size": teacher.facts.vocab_rows}, teacher.facts.tied)

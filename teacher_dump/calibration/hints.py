@@ -21,7 +21,7 @@ def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
     loss, entropy = calibration.teacher.cross_entropy, calibration.teacher.unigram_entropy
     cross_entropy = MeanOf(loss.total, loss.count).mean
     yield f"teacher: hard-label cross-entropy {cross_entropy:.3f} nats per target token; unigram entropy {entropy:.3f}"
-    if cross_entropy > entropy - CLEARLY_BETTER:
+    if plan.signals.of_the_teacher and cross_entropy > entropy - CLEARLY_BETTER:
         yield (
             "warning: the teacher is not clearly better than the unigram frequencies; check that checkpoint, tokenizer and "
             "corpus belong together before you distill it"

@@ -387,17 +387,27 @@ def test_drawn_lengths_are_all_used_also_by_a_cache_that_grows(material, tmp_pat
     assert len(inputs) > 12
 
 
-def test_a_cache_without_signals_pre_trains_a_model(material, tmp_path):
-    """Its examples and their labels are all that the objective scratch reads."""
+def test_a_cache_without_signals_pre_trains_a_model(material, tmp_path, capsys):
+    """Its examples and their labels are all that the objective scratch reads, and nobody compares it with the random teacher."""
     made = dump(material, tmp_path / "c", signals="none", logits="none", examples=32)
     assert "--output student --objective scratch" in made.said
+    assert "warning" not in made.said
     cache = miniend.open_cache(made.cache)
     assert not cache.codecs
     assert not cache.logit_code
     assert "32 training and 4 validation examples" in "\n".join(describe(inspect_cache(made.cache)))
     trained = miniend.train_student(
-        cache=made.cache, output=tmp_path / "s", objective="scratch", size="1L32H", steps=30, batch_size=8, device="cpu"
+        cache=made.cache,
+        output=tmp_path / "s",
+        objective="scratch",
+        size="1L160H",
+        steps=30,
+        batch_size=8,
+        device="cpu",
     )
+    said = capsys.readouterr()
+    assert "warning" not in said.out + said.err
+    assert re.search(r"validation \d\.\d\d nats \(word frequencies \d\.\d\d\): ", said.out)
     assert trained.losses["cross_entropy"] < math.log(len(material.tokenizer))
     with pytest.raises(CacheMismatchError, match=r"needs logits, which .* was dumped without"):
         miniend.train_student(
