@@ -153,8 +153,8 @@ def dry_run(
             Temperature of teacher and student in the logit term: 1, or one of the temperature of the
             dump; any with logits from-hidden. [default: 1]
         cross_relation: Literal["qk", "qq_kk_vv"] | str
-            Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
-            qq_kk_vv. [default: qk]
+            Our readings of the paper's cross-attention term: qk is the attention itself, re-headed;
+            qq_kk_vv is MiniLMv2's form. [default: qk]
         relation_heads: int | None
             Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
         weight: str | Sequence[str]
@@ -914,8 +914,8 @@ def train_student(
             Temperature of teacher and student in the logit term: 1, or one of the temperature of the
             dump; any with logits from-hidden. [default: 1]
         cross_relation: Literal["qk", "qq_kk_vv"] | str
-            Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
-            qq_kk_vv. [default: qk]
+            Our readings of the paper's cross-attention term: qk is the attention itself, re-headed;
+            qq_kk_vv is MiniLMv2's form. [default: qk]
         relation_heads: int | None
             Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
         weight: str | Sequence[str]
@@ -1103,8 +1103,8 @@ def train_students(
             Temperature of teacher and student in the logit term: 1, or one of the temperature of the
             dump; any with logits from-hidden. [default: 1]
         cross_relation: Literal["qk", "qq_kk_vv"] | str
-            Our two readings of the paper's cross-attention term: qk is the attention itself, re-headed;
-            qq_kk_vv. [default: qk]
+            Our readings of the paper's cross-attention term: qk is the attention itself, re-headed;
+            qq_kk_vv is MiniLMv2's form. [default: qk]
         relation_heads: int | None
             Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
         weight: str | Sequence[str]

@@ -5,29 +5,41 @@ from typing import Any, Self
 
 from ...cache import Cache
 from ...errors import CacheMismatchError
+from ...signals.choices import FROM_HIDDEN
 from ...signals.logits.targets import LogitTarget, cached_target
 from ..reading.batch import Batch
 from ..reading.teacher_signals import TeacherSignals
 from .term import TERMS, Term, TermContext, positions_of
+
+READ = {
+    "sampled": "an expectation over drawn tokens",
+    "hybrid": "exact for its most probable tokens and an expectation over draws for the others",
+    "top-k": "of its most probable tokens and all others as one",
+    FROM_HIDDEN: "of all tokens",
+}
+"""How the KL is formed of each kind of stored distribution, for people."""
 
 
 @TERMS.register("logits")
 class Logits(Term):
     """KL(teacher || student) of the cached distributions, in nats.
 
-    At temperature T it is T^2 KL(p^(1/T) || q^(1/T)), with both powers normalized (Hinton et al. 2015, section 2).
+    At temperature T it is T^2 KL(p^(1/T) || q^(1/T)), with both powers normalized (Hinton et al. 2015, section 2). At
+    temperature 1 its gradient is that of the soft cross-entropy.
     """
 
     trains_head = True
 
-    def __init__(self, temperature: float) -> None:
+    def __init__(self, temperature: float, kind: str) -> None:
+        """`kind` is what the cache holds of the distributions, one of `READ`."""
         super().__init__()
         self.distributions = temperature
+        self._kind = kind
 
     @classmethod
     def build(cls, context: TermContext, _options: Mapping[str, Any]) -> Self:
-        _require_logits(context.objective, context.cache, context.config.temperature)
-        return cls(context.config.temperature)
+        kind = _require_logits(context.objective, context.cache, context.config.temperature)
+        return cls(context.config.temperature, kind)
 
     def counts(self, batch: Batch) -> dict[str, int]:
         return {"": positions_of(batch)}
@@ -41,13 +53,13 @@ class Logits(Term):
             "" if self.distributions == 1 else f", at temperature {self.distributions:g}, multiplied by its square"
         )
         return (
-            "KL(teacher || student) of the cached distribution (from-hidden: whole; top-k: its tail as one outcome; else in "
-            "expectation), mean over target positions (at temperature 1 equal in gradient to the soft cross-entropy of MiniMA, "
-            "same author)" + tempered
+            f"KL from the teacher's next-token distribution to the student's, {READ[self._kind]}, mean over target positions"
+            + tempered
         )
 
 
-def _require_logits(objective: str, cache: Cache, temperature: float) -> None:
+def _require_logits(objective: str, cache: Cache, temperature: float) -> str:
+    """Return the kind of the cache's distributions, or raise CacheMismatchError if it has none at this temperature."""
     logits = cache.plan.signals.logits
     if logits is None:
         raise CacheMismatchError(
@@ -59,3 +71,4 @@ def _require_logits(objective: str, cache: Cache, temperature: float) -> None:
             f"--temperature {temperature:g}: {cache.path} has logits at temperature {names}; "
             "dump with --logits from-hidden for all others, or with --logits top-k and --temperature for some"
         )
+    return logits.kind

@@ -67,7 +67,7 @@ class Relations(Term):
         """Return the formula, for people."""
         stack = site.partition(".")[0]
         causal = ", causal" if stack == "decoder" else ""
-        return f"mean of the QQ, KK and VV relation KLs of the last {stack} self-attention{causal} (MiniLMv2 form)"
+        return f"mean KL of the relations among queries, keys and values (QQ, KK, VV) of the last {stack} self-attention{causal}"
 
     def counts(self, batch: Batch) -> dict[str, int]:
         return {relation.kind: relation_rows(relation, batch.valid, self.heads) for relation in self.relations}
@@ -98,12 +98,10 @@ class CrossRelations(Relations):
     @classmethod
     def described(cls, context: TermContext, site: str) -> str:
         if context.config.cross_relation == "qk":
-            return (
-                "relation KL of the last cross-attention's Q K^T, re-headed: our reading A of the paper's L^CrossAttn"
-            )
+            return "KL of the relation of queries to keys (QK) of the last cross-attention: our reading of the paper"
         return (
-            "mean of the QQ, KK and VV relation KLs of the last cross-attention (QQ causal over target positions, KK "
-            "and VV over encoder positions): our reading B of the paper's L^CrossAttn"
+            "mean KL of the relations among queries, keys and values (QQ, KK, VV) of the last cross-attention, QQ causal: "
+            "also our reading of the paper"
         )
 
 

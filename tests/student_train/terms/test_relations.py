@@ -18,7 +18,7 @@ def test_the_readings_of_the_cross_term(poor_caches):
             ("value", True),
         ]
         assert terms["cross"].formula() != terms["decoder_self"].formula()
-        assert "our reading" in terms["cross"].formula()
+        assert "our reading of the paper" in terms["cross"].formula()
     assert kinds == {"qk": [("query_key", False)], "qq_kk_vv": [("query", True), ("key", False), ("value", False)]}
 
 
