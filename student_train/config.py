@@ -206,7 +206,8 @@ class TrainSettings(StepSettings):
         section="training",
         choices=CROSS_RELATIONS,
         identity=True,
-        help="Our readings of the paper's cross-attention term: qk is the attention itself, re-headed; qq_kk_vv is MiniLMv2's form.",
+        help="Our readings of the paper's cross-attention term: qk is the attention itself, re-headed; qq_kk_vv is MiniLMv2's "
+        "form.",
     )
     relation_heads: int | None = option(
         None,
