@@ -3,10 +3,8 @@
 import sys
 from typing import NoReturn
 
-from .runtime.stopping import START_OVER, advise, ignore_signals, status_of
+from .runtime.stopping import KEEP_NOTHING, START_OVER, advise, ignore_signals, status_of
 
-KEEP_NOTHING = ("completion", "demo", "estimate", "inspect", "verify")
-"""The commands that start over when they are run again."""
 REPAIR = "--repair"
 """The option with which `verify` goes on."""
 

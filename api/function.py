@@ -26,7 +26,7 @@ from ..runtime.options import SECTIONS, Option, default_text, names_of, option_o
 from ..runtime.plugins import load_plugins
 from ..runtime.printing import chosen_level, level_kept, reworded, tell
 from ..runtime.progress import Log
-from ..runtime.stopping import interruptible
+from ..runtime.stopping import KEEP_NOTHING, interruptible
 from .spoken import in_python, keywords_by_flag, spoken
 from .values import NO_TYPES, fitted
 
@@ -217,17 +217,13 @@ def of_options(
     return decorate
 
 
-KEEPS_NOTHING = ("dry_run", "estimate", "inspect", "verify")
-"""The functions that start over when they are called again."""
-
-
 @contextmanager
 def _shortly(name: str) -> Iterator[None]:
     """Say what an interrupt leaves, and raise it without the frames of the package, which do not tell its reader anything."""
     try:
         yield
     except KeyboardInterrupt as stopped:
-        again = "start over" if name in KEEPS_NOTHING else "go on"
+        again = "start over" if name in KEEP_NOTHING else "go on"
         tell(f"interrupted; call miniend.{name} in the same way to {again}")
         raise stopped.with_traceback(None) from None
 
