@@ -88,7 +88,8 @@ def pairs(asked: argparse.Namespace, config: DumpConfig, teacher: Teacher, sourc
         t = report.timings
         print(
             f"  pair {number}: loop {report.seconds:.2f} s (forward {t.forward:.2f}, encoding {t.encode:.2f}, "
-            f"waiting {t.wait:.2f}), bare {bare:.2f} s: {report.seconds / bare:.3f}"
+            f"waiting {t.wait:.2f}), {(part[1] - part[0]) / report.seconds:.1f} examples/s, bare {bare:.2f} s: "
+            f"{report.seconds / bare:.3f}"
         )
         yield report.seconds / bare
 

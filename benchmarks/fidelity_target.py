@@ -117,7 +117,7 @@ def student(asked: argparse.Namespace, path: Path, seed: int, teacher: Teacher) 
     processes = Processes("cpu")
     setup = student_of(
         open_cache(path),
-        processes,
+        processes.device,
         size=asked.size,
         objective="labels-and-relations",
         relation_heads=asked.relation_heads,

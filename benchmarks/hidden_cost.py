@@ -150,7 +150,7 @@ def learner(objective: str, asked: argparse.Namespace) -> Learner:
     terms = {"labels": Labels()} if objective == "labels" else hidden_terms(depths, student.config.d_model)
     distillation = Distillation(student, terms, dict.fromkeys(terms, 1.0), SPECIAL).to(asked.device)
     codecs = {} if objective == "labels" else codecs_of(depths, asked.rank, asked.device)
-    decoder = TeacherDecoder(family_of(student), codecs, None, [], SPECIAL)
+    decoder = TeacherDecoder(family_of(student), codecs, list(codecs), None, [], SPECIAL)
     return Learner(distillation, build_optimizer("adafactor", distillation.trained(), 0.05, 0.01), decoder)
 
 

@@ -121,7 +121,7 @@ def one_student(asked: argparse.Namespace, cache: Cache, row: Row, seed: int, te
     processes = Processes("auto")
     setup = student_of(
         cache,
-        processes,
+        processes.device,
         size=asked.size,
         objective=asked.objective,
         steps=asked.steps,

@@ -36,7 +36,7 @@ def main() -> None:
     runs, held = [], []
     for path in asked.cache:
         cache = open_cache(path)
-        setup = student_of(cache, processes, size=asked.size, objective="logits", batch_size=asked.batch_size)
+        setup = student_of(cache, processes.device, size=asked.size, objective="logits", batch_size=asked.batch_size)
         runs.append(StudentRun(setup, processes))
         source = BatchSource(cache.training, setup.feed.training.columns, 0)
         held.append(list(islice(steps(source, asked.batch_size, 0, 0), 4)))

@@ -82,7 +82,7 @@ def main() -> None:
 def run_of(cache: Cache, processes: Processes, size: str, objective: str) -> StudentRun | None:
     """Return the run of an objective; None if the cache lacks signals that it needs."""
     try:
-        return StudentRun(student_of(cache, processes, size=size, objective=objective), processes)
+        return StudentRun(student_of(cache, processes.device, size=size, objective=objective), processes)
     except CacheMismatchError as lacking:
         print(f"{objective} is left out: {lacking}")
         return None

@@ -134,7 +134,7 @@ def timed_step(run: StudentRun, batches: list[Batch], processes: Processes) -> f
 def run_of(asked: argparse.Namespace, kind: str, processes: Processes) -> StudentRun:
     """Return a fresh student that is taught by the cache, or by the live teacher in a dtype."""
     cache = open_cache(asked.work / "cache")
-    setup = student_of(cache, processes, size=asked.size, objective=asked.objective)
+    setup = student_of(cache, processes.device, size=asked.size, objective=asked.objective)
     if kind != "cache":
         setup = beside(setup, load_teacher(str(asked.work / f"teacher-{asked.shape}"), kind, processes.device))
     return StudentRun(setup, processes)

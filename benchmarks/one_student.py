@@ -3,19 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from miniend.cache import Cache
 from miniend.runtime.progress import silent
 from miniend.student_train.config import TrainConfig
 from miniend.student_train.objective import build_objective
-from miniend.student_train.run.processes import Processes
 from miniend.student_train.run.setup import Setup, build_learner, open_feed, set_up
 
 
-def student_of(cache: Cache, processes: Processes, **settings: Any) -> Setup:
+def student_of(cache: Cache, device: torch.device, **settings: Any) -> Setup:
     """Return a fresh student with its own feed, in training mode; `settings` are fields of `TrainConfig`."""
     config = TrainConfig(cache=cache.path, output=Path("unused"), **{"steps": 10**6, **settings})
     objective = build_objective(config.objective, config.logits, config.weight, config.temperature, config.stacks)
-    learner = build_learner(config, objective, cache, processes.device)
-    setup = set_up(learner, open_feed(cache, [learner.terms], processes.device), silent)
+    learner = build_learner(config, objective, cache, device)
+    setup = set_up(learner, open_feed(cache, [learner.terms], device), silent)
     setup.student.train()
     return setup

@@ -7,9 +7,13 @@ from pathlib import Path
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
+from miniend.runtime.progress import quiet_transformers
+
 SHAPES = {
+    "large": {"d_model": 1024, "d_kv": 64, "d_ff": 4096, "num_layers": 24, "num_heads": 16},
     "base": {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12},
     "small": {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
+    "tiny": {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 3, "num_heads": 4},
 }
 
 
@@ -32,5 +36,6 @@ def random_teacher(work: Path, shape: str, tokenizer: Path) -> Path:
         torch.manual_seed(0)
         config = T5Config(vocab_size=32128, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, **SHAPES[shape])
         shutil.copytree(tokenizer, folder)
-        T5ForConditionalGeneration(config).save_pretrained(folder)
+        with quiet_transformers():
+            T5ForConditionalGeneration(config).save_pretrained(folder)
     return folder

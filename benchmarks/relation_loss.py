@@ -5,7 +5,7 @@
 Teacher width 768, student width 384; all `--tokens` of each batch are valid. `self` is the encoder's QQ, `causal` the decoder's
 QQ, and `query-key` cross-attention's Q K^T. Times are taken in turns, as median (least-greatest). Memory is the peak above the
 level before the call, in a separate process for each number (`child_memory.py`). At the end the longest batch runs in a process
-that may map only `--limit-mb` more than its inputs.
+that may map only `--limit-mb` more than its inputs; with 0 it does not run.
 """
 
 import argparse
@@ -124,6 +124,8 @@ def main() -> None:
     for name in asked.relations.split(","):
         for length in lengths:
             row([name, length, max(1, asked.tokens // length), asked.heads, asked.device], asked.repeats)
+    if not asked.limit_mb:
+        return
     longest = ["self", lengths[-1], max(1, asked.tokens // lengths[-1]), asked.heads, "cpu"]
     for way in WAYS:
         peak = in_child(__file__, way=way, shape=longest, limit=asked.limit_mb)

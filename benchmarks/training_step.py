@@ -54,7 +54,7 @@ def main() -> None:
     processes = Processes(asked.device)
     for size in asked.size.split(","):
         settings = {"objective": asked.objective, "batch_size": asked.batch_size, "bf16": asked.bf16}
-        setup = student_of(cache, processes, size=size, **settings)
+        setup = student_of(cache, processes.device, size=size, **settings)
         source = BatchSource(cache.training, setup.feed.training.columns, 0, round(asked.memory * 1e6))
         compare(asked, size, StudentRun(setup, processes), processes, source)
     alone(asked, source)
