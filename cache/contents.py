@@ -5,6 +5,7 @@ documents, each time a cache is opened.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from ..errors import CacheMismatchError, CheckpointError, damaged, shortened
 from ..models.families import FAMILIES, family_named, model_type_of
@@ -72,6 +73,16 @@ def require_known_kinds(plan: Plan, where: object) -> None:
                 f"{where} holds {name}, but the kind {site_from(name).kind!r} is not registered here; expected one of "
                 f"{', '.join(KINDS)}. Name the module that adds it with --plugin"
             )
+
+
+def require_configuration(folder: PublishedFolder, config: Mapping[str, Any]) -> None:
+    """Raise CacheDamagedError for a plan's config.json of a teacher of which no model can be made."""
+    from ..models.configuration import configuration_of  # imports transformers, which opening a cache does not need
+
+    try:
+        configuration_of(config, "its teacher.config")
+    except CheckpointError as error:
+        raise damaged(folder.path, str(error)) from error
 
 
 def read_calibration(folder: PublishedFolder, plan: Plan) -> Calibration:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..cache import TOKENIZER_FOLDER
+from ..cache.contents import require_configuration
 from ..errors import CacheMismatchError
 from ..models.lent import config_meaning
 from ..runtime.claims import excludes_others
@@ -219,7 +220,8 @@ def ensure_plan(
 
     If the corpus of the published plan was too short, nothing depends on that plan, and one that differs replaces it. But
     that is left to the user where nobody knows whether another worker is at it: in an object store, and without file locks.
-    Raises CacheMismatchError, which names the settings that differ. `examples` is not part of the plan and may grow.
+    Raises CacheMismatchError, which names the settings that differ, and CacheDamagedError for a config.json of the teacher that
+    transformers refuses. `examples` is not part of the plan and may grow.
     """
     root, path = config.cache, plan_path(config.cache)
     files = {TOKENIZER_FOLDER + name: data for name, data in tokenizer_files.items()} | dict(lists)
@@ -231,6 +233,7 @@ def ensure_plan(
     plan = folder.parsed(Plan)
     threads = config.threads or plan.environment.threads
     compare_plans(root, folder, _with_threads(ours, threads), lists, config.mixed_environment)
+    require_configuration(folder, plan.teacher.config)  # members without a meaning were not compared
     torch.set_num_threads(threads)
     return plan
 

@@ -137,8 +137,8 @@ def begun(tmp_path_factory):
     return DumpConfig(teacher=str(root / "teacher"), **settings)
 
 
-def gone_on(config, command, every):
-    """Go on with every changed plan of a cache; how that ended."""
+def gone_on(config, command, every, only=""):
+    """Go on with every changed plan of a cache, or those whose words start with `only`; how that ended."""
     cache, ended, faults = config.cache, Counter(), {}
     kept = files_of(cache)
     sources = ("--teacher", config.teacher, "--corpus", config.corpus, "--device", "cpu")
@@ -155,7 +155,7 @@ def gone_on(config, command, every):
             read_everything(cache)
 
     for number, (words, changed) in enumerate(changes(document_of(cache, "plan"))):
-        if number % every:
+        if number % every or not words.startswith(only):
             continue
         put(cache, "plan", changed)
         listing = words.startswith(("files", "columns"))  # verify says that the plan does not list what it has
@@ -173,6 +173,15 @@ def gone_on(config, command, every):
 def test_some_changed_plans_are_refused_in_one_line_or_gone_on_with(begun, command):
     """Every ninety-seventh of the cases below."""
     assert gone_on(begun, command, FEW)["refused"]
+
+
+@pytest.mark.parametrize(
+    ("command", "member"), [("dump", "teacher.config.use_cache"), ("repair", "objective.mean_span = 0")]
+)
+def test_changed_plans_that_were_once_gone_on_with_are_refused(begun, command, member):
+    """A member that decides nothing, of a type that transformers refuses; a length that divides."""
+    ended = gone_on(begun, command, EVERY, only=member)
+    assert ended["refused"]
 
 
 @pytest.mark.slow

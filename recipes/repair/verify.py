@@ -10,9 +10,16 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ...cache.codecs import read_codecs, read_logit_code, read_state_head
-from ...cache.contents import read_calibration, read_plan, read_segments, read_shard, require_known_kinds
+from ...cache.contents import (
+    read_calibration,
+    read_plan,
+    read_segments,
+    read_shard,
+    require_configuration,
+    require_known_kinds,
+)
 from ...cache.logit_columns import read_logits
-from ...errors import CacheMismatchError, CheckpointError, MiniEndError, damaged
+from ...errors import CacheMismatchError, MiniEndError, damaged
 from ...models.families import family_named
 from ...runtime.printing import Verdict
 from ...runtime.progress import progress_bar
@@ -22,7 +29,6 @@ from ...storage.documents.calibration import Calibration
 from ...storage.documents.extent import Extent
 from ...storage.documents.marker import Marker, SegmentsMarker, ShardMarker
 from ...storage.documents.parse import Document
-from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
 from ...storage.layout import SPLITS, ShardRange, no_cache, read_extent, shard_table
 from ...storage.markers import check_place
@@ -94,16 +100,6 @@ def _nothing(_folder: PublishedFolder, _document: Document) -> None:
     """Look at no values."""
 
 
-def _look_at_config(folder: PublishedFolder, plan: Plan) -> None:
-    """Raise CacheDamagedError for a teacher's config.json of which no model can be made."""
-    from ...models.configuration import configuration_of  # imports transformers, which opening a cache does not need
-
-    try:
-        configuration_of(plan.teacher.config, "its teacher.config")
-    except CheckpointError as error:
-        raise damaged(folder.path, str(error)) from error
-
-
 class _Verifier:
     """One pass over a cache: plan, extents, calibration, segments, shards. Each is checked with the sound ones before it."""
 
@@ -112,7 +108,9 @@ class _Verifier:
             cache=str(root), unlisted=list(contents.strangers), leftovers=list(contents.leftovers)
         )
         self._root, self._contents, self._bar = root, contents, bar
-        self._plan = self._read("plan", read_plan, _look_at_config)
+        self._plan = self._read(
+            "plan", read_plan, lambda folder, plan: require_configuration(folder, plan.teacher.config)
+        )
         if self._plan is not None:
             require_known_kinds(self._plan, root)
         self._totals, self._all_extents = self._extents()

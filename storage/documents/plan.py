@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from .parse import Document, Record, has_the_form_of, member, only_for
 from .values import (
+    AtLeastOne,
     Buckets,
     CodecName,
     Digest,
@@ -18,6 +19,7 @@ from .values import (
     Number,
     Positive,
     PositiveNumber,
+    ProperShare,
     Rows,
     Seed,
     Share,
@@ -183,8 +185,9 @@ class SpanCorruption(Record):
     """The number of raw tokens that move to the targets, of the longest example."""
     spans: Positive
     """The number of holes of the longest example."""
-    noise_density: Number
-    mean_span: Number
+    noise_density: ProperShare
+    """The share of the tokens that move to the targets, as asked for."""
+    mean_span: AtLeastOne
     """The mean number of tokens in a hole, as asked for."""
     eos_between_documents: bool
     shortest_input_length: Positive | None = None

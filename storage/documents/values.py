@@ -56,6 +56,7 @@ TokenId = Annotated[int, _integer(0, LARGEST_VOCABULARY)]
 Rows = Annotated[int, _integer(1, LARGEST_VOCABULARY)]
 Width = Annotated[int, _integer(1, LARGEST_WIDTH)]
 Number = Annotated[float, Constraint(lambda value: abs(value) < LARGEST_FLOAT, "a number")]
+AtLeastOne = Annotated[float, Constraint(lambda value: 1 <= value < LARGEST_FLOAT, "a number of at least 1")]
 PositiveNumber = Annotated[float, Constraint(lambda value: 0 < value < LARGEST_FLOAT, "a positive number")]
 Digest = Annotated[str, _matches("[0-9a-f]{64}", "a SHA-256 in hexadecimal")]
 Length = Annotated[int, _integer(1, LARGEST_LENGTH)]
@@ -78,6 +79,7 @@ LogitKind = Annotated[str, _one_of("top-k", "sampled", "hybrid", "from-hidden")]
 Buckets = Annotated[int, _integer(2, 2**16)]
 MOST_THREADS = 2**16
 Threads = Annotated[int, _integer(1, MOST_THREADS)]
+ProperShare = Annotated[float, Constraint(lambda value: 0 < value < 1, "a number between 0 and 1")]
 Share = Annotated[float, Constraint(lambda value: 0 <= value <= 1, "a number from 0 to 1")]
 FeedForward = Annotated[
     str,
