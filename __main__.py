@@ -3,7 +3,7 @@
 import sys
 from typing import NoReturn
 
-from .runtime.stopping import KEEP_NOTHING, START_OVER, advise, ignore_signals, status_of
+from .runtime.stopping import KEEP_NOTHING, START_OVER, advise, ignore_signals, ignore_signals_at_exit, status_of
 
 REPAIR = "--repair"
 """The option with which `verify` goes on."""
@@ -11,6 +11,7 @@ REPAIR = "--repair"
 
 def main() -> None:
     """Run the command line of this process and exit with its status."""
+    ignore_signals_at_exit()  # the first to be registered is the last to be called
     try:
         if sys.argv[1:2] and sys.argv[1] in KEEP_NOTHING and REPAIR not in sys.argv:
             advise(START_OVER)

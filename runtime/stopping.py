@@ -4,6 +4,7 @@ Preemptible machines send SIGTERM some seconds before they go away. A lost termi
 SIGXCPU, as they are told to, before the time of a job is over.
 """
 
+import atexit
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -127,7 +128,21 @@ def ignore_signals() -> None:
 
     Does nothing after a signal that has ended the command: the same one again ends a process that hangs.
     """
-    for number in () if _Asked.last else STOPPING:
+    if not _Asked.last:
+        _ignore()
+
+
+def ignore_signals_at_exit() -> None:
+    """Ignore signals once the interpreter has waited for all threads, also after a signal that has ended the command.
+
+    From there on, nothing hangs. The interpreter takes its handlers away before it takes down its modules, which takes torch some
+    tenths of a second: a launcher that sends its signal twice would kill the process then, and it would end with another status.
+    """
+    atexit.register(_ignore)
+
+
+def _ignore() -> None:
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -104,6 +104,27 @@ def test_an_interrupted_and_a_terminated_dump_end_with_a_line_and_go_on(start, s
         assert differences(dump(settings, tmp_path / name), unbroken) == []
 
 
+LATE = """
+import os, signal
+from miniend import __main__ as entry
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGTERM):
+        kill(pid, number)
+
+last = Last()
+entry._command_line = lambda: os.kill(os.getpid(), signal.SIGTERM)
+entry.main()
+"""
+"""A command that is terminated, and once more while the interpreter takes down its modules, after it took its handlers away."""
+
+
+def test_a_second_signal_while_the_interpreter_ends_does_not_change_the_status():
+    """Launchers repeat a signal; its status tells a scheduler whether the work was saved."""
+    ended = subprocess.run([sys.executable, "-c", LATE], check=False, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == ENDS[signal.SIGTERM]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize(
