@@ -7,6 +7,7 @@ training of your own (docs/guide/reading.md). A module of your own adds loss ter
 signals to the registries named here (docs/extending.md).
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
     from .student_train.terms import TermContext as TermContext
 
 __version__ = "0.1.0"
+
+if "ipykernel" in sys.modules:  # a program imports neither tqdm nor the module of progress before it needs them
+    from .runtime.progress import choose_bars_of_a_notebook
+
+    choose_bars_of_a_notebook()
 
 _FUNCTIONS = (
     "compare",

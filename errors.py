@@ -100,9 +100,9 @@ def damaged(thing: object, what: str, advice: str = "Restore the folder, or dump
     return CacheDamagedError(f"{thing} is damaged: {what}. {advice}")
 
 
-def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
+def shortened(value: object, longest: int = LONGEST_VALUE) -> str:
     """Return a value's text for a message: in one line, cut if it is too long for it."""
-    text = one_line(" ".join(text.split()))
+    text = one_line(" ".join(str(value).split()))
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 

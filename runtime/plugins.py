@@ -15,11 +15,13 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from ..errors import ConfigurationError, in_one_line
+from ..errors import ConfigurationError, in_one_line, shortened
+from .durable import is_there
 from .local_names import from_root, path_or_module
 from .there import look
 
 GROUP = "miniend.plugins"
+LONGEST_NAME = 240
 REMEDY = "correct the plugin, or leave it out"
 
 _loaded: dict[str, Path] = {}
@@ -40,15 +42,17 @@ def load_plugins(names: Iterable[str]) -> None:
         what = f"the plugin {entry.value} of an installed package"
         _load(entry.module, what, partial(import_module, entry.module))
     for name in names:
+        what = f"--plugin {_shown(name)}"
         if _is_file(name):
-            if not Path(name).is_file():
-                raise ConfigurationError(f"--plugin {name}: expected a Python file, found none; check its path")
-            _load(name, f"--plugin {name}", partial(_import_file, Path(name)))
+            if not _is_readable(Path(name)):
+                raise ConfigurationError(f"{what}: expected a Python file, found none; check its path")
+            _load(name, what, partial(_import_file, Path(name)))
         elif all(part.isidentifier() for part in name.split(".")):
-            _load(name, f"--plugin {name}", partial(import_module, name))
+            _load(name, what, partial(import_module, name))
         else:
             raise ConfigurationError(
-                f"--plugin {name!r}: expected a Python file or the name of a module, such as my_terms.py or my_package.terms"
+                f"--plugin {_shown(repr(name))}: expected a Python file or the name of a module, such as my_terms.py or "
+                "my_package.terms"
             )
         _named[from_root(path_or_module, name)] = None
 
@@ -83,9 +87,13 @@ def _load(name: str, what: str, load: Callable[[], ModuleType]) -> None:
         module = load()
     except ModuleNotFoundError as error:
         there = look(Path(name)).words
-        also = "" if there.startswith("missing") or not name.startswith(str(error.name)) else f" ({name} is {there})"
+        also = (
+            ""
+            if there.startswith("missing") or not name.startswith(str(error.name))
+            else f" ({_shown(name)} is {there})"
+        )
         raise ConfigurationError(
-            f"{what}: expected a module {error.name}, found none{also}; check the name, or install it"
+            f"{what}: expected a module {_shown(str(error.name))}, found none{also}; check the name, or install it"
         ) from error
     except (Exception, SystemExit) as error:  # whatever a plugin raises
         raise ConfigurationError(f"{what} failed: {_in_words(error)}; {REMEDY}") from error
@@ -97,8 +105,18 @@ def _load(name: str, what: str, load: Callable[[], ModuleType]) -> None:
         _loaded[name] = Path(module.__file__)
 
 
+def _shown(name: str) -> str:
+    """Return a name for a message: whole if it is a path that somebody may have."""
+    return shortened(name, LONGEST_NAME)
+
+
 def _is_file(name: str) -> bool:
     return name.endswith(".py") or "/" in name or "\\" in name
+
+
+def _is_readable(path: Path) -> bool:
+    """Return whether a path is a file; what no file can be called is none."""
+    return is_there(path) and path.is_file()
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -31,7 +31,7 @@ FIRST_AFTER, EVERY = 10.0, 30.0
 BEAT = 1.0
 """The seconds between two looks of the thread."""
 LONGEST_DESCRIPTION, LEAST_FACTS = 48, 12
-_KERNEL = "ipykernel.zmqshell"
+KERNEL = "ipykernel.zmqshell"
 """The module that a notebook's kernel has imported, by which tqdm knows it."""
 
 
@@ -92,7 +92,7 @@ def waiting(description: str, shown: bool = True) -> Progress:
 
 def shows_bars() -> bool:
     """Return whether progress is shown in bars here, and not in lines or not at all."""
-    return level() is not Level.QUIET and is_first() and (is_terminal(sys.stderr) or _KERNEL in sys.modules)
+    return level() is not Level.QUIET and is_first() and (is_terminal(sys.stderr) or KERNEL in sys.modules)
 
 
 class _Alive:
@@ -135,7 +135,7 @@ class _Bar(Progress):
     def __init__(self, text: str, total: int | None, unit: str, initial: int, scaled: bool, kept: bool) -> None:
         super().__init__(initial)
         bar = _tqdm()
-        self._still = _KERNEL in sys.modules  # a widget is drawn by the browser, which shows no time that passes
+        self._still = KERNEL in sys.modules  # a widget is drawn by the browser, which shows no time that passes
         form = None if unit else "{desc}: {elapsed}"
         sized = stated_columns(sys.stderr) != 0
         self._bar = bar(
@@ -168,13 +168,23 @@ class _Bar(Progress):
         self._bar.close()
 
 
+def choose_bars_of_a_notebook() -> None:
+    """Let tqdm choose its bars quietly, in a notebook and before another library asks it to. Does nothing elsewhere."""
+    if KERNEL in sys.modules:
+        _chosen_bars()
+
+
+def _chosen_bars() -> Any:
+    with warnings.catch_warnings():
+        # tqdm.auto warns of a notebook without ipywidgets, where bars of text do as well
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    return tqdm
+
+
 def _tqdm() -> Any:
     """Return the class of bars: widgets in a notebook, text in a terminal and in a notebook that does not have widgets."""
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # tqdm.auto warns of a notebook without ipywidgets, where bars of text do as well
-        from tqdm.auto import tqdm
+    tqdm = _chosen_bars()
 
     @contextmanager
     def beside(stream: TextIO) -> Iterator[None]:

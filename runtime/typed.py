@@ -52,9 +52,9 @@ def typed_options(
     return options
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """Return what to write instead of an unknown name: the most similar one, if there is one, and all."""
-    plain = name.strip("-").replace("-", "_")
+def nearest(name: object, known: Collection[str]) -> str:
+    """Return what to write instead of an unknown name, which YAML may have read as a number: the most similar one, and all."""
+    plain = str(name).strip("-").replace("-", "_")
     near = [plain] if plain in known else get_close_matches(plain, known, n=1)
     listed = f"xpected one of {', '.join(known)}"
     return f"did you mean {near[0]}? E{listed}" if near else f"e{listed}"

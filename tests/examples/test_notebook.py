@@ -77,6 +77,14 @@ def test_it_makes_a_teacher_and_runs_as_it_is(tmp_path, own_jupyter):
     assert all(float(loss) < float(frequencies) for loss in losses)
 
 
+def test_the_package_lets_no_library_warn_of_a_notebook_without_widgets(own_jupyter, tmp_path):
+    """Whichever library is the first to ask tqdm for bars, often transformers, would print its warning under a user's cell."""
+    cell = nbformat.v4.new_code_cell(
+        "import miniend, warnings\nwarnings.simplefilter('always')\nimport tqdm.auto\nprint('ran')"
+    )
+    assert executed(nbformat.v4.new_notebook(cells=[cell]), tmp_path) == "ran\n"
+
+
 def test_it_is_committed_without_outputs():
     """Outputs of somebody's machine would be stale at once, and large."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)

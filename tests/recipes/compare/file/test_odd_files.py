@@ -185,6 +185,22 @@ def test_every_key_of_every_odd_value_is_read_or_one_line(tmp_path):
             outcome(path)
 
 
+@pytest.mark.parametrize("key", ["1", "2026-12-01", "null", "1.5", "true"])
+def test_a_key_that_is_no_text_is_an_unknown_option(tmp_path, key):
+    """YAML reads a number or a date where somebody meant a name."""
+    path = tmp_path / "file.yaml"
+    path.write_text(replaced(("dump",), f"{{? {key} : 2}}"), "utf-8")
+    assert "dump: unknown option" in str(outcome(path))
+
+
+@pytest.mark.parametrize("name", ["é" * 400, "e" * 4000 + ".py", "a." * 900])
+def test_a_long_name_of_a_plugin_is_cut_in_its_line(tmp_path, name):
+    """A value that a YAML file puts in the wrong place can be a whole text."""
+    path = tmp_path / "file.yaml"
+    path.write_text(replaced(("plugins",), f"[{name}]"), "utf-8")
+    assert "--plugin" in str(outcome(path))
+
+
 @pytest.mark.parametrize("name", [*NAMES, "x" * 10**4], ids=[*map(ascii, NAMES), "long"])
 def test_a_name_of_any_kind_at_any_place_is_read_or_one_line(tmp_path, name):
     """Names of rows become folders and lines of a report; the other keys come back in messages."""
