@@ -17,15 +17,19 @@ from .family import (
     written_before_5,
 )
 from .model_type import model_type_of
+from .units import HEADS, NEURONS, Units
 
 __all__ = [
     "FAMILIES",
+    "HEADS",
     "IGNORED",
+    "NEURONS",
     "Facts",
     "Family",
     "ModelFacts",
     "SpecialIds",
     "Stack",
+    "Units",
     "family_named",
     "family_of",
     "is_causal",

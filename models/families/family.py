@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import CheckpointError, ConfigurationError
 from ...runtime.registry import Registry
+from .units import Units
 
 IGNORED = -100
 """The label of a padded target position, by the convention of torch and transformers."""
@@ -233,6 +234,13 @@ class Family(ABC):
     @abstractmethod
     def stack_parameters(self, model: nn.Module, stack: str) -> set[str]:
         """Return the names of the parameters of a stack's blocks."""
+
+    @abstractmethod
+    def units(self, parameter: str, d_kv: int) -> Units | None:
+        """Return where heads (of width `d_kv`) or neurons are in the parameter of this name; None if it does not hold any.
+
+        Parameters whose heads meet share a group: where the blocks of a stack share one position bias, all their self-attentions.
+        """
 
 
 FAMILIES: Registry[Family] = Registry(

@@ -19,9 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from .family import FAMILIES, IGNORED, Family, ModelFacts, SpecialIds, Stack
+from .units import HEADS, NEURONS, Units
 
 _LINEARS = {"query": "q", "key": "k", "value": "v"}
 _SUBLAYER = re.compile(r"decoder\.block\.\d+\.layer\.([012])\.")
+_HOLDS_UNITS = re.compile(
+    r"(?P<stack>encoder|decoder)\.block\.(?P<block>\d+)\.layer\.\d\."
+    r"(?P<module>SelfAttention|EncDecAttention|DenseReluDense)\.(?P<name>\w+)\.weight"
+)
+_UNIT_DIMENSION = {"q": 0, "k": 0, "v": 0, "o": 1, "relative_attention_bias": 1, "wi": 0, "wi_0": 0, "wi_1": 0, "wo": 1}
+"""The dimension of a parameter that its heads or neurons divide."""
+_READERS = ("o", "wo")
+_UNIT_GROUPS = {"SelfAttention": "self", "EncDecAttention": "cross", "DenseReluDense": "feed_forward"}
 _SUBLAYERS = {
     "SelfAttention": "self-attention",
     "EncDecAttention": "cross-attention",
@@ -195,6 +204,27 @@ class T5(Family):
 
     def stack_parameters(self, model: nn.Module, stack: str) -> set[str]:
         return {name for name, _ in model.named_parameters() if name.startswith(f"{stack}.block.")}
+
+    def units(self, parameter: str, d_kv: int) -> Units | None:
+        """Return the heads or neurons of a parameter.
+
+        T5 and mT5 have the position bias only in the first block, whose heads all blocks of the stack share.
+        """
+        found = _HOLDS_UNITS.fullmatch(parameter)
+        if found is None:
+            return None
+        module, name = found["module"], found["name"]
+        group = f"{found['stack']}.{_UNIT_GROUPS[module]}"
+        if module != "SelfAttention" or self.bias_in_every_block:
+            group += f"@{found['block']}"
+        heads = module != "DenseReluDense"
+        return Units(
+            kind=HEADS if heads else NEURONS,
+            group=group,
+            dimension=_UNIT_DIMENSION[name],
+            width=d_kv if heads and name != "relative_attention_bias" else 1,
+            reader=name in _READERS,
+        )
 
     def teacher_parameter(self, parameter: str, layers: Mapping[str, tuple[int, ...]]) -> str:
         """Return the parameter of the mapped layer.
