@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .api import estimate as estimate
     from .api import evaluate as evaluate
     from .api import inspect as inspect
+    from .api import prune_teacher as prune_teacher
     from .api import push_cache as push_cache
     from .api import train_student as train_student
     from .api import train_students as train_students
@@ -57,6 +58,7 @@ _FUNCTIONS = (
     "estimate",
     "evaluate",
     "inspect",
+    "prune_teacher",
     "push_cache",
     "train_student",
     "train_students",
@@ -114,6 +116,7 @@ __all__ = [
     "inspect",
     "layer_pairs",
     "open_cache",
+    "prune_teacher",
     "push_cache",
     "spec",
     "train_student",

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from . import __version__
-from .api.recorded import of_a_comparison, of_a_dump, of_a_repair, of_a_training, of_an_evaluation
+from .api.recorded import of_a_comparison, of_a_dump, of_a_pruning, of_a_repair, of_a_training, of_an_evaluation
 from .api.training import train_each
 from .errors import MiniEndError
 from .evaluation.config import EvaluateConfig
@@ -18,6 +18,7 @@ from .recipes.compare.config import CompareConfig
 from .recipes.demo.config import DemoConfig
 from .recipes.estimate.config import EstimateConfig
 from .recipes.inspect.config import InspectConfig
+from .recipes.prune.config import PruneConfig
 from .recipes.repair.config import VerifyConfig
 from .recipes.share.config import PushCacheConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
@@ -54,6 +55,13 @@ def _train_student(config: TrainRequest, size: tuple[str, ...], objective: tuple
         dry_run_students(configs, log=tell)
     else:
         train_each(config, sizes, objectives, log=tell)
+
+
+def _prune_teacher(config: PruneConfig) -> None:
+    require_there(config.cache)
+    from .recipes.prune.prune import prune_teacher
+
+    prune_teacher(config, log=tell)
 
 
 def _inspect(config: InspectConfig) -> None:
@@ -162,6 +170,20 @@ COMMANDS = (
         ),
         ranks=True,
         recorded=of_a_training,
+    ),
+    ConfiguredCommand(
+        "prune-teacher",
+        PruneConfig,
+        _prune_teacher,
+        summary="Sort a teacher's heads and neurons by importance, so that students start as its most important part.",
+        more="The teacher is needed for minutes, with its cache. Then train-student --init pruned:SORTED --keep 0.5 keeps the "
+        "first half of all heads and neurons.",
+        examples=(
+            "  miniend prune-teacher --teacher google-t5/t5-base --cache c4-t5-base \\\n      --output sorted",
+            "  miniend prune-teacher --teacher google-t5/t5-base --cache c4-t5-base \\\n"
+            "      --output sorted --examples 256 --device cuda",
+        ),
+        recorded=of_a_pruning,
     ),
     ConfiguredCommand(
         "inspect",

@@ -11,6 +11,7 @@ from ..evaluation.records import EvaluationResults
 from ..recipes.compare.compared import Comparison
 from ..recipes.estimate.estimate import Estimate
 from ..recipes.inspect.facts import CacheFacts
+from ..recipes.prune.sorted_teacher import SortedTeacher
 from ..recipes.repair.verify import VerifyReport
 from ..student_train.dry_run.dry_run import DryRun
 from ..student_train.student import Student, Students
@@ -80,6 +81,7 @@ def dry_run(
     relation_heads: int | None = None,
     weight: str | Sequence[str] = (),
     init: str | Path | PreTrainedModel | None = None,
+    keep: float | None = None,
     mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str = "uniform",
     stacks: Literal["both", "encoder", "decoder"] | str = "both",
     teacher_layer: str | Sequence[str] = (),
@@ -162,9 +164,13 @@ def dry_run(
             decoder_hidden, encoder_direct or decoder_direct. A weight adds labels or logits to hidden
             and direct. One, or a sequence. [default: 1 for each term]
         init: str | Path | PreTrainedModel | None
-            Where the student starts: a checkpoint of a student, which brings its size; or
+            Where the student starts: a checkpoint of a student, which brings its size;
             teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
-            have. [default: fresh weights]
+            have; or pruned:SORTED for the first heads and neurons of a teacher that prune-teacher
+            sorted. [default: fresh weights]
+        keep: float | None
+            For init pruned:SORTED: the fraction of the heads and of the feed-forward's neurons that the
+            student keeps. It decides the size. [default: none]
 
     Layers:
         mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str
@@ -770,6 +776,66 @@ def inspect(
             off]
     """
 
+def prune_teacher(
+    *,
+    output: str | Path,
+    teacher: str | Path | PreTrainedModel = ...,
+    cache: str | Path = ...,
+    examples: int = 64,
+    importance: Literal["measured", "gradient"] | str = "measured",
+    device: str = "auto",
+    log: Callable[[str], None] | None = None,
+    config: str | Path | None = None,
+    plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
+) -> SortedTeacher:
+    """
+    Sort a teacher's heads and neurons by importance, so that students start as its most important part.
+
+        sorted_teacher = miniend.prune_teacher(teacher="google-t5/t5-small", cache="docs-t5-small", output="sorted")
+        sorted_teacher.pruning.table[0].cross_entropy
+
+    A student with `init="pruned:sorted", keep=0.5` starts as half of it. `teacher` can be a model in memory, which stays as it
+    is.
+
+    Essential:
+        output: str | Path
+            Directory for the sorted teacher, a checkpoint. [required]
+        teacher: str | Path | PreTrainedModel
+            Folder or hub name of the teacher from which the cache was dumped. Its weights are checked
+            against the cache. [default: what output records]
+        cache: str | Path
+            Directory or URL of a finished cache, whose examples decide what is important. [default:
+            what output records]
+        examples: int
+            Training examples, the first of the cache, on which importance is measured; 32 or more.
+            [default: 64]
+        importance: Literal["measured", "gradient"] | str
+            measured: a self-attention head is as important as the loss without it says; all else by the
+            gradient. gradient: MiniDisc's gradient of the loss by masks for all, which is faster and
+            worse for self-attention heads. [default: measured]
+
+    Speed:
+        device: str
+            auto, cpu, cuda or cuda:N. [default: auto]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
+    """
+
 def push_cache(
     name: str,
     *,
@@ -840,6 +906,7 @@ def train_student(
     relation_heads: int | None = None,
     weight: str | Sequence[str] = (),
     init: str | Path | PreTrainedModel | None = None,
+    keep: float | None = None,
     mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str = "uniform",
     stacks: Literal["both", "encoder", "decoder"] | str = "both",
     teacher_layer: str | Sequence[str] = (),
@@ -923,9 +990,13 @@ def train_student(
             decoder_hidden, encoder_direct or decoder_direct. A weight adds labels or logits to hidden
             and direct. One, or a sequence. [default: 1 for each term]
         init: str | Path | PreTrainedModel | None
-            Where the student starts: a checkpoint of a student, which brings its size; or
+            Where the student starts: a checkpoint of a student, which brings its size;
             teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
-            have. [default: fresh weights]
+            have; or pruned:SORTED for the first heads and neurons of a teacher that prune-teacher
+            sorted. [default: fresh weights]
+        keep: float | None
+            For init pruned:SORTED: the fraction of the heads and of the feed-forward's neurons that the
+            student keeps. It decides the size. [default: none]
 
     Layers:
         mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str
@@ -1025,6 +1096,7 @@ def train_students(
     relation_heads: int | None = None,
     weight: str | Sequence[str] = (),
     init: str | Path | PreTrainedModel | None = None,
+    keep: float | None = None,
     mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str = "uniform",
     stacks: Literal["both", "encoder", "decoder"] | str = "both",
     teacher_layer: str | Sequence[str] = (),
@@ -1112,9 +1184,13 @@ def train_students(
             decoder_hidden, encoder_direct or decoder_direct. A weight adds labels or logits to hidden
             and direct. One, or a sequence. [default: 1 for each term]
         init: str | Path | PreTrainedModel | None
-            Where the student starts: a checkpoint of a student, which brings its size; or
+            Where the student starts: a checkpoint of a student, which brings its size;
             teacher-layers:TEACHER for evenly spaced layers of its teacher, whose width the size must
-            have. [default: fresh weights]
+            have; or pruned:SORTED for the first heads and neurons of a teacher that prune-teacher
+            sorted. [default: fresh weights]
+        keep: float | None
+            For init pruned:SORTED: the fraction of the heads and of the feed-forward's neurons that the
+            student keeps. It decides the size. [default: none]
 
     Layers:
         mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str

@@ -6,13 +6,14 @@ from ..evaluation.config import EvaluateConfig
 from ..recipes.compare.config import CompareConfig
 from ..recipes.estimate.config import EstimateConfig
 from ..recipes.inspect.config import InspectConfig
+from ..recipes.prune.config import PruneConfig
 from ..recipes.repair.config import VerifyConfig
 from ..recipes.share.config import PushCacheConfig
 from ..runtime.given import Settled
 from ..student_train.config import TrainConfig, TrainRequest, each_student
 from ..teacher_dump.config import DumpConfig
 from .function import LOG, TOKENIZER, Given, of_options
-from .recorded import of_a_comparison, of_a_dump, of_a_repair, of_a_training, of_an_evaluation
+from .recorded import of_a_comparison, of_a_dump, of_a_pruning, of_a_repair, of_a_training, of_an_evaluation
 from .training import train_each
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..recipes.compare.compared import Comparison
     from ..recipes.estimate.estimate import Estimate
     from ..recipes.inspect.facts import CacheFacts
+    from ..recipes.prune.sorted_teacher import SortedTeacher
     from ..recipes.repair.verify import VerifyReport
     from ..student_train.dry_run.dry_run import DryRun
     from ..student_train.student import Student, Students
@@ -135,6 +137,22 @@ def dry_run(given: Given[TrainConfig]) -> "list[DryRun]":
     with given.models_lent("init"):
         settled = given.settled()
         return dry_run_students(each_student(settled.config, *_sizes_and_objectives(settled)), given.log)
+
+
+@of_options(PruneConfig, models=("teacher",), paths=("cache",), recorded=of_a_pruning, found_by="output")
+def prune_teacher(given: Given[PruneConfig]) -> "SortedTeacher":
+    """Sort a teacher's heads and neurons by importance, so that students start as its most important part.
+
+        sorted_teacher = miniend.prune_teacher(teacher="google-t5/t5-small", cache="docs-t5-small", output="sorted")
+        sorted_teacher.pruning.table[0].cross_entropy
+
+    A student with `init="pruned:sorted", keep=0.5` starts as half of it. `teacher` can be a model in memory, which stays as it
+    is.
+    """
+    from ..recipes.prune.prune import prune_teacher
+
+    with given.models_lent("teacher"):
+        return prune_teacher(given.config(), given.log)
 
 
 def _sizes_and_objectives(settled: Settled[Any]) -> tuple[tuple[str | None, ...], tuple[str, ...]]:

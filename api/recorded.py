@@ -31,6 +31,13 @@ def of_a_comparison(given: Values) -> Record | None:
     return recorded_comparison(given)
 
 
+def of_a_pruning(given: Values) -> Record | None:
+    """Return what an output knows of its pruning."""
+    from ..recipes.prune.recorded import recorded_pruning
+
+    return recorded_pruning(given)
+
+
 def of_a_repair(given: Values) -> Record | None:
     """Return where the sources of a cache are."""
     from ..recipes.repair.recorded import recorded_sources

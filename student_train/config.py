@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..models.layer_maps import LAYER_MAPS
 from ..models.optimizer_settings import OPTIMIZERS, SCHEDULES
+from ..models.pruning.widths import PRUNED, require_keep
 from ..runtime.durable import is_there
 from ..runtime.local_names import path_or_size, path_or_url, start
 from ..runtime.options import check, option, require
@@ -296,8 +297,16 @@ class TrainSettings(StepSettings):
         metavar="[START:]SOURCE",
         local=start,
         shown="fresh weights",
-        help="Where the student starts: a checkpoint of a student, which brings its size; or teacher-layers:TEACHER for evenly "
-        "spaced layers of its teacher, whose width the size must have.",
+        help="Where the student starts: a checkpoint of a student, which brings its size; teacher-layers:TEACHER for evenly "
+        "spaced layers of its teacher, whose width the size must have; or pruned:SORTED for the first heads and neurons of a "
+        "teacher that prune-teacher sorted.",
+    )
+    keep: float | None = option(
+        None,
+        section="training",
+        shown="none",
+        help="For --init pruned:SORTED: the fraction of the heads and of the feed-forward's neurons that the student keeps. It "
+        "decides the size.",
     )
     seed: int = option(
         0,
@@ -324,6 +333,16 @@ class TrainSettings(StepSettings):
             f"--init {self.init} is a student with its own size: leave --size {self.size} out, or start from layers of the "
             f"teacher with --init teacher-layers:TEACHER",
         )
+        if self.keep is not None:
+            require_keep(self.keep)
+            require(
+                self.starts_pruned,
+                f"--keep {self.keep:g} is for --init {PRUNED}:SORTED, "
+                + (f"not for --init {self.init}" if self.init else "which is missing; give both"),
+            )
+        if self.starts_pruned:
+            require(self.keep is not None, f"--init {self.init}: give the fraction to keep with --keep, such as 0.5")
+            require(not self.size, f"--init {self.init} gives the size by --keep: leave --size {self.size} out")
         require(
             self.hidden_metric == "plain" or self.hidden_scale == "energy",
             f"--hidden-metric {self.hidden_metric} has a scale of its own: leave --hidden-scale {self.hidden_scale} out",
@@ -334,6 +353,11 @@ class TrainSettings(StepSettings):
     def starts_from_checkpoint(self) -> bool:
         """Whether the student starts as a checkpoint, which has its own size. Else `--init` names a start before a colon."""
         return self.init is not None and not (_NAMED_START.match(self.init) and not is_there(Path(self.init)))
+
+    @property
+    def starts_pruned(self) -> bool:
+        """Whether the student starts as a prefix of a sorted teacher."""
+        return (self.init or "").startswith(f"{PRUNED}:") and not self.starts_from_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

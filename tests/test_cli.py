@@ -46,7 +46,7 @@ OPTIONS = {
         --max-grad-norm --bf16
         --mapping --stacks --teacher-layer --hidden-norm --hidden-scale --hidden-metric --projection --direct-heads
         --gradient-checkpointing --device
-        --init --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run --push-to-hub
+        --init --keep --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run --push-to-hub
         --hub-private-repo
     """,
     "inspect": "cache --json --plot",
@@ -56,6 +56,7 @@ OPTIONS = {
         --max-summary-length --optimizer --train-examples --eval-examples --bf16 --device
     """,
     "compare": "file --output --plan",
+    "prune-teacher": "--teacher --cache --output --examples --importance --device",
     "push-cache": "name --cache --hub-private-repo --verify --no-verify --allow-unfinished",
     "demo": "--output",
     "completion": "shell",
@@ -258,6 +259,17 @@ def test_help_lists_every_task(run):
         ),
         ("train-student --cache c --output o --init s --size 2L32H", "--init s is a student with its own size"),
         ("train-student --cache c --output o --init teacher-layers:", "found no source"),
+        (
+            "train-student --cache c --output o --init pruned:s",
+            "--init pruned:s: give the fraction to keep with --keep",
+        ),
+        ("train-student --cache c --output o --keep 0.5", "--keep 0.5 is for --init pruned:SORTED, which is missing"),
+        ("train-student --cache c --output o --keep 0.5 --init s", "--init pruned:SORTED, not for --init s"),
+        ("train-student --cache c --output o --init pruned:s --keep 2", "--keep 2: expected a fraction above 0"),
+        (
+            "train-student --cache c --output o --init pruned:s --keep 0.5 --size 2L32H",
+            "--init pruned:s gives the size by --keep: leave --size 2L32H out",
+        ),
         (
             "evaluate --model m --output o --task glue/sst2 --protocol both",
             "--protocol 'both': expected one of head, text",

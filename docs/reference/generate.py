@@ -25,6 +25,7 @@ from miniend.recipes.compare.compared import Comparison
 from miniend.recipes.compare.file.reading import OF_A_ROW, OWN_OF_A_CACHE
 from miniend.recipes.estimate.estimate import Estimate
 from miniend.recipes.inspect.facts import CacheFacts
+from miniend.recipes.prune.sorted_teacher import SortedTeacher
 from miniend.recipes.repair.verify import VerifyReport
 from miniend.runtime.commands import ConfiguredCommand, OfEveryCommand
 from miniend.runtime.options import SECTIONS, default_text, names_of, option_of, options_of
@@ -43,7 +44,7 @@ READING = ("open_cache", "Dataset")
 """The public names for code that reads a cache; the others extend MiniEnD."""
 OPENED = (Cache, Split, Example, Factors, SparseLogits)
 """The classes of what `open_cache` returns."""
-RESULTS = (Student, Students, CacheFacts, VerifyReport, Estimate, EvaluationResults, Comparison)
+RESULTS = (Student, Students, SortedTeacher, CacheFacts, VerifyReport, Estimate, EvaluationResults, Comparison)
 """The classes of what the functions return, beside an opened cache."""
 
 

@@ -22,6 +22,7 @@ from ..evaluation.records import EvaluationResults
 from ..recipes.compare.compared import Comparison
 from ..recipes.estimate.estimate import Estimate
 from ..recipes.inspect.facts import CacheFacts
+from ..recipes.prune.sorted_teacher import SortedTeacher
 from ..recipes.repair.verify import VerifyReport
 from ..student_train.dry_run.dry_run import DryRun
 from ..student_train.student import Student, Students

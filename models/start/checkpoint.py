@@ -23,13 +23,13 @@ def checkpoint(request: StartRequest) -> Any:
     return load_student(request.source, request.teacher_config)
 
 
-def load_student(source: str | Path, teacher_config: Mapping[str, Any]) -> Any:
+def load_student(source: str | Path, teacher_config: Mapping[str, Any], revision: str | None = None) -> Any:
     """Return a student from a checkpoint of the teacher's family with the teacher's vocabulary rows and special ids.
 
-    `source` is a folder or a hub name, `teacher_config` the teacher's config.json. Raises CheckpointError if the checkpoint
-    cannot be loaded, and ConfigurationError if it does not fit the teacher.
+    `source` is a folder or a hub name, the latter at a `revision`; `teacher_config` is the teacher's config.json. Raises
+    CheckpointError if the checkpoint cannot be loaded, and ConfigurationError if it does not fit the teacher.
     """
-    model, raw_config = load_pretrained(source, torch.float32)
+    model, raw_config = load_pretrained(source, torch.float32, revision)
     require_same_vocabulary(source, model, raw_config, teacher_config)
     if lent_model(source) is not None:  # its owner keeps it as it is
         model = deepcopy(model)

@@ -24,6 +24,8 @@ class StartRequest:
     """The teacher's config.json, with the number of rows of its head as `vocab_size`."""
     tied: bool
     """Whether the teacher's head is its embedding."""
+    keep: float | None = None
+    """The fraction of heads and neurons that the user asked for; None if the user did not say."""
 
 
 Start = Callable[[StartRequest], Any]

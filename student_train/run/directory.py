@@ -51,7 +51,7 @@ SHAPE = (
 )
 TYPED = {
     **typed_by_identity(TrainConfig),
-    "student": "--size or --init",
+    "student": "--size, --init or --keep",
     FIRST_WEIGHTS: "--init",
     "cache_part": "--cache",
     "cache_digest": "--cache",

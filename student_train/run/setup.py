@@ -126,7 +126,7 @@ def _built(spec: TermSpec, context: TermContext) -> Term:
 
 def start(config: TrainConfig, cache: Cache) -> Any:
     """Return the student with its first weights, on the CPU."""
-    return start_student(config.init, start_request(cache, config.size, config.seed))
+    return start_student(config.init, {**start_request(cache, config.size, config.seed), "keep": config.keep})
 
 
 def start_request(cache: Cache, size: str | None, seed: int) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_a_file_in_the_folder_is_an_entry(tmp_path, monkeypatch):
     [
         (KINDS, {"self", "cross", "hidden"}),
         (TERMS, {"labels", "logits", "relations", "cross_relations", "hidden", "direct"}),
-        (STARTS, {"fresh", "checkpoint", "teacher-layers"}),
+        (STARTS, {"fresh", "checkpoint", "teacher-layers", "pruned"}),
         (LAYER_MAPS, {"last", "uniform", "last-k", "all", "consecutive", "uniform+last"}),
     ],
     ids=lambda value: value.what if isinstance(value, Registry) else "",

@@ -251,7 +251,7 @@ def test_running_a_finished_run_again_changes_nothing(span_home, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"size": "2L64H"}, r"student.d_model: there 32, now 64 \(--size or --init\)"),
+        ({"size": "2L64H"}, r"student.d_model: there 32, now 64 \(--size, --init or --keep\)"),
         ({"objective": "implicit"}, "--objective: there miniend-e, now implicit"),
         ({"steps": 5}, "--steps: there 10, now 5"),
         ({"learning_rate": 1e-2}, "--learning-rate: there 0.05, now 0.01"),
