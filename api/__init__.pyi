@@ -648,6 +648,8 @@ def evaluate(
     data: str | Path | None = None,
     seeds: int = 3,
     epochs: int = 3,
+    training: bool = True,
+    keep_model: bool = False,
     protocol: Literal["head", "text"] | str = "head",
     optimizer: Literal["adamw", "adafactor"] | str = "adamw",
     learning_rates: float | Sequence[float] = (),
@@ -693,6 +695,13 @@ def evaluate(
             Fine-tunings per task, seeds 0, 1, ...; can be raised later. [default: 3]
         epochs: int
             Epochs of every fine-tuning. [default: 3]
+        training: bool
+            False: Score the model as it is, once, without fine-tuning: a teacher that was fine-tuned
+            text to text, or a student of such a teacher. With protocol text, or summaries. [default:
+            fine-tuned first]
+        keep_model: bool
+            Keep each fine-tuned model as OUTPUT/TASK/seed-N, a checkpoint that can be a teacher. With
+            protocol text, or summaries. [default: off]
 
     Training:
         protocol: Literal["head", "text"] | str

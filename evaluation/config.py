@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROTOCOL_NAMES = ("head", "text")
 ADAFACTOR_RATES = (1e-3, 3e-3, 1e-2)
 """Learning rates relative to each matrix's RMS. The T5 paper fine-tunes with the first."""
+GLUE = "glue/"
+"""The prefix of the tasks for which a protocol can be chosen; summaries are always text."""
 BY_TASK = "by task"
 """The mark of settings that each task may set for itself; the task's records hold its value."""
 
@@ -131,6 +133,20 @@ class EvaluateConfig(EvaluateSettings):
         help="Directory for the results. Seeds that are already finished are not run again, and only what is to change need be "
         "given.",
     )
+    training: bool = option(
+        True,
+        section="essential",
+        shown="fine-tuned first",
+        identity=True,
+        help="Score the model as it is, once, without fine-tuning: a teacher that was fine-tuned text to text, or a student of "
+        "such a teacher. With --protocol text, or summaries.",
+    )
+    keep_model: bool = option(
+        False,
+        section="essential",
+        help="Keep each fine-tuned model as OUTPUT/TASK/seed-N, a checkpoint that can be a teacher. With --protocol text, or "
+        "summaries.",
+    )
     device: str = option("auto", section="speed", help="auto, cpu or cuda.")
 
     def __post_init__(self) -> None:
@@ -138,5 +154,24 @@ class EvaluateConfig(EvaluateSettings):
 
         EvaluateSettings.__post_init__(self)
         require(bool(self.tasks), "--task: expected at least one, found none; name one")
-        for task in self.tasks:
-            find_task(task)
+        require(
+            self.training or not self.keep_model,
+            "--keep-model keeps what is fine-tuned, and --no-training fine-tunes nothing; leave one of them out",
+        )
+        for task in map(find_task, self.tasks):
+            with_head = self.protocol == "head" and task.prefix == GLUE
+            require(
+                not with_head or self.training,
+                f"--no-training: on {task.prefix}{task.name}, the new head of --protocol head would answer at random; add "
+                "--protocol text",
+            )
+            require(
+                not with_head or not self.keep_model,
+                f"--keep-model keeps a text-to-text model, and on {task.prefix}{task.name} --protocol head trains another head; "
+                "add --protocol text",
+            )
+
+    @property
+    def runs(self) -> int:
+        """The number of scored models per task: one for each seed, and one if nothing is trained."""
+        return self.seeds if self.training else 1

@@ -1,6 +1,9 @@
 """Evaluate a checkpoint: for every task choose a learning rate on a part of train, fine-tune with every seed, score, sum up."""
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +21,7 @@ from ..runtime.progress import Log, duration
 from .checkpoint import Checkpoint, load_checkpoint
 from .config import BY_TASK, EvaluateConfig
 from .facts import model_facts
+from .kept_model import is_kept, keep_model
 from .page import write_page
 from .protocols.protocol import Predictions
 from .protocols.protocols import protocol_for
@@ -44,7 +48,7 @@ from .tasks.known import find_task
 from .tasks.said import describe_data
 from .tasks.sources import load_task
 from .tasks.task import Task
-from .tuning.fine_tuning import FineTuning, fine_tune_and_predict
+from .tuning.fine_tuning import FineTuning, fine_tune_and_predict, predict
 
 SEARCH_SEED = 0
 
@@ -115,7 +119,7 @@ class _TaskRun:
     ) -> None:
         self._bars = bars
         self._config, self._task, self._device, self._log = config, task, device, log
-        self._folder = config.output / task.name
+        self._checkpoint, self._folder = checkpoint, config.output / task.name
         self._cores = SharedCores(log, device)
         self._protocol = protocol_for(task, config.protocol, checkpoint, config.max_length, config.max_summary_length)
         self._rates = config.rates(task)
@@ -129,13 +133,17 @@ class _TaskRun:
         if read_record(self._folder / EXAMPLES) is None:
             written = {name: [asdict(example) for example in part] for name, part in self._development.items()}
             write_record(self._folder / EXAMPLES, written)
-        rate = self._choose_rate()
-        for seed in range(self._config.seeds):
-            path = self._folder / f"seed-{seed}.json"
-            if read_as(path, SeedRecord) is None:
-                record = self._run_seed(rate, seed)
+        rate = self._choose_rate() if self._config.training else None
+        for seed in range(self._config.runs):
+            path, model = self._folder / f"seed-{seed}.json", self._folder / f"seed-{seed}"
+            wanted = model if self._config.keep_model and not is_kept(model) else None
+            if read_as(path, SeedRecord) is None or wanted:
+                record = self._run_seed(rate, seed, wanted)
                 write_record(path, plain(record))
-                self._log(f"{self._task.name}, seed {seed}: {self._shown(record)}, {duration(record.seconds)}")
+                what = f"seed {seed}" if self._config.training else "without fine-tuning"
+                self._log(f"{self._task.name}, {what}: {self._shown(record)}, {duration(record.seconds)}")
+                if wanted:
+                    self._log(f"model: {wanted}")
 
     def _settings(self) -> Document:
         settings = identity_of(self._config, without=marked(EvaluateConfig, BY_TASK))
@@ -164,7 +172,8 @@ class _TaskRun:
         rest, held_out = split_off(self._train, self._task.held_out_most)
         metric = self._task.metrics[0]
         try:
-            predictions = self._fine_tune(rest, {"held_out": held_out}, rate, SEARCH_SEED)["held_out"]
+            tuning = self._tuning(rate, SEARCH_SEED)
+            predictions = self._predictions(rest, {"held_out": held_out}, tuning)["held_out"]
             value = self._task.scores(held_out, predictions.answers)[metric]
         except TrainingError:
             value = None
@@ -174,9 +183,11 @@ class _TaskRun:
         write_record(path, plain(made))
         return made
 
-    def _run_seed(self, rate: float, seed: int) -> SeedRecord:
+    def _run_seed(self, rate: float | None, seed: int, folder: Path | None) -> SeedRecord:
+        """Return the record of a seed; with `folder`, keep the fine-tuned model there."""
         started = perf_counter()
-        predictions = self._fine_tune(self._train, self._development, rate, seed)
+        keep = None if folder is None else partial(keep_model, folder=folder, checkpoint=self._checkpoint)
+        predictions = self._predictions(self._train, self._development, self._tuning(rate, seed), keep)
         scores = {name: self._task.scores(part, predictions[name].answers) for name, part in self._development.items()}
         return SeedRecord(
             seed=seed,
@@ -194,10 +205,8 @@ class _TaskRun:
         found = {name: self._task.baseline(self._train, part) for name, part in self._development.items()}
         return {name: scores for name, scores in found.items() if scores} or None
 
-    def _fine_tune(
-        self, train: list[Any], development: dict[str, list[Any]], rate: float, seed: int
-    ) -> dict[str, Predictions[Any]]:
-        settings = FineTuning(
+    def _tuning(self, rate: float | None, seed: int) -> FineTuning:
+        return FineTuning(
             optimizer=self._config.optimizer,
             learning_rate=rate,
             epochs=self._config.epochs,
@@ -207,8 +216,20 @@ class _TaskRun:
             device=self._device,
             bars=self._bars,
         )
-        title = f"{self._task.name}, rate {rate:g}, seed {seed}"
-        predictions = fine_tune_and_predict(self._protocol, train, development, settings, title)
+
+    def _predictions(
+        self,
+        train: list[Any],
+        development: dict[str, list[Any]],
+        tuning: FineTuning,
+        keep: Callable[[Any], object] | None = None,
+    ) -> dict[str, Predictions[Any]]:
+        """Return the answers by development set of the model after its fine-tuning, which `keep` is called with."""
+        if tuning.learning_rate is None:
+            predictions = predict(self._protocol, development, tuning, self._task.name)
+        else:
+            title = f"{self._task.name}, rate {tuning.learning_rate:g}, seed {tuning.seed}"
+            predictions = fine_tune_and_predict(self._protocol, train, development, tuning, title, keep)
         self._cores.look()
         return predictions
 

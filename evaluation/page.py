@@ -18,6 +18,7 @@ PICTURE = "scores.png"
 LONGEST = 700
 """The most characters of a text."""
 FREQUENT = "the most frequent answer"
+UNTRAINED = "none: scored as it is, without fine-tuning"
 Gains = Mapping[str, Difference]
 """By result, how much its first metric is above the score of the most frequent answer of train."""
 
@@ -51,6 +52,8 @@ def lead(results: EvaluationResults, gains: Gains) -> Lead:
     """Return what the seeds show of the model, by the first metric of each result."""
     better = [name for name, gain in gains.items() if gain.is_shown and gain.mean > 0]
     unclear = [name for name in gains if name not in better]
+    if results.tasks and all(task.learning_rate is None for task in results.tasks.values()):
+        return Lead(f"{results.model} is scored as it is, without fine-tuning.", [*_reasons(results, gains)])
     seeds = min((len(first(metrics)[1].values) for metrics in results.results.values()), default=0)
     return Lead(_sentence(str(results.model), seeds, better, unclear), [*_reasons(results, gains)])
 
@@ -129,7 +132,8 @@ def _model_facts(results: EvaluationResults) -> Iterator[tuple[str, str]]:
         )
     yield "protocol", str(results.protocol)
     for name, task in results.tasks.items():
-        yield f"learning rate, {name}", f"{task.learning_rate:g}"
+        rate = task.learning_rate
+        yield f"learning rate, {name}", UNTRAINED if rate is None else f"{rate:g}"
 
 
 def _samples(output: Path, results: EvaluationResults) -> Iterator[Block]:

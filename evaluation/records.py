@@ -6,6 +6,7 @@
     OUT/TASK/learning-rate-LR.json      score of one learning rate on the part of train that is held out for choosing it
     OUT/TASK/examples.json              the examples of the development sets, in the order of the predictions
     OUT/TASK/seed-N.json                scores and predictions of one seed on the development sets
+    OUT/TASK/seed-N                     the fine-tuned model of that seed, if it is kept
     OUT/results.json                    everything together: mean and standard deviation, GLUE score
 
 A finished document is never made again, so an interrupted evaluation goes on after the last one.
@@ -82,7 +83,8 @@ class SeedRecord:
     """Scores and predictions of one seed on the development sets."""
 
     seed: Natural
-    learning_rate: Number
+    learning_rate: Number | None
+    """None if the model was scored without fine-tuning."""
     seconds: Number
     """The time of fine-tuning and predictions."""
     scores: Mapping[str, Mapping[str, Score]]
@@ -115,7 +117,8 @@ Scores = Mapping[str, Mapping[str, ScoreSpread]]
 class TaskSummary:
     """How the seeds of a task were fine-tuned."""
 
-    learning_rate: Number
+    learning_rate: Number | None
+    """None if the model was scored without fine-tuning."""
     seeds: tuple[Natural, ...]
     unreadable: Natural
     """The number of answers over all seeds that were not a label and counted as wrong, or of summaries that were empty."""

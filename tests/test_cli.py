@@ -53,7 +53,7 @@ OPTIONS = {
     "verify": "cache --json --repair --teacher --corpus --split --device --mixed-environment",
     "evaluate": """
         --model --task --output --data --protocol --seeds --epochs --learning-rate --batch-size --max-length
-        --max-summary-length --optimizer --train-examples --eval-examples --bf16 --device
+        --max-summary-length --optimizer --train-examples --eval-examples --bf16 --device --training --no-training --keep-model
     """,
     "compare": "file --output --plan",
     "prune-teacher": "--teacher --cache --output --examples --importance --device",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from ...data.row import Row
 from ...errors import CorpusError, shortened
 from ...runtime.progress import Log
+from ..config import GLUE
 from ..scores.scores import score
 from .examples import LabelledExample
 from .task import Task
@@ -23,7 +24,7 @@ UNREADABLE_SIMILARITY = -1.0
 class GlueTask(Task[LabelledExample, float]):
     """One task of GLUE: which columns hold its texts and label, and what the labels are called."""
 
-    prefix: ClassVar[str] = "glue/"
+    prefix: ClassVar[str] = GLUE
     held_out_most: ClassVar[int] = 1000
 
     fields: Mapping[str, tuple[str, ...]]

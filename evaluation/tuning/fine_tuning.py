@@ -8,7 +8,7 @@ usual rates hardly moves them in the few steps of a small task. That matters for
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,8 @@ class FineTuning:
     """The settings of a fine-tuning, without model and data."""
 
     optimizer: str
-    learning_rate: float
+    learning_rate: float | None
+    """None for a model that is not trained."""
     epochs: int
     batch_size: int
     seed: int
@@ -52,7 +53,7 @@ class FineTuning:
             output_dir=folder,
             per_device_train_batch_size=self.batch_size,
             per_device_eval_batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learning_rate or 0.0,
             num_train_epochs=1,
             train_sampling_strategy="sequential",
             warmup_steps=round(WARMUP_SHARE * steps),
@@ -87,8 +88,9 @@ def fine_tune_and_predict(
     development: Mapping[str, Sequence[ExampleT]],
     settings: FineTuning,
     title: str,
+    keep: Callable[[Any], object] | None = None,
 ) -> dict[str, Predictions[AnswerT]]:
-    """Fine-tune a fresh model, and return its predictions by development set; the model is dropped.
+    """Fine-tune a fresh model, and return its predictions by development set. The model is dropped after `keep` has had it.
 
     Raises TrainingError if the loss, the weights or the predictions are not finite.
     """
@@ -119,6 +121,30 @@ def fine_tune_and_predict(
                 f"{title}: the weights are not finite after training at learning rate {settings.learning_rate:g}; give a lower "
                 "--learning-rate, or leave --bf16 out"
             )
+        predictions = {name: protocol.predict(trainer, examples) for name, examples in development.items()}
+        if keep is not None:
+            keep(trainer.model)
+        return predictions
+
+
+def predict(
+    protocol: TaskProtocol[ExampleT, AnswerT],
+    development: Mapping[str, Sequence[ExampleT]],
+    settings: FineTuning,
+    title: str,
+) -> dict[str, Predictions[AnswerT]]:
+    """Return the predictions of the checkpoint as it is, by development set."""
+    from transformers import PrinterCallback
+
+    with (
+        temporary_folder() as folder,
+        quiet_transformers(),
+        _accelerate_forgets(),
+        closing(_bar_callback(title, settings.bars)) as callback,
+    ):
+        trainer = protocol.trainer(protocol.fresh_model(settings.seed), settings.arguments(str(folder), 0), [])
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(callback)
         return {name: protocol.predict(trainer, examples) for name, examples in development.items()}
 
 

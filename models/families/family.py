@@ -177,6 +177,13 @@ class Family(ABC):
         """Make a freshly loaded model apply the factor that its author meant, if transformers applies another."""
 
     @abstractmethod
+    def make_plain(self, model: nn.Module) -> None:
+        """Undo `restore_head_scale` without changing what a model computes, so that plain transformers computes it too.
+
+        It must be done before the model is saved with `save_student`.
+        """
+
+    @abstractmethod
     def absorb_head_scale(self, model: nn.Module, factor: float) -> None:
         """Multiply the last hidden states by a factor, by scaling the weights of the last norm before the head."""
 

@@ -127,6 +127,9 @@ class T5(Family):
     def restore_head_scale(self, model: Any, raw_config: Mapping[str, Any]) -> None:
         """Do nothing, because transformers loads T5 as its author meant it."""
 
+    def make_plain(self, model: Any) -> None:
+        """Do nothing, because `restore_head_scale` leaves what plain transformers computes."""
+
     def absorb_head_scale(self, model: Any, factor: float) -> None:
         with torch.no_grad():
             model.decoder.final_layer_norm.weight.mul_(factor)

@@ -24,6 +24,12 @@ class UMT5(T5):
     def restore_head_scale(self, model: Any, raw_config: Mapping[str, Any]) -> None:
         model.config.tie_word_embeddings = self.meant_head_scale(raw_config, model.config.d_model) != 1.0
 
+    def make_plain(self, model: Any) -> None:
+        """Put the factor that transformers applies on every load into the last norm, divided out."""
+        own = self.head_scale(model)
+        model.config.tie_word_embeddings = True
+        self.absorb_head_scale(model, own / self.head_scale(model))
+
     def fresh_settings(self, tied: bool) -> dict[str, Any]:
         return {}
 

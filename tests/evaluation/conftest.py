@@ -107,7 +107,7 @@ class FakeTuning:
     def __init__(self, wrong=(), diverging=(), stop_at=None):
         self.calls, self.wrong, self.diverging, self.stop_at = [], wrong, diverging, stop_at
 
-    def __call__(self, _protocol, train, development, settings, _title):
+    def __call__(self, _protocol, train, development, settings, _title, _keep):
         self.calls.append((settings.learning_rate, settings.seed, train, development))
         if len(self.calls) == self.stop_at:
             raise KeyboardInterrupt

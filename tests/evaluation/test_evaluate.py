@@ -4,10 +4,14 @@ import json
 import sys
 
 import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from miniend.errors import CheckpointError
+from miniend.errors import CheckpointError, ConfigurationError
+from miniend.evaluation.checkpoint import load_checkpoint
 from miniend.evaluation.evaluate import evaluate
 from support.launchers import WANTED
+from support.tiny_t5 import build_tiny_t5
 
 
 def silent(_line):
@@ -37,6 +41,71 @@ def test_a_task_that_can_be_learnt_is_learnt_as_text(config):
     results = evaluate(config(**asked), silent)
     assert results.tasks["sst2"].unreadable == 0
     assert results.results["sst2"]["accuracy"].mean == 100.0
+
+
+def test_a_model_that_is_kept_is_scored_alike_without_training(config, tmp_path):
+    """The chain of a teacher: fine-tuned as text, kept as an ordinary checkpoint, scored as it is."""
+    asked = {"protocol": "text", "seeds": 1, "epochs": 15, "learning_rates": (1e-2,)}
+    said = []
+    tuned = evaluate(config(**asked, keep_model=True), said.append)
+    kept = tmp_path / "out" / "sst2" / "seed-0"
+    assert f"model: {kept}" in said
+    assert AutoTokenizer.from_pretrained(kept).get_vocab() == AutoTokenizer.from_pretrained(config().model).get_vocab()
+    asked = {"model": str(kept), "output": tmp_path / "as-it-is", "protocol": "text", "training": False}
+    found = evaluate(config(**asked), said.append)
+    assert found.results["sst2"]["accuracy"].values == tuned.results["sst2"]["accuracy"].values == (100.0,)
+    assert found.tasks["sst2"].learning_rate is None
+    assert "sst2, without fine-tuning: sst2 accuracy 100.0" in said[-2]
+    report = (tmp_path / "as-it-is" / "report.md").read_text()
+    assert "is scored as it is, without fine-tuning." in report
+    untrained = evaluate(config(output=tmp_path / "before", protocol="text", training=False), silent)
+    assert untrained.results["sst2"]["accuracy"].mean < 100
+
+
+def test_a_kept_umt5_computes_in_plain_transformers_what_was_scored(config, tmp_path, tokenizer):
+    """Its untied head is not scaled in an evaluation, and transformers scales it on every load."""
+    source = build_tiny_t5(tmp_path / "umt5", tokenizer, model_type="umt5", tied=False, layers=(1, 1))
+    asked = {"model": str(source), "protocol": "text", "seeds": 1, "learning_rates": (1e-3,), "keep_model": True}
+    evaluate(config(**asked), silent)
+    kept = tmp_path / "out" / "sst2" / "seed-0"
+    with torch.no_grad():
+        ours, plain = load_checkpoint(str(kept)).model, AutoModelForSeq2SeqLM.from_pretrained(kept).eval()
+        ids = torch.arange(3, 12)[None]
+        expected = ours(input_ids=ids, decoder_input_ids=ids).logits
+        torch.testing.assert_close(plain(input_ids=ids, decoder_input_ids=ids).logits, expected)
+        tuned = load_checkpoint(str(source)).model
+        assert not torch.equal(tuned.shared.weight, ours.shared.weight)
+        assert 0.5 < float(expected.std() / tuned(input_ids=ids, decoder_input_ids=ids).logits.std()) < 2
+
+
+def test_a_finished_seed_is_tuned_again_where_its_model_is_to_be_kept(config, tmp_path):
+    """The scores are known, but the weights were dropped; a second run finds both."""
+    asked = {"protocol": "text", "seeds": 1, "learning_rates": (1e-3,)}
+    evaluate(config(**asked), silent)
+    record = tmp_path / "out" / "sst2" / "seed-0.json"
+    before = json.loads(record.read_text())
+    evaluate(config(**asked, keep_model=True), silent)
+    again = json.loads(record.read_text())
+    assert again["predictions"] == before["predictions"]
+    weights = tmp_path / "out" / "sst2" / "seed-0" / "model.safetensors"
+    times = weights.stat().st_mtime_ns, record.stat().st_mtime_ns
+    evaluate(config(**asked, keep_model=True), silent)
+    assert times == (weights.stat().st_mtime_ns, record.stat().st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"training": False}, "--no-training: on glue/sst2, the new head of --protocol head would answer at random"),
+        ({"keep_model": True}, "--keep-model keeps a text-to-text model, and on glue/sst2"),
+        ({"training": False, "keep_model": True, "protocol": "text"}, "--no-training fine-tunes nothing"),
+    ],
+)
+def test_options_that_cannot_do_anything_sensible_together_are_refused(config, asked, words):
+    """A head of random weights would be scored, or a head kept that nobody can distill."""
+    with pytest.raises(ConfigurationError, match=words):
+        config(**asked)
+    config(**{**asked, "tasks": ("summarize/xsum",), "keep_model": asked == {"keep_model": True}})
 
 
 def test_two_seeds_differ_and_one_is_the_same_again(config, tmp_path):

@@ -109,7 +109,7 @@ def test_a_part_of_the_development_set_is_drawn_once(summarise, monkeypatch):
     """The same for every student and seed, and scored against its own references."""
     seen = []
 
-    def tuning(_protocol, _train, development, _settings, _title):
+    def tuning(_protocol, _train, development, _settings, _title, _keep):
         seen.append(development["xsum"])
         return {"xsum": Predictions([e.references[0] for e in development["xsum"]], 0)}
 

@@ -132,7 +132,7 @@ def test_what_is_asked_for_reaches_the_fine_tuning(config, monkeypatch):
     """Each seed with all of it; a rate named twice is one."""
     calls = []
 
-    def tuning(_protocol, train, development, settings, title):
+    def tuning(_protocol, train, development, settings, title, _keep):
         calls.append((settings, len(train), len(development["sst2"]), title))
         return {"sst2": Predictions([0.0] * 3, 2)}
 
@@ -154,7 +154,7 @@ def test_each_development_set_is_scored_against_its_own_labels(config, monkeypat
     for name, letters in labels.items():
         write_rows(tmp_path / f"{name}.tsv", [dict(zip(columns, ("a", "b", words[c]), strict=True)) for c in letters])
 
-    def tuning(_protocol, _train, development, _settings, _title):
+    def tuning(_protocol, _train, development, _settings, _title, _keep):
         return {name: Predictions([0.0] * len(part), 0) for name, part in development.items()}
 
     monkeypatch.setattr(module, "fine_tune_and_predict", tuning)

@@ -174,7 +174,8 @@ def _evaluated(name: str, output: Path, comparison: Comparison) -> Evaluated | N
     glue = glue_score(there)
     values |= {SCORE: fmean(values.values())} if not failed and len(there) == len(wanted) else {}
     values |= {GLUE: glue} if glue is not None else {}
-    rates = {t.name: document.tasks[t.name].learning_rate for t in tasks if t.name in document.tasks}
+    known = {task.name: document.tasks[task.name].learning_rate for task in tasks if task.name in document.tasks}
+    rates = {name: rate for name, rate in known.items() if rate is not None}
     return Evaluated(name, values, spreads, document.facts, rates, failed, measured_hard_labels(output))
 
 

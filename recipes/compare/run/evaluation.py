@@ -121,7 +121,7 @@ class Evaluator:
         if candidate.first is None or len(config.rates(find_task(task))) == 1:
             return config
         chosen = fine_tuned_tasks(candidate.first).get(find_task(task).name)
-        if chosen is None:
+        if chosen is None or chosen.learning_rate is None:
             raise TrainingError("no learning rate gave the first seed of its distillation a finite loss")
         return replace(config, learning_rates=(chosen.learning_rate,))
 
