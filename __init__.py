@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .api import dump_teacher as dump_teacher
     from .api import estimate as estimate
     from .api import evaluate as evaluate
+    from .api import filters as filters
     from .api import inspect as inspect
     from .api import prune_teacher as prune_teacher
     from .api import push_cache as push_cache
@@ -57,6 +58,7 @@ _FUNCTIONS = (
     "dump_teacher",
     "estimate",
     "evaluate",
+    "filters",
     "inspect",
     "prune_teacher",
     "push_cache",
@@ -113,6 +115,7 @@ __all__ = [
     "errors",
     "estimate",
     "evaluate",
+    "filters",
     "inspect",
     "layer_pairs",
     "open_cache",

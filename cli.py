@@ -17,6 +17,7 @@ from .evaluation.config import EvaluateConfig
 from .recipes.compare.config import CompareConfig
 from .recipes.demo.config import DemoConfig
 from .recipes.estimate.config import EstimateConfig
+from .recipes.filters.config import FiltersConfig
 from .recipes.inspect.config import InspectConfig
 from .recipes.prune.config import PruneConfig
 from .recipes.repair.config import VerifyConfig
@@ -62,6 +63,13 @@ def _prune_teacher(config: PruneConfig) -> None:
     from .recipes.prune.prune import prune_teacher
 
     prune_teacher(config, log=tell)
+
+
+def _filters(config: FiltersConfig) -> None:
+    require_there(config.cache)
+    from .recipes.filters.filters import make_filters
+
+    make_filters(config, log=tell)
 
 
 def _inspect(config: InspectConfig) -> None:
@@ -184,6 +192,19 @@ COMMANDS = (
             "      --output sorted --examples 256 --device cuda",
         ),
         recorded=of_a_pruning,
+    ),
+    ConfiguredCommand(
+        "filters",
+        FiltersConfig,
+        _filters,
+        summary="Add task-aware filters to a cache of hidden states, for students of the objective ted.",
+        more="The teacher is needed for minutes. A filter keeps the part of a layer's states that the teacher's own "
+        "predictions use. The shards of the cache stay as they are.",
+        examples=(
+            "  miniend filters --cache states --teacher google-t5/t5-base",
+            "  miniend filters --cache states --teacher google-t5/t5-base \\\n"
+            "      --filter decoder.hidden@uniform:4 --filter-width 128 --filter-steps 1000",
+        ),
     ),
     ConfiguredCommand(
         "inspect",

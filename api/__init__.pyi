@@ -69,7 +69,7 @@ def dry_run(
     batch_size: int = 32,
     learning_rate: float | None = None,
     size: str | Path | Sequence[str | Path] | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str | Sequence[str] = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str] = "miniend-e",
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
@@ -90,6 +90,7 @@ def dry_run(
     hidden_metric: Literal["plain", "whitened"] | str = "plain",
     projection: Literal["auto", "always", "shared"] | str = "auto",
     direct_heads: int | None = None,
+    filter_steps: int = 500,
     gradient_accumulation_steps: int = 1,
     bf16: bool = False,
     gradient_checkpointing: bool = False,
@@ -129,7 +130,7 @@ def dry_run(
             6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
             students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
             depth and width]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str | Sequence[str]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
             cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard
@@ -179,7 +180,7 @@ def dry_run(
             from its own, at equal depth. consecutive: groups of neighbours, which are all of the
             teacher's. uniform+last: two each, of uniform and of last-k. [default: uniform]
         stacks: Literal["both", "encoder", "decoder"] | str
-            The stacks that hidden, lwd and direct compare. [default: both]
+            The stacks that hidden, lwd, ted and direct compare. [default: both]
         teacher_layer: str | Sequence[str]
             The teacher's layer that the student's last layer learns from, such as decoder.self=-2: from
             0, or negative from the end. For relations, for direct, and for hidden with mapping last.
@@ -201,6 +202,10 @@ def dry_run(
         direct_heads: int | None
             Blocks that the learned maps of direct consist of; the number of heads gives a map for each
             head. [default: 1, a map of all heads together]
+        filter_steps: int
+            Steps on hard labels that train the student's own filters, its weights frozen, before an
+            objective ted whose student init gave. 0 leaves them random, as in a fresh student.
+            [default: 500]
 
     Speed:
         gradient_accumulation_steps: int
@@ -749,6 +754,73 @@ def evaluate(
             off]
     """
 
+def filters(
+    *,
+    cache: str | Path,
+    teacher: str | Path | PreTrainedModel,
+    filter: str | Sequence[str] = (),
+    filter_width: int | None = None,
+    filter_steps: int = 500,
+    batch_size: int = 16,
+    device: str = "auto",
+    log: Callable[[str], None] | None = None,
+    seed: int = 0,
+    config: str | Path | None = None,
+    plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
+) -> Cache:
+    """
+    Add task-aware filters to a cache of hidden states, and return the cache. Its shards stay as they are.
+
+        cache = miniend.filters(cache="states", teacher="google-t5/t5-small", filter_steps=200)
+        cache.filters["decoder.hidden@5"].width
+
+    `miniend.train_student(objective="ted", ...)` learns from filtered states. `teacher` can be a model in memory.
+
+    Essential:
+        cache: str | Path
+            Directory or URL of a finished cache that holds hidden states. The filters are added to it;
+            its shards stay. [required]
+        teacher: str | Path | PreTrainedModel
+            Folder or hub name of the teacher from which the cache was dumped. Its weights are checked
+            against the cache. [required]
+        filter: str | Sequence[str]
+            Layers that get a filter, such as encoder.hidden@uniform:6. The cache must hold their
+            states. One, or a sequence. [default: six of each stack's stored layers, at equal distances,
+            or all of fewer]
+        filter_width: int | None
+            Width of what a filter returns. [default: a quarter of the teacher's width, rounded to 64]
+
+    Training:
+        filter_steps: int
+            Steps of training the filters, all together; 0 leaves them at the principal directions of
+            the states. [default: 500]
+        batch_size: int
+            Training examples of a step, from the front of the cache. [default: 16]
+
+    Speed:
+        device: str
+            auto, cpu, cuda or cuda:N. [default: auto]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        seed: int
+            Seed of which encoder filter a step trains. [default: 0]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
+    """
+
 def inspect(
     cache: str | Path,
     *,
@@ -903,7 +975,7 @@ def train_student(
     batch_size: int = 32,
     learning_rate: float | None = None,
     size: str | Path | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str = "miniend-e",
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
@@ -924,6 +996,7 @@ def train_student(
     hidden_metric: Literal["plain", "whitened"] | str = "plain",
     projection: Literal["auto", "always", "shared"] | str = "auto",
     direct_heads: int | None = None,
+    filter_steps: int = 500,
     gradient_accumulation_steps: int = 1,
     bf16: bool = False,
     gradient_checkpointing: bool = False,
@@ -965,7 +1038,7 @@ def train_student(
         size: str | Path | None
             6L384H, 6E3D384H for unequal depths, or a T5 config.json. [default: half the teacher's depth
             and width]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
             cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard
@@ -1014,7 +1087,7 @@ def train_student(
             from its own, at equal depth. consecutive: groups of neighbours, which are all of the
             teacher's. uniform+last: two each, of uniform and of last-k. [default: uniform]
         stacks: Literal["both", "encoder", "decoder"] | str
-            The stacks that hidden, lwd and direct compare. [default: both]
+            The stacks that hidden, lwd, ted and direct compare. [default: both]
         teacher_layer: str | Sequence[str]
             The teacher's layer that the student's last layer learns from, such as decoder.self=-2: from
             0, or negative from the end. For relations, for direct, and for hidden with mapping last.
@@ -1036,6 +1109,10 @@ def train_student(
         direct_heads: int | None
             Blocks that the learned maps of direct consist of; the number of heads gives a map for each
             head. [default: 1, a map of all heads together]
+        filter_steps: int
+            Steps on hard labels that train the student's own filters, its weights frozen, before an
+            objective ted whose student init gave. 0 leaves them random, as in a fresh student.
+            [default: 500]
 
     Speed:
         gradient_accumulation_steps: int
@@ -1093,7 +1170,7 @@ def train_students(
     batch_size: int = 32,
     learning_rate: float | None = None,
     size: str | Path | Sequence[str | Path] | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str | Sequence[str] = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str] = "miniend-e",
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
@@ -1114,6 +1191,7 @@ def train_students(
     hidden_metric: Literal["plain", "whitened"] | str = "plain",
     projection: Literal["auto", "always", "shared"] | str = "auto",
     direct_heads: int | None = None,
+    filter_steps: int = 500,
     gradient_accumulation_steps: int = 1,
     bf16: bool = False,
     gradient_checkpointing: bool = False,
@@ -1158,7 +1236,7 @@ def train_students(
             6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
             students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
             depth and width]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd"] | str | Sequence[str]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
             cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard
@@ -1208,7 +1286,7 @@ def train_students(
             from its own, at equal depth. consecutive: groups of neighbours, which are all of the
             teacher's. uniform+last: two each, of uniform and of last-k. [default: uniform]
         stacks: Literal["both", "encoder", "decoder"] | str
-            The stacks that hidden, lwd and direct compare. [default: both]
+            The stacks that hidden, lwd, ted and direct compare. [default: both]
         teacher_layer: str | Sequence[str]
             The teacher's layer that the student's last layer learns from, such as decoder.self=-2: from
             0, or negative from the end. For relations, for direct, and for hidden with mapping last.
@@ -1230,6 +1308,10 @@ def train_students(
         direct_heads: int | None
             Blocks that the learned maps of direct consist of; the number of heads gives a map for each
             head. [default: 1, a map of all heads together]
+        filter_steps: int
+            Steps on hard labels that train the student's own filters, its weights frozen, before an
+            objective ted whose student init gave. 0 leaves them random, as in a fresh student.
+            [default: 500]
 
     Speed:
         gradient_accumulation_steps: int

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ..evaluation.config import EvaluateConfig
 from ..recipes.compare.config import CompareConfig
 from ..recipes.estimate.config import EstimateConfig
+from ..recipes.filters.config import FiltersConfig
 from ..recipes.inspect.config import InspectConfig
 from ..recipes.prune.config import PruneConfig
 from ..recipes.repair.config import VerifyConfig
@@ -153,6 +154,21 @@ def prune_teacher(given: Given[PruneConfig]) -> "SortedTeacher":
 
     with given.models_lent("teacher"):
         return prune_teacher(given.config(), given.log)
+
+
+@of_options(FiltersConfig, models=("teacher",), paths=("cache",))
+def filters(given: Given[FiltersConfig]) -> "Cache":
+    """Add task-aware filters to a cache of hidden states, and return the cache. Its shards stay as they are.
+
+        cache = miniend.filters(cache="states", teacher="google-t5/t5-small", filter_steps=200)
+        cache.filters["decoder.hidden@5"].width
+
+    `miniend.train_student(objective="ted", ...)` learns from filtered states. `teacher` can be a model in memory.
+    """
+    from ..recipes.filters.filters import make_filters
+
+    with given.models_lent("teacher"):
+        return make_filters(given.config(), given.log)
 
 
 def _sizes_and_objectives(settled: Settled[Any]) -> tuple[tuple[str | None, ...], tuple[str, ...]]:

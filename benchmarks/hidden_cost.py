@@ -192,7 +192,7 @@ class Case:
         rows, total = self.valid.flatten().nonzero().squeeze(1), torch.zeros((), device=self.device)
         metric = torch.tensor(1 / TEACHER_WIDTH, device=self.device)
         for ours, theirs, learned in zip(self.ours, self.theirs, self.maps, strict=True):
-            compared = Comparison(theirs=theirs, rows=rows, norm=NORMS["rms"], metric=metric)
+            compared = Comparison(theirs=theirs, rows=rows, norm=NORMS["rms"], their_norm=NORMS["rms"], metric=metric)
             total = total + match_sum(ours, learned.weight, learned.bias, compared)
         total.backward()
 

@@ -21,6 +21,7 @@ from ..runtime.progress import progress_bar, size_text
 from ..runtime.showing import facts, heading
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.fidelity import MeanOf, SpreadOf, spread_from
+from ..signals.filters.filter import Filter
 from ..signals.logits.code import LogitCode
 from ..signals.logits.states import StateHead, state_site
 from ..signals.sites import Site
@@ -29,6 +30,7 @@ from ..storage.layout import (
     cache_digest,
     calibration_path,
     extent_path,
+    filters_path,
     no_cache,
     plan_path,
     read_extents,
@@ -48,6 +50,7 @@ from .contents import (
     tokenizer_names,
 )
 from .examples import Decoders, Example, Integers, decoded_example, stored_in
+from .filters import read_filters
 from .shards import LoadedShard, Shard
 
 MANY_SHARDS = 500
@@ -209,6 +212,20 @@ class Cache(Sequence[Example]):
                 "read example.logits, or dump again"
             )
         return head
+
+    @cached_property
+    def filters_folder(self) -> PublishedFolder | None:
+        """The folder of task-aware filters; None for a cache without them."""
+        path = filters_path(self.path)
+        return PublishedFolder(path, "filters") if folder_exists(path, "filters") else None
+
+    @cached_property
+    def filters(self) -> Mapping[str, Filter]:
+        """The task-aware filters by full name of their site, on the CPU; empty for a cache without them.
+
+        Raises CacheMismatchError for a folder of another cache.
+        """
+        return {} if self.filters_folder is None else read_filters(self.filters_folder, self.plan)
 
     def log_probabilities(self, states: Any, temperature: float = 1.0) -> Tensor:
         """Return the teacher's next-token log-probabilities, in nats, of a cache that was dumped with --logits from-hidden.

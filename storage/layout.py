@@ -1,6 +1,7 @@
 """The paths in a cache directory, the examples of each shard, and how the documents refer to each other.
 
-plan <- extents (each refers to the one before) and plan <- calibration <- shards; every arrow is a digest, "parent".
+plan <- extents (each refers to the one before), plan <- calibration <- shards, and plan <- filters; every arrow is a digest,
+"parent".
 """
 
 import hashlib
@@ -47,6 +48,11 @@ def plan_path(root: Where) -> Place:
 def calibration_path(root: Where) -> Place:
     """Return the folder of bases, steps and temperatures; kind calibration, parent the plan."""
     return place_of(root) / "calibration"
+
+
+def filters_path(root: Where) -> Place:
+    """Return the folder of task-aware filters, which a cache may have; kind filters, parent the plan."""
+    return place_of(root) / "filters"
 
 
 def extent_path(root: Where, n: int) -> Place:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from .layout import ShardRange
 from .stores.place import Place, Where, place_of
 
-SINGLE = {"plan": "plan", "calibration": "calibration"}
+SINGLE = {"plan": "plan", "calibration": "calibration", "filters": "filters"}
 OPTIONS_FILE = "dump.yaml"
 """The file beside the published folders in which a dump writes its options for its user. It is not part of the cache."""
 GROUPS = {"extents": "extent", "segments": "marker", "shards": "marker"}

@@ -240,7 +240,7 @@ class TrainSettings(StepSettings):
         section="layers",
         choices=STACKS,
         identity=True,
-        help="The stacks that hidden, lwd and direct compare.",
+        help="The stacks that hidden, lwd, ted and direct compare.",
     )
     teacher_layer: tuple[str, ...] = option(
         (),
@@ -290,6 +290,14 @@ class TrainSettings(StepSettings):
         shown="1, a map of all heads together",
         identity=True,
         help="Blocks that the learned maps of direct consist of; the number of heads gives a map for each head.",
+    )
+    filter_steps: int = option(
+        500,
+        section="layers",
+        least=0,
+        identity=True,
+        help="Steps on hard labels that train the student's own filters, its weights frozen, before an objective ted whose "
+        "student --init gave. 0 leaves them random, as in a fresh student.",
     )
     init: str | None = option(
         None,

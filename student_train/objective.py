@@ -78,7 +78,14 @@ _LEARNED = tuple(spec(one.kind, one.name, **{**one.options, "projection": "alway
 OBJECTIVES.add("kd", (spec("labels"), spec("logits")))
 OBJECTIVES.add("lwd", (spec("labels"), spec("logits"), *_LEARNED))
 
-OF_STACKS = ("hidden", "direct")
+# TED itself: the part of the states that the teacher's predictions use, through filters of teacher and student.
+_FILTERED = (
+    spec("filtered", "encoder_filtered", site="encoder.hidden"),
+    spec("filtered", "decoder_filtered", site="decoder.hidden"),
+)
+OBJECTIVES.add("ted", (spec("labels"), spec("logits"), *_FILTERED))
+
+OF_STACKS = ("hidden", "direct", "filtered")
 """The kinds of terms that `--stacks` chooses among, by their option `site`."""
 OPTIONAL_LOGITS = ("miniend-d", "miniend-e")
 """Objectives that the paper also reports without the logit term (and finds better so on GLUE)."""

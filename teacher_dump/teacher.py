@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ConfigurationError
+from ..errors import CacheMismatchError, ConfigurationError, one_line
 from ..models.families import Family, ModelFacts, SpecialIds, family_of
 from ..models.lent import true_name
 from ..models.pretrained import load_pretrained, tensor_digest
 from ..runtime.durable import is_there
 from ..runtime.progress import waiting
+from ..storage.documents.plan import Plan
 from .config import TEACHER_DTYPES
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in TEACHER_DTYPES}
@@ -89,6 +90,21 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
         start_id=model.config.decoder_start_token_id,
         pad_id=model.config.pad_token_id or 0,
     )
+
+
+def teacher_of(plan: Plan, name: str, device: torch.device, where: str) -> Teacher:
+    """Load the teacher of a cache that is there already, in the dtype of its dump; `where` names the cache.
+
+    A checkpoint on the hub is taken at the commit of the dump. Raises CacheMismatchError unless its tensors are the cache's.
+    """
+    planned = plan.teacher
+    teacher = load_teacher(name, planned.dtype, device, None if is_there(Path(name)) else planned.revision)
+    if teacher.digest != planned.tensor_digest:
+        raise CacheMismatchError(
+            f"--teacher {name} is not the teacher of {where}: expected tensors with the SHA-256 {planned.tensor_digest}, "
+            f"found {teacher.digest}; name the checkpoint from which the cache was dumped, {one_line(planned.name)}"
+        )
+    return teacher
 
 
 def display_name(name: str) -> str:

@@ -44,7 +44,7 @@ OPTIONS = {
         --cache --output --size --objective --logits --no-logits --temperature --cross-relation --relation-heads --weight --steps
         --batch-size --gradient-accumulation-steps --optimizer --learning-rate --warmup-steps --schedule --weight-decay
         --max-grad-norm --bf16
-        --mapping --stacks --teacher-layer --hidden-norm --hidden-scale --hidden-metric --projection --direct-heads
+        --mapping --stacks --teacher-layer --hidden-norm --hidden-scale --hidden-metric --projection --direct-heads --filter-steps
         --gradient-checkpointing --device
         --init --keep --log-every --save-every --eval-every --seed --allow-unfinished --tracker --dry-run --push-to-hub
         --hub-private-repo
@@ -56,6 +56,7 @@ OPTIONS = {
         --max-summary-length --optimizer --train-examples --eval-examples --bf16 --device --training --no-training --keep-model
     """,
     "compare": "file --output --plan",
+    "filters": "--cache --teacher --filter --filter-width --filter-steps --batch-size --seed --device",
     "prune-teacher": "--teacher --cache --output --examples --importance --device",
     "push-cache": "name --cache --hub-private-repo --verify --no-verify --allow-unfinished",
     "demo": "--output",

@@ -93,6 +93,7 @@ LEAST = {
     "train-student": {"--cache": "no-such-cache", "--output": "student"},
     "inspect": {"CACHE": "no-such-cache"},
     "verify": {"CACHE": "no-such-cache"},
+    "filters": {"--cache": "no-such-cache", "--teacher": "no/such/model"},
     "prune-teacher": {"--teacher": "no/such/model", "--cache": "no-such-cache", "--output": "sorted"},
     "push-cache": {"--cache": "no-such-cache", "USER/NAME": "no/such-name"},
     "evaluate": {"--model": "no/such/model", "--task": "glue/sst2", "--data": "no-such-folder", "--output": "scores"},

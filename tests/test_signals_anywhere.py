@@ -128,9 +128,13 @@ def unbroken(world, name):
 
 
 def left(folder):
-    """What a run leaves; reports and the records of speeds and paths are left out."""
+    """What a run leaves, wherever it was; reports and the records of speeds and paths are left out."""
     found = result(folder / "output") if (folder / "output").is_dir() else {}
-    return {path: content for path, content in found.items() if Path(path).name not in CLOCKS_AND_PATHS}
+    kept = {path: content for path, content in found.items() if Path(path).name not in CLOCKS_AND_PATHS}
+    here = str(folder).encode()
+    return {
+        path: content.replace(here, b"") if isinstance(content, bytes) else content for path, content in kept.items()
+    }
 
 
 def stopped_in_order(world, name, folder, at, number):

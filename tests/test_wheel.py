@@ -16,7 +16,7 @@ from support.tiny_cache import DUMP, build_tiny_t5, build_tiny_tokenizer, tiny_t
 pytestmark = pytest.mark.slow
 ROOT = Path(miniend.__file__).parent
 NOT_IN_IT = {"tests", "benchmarks", "docs", "build", "dist", "site"}
-DATA = ("*.md", "*.yaml", "*.typed", "*.json")
+DATA = ("*.md", "*.yaml", "*.typed", "*.json", "*.pyi")
 
 
 def run(*command, **options):

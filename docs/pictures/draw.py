@@ -102,7 +102,27 @@ def wall_time(data: dict[str, Any]) -> Figure:
     return figure
 
 
-PICTURES = {"gradient-angle": gradient_angle, "wall-time": wall_time}
+def filters(data: dict[str, Any]) -> Figure:
+    """Draw for each layer the teacher's loss when it goes on from filtered states, one panel per stack."""
+    figure = new_figure(8.4, 3.6)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, stack in zip(panels, ("encoder", "decoder"), strict=True):
+        layers = range(1, len(data[stack]["after"]) + 1)
+        axes.plot(layers, data[stack]["before"], marker="o", color=ORANGE, linewidth=1.8, label="principal directions")
+        axes.plot(layers, data[stack]["after"], marker="o", color=BLUE, linewidth=1.8, label="after training")
+        for name, text in (("teacher", "whole teacher"), ("unigram", "word frequencies")):
+            axes.axhline(data[name], color="0.6", linewidth=1, linestyle=":")
+            axes.annotate(text, (1, data[name]), (0, 3), textcoords="offset points", color="0.4", fontsize=8)
+        axes.set_xticks(layers)
+        axes.set_xlabel(f"{stack} layer of the filter")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("nats per target token")
+    panels[1].legend(frameon=False, fontsize=9)
+    figure.suptitle("The teacher's loss from filtered states: lower is better", fontweight="bold")
+    return figure
+
+
+PICTURES = {"filters": filters, "gradient-angle": gradient_angle, "wall-time": wall_time}
 
 
 def numbers_of(name: str) -> dict[str, Any]:

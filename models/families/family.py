@@ -145,6 +145,15 @@ class Family(ABC):
         """
 
     @abstractmethod
+    def finish(
+        self, model: nn.Module, stack: str, states: Tensor, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return what `run` returns if `states`, [batch, length, d_model], were the output of a stack's last block.
+
+        The stack's own final norm, and the stacks that read it, go on from them.
+        """
+
+    @abstractmethod
     def logits(self, model: nn.Module, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
         """Return transformers' own logits [batch, length, vocabulary] on the labels' axis."""
 

@@ -81,16 +81,14 @@ class T5(Family):
         return {"input": ids["input"], "target": shift_right(ids["target"], special.start, special.pad)}
 
     def run(self, model: Any, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
-        mask = valid["input"].long()
-        encoded = model.encoder(input_ids=given["input"], attention_mask=mask)
-        decoded = model.decoder(
-            input_ids=given["target"],
-            encoder_hidden_states=encoded.last_hidden_state,
-            encoder_attention_mask=mask,
-            use_cache=False,
-        )
-        hidden: Tensor = decoded.last_hidden_state
-        return hidden
+        encoded = model.encoder(input_ids=given["input"], attention_mask=valid["input"].long())
+        return _decoded(model, encoded.last_hidden_state, given, valid)
+
+    def finish(
+        self, model: Any, stack: str, states: Tensor, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]
+    ) -> Tensor:
+        normed: Tensor = getattr(model, stack).final_layer_norm(states)
+        return _decoded(model, normed, given, valid) if stack == "encoder" else normed
 
     def logits(self, model: Any, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
         logits: Tensor = model(
@@ -239,6 +237,17 @@ class T5(Family):
         stack, _, block, rest = parameter.split(".", 3)
         first = "relative_attention_bias" in rest and not self.bias_in_every_block
         return f"{stack}.block.{0 if first else layers[stack][int(block)]}.{rest}"
+
+
+def _decoded(model: Any, encoded: Tensor, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
+    """Return the decoder's output, [batch, targets, d_model], for the encoder's, [batch, inputs, d_model]."""
+    decoded: Tensor = model.decoder(
+        input_ids=given["target"],
+        encoder_hidden_states=encoded,
+        encoder_attention_mask=valid["input"].long(),
+        use_cache=False,
+    ).last_hidden_state
+    return decoded
 
 
 def shift_right(labels: Tensor, start_id: int, pad_id: int) -> Tensor:

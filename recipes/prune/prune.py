@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ...cache import Cache, open_cache
-from ...errors import CacheMismatchError, CacheUnfinishedError, ConfigurationError, RunMismatchError, one_line
+from ...errors import CacheUnfinishedError, ConfigurationError, RunMismatchError, one_line
 from ...models.pruning.groups import groups_of
 from ...models.pruning.importance import Ranking, mean_loss, rankings
 from ...models.pruning.sorting import sort_model
@@ -29,7 +29,7 @@ from ...runtime.progress import Log
 from ...runtime.there import look
 from ...student_train.run.directory import WEIGHTS
 from ...student_train.run.setup import start_request
-from ...teacher_dump.teacher import load_teacher
+from ...teacher_dump.teacher import teacher_of
 from .card import pruning_card
 from .config import PruneConfig
 from .losses import batches_of, losses_of
@@ -93,7 +93,7 @@ def _finished(config: PruneConfig, cache: Cache) -> PruningRecord | None:
 
 def _sort(config: PruneConfig, cache: Cache, log: Log) -> PruningRecord:
     device = choose_device(config.device)
-    revision = _require_the_teacher(config.teacher, cache)
+    revision = teacher_of(cache.plan, config.teacher, torch.device("cpu"), str(cache.path)).revision
     keep_record(config)
     model = load_student(config.teacher, start_request(cache, None, 0)["teacher_config"], revision)
     model.eval().requires_grad_(False).to(device)
@@ -127,22 +127,6 @@ def _sort(config: PruneConfig, cache: Cache, log: Log) -> PruningRecord:
     _draw(record, config.output, log)
     save_student(model, config.output, cache.tokenizer_files(), pruning_card(record, revision is not None))
     return record
-
-
-def _require_the_teacher(name: str, cache: Cache) -> str | None:
-    """Raise CacheMismatchError unless the tensors of a checkpoint are the cache's teacher's; return its revision.
-
-    The digest is of the tensors in the dtype of the dump. A checkpoint on the hub is taken at the commit of the dump.
-    """
-    planned = cache.plan.teacher
-    revision = None if is_there(Path(name)) else planned.revision
-    found = load_teacher(name, planned.dtype, torch.device("cpu"), revision).digest
-    if found != planned.tensor_digest:
-        raise CacheMismatchError(
-            f"--teacher {name} is not the teacher of {cache.path}: expected tensors with the SHA-256 {planned.tensor_digest}, "
-            f"found {found}; name the checkpoint from which the cache was dumped, {one_line(planned.name)}"
-        )
-    return revision
 
 
 def _require_same_loss(before: float, after: float) -> None:

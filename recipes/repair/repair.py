@@ -16,7 +16,7 @@ from ...runtime.progress import Log, progress_bar
 from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder
 from ...storage.inventory import document_name
-from ...storage.layout import plan_path
+from ...storage.layout import filters_path, plan_path
 from ...storage.stores.place import place_of
 from ...storage.survey import survey
 from ...teacher_dump.dump import PREPARATION
@@ -71,6 +71,7 @@ def _alone(cache: Path) -> Iterator[None]:
 
 def _repaired(config: RepairConfig, cache: Path, report: VerifyReport) -> Repair:
     plan, done = _sound_plan(cache, report), Repair()
+    _require_sound_filters(cache, report)
     before = _fingerprints(cache, report)
     _remove_unlisted(cache, report, done)
     if extents := [name for name in report.damaged if name.startswith("extents/")]:
@@ -106,6 +107,14 @@ def _sound_plan(root: Path, report: VerifyReport) -> Plan:
             "folder from a copy of the cache, or dump again into a new directory"
         )
     return PublishedFolder(plan_path(root), "plan").parsed(Plan)
+
+
+def _require_sound_filters(root: Path, report: VerifyReport) -> None:
+    if "filters" in report.damaged:
+        raise CacheDamagedError(
+            f"{filters_path(root)} is damaged. Filters are trained, on a GPU not to the bit, so they cannot be made again: "
+            f"restore that folder from a copy of the cache, or remove it and train others with: miniend filters --cache {root}"
+        )
 
 
 def _fingerprints(root: Path, report: VerifyReport) -> dict[str, str]:

@@ -18,6 +18,7 @@ from ...cache.contents import (
     require_configuration,
     require_known_kinds,
 )
+from ...cache.filters import read_filters
 from ...cache.logit_columns import read_logits
 from ...errors import CacheMismatchError, MiniEndError, damaged
 from ...models.families import family_named
@@ -27,6 +28,7 @@ from ...runtime.showing import Shown, facts
 from ...storage.contents import check_values
 from ...storage.documents.calibration import Calibration
 from ...storage.documents.extent import Extent
+from ...storage.documents.filters import Filters
 from ...storage.documents.marker import Marker, SegmentsMarker, ShardMarker
 from ...storage.documents.parse import Document
 from ...storage.folder import PublishedFolder
@@ -115,6 +117,7 @@ class _Verifier:
             require_known_kinds(self._plan, root)
         self._totals, self._all_extents = self._extents()
         self._calibration = self._read_calibration()
+        self._filters()
         self._segments()
         self._shards()
 
@@ -206,6 +209,13 @@ class _Verifier:
             read_codecs(folder, calibration)
             read_logit_code(folder, self._plan)
             read_state_head(folder, self._plan)
+
+    def _filters(self) -> None:
+        def look(folder: PublishedFolder, _document: Filters) -> None:
+            if self._plan is not None:
+                read_filters(folder, self._plan)
+
+        self._read("filters", lambda folder: folder.parsed(Filters), look)
 
     def _segments(self) -> None:
         for split in SPLITS:

@@ -1,8 +1,8 @@
 """The squared error of linearly mapped states with its gradient, in blocks of tokens: no tokens x width tensor outlives a block.
 
-For a token with the student's row h and the teacher's row t, with n the normalisation of `row_norms.py`,
+For a token with the student's row h and the teacher's row t, with n and m normalisations of `row_norms.py`,
 
-    x = n(h),    y = n(t),    p = W x + b,    e = p - y,    value = e^T S e
+    x = n(h),    y = m(t),    p = W x + b,    e = p - y,    value = e^T S e
     g = dvalue/dp = 2 S e,    dW = g x^T,    db = g,    dx = W^T g,    dh = (the transposed Jacobian of n at h) dx
 
 summed over tokens; one sweep computes the value and the gradients. S is a number s (then value = s |e|^2) or a symmetric matrix.
@@ -30,7 +30,9 @@ class Comparison:
     rows: Tensor
     """The places of the tokens that count in the flattened leading dimensions, int64 [tokens]."""
     norm: RowNorm
-    """The normalisation of both sides."""
+    """The normalisation n of the student's side."""
+    their_norm: RowNorm
+    """The normalisation m of the teacher's side, the same unless the teacher's tensor is not of the same kind."""
     metric: Tensor
     """S above: a scalar, or symmetric [d_T, d_T]."""
 
@@ -70,7 +72,7 @@ class LinearMatch(torch.autograd.Function):
             x = comparison.norm.of(own)
             # e = W x + b - y
             mapped = x if blocks is None else _mapped(x, blocks)
-            error = mapped - comparison.norm.of(t[rows].to(dtype))
+            error = mapped - comparison.their_norm.of(t[rows].to(dtype))
             if bias is not None:
                 error += bias.to(dtype)
             # value = e^T S e,  g = 2 S e

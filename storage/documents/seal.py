@@ -13,7 +13,7 @@ from ...errors import CacheDamagedError, CacheMismatchError, damaged, shortened
 
 FORMAT_NAME = "miniend-cache"
 FORMAT_VERSION = 2
-KINDS = ("plan", "extent", "calibration", "marker")
+KINDS = ("plan", "extent", "calibration", "filters", "marker")
 """The kinds of published folders; the document of a folder is the file `<kind>.json`."""
 
 RESERVED_KEYS = ("format", "version", "kind", "sha256")

@@ -6,6 +6,7 @@ from itertools import islice
 import torch
 
 from ...cache import Cache
+from ...signals.filters.filter import FILTERED
 from ...signals.matching.target_statistics import Target, TargetStatistics
 from .loader import BatchSource, in_order
 from .teacher_signals import Needs, build_decoder
@@ -23,8 +24,9 @@ def statistics_of(
     wanted = sorted(set(targets))
     if not wanted:
         return {}
-    decoder = build_decoder(cache, Needs(frozenset(one.site for one in wanted)), device)
-    found = {one: TargetStatistics(one, cache.codecs[one.site].width, device) for one in wanted}
+    filtered = frozenset(one.site for one in wanted if one.tensor == FILTERED)
+    decoder = build_decoder(cache, Needs(frozenset(one.site for one in wanted), filtered=filtered), device)
+    found = {one: TargetStatistics(one, _width(cache, one), device) for one in wanted}
     axes = {one: _axis(cache, one) for one in wanted}
     for batch in islice(in_order(training, TOGETHER), FIRST // TOGETHER):
         here = batch.to(device)
@@ -34,6 +36,12 @@ def statistics_of(
     return found
 
 
+def _width(cache: Cache, target: Target) -> int:
+    """Return the width of a target's rows."""
+    return cache.filters[target.site].width if target.tensor == FILTERED else cache.codecs[target.site].width
+
+
 def _axis(cache: Cache, target: Target) -> str:
     """Return the token axis of a target's rows."""
-    return next(place.axis for place in cache.codecs[target.site].places if target.tensor in place.blocks)
+    places = cache.codecs[target.site].places
+    return next(place.axis for place in places if target.tensor == FILTERED or target.tensor in place.blocks)

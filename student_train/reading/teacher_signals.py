@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -10,11 +11,14 @@ from ...cache import Cache
 from ...models.families import Family, SpecialIds
 from ...signals.codes.prediction import chain_of, decode_chain
 from ...signals.codes.site_codec import SiteCodec
+from ...signals.filters.filter import FILTERED, Filter
 from ...signals.logits.code import LogitCode, SparseDistributions
 from ...signals.logits.states import StateDistributions, StateHead
 from ...signals.sites import Site
 from .batch import Batch
 from .records import Columns
+
+NO_FILTERS: Mapping[str, Filter] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +29,16 @@ class Needs:
     """The full names of sites."""
     temperatures: frozenset[float] = frozenset()
     """The temperatures at which next-token distributions are read."""
+    filtered: frozenset[str] = frozenset()
+    """The full names of the sites whose filtered states are read."""
 
     @classmethod
     def of_all(cls, needs: Iterable["Needs"]) -> "Needs":
         """Return the union of all needs."""
         every = list(needs)
         sites = frozenset(site for one in every for site in one.sites)
-        return cls(sites, frozenset(temperature for one in every for temperature in one.temperatures))
+        temperatures = frozenset(temperature for one in every for temperature in one.temperatures)
+        return cls(sites, temperatures, frozenset(site for one in every for site in one.filtered))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class TeacherSignals:
     """The teacher's side of every loss for one batch, on the batch's device, without gradients."""
 
     sites: Mapping[str, Mapping[str, Tensor]]
-    """Tensors by site (`encoder.self@11`) and name (`query`, `key`, `value` or `hidden`), float32 [B, length, inner]."""
+    """Tensors by site (`encoder.self@11`) and name, such as `query` or `filtered`, float32 [B, length, inner]."""
     logits: Mapping[float, SparseDistributions | StateDistributions]
     """The distributions of the valid target positions, by temperature; those from states are the same object at each."""
 
@@ -56,17 +63,23 @@ class TeacherDecoder:
         temperatures: Iterable[float],
         special: SpecialIds,
         states: tuple[Site, StateHead] | None = None,
+        filters: Mapping[str, Filter] = NO_FILTERS,
     ) -> None:
-        """`states` is the site that distributions are made of, one of `sites`, and the head that makes them."""
+        """`states` is the site that distributions are made of, one of `sites`, and the head that makes them.
+
+        `filters` are by site, of the sites whose filtered states are wanted.
+        """
         self._family, self._special, self._sites = family, special, tuple(sites)
         self._codecs, self._logit_code, self._temperatures = dict(codecs), logit_code, sorted(temperatures)
-        self._states = states
+        self._states, self._filters = states, dict(filters)
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> TeacherSignals:
         """Return the signals of a batch that is on the decoder's device."""
         tokens = self._family.given(batch.ids, self._special)
         sites = decode_chain(self._codecs, self._sites, batch.coefficients, tokens)
+        for name, one in self._filters.items():
+            sites[name] = {**sites[name], FILTERED: one.of(sites[name]["hidden"])}
         if self._states is not None:
             site, head = self._states
             # the rows of the student's own positions, in the same order
@@ -93,6 +106,7 @@ def build_decoder(cache: Cache, needs: Needs, device: torch.device) -> TeacherDe
         needs.temperatures,
         cache.special_ids,
         (site, cache.state_head.to(device)) if site else None,
+        {name: cache.filters[name].to(device) for name in needs.filtered},
     )
 
 

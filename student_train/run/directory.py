@@ -28,6 +28,7 @@ from ...runtime.there import look
 from ...storage.documents.parse import parse_plain
 from ...storage.documents.values import Natural, Positions, Positive
 from ..config import TrainConfig
+from ..objective import OBJECTIVES
 from ..recorded import RECORD, RUN_FILE
 from .checkpoint import latest_step
 from .growth import Stage, continued, describe_growth, describe_stages
@@ -36,6 +37,8 @@ WEIGHTS = "model.safetensors"
 CHECKPOINTS = "checkpoints"
 FIRST_WEIGHTS = "first_weights"
 """The member of run.json that has the SHA-256 of the weights that `--init` gave."""
+FILTERS, FILTERED_TERM = "filters_digest", "filtered"
+"""The member of run.json that has the digest of the cache's filters, and the term that reads them."""
 PLUGINS = "plugins"
 """The member of run.json that has the SHA-256 of every plugin's file."""
 SHAPE = (
@@ -55,6 +58,7 @@ TYPED = {
     FIRST_WEIGHTS: "--init",
     "cache_part": "--cache",
     "cache_digest": "--cache",
+    FILTERS: "the filters of --cache",
 }
 """What decides the members of run.json, as the user types it."""
 
@@ -192,6 +196,8 @@ def _identity(config: TrainConfig, cache: Cache, student: Any) -> dict[str, Any]
         "cache_digest": cache.digest,
         FIRST_WEIGHTS: _first_weights(config, student),
     }
+    if any(spec.kind == FILTERED_TERM for spec in OBJECTIVES[config.objective]) and cache.filters_folder is not None:
+        settings[FILTERS] = cache.filters_folder.digest
     settings |= {f"student.{name}": shape[name] for name in SHAPE}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain

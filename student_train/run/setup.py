@@ -14,6 +14,7 @@ from ...models.optimizers import build_optimizer
 from ...models.size import describe_size, proposed_size
 from ...models.start import start_student
 from ...runtime.progress import Log
+from ...signals.filters.filter import FILTERED
 from ...signals.matching.target_statistics import Target, TargetStatistics
 from ..config import TrainConfig
 from ..distillation import Distillation
@@ -69,7 +70,8 @@ def open_feed(cache: Cache, terms: Sequence[Terms], device: torch.device) -> Fee
 def needs_of(term: Term) -> Needs:
     """Return the parts of a cache that a term reads."""
     temperatures = [] if term.distributions is None else [term.distributions]
-    return Needs(frozenset(str(pair.teacher) for pair in term.pairs), frozenset(temperatures))
+    filtered = frozenset(target.site for target in term.targets if target.tensor == FILTERED)
+    return Needs(frozenset(str(pair.teacher) for pair in term.pairs), frozenset(temperatures), filtered)
 
 
 @dataclass(frozen=True, slots=True)

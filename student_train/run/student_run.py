@@ -28,6 +28,7 @@ from .model_card import model_card
 from .processes import Processes
 from .projections import save_projections
 from .setup import Setup
+from .stage_one import train_own_filters
 from .state import Clock, TrainingState
 from .verdict import judged, verdict
 
@@ -88,6 +89,8 @@ class StudentRun:
                 log(
                     f"  warning: the plugin {name} has changed since this run began; its first steps were made with other code"
                 )
+        else:
+            train_own_filters(setup, self._processes, log)
         self._log = MetricsLog(output, self._logged_until()) if self._processes.main else None
         self.clock = Clock(self.state.tokens)
         setup.distillation.train()

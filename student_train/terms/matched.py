@@ -51,6 +51,10 @@ class Match:
     """The key of the learned map; None for the identity."""
     width: int
     """The width of the teacher's tensor."""
+    tensor: str | None = None
+    """The name of the student's tensor; None for that of the target."""
+    norm: str | None = None
+    """The name of the student's normalisation; None for that of the target."""
     noise: float = 0.0
     """The variance of the cache's code per component of the teacher's tensor."""
     cache_error: float | None = None
@@ -117,10 +121,11 @@ class Matched(Term):
         compared = Comparison(
             theirs=teacher.sites[target.site][target.tensor],
             rows=rows,
-            norm=NORMS[target.norm],
+            norm=NORMS[match.norm or target.norm],
+            their_norm=NORMS[target.norm],
             metric=self.metric[self.targets.index(target)],
         )
-        ours = taps[str(match.pair.student)][target.tensor]
+        ours = taps[str(match.pair.student)][match.tensor or target.tensor]
         if match.map is None:
             return match_sum(ours, None, None, compared)
         learned = self.maps[match.map]

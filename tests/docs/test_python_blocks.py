@@ -22,6 +22,7 @@ SMALLER = {
     '"2L128H"': '"2L64H"',
     '"4L128H"': '"3L32H"',
     "encoder.hidden@6": "encoder.hidden@1",
+    "filter_steps=200": "filter_steps=2, batch_size=2",
 }
 """What a page says -> what the tests have time for."""
 

@@ -69,6 +69,7 @@ def test_what_must_be_given_comes_first_and_values_have_words_that_people_read(c
             "SITE",
             "SITE=LAYER",
             "RANGES",
+            "SITES",
             "TASK",
             "TERM=NUMBER",
             "[START:]SOURCE",

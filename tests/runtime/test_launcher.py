@@ -92,6 +92,7 @@ def test_every_command_that_ranks_do_not_share_is_refused_under_a_launcher(monke
         "compare": ["x.yaml", "--output", "x"],
         "demo": [],
         "completion": ["bash"],
+        "filters": ["--cache", "x", "--teacher", "x"],
         "prune-teacher": ["--teacher", "x", "--cache", "x", "--output", "x"],
         "push-cache": ["--cache", "x", "me/x"],
     }

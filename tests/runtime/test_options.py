@@ -131,7 +131,7 @@ def test_what_identifies_a_training_changes_only_on_purpose():
         _words(
             "objective logits temperature cross_relation relation_heads weight steps batch_size gradient_accumulation_steps "
             "optimizer peak_learning_rate warmup schedule weight_decay max_grad_norm bf16 seed "
-            "mapping stacks teacher_layer hidden_norm hidden_scale hidden_metric projection direct_heads"
+            "mapping stacks teacher_layer hidden_norm hidden_scale hidden_metric projection direct_heads filter_steps"
         )
     )
     assert sorted(marked(TrainConfig, ONE_PASS)) == sorted(

@@ -75,7 +75,7 @@ def test_a_file_in_the_folder_is_an_entry(tmp_path, monkeypatch):
     ("registry", "expected"),
     [
         (KINDS, {"self", "cross", "hidden"}),
-        (TERMS, {"labels", "logits", "relations", "cross_relations", "hidden", "direct"}),
+        (TERMS, {"labels", "logits", "relations", "cross_relations", "hidden", "direct", "filtered"}),
         (STARTS, {"fresh", "checkpoint", "teacher-layers", "pruned"}),
         (LAYER_MAPS, {"last", "uniform", "last-k", "all", "consecutive", "uniform+last"}),
     ],

@@ -17,6 +17,7 @@ from miniend.storage.documents.marker import SegmentsMarker, ShardMarker
 from miniend.storage.documents.parse import parse
 from miniend.storage.documents.plan import Plan
 from miniend.storage.documents.values import (
+    AtLeastOne,
     Axis,
     Bin,
     CodecName,
@@ -30,6 +31,7 @@ from miniend.storage.documents.values import (
     Number,
     Positive,
     PositiveNumber,
+    ProperShare,
     Rows,
     Seed,
     Share,
@@ -65,6 +67,8 @@ VALUES = {
     Entries: st.integers(0, 2**20 - 1),
     Threads: st.integers(1, 2**16 - 1),
     Share: st.floats(0, 1),
+    ProperShare: st.floats(1e-9, 1, exclude_max=True),
+    AtLeastOne: st.floats(1, 1e299),
     TeacherDtype: st.sampled_from(["float32", "bfloat16"]),
     HiddenCode: st.sampled_from(["predicted", "separate"]),
     Temperature: st.sampled_from(["published", "calibrated"]),

@@ -48,7 +48,12 @@ def case(seed, blocks=1, identity=False, matrix=False, dtype=torch.float64):
 
 def swept(ours, weight, bias, theirs, valid, norm, metric):
     rows = valid.flatten().nonzero().squeeze(1)
-    return match_sum(ours, weight, bias, Comparison(theirs=theirs, rows=rows, norm=NORMS[norm], metric=metric))
+    return match_sum(
+        ours,
+        weight,
+        bias,
+        Comparison(theirs=theirs, rows=rows, norm=NORMS[norm], their_norm=NORMS[norm], metric=metric),
+    )
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,75 @@
+"""The student's own filters before it learns from its teacher's: stage I of TED for the student, which needs no teacher.
+
+It makes sense for a student that models the data already, so it is done where `--init` gives one. Fresh students have random
+filters, as the learned maps of `lwd` are.
+"""
+
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from ...models.families import Family, SpecialIds
+from ...runtime.progress import Log, progress_bar
+from ...signals.filters.stage_one import Tokens, first_filters, trained_filters
+from ..reading.batch import Batch
+from ..reading.loader import BatchSource, Columns, in_order
+from ..terms.filtered import Filtered
+from ..terms.matched import LinearMap
+from .processes import Processes
+from .setup import Setup
+
+BATCH = 16
+"""The training examples of a step, from the front of the cache."""
+START = 256
+"""The training examples whose states give the first filters, or all of fewer."""
+
+
+def tokens_of(batch: Batch, family: Family, special: SpecialIds) -> Tokens:
+    """Return the examples of a batch as a model gets them."""
+    labels = batch.labels[batch.valid[batch.label_axis]]
+    return Tokens(family.given(batch.ids, special), batch.valid, labels)
+
+
+def train_own_filters(setup: Setup, processes: Processes, log: Log) -> None:
+    """Train the filters of a student that `--init` gave on hard labels, its weights frozen. Does nothing for others.
+
+    All filters have one width, that of the teacher's. The result depends on the student, the cache and the seed only.
+    """
+    config, terms = setup.config, [term for _, term in setup.distillation.each_term() if isinstance(term, Filtered)]
+    if not terms or not config.filter_steps:
+        return
+    if config.init is None:
+        log(
+            "the student's filters start at random, because the student does: --init would give one whose filters can be trained"
+        )
+        return
+    maps = {match.pair.student: term.maps[match.part] for term in terms for match in term.matches}
+    [width] = {match.width for term in terms for match in term.matches}
+    batches = _batches(
+        setup, max(START // BATCH, min(config.filter_steps, len(setup.feed.cache.training) // BATCH + 1))
+    )
+    first = first_filters(setup.student, list(maps), batches[: START // BATCH], width)
+    with progress_bar("the student's filters", config.filter_steps, "step", shown=processes.main) as bar:
+        filters = trained_filters(setup.student, first, batches, config.filter_steps, config.seed, bar.update)
+    with torch.no_grad():
+        for one in filters:
+            learned = maps[one.site]
+            assert isinstance(learned, LinearMap)
+            learned.weight.copy_(_mean(one.weight, processes))
+            learned.bias.copy_(_mean(one.bias, processes))
+
+
+def _mean(tensor: Tensor, processes: Processes) -> Tensor:
+    """Return the mean over processes, of which each has trained on all examples: on a GPU they may differ in the last bits."""
+    if processes.world == 1:
+        return tensor
+    total = processes.sum(tensor.flatten().tolist())
+    return torch.tensor(total, dtype=torch.float64).div(processes.world).to(tensor).view_as(tensor)
+
+
+def _batches(setup: Setup, count: int) -> list[Tokens]:
+    cache = setup.feed.cache
+    source = BatchSource(cache.training, Columns(cache.family), cache.special_ids.pad)
+    batches = islice(in_order(source, BATCH), count)
+    return [tokens_of(batch.to(setup.feed.device), cache.family, cache.special_ids) for batch in batches]
