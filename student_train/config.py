@@ -313,6 +313,7 @@ class TrainSettings(StepSettings):
         None,
         section="training",
         shown="none",
+        marks=(VARIED,),
         help="For --init pruned:SORTED: the fraction of the heads and of the feed-forward's neurons that the student keeps. It "
         "decides the size.",
     )

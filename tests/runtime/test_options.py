@@ -140,7 +140,7 @@ def test_what_identifies_a_training_changes_only_on_purpose():
             "eval_every allow_unfinished"
         )
     )
-    assert sorted(marked(TrainConfig, VARIED)) == ["learning_rate", "seed", "size"]
+    assert sorted(marked(TrainConfig, VARIED)) == ["keep", "learning_rate", "seed", "size"]
 
 
 def test_what_identifies_an_evaluation_changes_only_on_purpose():
