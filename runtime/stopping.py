@@ -20,7 +20,17 @@ TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, si
 STOPPING = (signal.SIGINT, *TERMINATING)
 GO_ON, START_OVER = "run the same command again to go on", "run the same command again to start over"
 """What a user can do after an end, for commands that continue what is there and for those that do not keep anything."""
-KEEP_NOTHING = ("completion", "demo", "dry_run", "estimate", "inspect", "prune-teacher", "prune_teacher", "verify")
+KEEP_NOTHING = (
+    "completion",
+    "demo",
+    "dry_run",
+    "estimate",
+    "filters",
+    "inspect",
+    "prune-teacher",
+    "prune_teacher",
+    "verify",
+)
 """The commands and the Python functions that start over when they are called again."""
 
 

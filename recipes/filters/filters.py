@@ -25,6 +25,7 @@ from ...storage.documents.filters import FilterEntry, Filters
 from ...storage.documents.measured import Mean
 from ...storage.folder import publish_or_accept
 from ...storage.layout import filters_path
+from ...storage.stores.place import place_of
 from ...student_train.reading.loader import BatchSource, Columns, in_order
 from ...student_train.run.stage_one import tokens_of
 from ...teacher_dump.teacher import teacher_of
@@ -45,6 +46,7 @@ def make_filters(config: FiltersConfig, log: Log) -> Cache:
     Raises CacheUnfinishedError for a cache that is not finished, CacheMismatchError for one without these hidden states, with
     other filters or of another teacher, and what loading raises.
     """
+    place_of(config.cache).require_writable()
     cache = open_cache(config.cache, allow_unfinished=True)
     if not cache.complete:
         raise CacheUnfinishedError(f"{cache.path} is unfinished; run dump-teacher again to finish it first")

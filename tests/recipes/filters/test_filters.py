@@ -67,6 +67,8 @@ def test_sites_and_widths_that_cannot_be_are_refused(made, own, ragged_home):
         miniend.filters(cache=ragged_home / "cache", teacher=ragged_home / "teacher", quiet=True)
     with pytest.raises(CacheMismatchError, match="is not the teacher of"):
         miniend.filters(cache=own / "cache", teacher=ragged_home / "teacher", quiet=True)
+    with pytest.raises(ConfigurationError, match="hf://datasets/me/states"):
+        miniend.filters(cache="hf://datasets/me/states", teacher=own / "teacher", quiet=True)
     shutil.rmtree(own / "cache" / "shards" / "train-000000")
     with pytest.raises(CacheUnfinishedError, match="run dump-teacher again"):
         miniend.filters(**ask)
