@@ -28,15 +28,17 @@ SMALL = {"examples": 4, "validation_examples": 0, "shard_examples": 4, "calibrat
 STUDENT = ("--size", "1L32H", "--steps", 2, "--batch-size", 2, "--device", "cpu", "--objective", "logits")
 TRAINED = 5
 """Of so many sound caches one is trained from."""
-EVERY, FEW = 1, 97
+EVERY, FEW, SOME = 1, 97, 17
 """Of so many cases one is tried: in the long test, and in the short one."""
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A cache of every kind of signal, and a training that is stopped before its last step."""
+    """A cache of every kind of signal, with filters, and a training that is stopped before its last step."""
     root = tmp_path_factory.mktemp("documents")
     build_tiny_cache(root, **SMALL, signals="encoder.self,decoder.hidden", logits="hybrid", codec="pcodec")
+    filters = ("--filter-steps", 0, "--batch-size", 2, "--device", "cpu")
+    assert call("filters", "--cache", root / "cache", "--teacher", root / "teacher", *filters)[0] == 0
     assert train(root / "cache", root / "student")[0] == 0
     (root / "student" / "model.safetensors").unlink()
     return root
@@ -77,8 +79,8 @@ def report(ended, faults):
     assert not faults, "\n".join(f"{len(words)} times {fault}: {words[:5]}" for fault, words in faults.items())
 
 
-def tried(cache, every, monkeypatch):
-    """Change every member of every document of a cache; how that ended."""
+def tried(cache, every, monkeypatch, only=""):
+    """Change every member of every document of a cache, or of some folders; how that ended."""
     ended, faults, number = Counter(), {}, 0
     damage = PublishedFolder.damage
     kept = {folder: (cache / folder / f"{kind_of(folder)}.json") for folder in folders_of(cache)}
@@ -96,7 +98,7 @@ def tried(cache, every, monkeypatch):
                 trained, told = train(cache, cache.parent / "trained")
                 assert trained == 0, f"verify says sound, but train-student: {told[-300:]}"
 
-    for folder in folders_of(cache):
+    for folder in [name for name in folders_of(cache) if name.startswith(only)]:
         for words, changed in changes(document_of(cache, folder)):
             number += 1
             if number % every:
@@ -118,6 +120,12 @@ def test_some_members_of_a_caches_documents_end_in_one_line(home, tmp_path, monk
     """Every ninety-seventh of the cases below."""
     ended = tried(copy_of(home / "cache", tmp_path / "cache"), FEW, monkeypatch)
     assert min(ended["sound"], ended["named"]) > 0
+
+
+def test_some_members_of_the_document_of_filters_end_in_one_line(home, tmp_path, monkeypatch):
+    """Filters are opened only by who needs them, but a cache that verify calls sound must have sound ones."""
+    ended = tried(copy_of(home / "cache", tmp_path / "cache"), SOME, monkeypatch, only="filters")
+    assert ended["named"]
 
 
 @pytest.mark.slow

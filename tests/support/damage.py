@@ -14,7 +14,14 @@ from miniend.storage.documents.seal import seal
 from miniend.storage.folder import PublishedFolder, publish_folder
 from miniend.student_train.reading.loader import BatchSource, Columns, in_order
 
-KINDS = {"plan": "plan", "calibration": "calibration", "extents": "extent", "segments": "marker", "shards": "marker"}
+KINDS = {
+    "filters": "filters",
+    "plan": "plan",
+    "calibration": "calibration",
+    "extents": "extent",
+    "segments": "marker",
+    "shards": "marker",
+}
 
 
 def files_of(cache):
@@ -29,7 +36,7 @@ def files_of(cache):
 def folder_of(name):
     """The published folder that a file lies in."""
     parts = name.split("/")
-    return parts[0] if parts[0] in ("plan", "calibration") else "/".join(parts[:2])
+    return parts[0] if parts[0] in ("plan", "calibration", "filters") else "/".join(parts[:2])
 
 
 def kind_of(folder):
@@ -46,6 +53,7 @@ def read_everything(cache):
     """What every example decodes to, and what the loader hands to a student; raises what readers raise."""
     opened = open_cache(cache)
     arrays = [np.frombuffer(data, np.uint8) for data in opened.tokenizer_files().values()]
+    arrays += [part.numpy() for one in opened.filters.values() for part in one.tensors().values()]
     for split in (opened.training, opened.validation):
         for example in split:
             arrays += [example.input_ids, example.labels]

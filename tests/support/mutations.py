@@ -84,7 +84,7 @@ def put(cache, folder, document):
 
 
 def _in_order(cache):
-    order = {"plan": 0, "extents": 1, "calibration": 2, "segments": 3, "shards": 4}
+    order = {"plan": 0, "filters": 1, "extents": 1, "calibration": 2, "segments": 3, "shards": 4}
     return sorted(folders_of(cache), key=lambda name: (order[name.split("/")[0]], name))
 
 
