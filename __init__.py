@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .api import inspect as inspect
     from .api import prune_teacher as prune_teacher
     from .api import push_cache as push_cache
+    from .api import schedule as schedule
     from .api import train_student as train_student
     from .api import train_students as train_students
     from .api import verify as verify
@@ -62,6 +63,7 @@ _FUNCTIONS = (
     "inspect",
     "prune_teacher",
     "push_cache",
+    "schedule",
     "train_student",
     "train_students",
     "verify",
@@ -121,6 +123,7 @@ __all__ = [
     "open_cache",
     "prune_teacher",
     "push_cache",
+    "schedule",
     "spec",
     "train_student",
     "train_students",

@@ -10,7 +10,15 @@ from typing import Any, NoReturn
 import click
 
 from . import __version__
-from .api.recorded import of_a_comparison, of_a_dump, of_a_pruning, of_a_repair, of_a_training, of_an_evaluation
+from .api.recorded import (
+    of_a_comparison,
+    of_a_dump,
+    of_a_pruning,
+    of_a_repair,
+    of_a_schedule,
+    of_a_training,
+    of_an_evaluation,
+)
 from .api.training import train_each
 from .errors import MiniEndError
 from .evaluation.config import EvaluateConfig
@@ -21,6 +29,7 @@ from .recipes.filters.config import FiltersConfig
 from .recipes.inspect.config import InspectConfig
 from .recipes.prune.config import PruneConfig
 from .recipes.repair.config import VerifyConfig
+from .recipes.schedule.config import ScheduleConfig
 from .recipes.share.config import PushCacheConfig
 from .runtime.commands import ConfiguredCommand, program, usage_in_one_line
 from .runtime.completion import CompletionConfig, answer_a_shell, completion_script
@@ -70,6 +79,13 @@ def _filters(config: FiltersConfig) -> None:
     from .recipes.filters.filters import make_filters
 
     make_filters(config, log=tell)
+
+
+def _schedule(config: ScheduleConfig) -> None:
+    require_there(config.cache)
+    from .recipes.schedule.schedule import schedule
+
+    schedule(config, log=tell)
 
 
 def _inspect(config: InspectConfig) -> None:
@@ -205,6 +221,23 @@ COMMANDS = (
             "  miniend filters --cache states --teacher google-t5/t5-base \\\n"
             "      --filter decoder.hidden@uniform:4 --filter-width 128 --filter-steps 1000",
         ),
+    ),
+    ConfiguredCommand(
+        "schedule",
+        ScheduleConfig,
+        _schedule,
+        summary="Find the best size of an assistant in one trial: all candidates of a sorted teacher learn together. Run it "
+        "again to resume.",
+        more="The candidates are cut from one set of weights. Then dump-teacher runs the assistant over the corpus, and "
+        "train-student starts at OUTPUT/target from that cache.",
+        examples=(
+            "  miniend schedule --cache c4-t5-base --init pruned:sorted --output scheduled \\\n"
+            "      --keep 0.5,0.4,0.3,0.2,0.15,0.1 --target 0.1 --steps 50000",
+            "  miniend schedule --cache c4-t5-base --init pruned:sorted --output control \\\n"
+            "      --keep 0.5,0.4,0.3,0.2,0.15,0.1 --target 0.1 --independent",
+        ),
+        ranks=True,
+        recorded=of_a_schedule,
     ),
     ConfiguredCommand(
         "inspect",

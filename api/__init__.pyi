@@ -13,6 +13,7 @@ from ..recipes.estimate.estimate import Estimate
 from ..recipes.inspect.facts import CacheFacts
 from ..recipes.prune.sorted_teacher import SortedTeacher
 from ..recipes.repair.verify import VerifyReport
+from ..recipes.schedule.scheduled import Schedule
 from ..student_train.dry_run.dry_run import DryRun
 from ..student_train.student import Student, Students
 
@@ -68,8 +69,8 @@ def dry_run(
     steps: int = 10000,
     batch_size: int = 32,
     learning_rate: float | None = None,
-    size: str | Path | Sequence[str | Path] | None = None,
     objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str] = "miniend-e",
+    size: str | Path | Sequence[str | Path] | None = None,
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
@@ -126,10 +127,6 @@ def dry_run(
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
-        size: str | Path | Sequence[str | Path] | None
-            6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
-            students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
-            depth and width]
         objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
@@ -137,6 +134,10 @@ def dry_run(
             labels and logits. hidden: hidden states of several layers. lwd: kd and hidden, with learned
             maps. direct: Q, K and V of self-attentions. One, or a sequence, like size. [default:
             miniend-e]
+        size: str | Path | Sequence[str | Path] | None
+            6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
+            students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
+            depth and width]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
@@ -967,6 +968,211 @@ def push_cache(
             off]
     """
 
+def schedule(
+    *,
+    output: str | Path,
+    cache: str | Path = ...,
+    init: str = ...,
+    keep: str = ...,
+    target: float = ...,
+    steps: int = 10000,
+    batch_size: int = 32,
+    learning_rate: float | None = None,
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str = "miniend-e",
+    tradeoff: float = 0.2,
+    score: Literal["information", "accuracy", "kl"] | str = "information",
+    optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
+    warmup_steps: int | None = None,
+    schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
+    weight_decay: float = 0.01,
+    max_grad_norm: float = 1.0,
+    logits: bool = True,
+    temperature: float = 1.0,
+    cross_relation: Literal["qk", "qq_kk_vv"] | str = "qk",
+    relation_heads: int | None = None,
+    weight: str | Sequence[str] = (),
+    sandwich_sample: int | None = None,
+    independent: bool = False,
+    mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str = "uniform",
+    stacks: Literal["both", "encoder", "decoder"] | str = "both",
+    teacher_layer: str | Sequence[str] = (),
+    hidden_norm: Literal["rms", "none"] | str = "rms",
+    hidden_scale: Literal["energy", "mean"] | str = "energy",
+    hidden_metric: Literal["plain", "whitened"] | str = "plain",
+    projection: Literal["auto", "always", "shared"] | str = "auto",
+    direct_heads: int | None = None,
+    filter_steps: int = 500,
+    gradient_accumulation_steps: int = 1,
+    bf16: bool = False,
+    gradient_checkpointing: bool = False,
+    device: str = "auto",
+    log: Callable[[str], None] | None = None,
+    log_every: int = 10,
+    save_every: int = 500,
+    eval_every: int = 500,
+    tracker: str | Sequence[str] = (),
+    seed: int = 0,
+    save_all: bool = False,
+    allow_unfinished: bool = False,
+    config: str | Path | None = None,
+    plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
+) -> Schedule | None:
+    """
+    Find the best size of an assistant in one trial: all candidates of a sorted teacher learn together from a cache.
+
+        scheduled = miniend.schedule(
+            cache="docs-t5-small", init="pruned:sorted", output="scheduled", keep="0.5,0.3,0.1", target=0.1, steps=300
+        )
+        scheduled.assistant, scheduled.target, scheduled.record.candidates
+
+    Call it again to resume. Of several processes, the first returns the schedule and the others None.
+
+    Essential:
+        output: str | Path
+            Directory for the assistant, the target, the report and the run. A run that is already there
+            is continued. [required]
+        cache: str | Path
+            Directory or URL of a cache that dump-teacher wrote. [default: what output records]
+        init: str
+            pruned: and the folder of the teacher that prune-teacher sorted, from which all candidates
+            are cut. [default: what output records]
+        keep: str
+            The candidates: fractions of the teacher's heads and neurons, with commas, such as
+            0.5,0.4,0.3,0.2,0.15,0.1. [default: what output records]
+        target: float
+            The candidate at which the last student starts; smaller ones cannot be the assistant.
+            [default: what output records]
+        steps: int
+            Optimizer steps. A larger number in a later run continues the student. [default: 10000]
+        batch_size: int
+            Examples per optimizer step. [default: 32]
+        learning_rate: float | None
+            Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str
+            What each candidate learns; see train-student. It must train the head: give hidden weight
+            logits=1. [default: miniend-e]
+        tradeoff: float
+            The value of being smaller: the candidate with the greatest score + lambda (1 - size) is
+            chosen, with sizes in parameters without embeddings over the teacher's. The table says at
+            which lambda the choice changes. [default: 0.2]
+        score: Literal["information", "accuracy", "kl"] | str
+            information: share of the way from word frequencies to the teacher, by cross-entropy.
+            accuracy: share of target tokens that the candidate thinks likeliest; of pairs, of whole
+            targets. kl: exp(-KL) to the teacher's distributions. [default: information]
+
+    Training:
+        optimizer: Literal["adamw", "adafactor"] | str
+            adafactor makes steps relative to each matrix's RMS and at most 1/sqrt(step). adamw has one
+            rate for all weights. [default: adafactor]
+        warmup_steps: int | None
+            Steps of linear warm-up. [default: a hundredth of the steps]
+        schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str
+            Learning rate after warm-up. [default: linear]
+        weight_decay: float
+            Decoupled weight decay of matrices. [default: 0.01]
+        max_grad_norm: float
+            Largest global gradient norm; 0 does not clip. [default: 1]
+        logits: bool
+            False: Drop the logit term of miniend-d and miniend-e. [default: kept]
+        temperature: float
+            Temperature of teacher and student in the logit term: 1, or one of the temperature of the
+            dump; any with logits from-hidden. [default: 1]
+        cross_relation: Literal["qk", "qq_kk_vv"] | str
+            Our readings of the paper's cross-attention term: qk is the attention itself, re-headed;
+            qq_kk_vv is MiniLMv2's form. [default: qk]
+        relation_heads: int | None
+            Relation heads. [default: the largest of 32, 24, 16, 12, 8 that divides both widths]
+        weight: str | Sequence[str]
+            Weight of a term: labels, logits, decoder_self, cross, encoder_self, encoder_hidden,
+            decoder_hidden, encoder_direct or decoder_direct. A weight adds labels or logits to hidden
+            and direct. One, or a sequence. [default: 1 for each term]
+        sandwich_sample: int | None
+            Candidates that each step draws, beside the largest and the smallest. [default: all
+            candidates in each step]
+        independent: bool
+            Train each candidate with weights of its own, in one pass: a control, which takes the memory
+            of all together. [default: off]
+
+    Layers:
+        mapping: Literal["last", "uniform", "last-k", "all", "consecutive", "uniform+last"] | str
+            The teacher's layers that a student's layer learns from in hidden and lwd. last: only the
+            last from the last. uniform: evenly spaced ones. last-k: the teacher's last ones. all: each
+            from its own, at equal depth. consecutive: groups of neighbours, which are all of the
+            teacher's. uniform+last: two each, of uniform and of last-k. [default: uniform]
+        stacks: Literal["both", "encoder", "decoder"] | str
+            The stacks that hidden, lwd, ted and direct compare. [default: both]
+        teacher_layer: str | Sequence[str]
+            The teacher's layer that the student's last layer learns from, such as decoder.self=-2: from
+            0, or negative from the end. For relations, for direct, and for hidden with mapping last.
+            One, or a sequence. [default: the deepest that the cache holds]
+        hidden_norm: Literal["rms", "none"] | str
+            Hidden states are compared over their root mean square per token (rms), or as they are
+            (none). [default: rms]
+        hidden_scale: Literal["energy", "mean"] | str
+            The squared error of a hidden state is divided by the teacher's centred energy, so that 1 is
+            no better than a constant (energy), or by its width (mean). [default: energy]
+        hidden_metric: Literal["plain", "whitened"] | str
+            plain: all directions of a hidden state count alike. whitened: each counts by the inverse of
+            its variance (an experiment). [default: plain]
+        projection: Literal["auto", "always", "shared"] | str
+            The map from the student's states to the teacher's. auto: none at equal widths, and else one
+            learned map for each pair of layers; lwd always learns them. always: learned at equal widths
+            too. shared: one learned map for all layers of a stack. direct always learns its maps.
+            [default: auto]
+        direct_heads: int | None
+            Blocks that the learned maps of direct consist of; the number of heads gives a map for each
+            head. [default: 1, a map of all heads together]
+        filter_steps: int
+            Steps on hard labels that train the student's own filters, its weights frozen, before an
+            objective ted whose student init gave. 0 leaves them random, as in a fresh student.
+            [default: 500]
+
+    Speed:
+        gradient_accumulation_steps: int
+            Micro-batches per optimizer step. [default: 1]
+        bf16: bool
+            bfloat16 autocast for the student's forward; the losses and evaluation are float32.
+            [default: off]
+        gradient_checkpointing: bool
+            For independent=True: compute each block once more in the backward instead of keeping its
+            activations. [default: off]
+        device: str
+            auto, cpu, cuda or cuda:N. [default: auto]
+
+    Advanced:
+        log: Callable[[str], None] | None
+            A function that gets each line for people. [default: print]
+        log_every: int
+            Steps between lines of metrics.jsonl and TensorBoard. [default: 10]
+        save_every: int
+            Steps between checkpoints. [default: 500]
+        eval_every: int
+            Steps between evaluations on the validation examples. [default: 500]
+        tracker: str | Sequence[str]
+            Tracker of accelerate, such as wandb or mlflow, to write to in addition to TensorBoard. One,
+            or a sequence. [default: none]
+        seed: int
+            Seed of the student's weights and of the order of examples. [default: 0]
+        save_all: bool
+            Write every candidate as a checkpoint to OUTPUT/candidates. [default: off]
+        allow_unfinished: bool
+            Train on the shards that an unfinished dump has published; a resumed run takes the same
+            ones. [default: off]
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
+    """
+
 def train_student(
     *,
     output: str | Path,
@@ -974,8 +1180,8 @@ def train_student(
     steps: int = 10000,
     batch_size: int = 32,
     learning_rate: float | None = None,
-    size: str | Path | None = None,
     objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str = "miniend-e",
+    size: str | Path | None = None,
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
@@ -1035,15 +1241,15 @@ def train_student(
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
-        size: str | Path | None
-            6L384H, 6E3D384H for unequal depths, or a T5 config.json. [default: half the teacher's depth
-            and width]
         objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
             cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard
             labels and logits. hidden: hidden states of several layers. lwd: kd and hidden, with learned
             maps. direct: Q, K and V of self-attentions. [default: miniend-e]
+        size: str | Path | None
+            6L384H, 6E3D384H for unequal depths, or a T5 config.json. [default: half the teacher's depth
+            and width]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str
@@ -1169,8 +1375,8 @@ def train_students(
     steps: int = 10000,
     batch_size: int = 32,
     learning_rate: float | None = None,
-    size: str | Path | Sequence[str | Path] | None = None,
     objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str] = "miniend-e",
+    size: str | Path | Sequence[str | Path] | None = None,
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
     schedule: Literal["linear", "cosine", "constant", "inverse-sqrt"] | str = "linear",
@@ -1232,10 +1438,6 @@ def train_students(
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
-        size: str | Path | Sequence[str | Path] | None
-            6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
-            students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
-            depth and width]
         objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
@@ -1243,6 +1445,10 @@ def train_students(
             labels and logits. hidden: hidden states of several layers. lwd: kd and hidden, with learned
             maps. direct: Q, K and V of self-attentions. One, or a sequence, like size. [default:
             miniend-e]
+        size: str | Path | Sequence[str | Path] | None
+            6L384H, 6E3D384H for unequal depths, or a T5 config.json. One, or a sequence: several
+            students train in one pass, each in OUTPUT/SIZE-OBJECTIVE. [default: half the teacher's
+            depth and width]
 
     Training:
         optimizer: Literal["adamw", "adafactor"] | str

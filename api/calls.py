@@ -9,12 +9,21 @@ from ..recipes.filters.config import FiltersConfig
 from ..recipes.inspect.config import InspectConfig
 from ..recipes.prune.config import PruneConfig
 from ..recipes.repair.config import VerifyConfig
+from ..recipes.schedule.config import ScheduleConfig
 from ..recipes.share.config import PushCacheConfig
 from ..runtime.given import Settled
 from ..student_train.config import TrainConfig, TrainRequest, each_student
 from ..teacher_dump.config import DumpConfig
 from .function import LOG, TOKENIZER, Given, of_options
-from .recorded import of_a_comparison, of_a_dump, of_a_pruning, of_a_repair, of_a_training, of_an_evaluation
+from .recorded import (
+    of_a_comparison,
+    of_a_dump,
+    of_a_pruning,
+    of_a_repair,
+    of_a_schedule,
+    of_a_training,
+    of_an_evaluation,
+)
 from .training import train_each
 
 if TYPE_CHECKING:
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
     from ..recipes.inspect.facts import CacheFacts
     from ..recipes.prune.sorted_teacher import SortedTeacher
     from ..recipes.repair.verify import VerifyReport
+    from ..recipes.schedule.scheduled import Schedule
     from ..student_train.dry_run.dry_run import DryRun
     from ..student_train.student import Student, Students
 
@@ -169,6 +179,22 @@ def filters(given: Given[FiltersConfig]) -> "Cache":
 
     with given.models_lent("teacher"):
         return make_filters(given.config(), given.log)
+
+
+@of_options(ScheduleConfig, paths=("cache",), ranks=True, recorded=of_a_schedule, found_by="output")
+def schedule(given: Given[ScheduleConfig]) -> "Schedule | None":
+    """Find the best size of an assistant in one trial: all candidates of a sorted teacher learn together from a cache.
+
+        scheduled = miniend.schedule(
+            cache="docs-t5-small", init="pruned:sorted", output="scheduled", keep="0.5,0.3,0.1", target=0.1, steps=300
+        )
+        scheduled.assistant, scheduled.target, scheduled.record.candidates
+
+    Call it again to resume. Of several processes, the first returns the schedule and the others None.
+    """
+    from ..recipes.schedule.schedule import schedule
+
+    return schedule(given.config(), given.log)
 
 
 def _sizes_and_objectives(settled: Settled[Any]) -> tuple[tuple[str | None, ...], tuple[str, ...]]:

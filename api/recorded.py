@@ -38,6 +38,13 @@ def of_a_pruning(given: Values) -> Record | None:
     return recorded_pruning(given)
 
 
+def of_a_schedule(given: Values) -> Record | None:
+    """Return what an output knows of its schedule."""
+    from ..recipes.schedule.recorded import recorded_schedule
+
+    return recorded_schedule(given)
+
+
 def of_a_repair(given: Values) -> Record | None:
     """Return where the sources of a cache are."""
     from ..recipes.repair.recorded import recorded_sources

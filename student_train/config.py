@@ -1,7 +1,7 @@
 """The settings of a training run; we check them before we load anything, and without torch.
 
-`StepSettings` says how the steps are made, `TrainSettings` what the student learns and where it starts, and `TrainConfig` where
-cache and student are. Field names are the option names.
+`StepSettings` says how the steps are made, `LearningSettings` what is learned, `TrainSettings` the student's size and start, and
+`TrainConfig` where cache and student are. Field names are the option names.
 """
 
 import re
@@ -166,20 +166,9 @@ class StepSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainSettings(StepSettings):
-    """Everything that decides a student's weights except the cache: what it learns, its size and its start."""
+class LearningSettings(StepSettings):
+    """What a model learns from a cache, whatever its size and its start."""
 
-    size: str | None = option(
-        None,
-        section="essential",
-        metavar="SIZE",
-        local=path_or_size,
-        several=True,
-        shown="half the teacher's depth and width",
-        marks=(VARIED,),
-        help="6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train in one pass, each in "
-        "OUTPUT/SIZE-OBJECTIVE.",
-    )
     objective: str = option(
         "miniend-e",
         section="essential",
@@ -299,6 +288,44 @@ class TrainSettings(StepSettings):
         help="Steps on hard labels that train the student's own filters, its weights frozen, before an objective ted whose "
         "student --init gave. 0 leaves them random, as in a fresh student.",
     )
+    seed: int = option(
+        0,
+        section="advanced",
+        least=0,
+        identity=True,
+        marks=(ONE_PASS, VARIED),
+        help="Seed of the student's weights and of the order of examples.",
+    )
+
+    def __post_init__(self) -> None:
+        StepSettings.__post_init__(self)
+        least, most = TEMPERATURES
+        require(
+            least <= self.temperature <= most,
+            f"--temperature must be between {least:g} and {most:g}, not {self.temperature:g}",
+        )
+        require(
+            self.hidden_metric == "plain" or self.hidden_scale == "energy",
+            f"--hidden-metric {self.hidden_metric} has a scale of its own: leave --hidden-scale {self.hidden_scale} out",
+        )
+        parse_teacher_layers(self.teacher_layer)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSettings(LearningSettings):
+    """Everything that decides a student's weights except the cache: what it learns, its size and its start."""
+
+    size: str | None = option(
+        None,
+        section="essential",
+        metavar="SIZE",
+        local=path_or_size,
+        several=True,
+        shown="half the teacher's depth and width",
+        marks=(VARIED,),
+        help="6L384H, 6E3D384H for unequal depths, or a T5 config.json. Repeatable: several students train in one pass, each in "
+        "OUTPUT/SIZE-OBJECTIVE.",
+    )
     init: str | None = option(
         None,
         section="training",
@@ -317,22 +344,9 @@ class TrainSettings(StepSettings):
         help="For --init pruned:SORTED: the fraction of the heads and of the feed-forward's neurons that the student keeps. It "
         "decides the size.",
     )
-    seed: int = option(
-        0,
-        section="advanced",
-        least=0,
-        identity=True,
-        marks=(ONE_PASS, VARIED),
-        help="Seed of the student's weights and of the order of examples.",
-    )
 
     def __post_init__(self) -> None:
-        StepSettings.__post_init__(self)
-        least, most = TEMPERATURES
-        require(
-            least <= self.temperature <= most,
-            f"--temperature must be between {least:g} and {most:g}, not {self.temperature:g}",
-        )
+        LearningSettings.__post_init__(self)
         require(
             not (self.init or "").endswith(":"),
             f"--init {self.init}: expected START:SOURCE, found no source; name a folder or a hub name",
@@ -352,11 +366,6 @@ class TrainSettings(StepSettings):
         if self.starts_pruned:
             require(self.keep is not None, f"--init {self.init}: give the fraction to keep with --keep, such as 0.5")
             require(not self.size, f"--init {self.init} gives the size by --keep: leave --size {self.size} out")
-        require(
-            self.hidden_metric == "plain" or self.hidden_scale == "energy",
-            f"--hidden-metric {self.hidden_metric} has a scale of its own: leave --hidden-scale {self.hidden_scale} out",
-        )
-        parse_teacher_layers(self.teacher_layer)
 
     @property
     def starts_from_checkpoint(self) -> bool:
@@ -393,6 +402,56 @@ class TrainConfig(TrainSettings):
         marks=(ONE_PASS,),
         help="Train on the shards that an unfinished dump has published; a resumed run takes the same ones.",
     )
+
+    @property
+    def candidates(self) -> tuple[float, ...]:
+        """The fractions to which the weights are cut for each candidate that they make; none for a student."""
+        return ()
+
+    @property
+    def score_of_candidates(self) -> str | None:
+        """The score that each evaluation must allow; None for a student."""
+        return None
+
+    @property
+    def sampled(self) -> int | None:
+        """The number of candidates that a step draws beside the largest and the smallest; None for all."""
+        return None
+
+
+INFORMATION, ACCURACY, KL = "information", "accuracy", "kl"
+SCORES = (INFORMATION, ACCURACY, KL)
+"""What candidates are compared by; see `recipes/schedule/scores.py`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SandwichConfig(TrainConfig):
+    """Everything that decides a sandwich: one set of weights, that of the largest candidate, from which all are cut."""
+
+    keeps: tuple[float, ...] = option(
+        section="essential",
+        identity=True,
+        help="Fractions of the sorted teacher, the largest first; `keep` is the first.",
+    )
+    sandwich_sample: int | None = option(
+        None, section="training", least=0, shown="all", help="Candidates that a step draws."
+    )
+    score: str = option(INFORMATION, section="essential", choices=SCORES, help="What candidates are compared by.")
+
+    @property
+    def candidates(self) -> tuple[float, ...]:
+        """The fractions to which the weights are cut."""
+        return self.keeps
+
+    @property
+    def score_of_candidates(self) -> str | None:
+        """The score that each evaluation must allow."""
+        return self.score
+
+    @property
+    def sampled(self) -> int | None:
+        """The number of candidates that a step draws beside the largest and the smallest; None for all."""
+        return self.sandwich_sample
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ accelerate and DDP wrap this module instead of the student, so that every loss i
 not know any term by name. Optimizer, clipping, probe and checkpoint ask it which parameters are trained.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.families import SpecialIds, family_of
-from ..signals.logits.head_loss import head_loss_sums
+from ..signals.logits.head_loss import head_loss_sums, likeliest_ids
 from ..signals.taps import tapped
 from .reading.batch import Batch
 from .reading.teacher_signals import TeacherSignals
@@ -37,7 +37,13 @@ class Part:
 
 
 class Distillation(nn.Module):
-    """forward(batch, teacher) -> the sum of every part of the objective, by its full name."""
+    """forward(batch, teacher) -> the sum of every part of the objective, by its full name.
+
+    The trained weights may make several models, the candidates (`sandwich.py`); a student's make one.
+    """
+
+    candidates: tuple[str, ...] = ("",)
+    """The names of the models that the trained weights make, under which metrics have them; the name of a student is empty."""
 
     def __init__(self, student: Any, terms: Terms, weights: Mapping[str, float], special: SpecialIds) -> None:
         super().__init__()
@@ -89,8 +95,13 @@ class Distillation(nn.Module):
         names = [part.name for part in self.parts if part.term in shown]
         return {name: sums[name] / require_some(name, counts[name]) for name in names}
 
-    def forward(self, batch: Batch, teacher: TeacherSignals) -> dict[str, Tensor]:
-        """Return the sum of every part by its full name, float32 scalars even under autocast."""
+    def candidates_of(self, _step: int) -> Sequence[int]:
+        """Return the numbers of the candidates that a step trains, counted from 0."""
+        return (0,)
+
+    def forward(self, batch: Batch, teacher: TeacherSignals, candidate: int = 0) -> dict[str, Tensor]:
+        """Return the sum of every part by its full name for one candidate, float32 scalars even under autocast."""
+        assert candidate == 0, "a student is one model"
         given = self.family.given(batch.ids, self.special)
         sites = [pair.student for _, term in self.each_term() for pair in term.pairs]
         with tapped(self.student, sites) as taps:
@@ -106,9 +117,14 @@ class Distillation(nn.Module):
         """Return the losses on next-token distributions, from one sweep over the head that never forms all logits at once."""
         by_term = {name: require_target(name, term, term.target(teacher, batch)) for name, term in self.each_term()}
         targets = {name: target for name, target in by_term.items() if target is not None}
-        if not targets:
+        choosing = {name: term for name, term in self.each_term() if term.reads_predictions}
+        if not targets and not choosing:
             return {}
         weight, scale = self.family.head(self.student)
         positions = hidden[batch.valid[batch.label_axis]]
-        values = head_loss_sums(positions, weight, scale, list(targets.values()))
-        return dict(zip(targets, values.unbind(), strict=True))
+        values = head_loss_sums(positions, weight, scale, list(targets.values())).unbind() if targets else ()
+        sums = dict(zip(targets, values, strict=True))
+        if choosing:
+            predicted = likeliest_ids(positions, weight)
+            sums |= {name: term.right(predicted, batch) for name, term in choosing.items()}
+        return sums

@@ -218,14 +218,18 @@ def train_step(runs: Sequence[StudentRun], batches: Sequence[Batch], processes: 
     for number, batch in enumerate(batches, start=1):
         here = batch.to(feed.device)
         teacher = feed.decoder.decode(here)
-        exchanging = number == len(batches)  # DDP exchanges gradients in the last backward of a step
-        with processes.without_exchange([] if exchanging else [run.module for run in runs]):
-            for run, of in zip(runs, counts, strict=True):
-                with run.autocast():
-                    sums = run.module(here, teacher)  # forward and losses
-                loss = run.setup.distillation.total(sums, of) * processes.world  # since DDP averages gradients
-                loss.backward()
-                run.note(sums, loss, here)
+        for run, of in zip(runs, counts, strict=True):
+            candidates = run.setup.distillation.candidates_of(run.state.step)  # a single one of a student
+            for candidate in candidates:
+                # DDP exchanges gradients in the last backward of a step
+                exchanging = number == len(batches) and candidate == candidates[-1]
+                with processes.without_exchange([] if exchanging else [run.module]):
+                    with run.autocast():
+                        sums = run.module(here, teacher, candidate)  # forward and losses
+                    # the mean over candidates, and times the processes, since DDP averages gradients
+                    loss = run.setup.distillation.total(sums, of) * processes.world / len(candidates)
+                    loss.backward()
+                    run.note(sums, loss, here, 1 / len(candidates))
 
     for run, of in zip(runs, counts, strict=True):
         config, distillation, optimizer = run.setup.config, run.setup.distillation, run.setup.optimizer

@@ -58,6 +58,15 @@ OPTIONS = {
     "compare": "file --output --plan",
     "filters": "--cache --teacher --filter --filter-width --filter-steps --batch-size --seed --device",
     "prune-teacher": "--teacher --cache --output --examples --importance --device",
+    "schedule": """
+        --cache --output --objective --logits --no-logits --temperature --cross-relation --relation-heads --weight --steps
+        --batch-size --gradient-accumulation-steps --optimizer --learning-rate --warmup-steps --schedule --weight-decay
+        --max-grad-norm --bf16
+        --mapping --stacks --teacher-layer --hidden-norm --hidden-scale --hidden-metric --projection --direct-heads --filter-steps
+        --gradient-checkpointing --device
+        --init --keep --target --lambda --score --sandwich-sample --independent --save-all
+        --log-every --save-every --eval-every --seed --allow-unfinished --tracker
+    """,
     "push-cache": "name --cache --hub-private-repo --verify --no-verify --allow-unfinished",
     "demo": "--output",
     "completion": "shell",
@@ -195,7 +204,7 @@ def test_the_command_line_says_nothing_that_the_configuration_does_not(command):
         assert found.entries[name].declared is options_of(found.kind)[name]
         assert flag_of(found.kind, name) == found.entries[name].flag
     required = {name: "x" for name, entry in found.entries.items() if entry.required}
-    values = {"examples": "3", "shell": "bash"}
+    values = {"examples": "3", "shell": "bash", "init": "pruned:x", "keep": "0.5", "target": "0.5"}
     asked = [part for name in required for part in (*_flag(found.entries[name]), values.get(name, "x"))]
     if command != "evaluate":  # which knows its tasks
         with found.make_context(command, asked) as context:

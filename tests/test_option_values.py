@@ -95,6 +95,13 @@ LEAST = {
     "verify": {"CACHE": "no-such-cache"},
     "filters": {"--cache": "no-such-cache", "--teacher": "no/such/model"},
     "prune-teacher": {"--teacher": "no/such/model", "--cache": "no-such-cache", "--output": "sorted"},
+    "schedule": {
+        "--cache": "no-such-cache",
+        "--init": "pruned:no-such-folder",
+        "--output": "scheduled",
+        "--keep": "0.5,0.3",
+        "--target": "0.3",
+    },
     "push-cache": {"--cache": "no-such-cache", "USER/NAME": "no/such-name"},
     "evaluate": {"--model": "no/such/model", "--task": "glue/sst2", "--data": "no-such-folder", "--output": "scores"},
     "compare": {"FILE": "no-such-file.yaml", "--output": "compared"},

@@ -27,6 +27,7 @@ from miniend.recipes.estimate.estimate import Estimate
 from miniend.recipes.inspect.facts import CacheFacts
 from miniend.recipes.prune.sorted_teacher import SortedTeacher
 from miniend.recipes.repair.verify import VerifyReport
+from miniend.recipes.schedule.scheduled import Schedule
 from miniend.runtime.commands import ConfiguredCommand, OfEveryCommand
 from miniend.runtime.options import SECTIONS, default_text, names_of, option_of, options_of
 from miniend.runtime.registry import Registry
@@ -44,7 +45,17 @@ READING = ("open_cache", "Dataset")
 """The public names for code that reads a cache; the others extend MiniEnD."""
 OPENED = (Cache, Split, Example, Factors, SparseLogits)
 """The classes of what `open_cache` returns."""
-RESULTS = (Student, Students, SortedTeacher, CacheFacts, VerifyReport, Estimate, EvaluationResults, Comparison)
+RESULTS = (
+    Student,
+    Students,
+    SortedTeacher,
+    Schedule,
+    CacheFacts,
+    VerifyReport,
+    Estimate,
+    EvaluationResults,
+    Comparison,
+)
 """The classes of what the functions return, beside an opened cache."""
 
 

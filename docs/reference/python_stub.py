@@ -24,6 +24,7 @@ from ..recipes.estimate.estimate import Estimate
 from ..recipes.inspect.facts import CacheFacts
 from ..recipes.prune.sorted_teacher import SortedTeacher
 from ..recipes.repair.verify import VerifyReport
+from ..recipes.schedule.scheduled import Schedule
 from ..student_train.dry_run.dry_run import DryRun
 from ..student_train.student import Student, Students
 """

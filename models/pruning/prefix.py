@@ -45,12 +45,28 @@ def cut_model(model: Any, widths: Widths) -> Any:
     it was.
     """
     family = family_of(model)
+    smaller = _of_widths(model, widths)
+    state = model.state_dict()
+    smaller.load_state_dict(prefix_of(state, prefix_slices(family, state, model.config.d_kv, widths)))
+    smaller.generation_config = model.generation_config
+    return smaller.train(model.training)
+
+
+def skeleton_of(model: Any, widths: Widths) -> Any:
+    """Return a model of smaller widths whose parameters are on the meta device: their shapes without their values.
+
+    `torch.func.functional_call` runs it with parameters from elsewhere, such as `prefix_of` the parameters of `model`.
+    """
+    with torch.device("meta"):
+        return _of_widths(model, widths).train(model.training)
+
+
+def _of_widths(model: Any, widths: Widths) -> Any:
+    """Return a new model of smaller widths with any weights, tied as in `model`, on torch's default device."""
+    family = family_of(model)
     with torch.random.fork_rng(devices=[]):
         smaller = type(model)(with_widths(model.config, widths)).to(model.dtype)
         if not family.tied(model):
             family.untie(smaller)
             smaller.to(model.dtype)
-    state = model.state_dict()
-    smaller.load_state_dict(prefix_of(state, prefix_slices(family, state, model.config.d_kv, widths)))
-    smaller.generation_config = model.generation_config
-    return smaller.train(model.training)
+    return smaller

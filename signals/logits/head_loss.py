@@ -35,6 +35,20 @@ def head_loss_sums(hidden: Tensor, weight: Tensor, scale: float, targets: Sequen
     return sums
 
 
+@torch.no_grad()
+def likeliest_ids(hidden: Tensor, weight: Tensor) -> Tensor:
+    """Return argmax_v of h W^T at each position, int64 [N], for hidden states [N, d] and a head's weight [V, d].
+
+    The head's scale is positive and does not change it.
+    """
+    size = _positions_per_chunk(hidden)
+    return torch.cat([(part @ weight.T).argmax(-1) for part in torch.split(hidden, size)])
+
+
+def _positions_per_chunk(hidden: Tensor) -> int:
+    return CHUNK_POSITIONS["cpu" if hidden.device.type == "cpu" else "cuda"]
+
+
 class HeadLoss(torch.autograd.Function):
     """apply(hidden, weight, scale, targets, dtype of the products) -> sums [targets]; see `head_loss_sums`."""
 
@@ -44,7 +58,7 @@ class HeadLoss(torch.autograd.Function):
     ) -> Tensor:
         """Compute the values [targets] and, where gradients are wanted, `d h` and `d W` of every target on the way."""
         sweep = _Sweep.over(hidden, weight, scale, len(targets), dtype, ctx.needs_input_grad)
-        size = CHUNK_POSITIONS["cpu" if hidden.device.type == "cpu" else "cuda"]
+        size = _positions_per_chunk(hidden)
         bounds = [*range(0, len(hidden), size), len(hidden)]
         starts = [[starts_of_chunks(entries, bounds) for entries in target.lists] for target in targets]
         sums = torch.zeros(len(targets), device=hidden.device)

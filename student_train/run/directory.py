@@ -56,6 +56,8 @@ TYPED = {
     **typed_by_identity(TrainConfig),
     "student": "--size, --init or --keep",
     FIRST_WEIGHTS: "--init",
+    "candidates": "--keep",
+    "sandwich_sample": "--sandwich-sample",
     "cache_part": "--cache",
     "cache_digest": "--cache",
     FILTERS: "the filters of --cache",
@@ -139,8 +141,11 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _keep_record(config: TrainConfig, student: Any) -> None:
-    """Write the options beside the student that they make, with the size in force; a finished student keeps its own."""
-    if is_finished(config.output):
+    """Write the options beside the student that they make, with the size in force; a finished student keeps its own.
+
+    A sandwich has its options in the folder above it.
+    """
+    if is_finished(config.output) or config.candidates:
         return
     shape, size = student.config, config.size
     if size is None and config.init is None:
@@ -195,6 +200,8 @@ def _identity(config: TrainConfig, cache: Cache, student: Any) -> dict[str, Any]
         "cache_part": asdict(cache.part),
         "cache_digest": cache.digest,
         FIRST_WEIGHTS: _first_weights(config, student),
+        "candidates": [*config.candidates] or None,
+        "sandwich_sample": config.sampled,
     }
     if any(spec.kind == FILTERED_TERM for spec in OBJECTIVES[config.objective]) and cache.filters_folder is not None:
         settings[FILTERS] = cache.filters_folder.digest

@@ -48,13 +48,13 @@ def set_up_all(configs: Sequence[TrainConfig], processes: Processes, log: Log) -
         for config, objective in zip(configs, objectives, strict=True)
     ]
     finished = [not needs_training(config) for config in configs]
-    unfinished = [learner.terms for learner, done in zip(learners, finished, strict=True) if not done]
+    unfinished = [learner.read for learner, done in zip(learners, finished, strict=True) if not done]
     shared = open_feed(cache, unfinished, processes.device)
     setups = []
     for learner, done in zip(learners, finished, strict=True):
         if len(configs) > 1:
             log(f"{learner.config.output.name}:")
-        feed = open_feed(cache, [learner.terms], processes.device) if done else shared
+        feed = open_feed(cache, [learner.read], processes.device) if done else shared
         setups.append(set_up(learner, feed, log, measured=not done))
     return setups
 

@@ -1,7 +1,7 @@
 """Put a run together: the feed from the cache, student, terms, optimizer, and the parameters that the objective cannot reach."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ...cache import Cache
+from ...models.families import SpecialIds
 from ...models.gradient_checkpointing import checkpoint_blocks
 from ...models.optimizers import build_optimizer
+from ...models.pruning.widths import Widths
 from ...models.size import describe_size, proposed_size
 from ...models.start import start_student
 from ...runtime.progress import Log
@@ -23,6 +25,7 @@ from ..reading.batch import Batch
 from ..reading.first_examples import statistics_of
 from ..reading.loader import BatchSource, in_order
 from ..reading.teacher_signals import Needs, TeacherDecoder, build_decoder, needed_columns
+from ..sandwich import Sandwich, measured_for, require_fit, widths_by_name
 from ..terms import TERMS, Term, TermContext, Terms
 from ..terms.contract import TermOptions, require_gradients, require_term
 from ..terms.teacher_layer import unread_choices
@@ -84,6 +87,22 @@ class Learner:
     terms: Terms
     unread: Sequence[str]
     """The sites that `--teacher-layer` names and that no term reads."""
+    candidates: Mapping[str, Widths] = field(default_factory=dict)
+    """The widths of the candidates that the student's weights make, by name; empty for a student, which makes one."""
+    measured: Terms = field(default_factory=dict)
+    """What only validation measures, because the scores of candidates need it."""
+
+    @property
+    def read(self) -> Terms:
+        """All terms that read the cache."""
+        return {**self.terms, **self.measured}
+
+    def distillation(self, terms: Terms, weights: Mapping[str, float], special: SpecialIds) -> Distillation:
+        """Return the module that computes some terms: of one student, or of the candidates that its weights make."""
+        if not self.candidates:
+            return Distillation(self.student, terms, weights, special)
+        sampled = (self.config.sampled, self.config.seed)
+        return Sandwich(self.student, terms, weights, special, self.candidates, sampled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +133,16 @@ def build_learner(config: TrainConfig, objective: Objective, cache: Cache, devic
     student = start(config, cache).to(device)
     if config.gradient_checkpointing:
         checkpoint_blocks(student)
-    context = TermContext(config, objective.name, cache, student, cache.family)
+    candidates = widths_by_name(config.candidates, cache, student.config)
+    context = TermContext(config, objective.name, cache, student, cache.family, candidates)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)  # so that a term's own parameters depend on the seed too
         terms = {one.name: _built(one, context).to(device) for one in objective.terms}
-    return Learner(config, objective, student, terms, unread_choices(context, terms.values()))
+    if candidates:
+        require_fit(context, objective, terms)
+    measured = measured_for(config.score_of_candidates, context)
+    added = {name: term.to(device) for name, term in measured.items() if name not in terms}
+    return Learner(config, objective, student, terms, unread_choices(context, terms.values()), candidates, added)
 
 
 def _built(spec: TermSpec, context: TermContext) -> Term:
@@ -156,7 +180,7 @@ def set_up(learner: Learner, feed: Feed, log: Log, measured: bool = True) -> Set
     if measured:
         for term in learner.terms.values():
             term.start(statistics)
-    distillation = Distillation(learner.student, learner.terms, objective.weights, special)
+    distillation = learner.distillation(learner.terms, objective.weights, special)
     evaluation = _for_evaluation(learner, distillation, statistics)
     probe = next(in_order(feed.training, min(4, config.batch_size))).to(feed.device)
     unreached = _freeze_unreached(distillation, probe, feed.decoder)
@@ -186,7 +210,7 @@ def _for_evaluation(
 ) -> Distillation:
     """Return the module for evaluation, which adds what the terms measure beside the loss, and hard labels of a trained head."""
     terms = dict(learner.terms)
-    added: dict[str, Term] = {}
+    added: dict[str, Term] = dict(learner.measured)
     for name, term in terms.items() if statistics else ():
         added |= {f"{name}{end}": one for end, one in term.beside(statistics).items()}
     if any(term.trains_head for term in terms.values()) and LABELS not in terms:
@@ -194,7 +218,7 @@ def _for_evaluation(
     if not added:
         return distillation
     weights = {**learner.objective.weights, **dict.fromkeys(added, 1.0)}
-    return Distillation(learner.student, {**terms, **added}, weights, distillation.special)
+    return learner.distillation({**terms, **added}, weights, distillation.special)
 
 
 def _freeze_unreached(distillation: Distillation, batch: Batch, decoder: TeacherDecoder) -> list[str]:

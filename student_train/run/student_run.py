@@ -108,10 +108,10 @@ class StudentRun:
         counts = self.setup.distillation.counts(batch)
         return [counts[part.name] for part in self.setup.distillation.parts]
 
-    def note(self, sums: Mapping[str, Tensor], loss: Tensor, batch: Batch) -> None:
-        """Keep the sums and the loss of a micro-batch until the step is complete."""
+    def note(self, sums: Mapping[str, Tensor], loss: Tensor, batch: Batch, share: float = 1.0) -> None:
+        """Keep the loss of a micro-batch, and `share` of its sums, until the step is complete."""
         self._losses.append((loss.detach(), batch.examples))
-        self._sums = {name: self._sums.get(name, 0.0) + value.detach().double() for name, value in sums.items()}
+        self._sums = {name: self._sums.get(name, 0.0) + share * value.detach().double() for name, value in sums.items()}
 
     def step_sums(self) -> dict[str, float]:
         """Return the sums of the step over micro-batches and processes, and forget them; waits for the device once."""

@@ -19,11 +19,11 @@ def evaluate(setups: Sequence[Setup], processes: Processes) -> list[dict[str, fl
     """Return the validation means of each student, computed in float32 even if training uses bfloat16.
 
     They are `loss` (the objective's weighted sum), every term, the parts of terms that show them, and `cross_entropy` (hard
-    labels) if the head is trained; empty without validation examples. The processes share the batches. Raises
-    Stopped if one of them got a signal.
+    labels) if the head is trained; empty without validation examples. A sandwich has means over its candidates, and each
+    candidate's own by `candidate.name`. The processes share the batches. Raises Stopped if one of them got a signal.
     """
     config, feed = setups[0].config, setups[0].feed
-    sums = [_Sums(setup.evaluation) for setup in setups]
+    sums = [[_Sums(setup.evaluation, one) for one in range(len(setup.evaluation.candidates))] for setup in setups]
     size = config.batch_size // (config.gradient_accumulation_steps * processes.world)
     batches = in_order(feed.validation, size, Share(processes.rank, processes.world))
     rounds = _rounds(feed.validation.layout.total, size, processes.world)
@@ -34,22 +34,36 @@ def evaluate(setups: Sequence[Setup], processes: Processes) -> list[dict[str, fl
             if batch is not None:
                 batch = batch.to(feed.device)
                 teacher = feed.decoder.decode(batch)
-                for one in sums:
+                for one in (one for own in sums for one in own):
                     one.add(batch, teacher)
             bar.update()
-    return [_means(setup, one, processes) for setup, one in zip(setups, sums, strict=True)]
+    return [
+        _of_candidates(setup, [_means(setup, one, processes) for one in own])
+        for setup, own in zip(setups, sums, strict=True)
+    ]
+
+
+def _of_candidates(setup: Setup, means: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the means over candidates by name, then each candidate's by `candidate.name`; of a student only its own."""
+    names = setup.evaluation.candidates
+    if names == ("",):
+        return means[0]
+    together = {name: sum(one[name] for one in means) / len(means) for name in means[0]}
+    return together | {
+        f"{who}.{name}": value for who, one in zip(names, means, strict=True) for name, value in one.items()
+    }
 
 
 class _Sums:
-    """Sums and counts of every part of an objective."""
+    """Sums and counts of every part of an objective, for one candidate."""
 
-    def __init__(self, distillation: Distillation) -> None:
-        self._distillation = distillation
+    def __init__(self, distillation: Distillation, candidate: int) -> None:
+        self._distillation, self._candidate = distillation, candidate
         self.values = dict.fromkeys((part.name for part in distillation.parts), 0.0)
         self.counts = dict.fromkeys(self.values, 0)
 
     def add(self, batch: Batch, teacher: TeacherSignals) -> None:
-        sums, counts = self._distillation(batch, teacher), self._distillation.counts(batch)
+        sums, counts = self._distillation(batch, teacher, self._candidate), self._distillation.counts(batch)
         self.values = {name: value + float(sums[name]) for name, value in self.values.items()}
         self.counts = {name: count + counts[name] for name, count in self.counts.items()}
 

@@ -113,7 +113,7 @@ def require_counts(name: str, term: Term, counts: Any) -> Mapping[str, int]:
 
 def require_sums(name: str, term: Term, sums: Any) -> Mapping[str, Tensor]:
     """Return what `sums` of a term returned. Raises ConfigurationError unless it is scalars by part; `target` is part ""."""
-    wanted = set(term.parts) - ({""} if term.trains_head else set())
+    wanted = set(term.parts) - ({""} if term.trains_head or term.reads_predictions else set())
     if (
         not isinstance(sums, Mapping)
         or set(sums) != wanted

@@ -24,6 +24,8 @@ MOST_ERROR, MUCH_ERROR = 1e-1, 2e-2
 class Direct(Matched):
     """The error of linearly mapped Q, K and V of the last layer, each over the teacher's energy: the mean over the three."""
 
+    depends_on_heads = True
+
     def __init__(self, matches: Sequence[Match], maps: Mapping[str, LinearMap], axis: str, blocks: int) -> None:
         super().__init__(matches, maps, axis, "energy")
         self._blocks = blocks

@@ -134,10 +134,9 @@ def last_site(context: TermContext, name: str) -> Site:
 
 
 def relation_heads(context: TermContext, codec: AttentionCodec) -> int:
-    """Return the number of relation heads of the run. Raises ConfigurationError if it does not divide both widths."""
-    config = context.student.config
-    inner = config.num_heads * config.d_kv
+    """Return the number of relation heads of the run. Raises ConfigurationError if it does not divide all widths."""
+    inner = context.inner_widths
     if context.config.relation_heads is None:
-        return default_relation_heads(inner, codec.inner)
-    check_relation_heads(context.config.relation_heads, student=inner, teacher=math.gcd(codec.inner))
+        return default_relation_heads(*inner.values(), codec.inner)
+    check_relation_heads(context.config.relation_heads, **inner, teacher=math.gcd(codec.inner))
     return context.config.relation_heads

@@ -8,7 +8,7 @@ split.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import isabstract
 from typing import Any, ClassVar, Self
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...cache import Cache
 from ...models.families import Family
+from ...models.pruning.widths import Widths
 from ...runtime.registry import Registry
 from ...signals.logits.targets import LogitTarget
 from ...signals.matching.target_statistics import Target, TargetStatistics
@@ -46,6 +47,16 @@ class TermContext:
     student: Any
     """The model in training, on its device, with its first weights."""
     family: Family
+    candidates: Mapping[str, Widths] = field(default_factory=dict)
+    """The candidates that the student's weights make, by name; empty for a student, which makes one."""
+
+    @property
+    def inner_widths(self) -> dict[str, int]:
+        """The heads' common width, heads times d_kv, of the student or of each candidate by name."""
+        config = self.student.config
+        if not self.candidates:
+            return {"student": int(config.num_heads * config.d_kv)}
+        return {name: int(widths.heads * config.d_kv) for name, widths in self.candidates.items()}
 
 
 class Term(nn.Module, ABC):
@@ -65,6 +76,11 @@ class Term(nn.Module, ABC):
     """Whether metrics show its parts too."""
     trains_head: ClassVar[bool] = False
     """Whether it has a `target`, so that the student's head is trained."""
+    reads_predictions: ClassVar[bool] = False
+    """Whether it counts right predictions by `right`, which only validation measures. Then it has one part, ""."""
+
+    depends_on_heads: ClassVar[bool] = False
+    """Whether its own parameters have the width of the student's heads, so that candidates of other widths cannot share them."""
 
     validation_name: ClassVar[str | None] = None
     """Its name in validation; None if that is its name in the objective."""
@@ -102,6 +118,10 @@ class Term(nn.Module, ABC):
     def target(self, teacher: TeacherSignals, batch: Batch) -> LogitTarget | None:
         """Return the target of the student's next-token distributions, for the one sweep over the head, or None."""
         return None
+
+    def right(self, predicted: Tensor, batch: Batch) -> Tensor:
+        """Return the number of right predictions, float32, given the likeliest id at each valid target position."""
+        raise NotImplementedError
 
     @abstractmethod
     def formula(self) -> str:

@@ -73,6 +73,8 @@ def test_what_must_be_given_comes_first_and_values_have_words_that_people_read(c
             "TASK",
             "TERM=NUMBER",
             "[START:]SOURCE",
+            "pruned:SORTED",
+            "FRACTION,...",
             "USER/NAME",
         ),
     }

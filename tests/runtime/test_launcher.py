@@ -82,7 +82,7 @@ def test_one_of_several_processes_is_refused_where_one_works(monkeypatch, name):
 def test_every_command_that_ranks_do_not_share_is_refused_under_a_launcher(monkeypatch, capsys):
     """The command line knows for each command; a new one is for one process until it says otherwise."""
     shared = [one.name for one in COMMANDS if one.ranks]
-    assert shared == ["dump-teacher", "train-student"]
+    assert shared == ["dump-teacher", "train-student", "schedule"]
     monkeypatch.setenv("WORLD_SIZE", "2")
     asked = {
         "estimate": ["--teacher", "x", "--corpus", "x", "--examples", "5"],

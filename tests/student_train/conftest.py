@@ -6,9 +6,10 @@ import pytest
 
 import miniend
 from support.homes import layers_home, ragged_home, span_home, umt5_home
+from support.sorted_teachers import sorted_ragged, sorted_span
 from support.tiny_cache import LOSSLESS, PAIRS, build_tiny_cache
 
-__all__ = ["layers_home", "ragged_home", "span_home", "umt5_home"]
+__all__ = ["layers_home", "ragged_home", "sorted_ragged", "sorted_span", "span_home", "umt5_home"]
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def set_up_named(cache, name, weight=(), **settings):
 def set_up_alone(config, cache):
     """The setup of one student with a feed of its own, on the CPU."""
     learner = learner_of(config, cache)
-    return set_up(learner, open_feed(cache, [learner.terms], CPU), lambda _line: None)
+    return set_up(learner, open_feed(cache, [learner.read], CPU), lambda _line: None)
 
 
 def terms_of(cache, objective, **settings):
