@@ -17,6 +17,7 @@ TABLE = {
     "direct": {"encoder_direct", "decoder_direct"},
     "kd": {"labels", "logits"},
     "lwd": {"labels", "logits", "encoder_hidden", "decoder_hidden"},
+    "ted": {"labels", "logits", "encoder_filtered", "decoder_filtered"},
 }
 """Terms by objective; all weights are one."""
 SITES = {
@@ -25,6 +26,8 @@ SITES = {
     "cross": "decoder.cross",
     "encoder_hidden": "encoder.hidden",
     "decoder_hidden": "decoder.hidden",
+    "encoder_filtered": "encoder.hidden",
+    "decoder_filtered": "decoder.hidden",
     "encoder_direct": "encoder.self",
     "decoder_direct": "decoder.self",
 }
