@@ -112,7 +112,7 @@ class Cache(Sequence[Example]):
         self.complete = len(self.shards) == len(wanted)
         if not self.complete and not allow_unfinished:
             raise CacheUnfinishedError(
-                f"{path} is unfinished: {len(self.shards)} of {len(wanted)} shards are published; run dump-teacher again, "
+                f"{path} is unfinished: {len(self.shards):,} of {len(wanted):,} shards are published; run dump-teacher again, "
                 "or use what is there with --allow-unfinished"
             )
         self.digest = cache_digest(self._digests())
@@ -135,9 +135,9 @@ class Cache(Sequence[Example]):
     def __repr__(self) -> str:
         plan, logits = self.plan, self.plan.signals.logits
         return (
-            f"<Cache {one_line(str(self.path))}: {len(self.training)} training and {len(self.validation)} validation examples in "
-            f"{len(self.shards)} shards; teacher {one_line(plan.teacher.name)}; {', '.join(self.codecs) or 'no sites'}; "
-            f"logits {logits.kind if logits else 'none'}>"
+            f"<Cache {one_line(str(self.path))}: {len(self.training):,} training and {len(self.validation):,} validation "
+            f"examples in {len(self.shards):,} shards; teacher {one_line(plan.teacher.name)}; "
+            f"{', '.join(self.codecs) or 'no sites'}; logits {logits.kind if logits else 'none'}>"
         )
 
     def _repr_html_(self) -> str:
@@ -326,7 +326,7 @@ class Split(Sequence[Example]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
-            raise IndexError(f"example {index} of {len(self)}")
+            raise IndexError(f"example {index:,} of {len(self):,}")
         index %= len(self)
         number = int(np.searchsorted(self._ends, index, side="right"))
         shard = self.shards[number]
@@ -337,7 +337,9 @@ class Split(Sequence[Example]):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"<{len(self)} examples in {len(self.shards)} shards: {self.name} of {one_line(str(self.cache.path))}>"
+        return (
+            f"<{len(self):,} examples in {len(self.shards):,} shards: {self.name} of {one_line(str(self.cache.path))}>"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Split, (self.cache, self.name)

@@ -56,7 +56,7 @@ def _tokenizer(name: str, rows: int) -> Any:
     tokenizer = load_tokenizer(name)
     if len(tokenizer) > rows:
         raise CheckpointError(
-            f"the tokenizer of {name} has {len(tokenizer)} entries, but the model has only {rows} rows; put the model's own "
+            f"the tokenizer of {name} has {len(tokenizer):,} entries, but the model has only {rows:,} rows; put the model's own "
             "tokenizer into its folder"
         )
     if tokenizer.eos_token_id is None or tokenizer.pad_token_id is None:

@@ -178,7 +178,7 @@ class _TaskRun:
         except TrainingError:
             value = None
         shown = "not finite" if value is None else f"{metric} {value:.1f}"
-        self._log(f"{self._task.name}, learning rate {rate:g}: {shown} on {len(held_out)} examples of train")
+        self._log(f"{self._task.name}, learning rate {rate:g}: {shown} on {len(held_out):,} examples of train")
         made = RateRecord(learning_rate=rate, metric=metric, score=value, held_out=len(held_out))
         write_record(path, plain(made))
         return made

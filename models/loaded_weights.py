@@ -33,7 +33,7 @@ def check_weights(name: str | Path, model: Any, report: Mapping[str, Any]) -> No
         )
     if missing:
         raise CheckpointError(
-            f"{name} lacks {len(missing)} of its weights ({_some(missing)}), which would be random: "
+            f"{name} lacks {len(missing):,} of its weights ({_some(missing)}), which would be random: "
             "use a complete checkpoint, or correct the sizes in config.json"
         )
     if unused:

@@ -151,15 +151,17 @@ def _summary(report: DumpReport, config: DumpConfig, prepared: Prepared) -> str:
     left = [place for place, shard in enumerate(table) if shard not in there]
     total = examples_in(chosen(config, table))
     asked = f"shards {config.shards} of {report.cache} are" if config.shards else f"{report.cache} is"
-    misses = f"; {len(left)} of {len(table)} shards are still missing: --shards {positions_text(left)}" if left else ""
+    misses = (
+        f"; {len(left):,} of {len(table):,} shards are still missing: --shards {positions_text(left)}" if left else ""
+    )
     if config.shards and not left:
         misses = "; the cache is complete"
     if not report.new_examples:
-        return f"{asked} complete: all {total} examples (validation included) were already there{misses}"
+        return f"{asked} complete: all {total:,} examples (validation included) were already there{misses}"
     t, before = report.timings, sum(asdict(report.before).values())
     prepared_in = f", after {duration(before)} of preparation" if before >= 1 else ""
-    own = f", {report.own_examples} of them by this worker" if report.own_examples < report.new_examples else ""
+    own = f", {report.own_examples:,} of them by this worker" if report.own_examples < report.new_examples else ""
     return (
-        f"dumped {report.new_examples} of {total} examples (validation included){own} in {report.seconds:.1f} s: "
+        f"dumped {report.new_examples:,} of {total:,} examples (validation included){own} in {report.seconds:.1f} s: "
         f"teacher forward {t.forward:.1f} s, encoding {t.encode:.1f} s, waiting for the disk {t.wait:.1f} s{prepared_in}{misses}"
     )

@@ -14,7 +14,7 @@ def planned_totals(config: DumpConfig, plan: Plan) -> list[int]:
     planned = totals[-1] if totals else 0
     if config.examples < planned:
         raise CacheMismatchError(
-            f"{config.cache} already plans {planned} examples, and a cache can only grow; "
+            f"{config.cache} already plans {planned:,} examples, and a cache can only grow; "
             f"expected --examples of at least {planned}, found {config.examples}"
         )
     return totals if config.examples == planned else [*totals, config.examples]

@@ -159,8 +159,8 @@ def _ensure_segments(config: DumpConfig, source: ExampleSource, sources: Sources
     available = segments.count("train") * config.corpus_epochs
     if available < config.examples:
         raise CorpusError(
-            f"the corpus is too short: expected {config.examples} training examples of this length, "
-            f"found {segments.count('train')}"
-            + (f" ({available} in {config.corpus_epochs} passes)" if config.corpus_epochs > 1 else "")
+            f"the corpus is too short: expected {config.examples:,} training examples of this length, "
+            f"found {segments.count('train'):,}"
+            + (f" ({available:,} in {config.corpus_epochs} passes)" if config.corpus_epochs > 1 else "")
             + "; lower --examples or raise --corpus-epochs"
         )

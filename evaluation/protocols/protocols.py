@@ -86,7 +86,7 @@ class HeadProtocol(TaskProtocol[LabelledExample, float]):
         logits = np.asarray(outputs, np.float64)
         if strange := int((~np.isfinite(logits).all(-1)).sum()):
             raise TrainingError(
-                f"{self._task.name}: {strange} of {len(logits)} predictions are not finite after fine-tuning; give a lower "
+                f"{self._task.name}: {strange:,} of {len(logits):,} predictions are not finite after fine-tuning; give a lower "
                 "--learning-rate, or leave --bf16 out"
             )
         chosen = logits[:, 0] if self._task.is_regression else logits.argmax(-1)

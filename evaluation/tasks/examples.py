@@ -66,11 +66,11 @@ class TaskData(Generic[ExampleT]):
         for name, part in {"train": self.train, **self.development}.items():
             blank = sum(not all(text.strip() for text in example.inputs) for example in part)
             if blank:
-                yield f"{blank} of {len(part)} examples of {name} have a blank text"
+                yield f"{blank:,} of {len(part):,} examples of {name} have a blank text"
         for name, part in self.development.items():
             known = sum(example.inputs in seen for example in part)
             if known:
-                yield f"{known} of {len(part)} examples of the development set {name} are also in train"
+                yield f"{known:,} of {len(part):,} examples of the development set {name} are also in train"
 
 
 def split_off(examples: Sequence[ExampleT], most: int = HELD_OUT_MOST) -> tuple[list[ExampleT], list[ExampleT]]:
@@ -82,7 +82,7 @@ def split_off(examples: Sequence[ExampleT], most: int = HELD_OUT_MOST) -> tuple[
     count = min(most, int(len(examples) * HELD_OUT_SHARE))
     if not count:
         raise CorpusError(
-            f"{len(examples)} training examples are too few to hold some out for choosing a learning rate; "
+            f"{len(examples):,} training examples are too few to hold some out for choosing a learning rate; "
             "give at least 10 examples, or a single --learning-rate"
         )
     order = np.random.default_rng(0).permutation(len(examples))

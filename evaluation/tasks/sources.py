@@ -46,7 +46,9 @@ def _from_file(task: Task[ExampleT, AnswerT], path: Path, log: Log) -> TaskData[
         raise CorpusError(f"{path}: expected a file that ends in {', '.join((*TABLES, *COLUMNAR))}")
     _require_own(task, path.parent)
     train, held_out = split_off(_read(task, path, log))
-    log(f"{path} is one file: {len(train)} of its examples are for training, {len(held_out)} are the development set")
+    log(
+        f"{path} is one file: {len(train):,} of its examples are for training, {len(held_out):,} are the development set"
+    )
     files = {"train": str(path)} | dict.fromkeys(task.development, f"a tenth of {path.name}")
     return TaskData(train, dict.fromkeys(task.development, held_out), files)
 

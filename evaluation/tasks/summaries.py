@@ -79,9 +79,9 @@ class SummaryTask(Task[SummaryExample, str]):
 
     def _count_blank(self, blank: int, count: int, columns: str, where: str, log: Log) -> None:
         if blank > EMPTY_SHARE * count:
-            raise CorpusError(f"{where}: {blank} of {count} examples have an empty {columns}; remove or fix them")
+            raise CorpusError(f"{where}: {blank:,} of {count:,} examples have an empty {columns}; remove or fix them")
         if blank:
-            log(f"{where}: {blank} of {count} examples have an empty {columns} and are skipped")
+            log(f"{where}: {blank:,} of {count:,} examples have an empty {columns} and are skipped")
 
 
 def _texts(row: Row, column: str) -> list[str]:

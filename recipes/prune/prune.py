@@ -102,7 +102,7 @@ def _sort(config: PruneConfig, cache: Cache, log: Log) -> PruningRecord:
     examples = tuple(number for batch in batches for number in batch.examples)
     losses = losses_of(model, cache, batches)
     before = mean_loss(losses)
-    log(f"teacher {cache.plan.teacher.name}: {before:.4f} nats per target token on {len(examples)} training examples")
+    log(f"teacher {cache.plan.teacher.name}: {before:.4f} nats per target token on {len(examples):,} training examples")
     found = rankings(model, losses, config.importance)
     kinds = {name: group.kind for name, group in groups_of(model).items()}
     sort_model(model, {name: ranking.order for name, ranking in found.items()})

@@ -36,7 +36,7 @@ class SortedTeacher(Shown):
     def _title(self) -> str:
         pruning = self.pruning
         return (
-            f"sorted teacher {one_line(str(self.path))}: {pruning.importance} importance of {len(pruning.examples)} examples, "
+            f"sorted teacher {one_line(str(self.path))}: {pruning.importance} importance of {len(pruning.examples):,} examples, "
             f"held-out loss of {pruning.validation_examples} others before any training"
         )
 

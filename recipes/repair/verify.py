@@ -316,12 +316,12 @@ def describe(report: VerifyReport) -> Iterator[str]:
         yield f"{name}: left by a running or killed dump; harmless"
     published, planned = report.shards
     if report.missing:
-        yield f"unfinished: {published} of {planned} shards; missing: {', '.join(report.missing)}"
+        yield f"unfinished: {published:,} of {planned:,} shards; missing: {', '.join(report.missing)}"
     read = f"{report.folders} folders, {report.bytes:,} bytes"
     if report.sound:
         yield Verdict(f"{report.cache} is sound: {read}")
     else:
         yield Verdict(
-            f"{report.cache} is damaged: {len(report.damaged)} of {report.folders} folders, {len(report.unlisted)} files or "
+            f"{report.cache} is damaged: {len(report.damaged):,} of {report.folders:,} folders, {len(report.unlisted)} files or "
             f"folders unlisted; {report.bytes:,} bytes were read"
         )

@@ -82,7 +82,7 @@ def _line(reader: str, ours: list[list[int]], theirs: list[list[int]], tokenizer
     unknown = unknown_id(tokenizer.tokenizer)
     found, own = (sum(unknown is not None and ids.count(unknown) for ids in rows) for rows in (theirs, ours))
     return (
-        f"warning: {reader} gives {different} of {len(ours)} texts of the corpus other ids than the teacher's own file "
+        f"warning: {reader} gives {different:,} of {len(ours):,} texts of the corpus other ids than the teacher's own file "
         f"({found} unknown tokens, the file {own}); this cache and its students use the file"
     )
 

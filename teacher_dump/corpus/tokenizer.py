@@ -68,7 +68,7 @@ def check_fits(tokenizer: Any, vocab_rows: int) -> None:
     """Raise TeacherError for a tokenizer with an id that the teacher does not have a row for, or without EOS or padding."""
     if len(tokenizer) > vocab_rows:
         raise TeacherError(
-            f"the tokenizer has {len(tokenizer)} entries, but the teacher only {vocab_rows} rows; "
+            f"the tokenizer has {len(tokenizer):,} entries, but the teacher only {vocab_rows:,} rows; "
             "use the teacher's own tokenizer"
         )
     for role, token_id in (("EOS", tokenizer.eos_token_id), ("padding", tokenizer.pad_token_id)):

@@ -96,9 +96,9 @@ class SegmentStore:
         if self.count("validation") < validation:
             self._extend("train", train, source)
             raise CorpusError(
-                f"the corpus is too short: its validation documents fill {self.count('validation')} of {validation} validation "
-                f"examples, the others {self.count('train')} of {train} training examples; ask for fewer, or give more text. "
-                "Validation needs whole documents: a corpus of a few long ones must be cut into shorter ones"
+                f"the corpus is too short: its validation documents fill {self.count('validation'):,} of {validation:,} "
+                f"validation examples, the others {self.count('train'):,} of {train:,} training examples; ask for fewer, or give "
+                "more text. Validation needs whole documents: a corpus of a few long ones must be cut into shorter ones"
             )
         self._extend("train", train, source)
 

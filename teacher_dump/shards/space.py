@@ -106,7 +106,7 @@ def require_space(root: Where, prepared: Prepared, pending: Sequence[ShardRange]
     free = shutil.disk_usage(folder).free
     if needed * SLACK > free:
         raise MiniEndError(
-            f"the disk is too small: the {len(pending)} shards still to write need about {in_gb(needed)} GB, but {folder} has "
+            f"the disk is too small: the {len(pending):,} shards still to write need about {in_gb(needed)} GB, but {folder} has "
             f"only {in_gb(free)} GB free. Make room, dump a part (--shards), start another cache with fewer examples or coarser "
             "settings, or write anyway with --force"
         )

@@ -243,7 +243,7 @@ def test_another_corpus_under_the_same_name_is_refused(material, finished, tmp_p
 def test_a_corpus_that_is_too_short_says_what_it_holds_and_more_passes_help(material, tmp_path):
     """Going round unasked would show the same text twice; refusing without the number would leave the user guessing."""
     settings = {"validation_examples": 0, "signals": "none", "batch_size": 16, "shard_examples": 64}
-    with pytest.raises(CorpusError, match="too short: expected 1000 training") as refused:
+    with pytest.raises(CorpusError, match="too short: expected 1,000 training") as refused:
         dump(material, tmp_path / "cache", examples=1000, **settings)
     held = int(re.search(r"found (\d+);", str(refused.value))[1])
     assert 20 < held < 1000

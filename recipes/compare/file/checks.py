@@ -70,7 +70,7 @@ def _check_student(comparison: Comparison, student: Student) -> None:
     examples, batch = comparison.caches[student.cache].settings.examples, student.settings.batch_size
     if batch > examples:
         raise ConfigurationError(
-            f"{student.name}: batch_size {batch} is larger than the {examples} examples of the dump; lower it, or dump more"
+            f"{student.name}: batch_size {batch} is larger than the {examples:,} examples of the dump; lower it, or dump more"
         )
     teacher = comparison.caches[student.cache].teacher
     if (
