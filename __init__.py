@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .models.families import Family as Family
     from .models.layer_maps import LAYER_MAPS as LAYER_MAPS
     from .models.layer_maps import layer_pairs as layer_pairs
+    from .models.projected_encoder import ProjectedT5Encoder as ProjectedT5Encoder
     from .models.start import STARTS as STARTS
     from .models.start import StartRequest as StartRequest
     from .signals.kinds import KINDS as KINDS
@@ -76,6 +77,7 @@ _LAZY = {
     "Family": "models.families",
     "LAYER_MAPS": "models.layer_maps",
     "layer_pairs": "models.layer_maps",
+    "ProjectedT5Encoder": "models.projected_encoder",
     "STARTS": "models.start",
     "StartRequest": "models.start",
     "KINDS": "signals.kinds",
@@ -102,6 +104,7 @@ __all__ = [
     "TERMS",
     "Dataset",
     "Family",
+    "ProjectedT5Encoder",
     "Relation",
     "SignalKind",
     "Site",

@@ -69,7 +69,7 @@ def dry_run(
     steps: int = 10000,
     batch_size: int = 32,
     learning_rate: float | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str] = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted", "encoder"] | str | Sequence[str] = "miniend-e",
     size: str | Path | Sequence[str | Path] | None = None,
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
@@ -127,7 +127,7 @@ def dry_run(
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted", "encoder"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
             cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard
@@ -257,12 +257,13 @@ def dump_teacher(
     examples: int = ...,
     teacher: str | Path | PreTrainedModel = ...,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    encoder_only: bool = False,
     input_length: int = 512,
     corpus_weight: float | Sequence[float] = (),
     shuffle_buffer: int = 0,
     field: str | Sequence[str] = (),
     split: str = "train",
-    task: Literal["span-corruption", "pairs"] | str = "span-corruption",
+    task: Literal["span-corruption", "pairs", "text"] | str | None = None,
     shortest_input_length: int | None = None,
     prefix: str | None = None,
     target_length: int = 128,
@@ -271,14 +272,14 @@ def dump_teacher(
     sentinel_order: Literal["named", "reversed"] | str | None = None,
     corpus_epochs: int = 1,
     validation_examples: int = 512,
-    signals: str | Sequence[str] = ("encoder.self", "decoder.self", "decoder.cross"),
+    signals: str | Sequence[str] = (),
     relation_kl: float = 0.003,
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
     hidden_error: float | None = None,
     hidden_code: Literal["predicted", "separate"] | str = "predicted",
-    logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str = "hybrid",
+    logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str | None = None,
     top_k: int = 64,
     top_p: float = 1.0,
     temperatures: float | Sequence[float] = (),
@@ -325,10 +326,13 @@ def dump_teacher(
         examples: int
             Training examples. A larger number in a later run appends. [default: what cache records]
         teacher: str | Path | PreTrainedModel
-            Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint. [default: what cache
-            records]
+            Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint; with encoder_only=True
+            also of an encoder. [default: what cache records]
         tokenizer: PreTrainedTokenizerBase | None
             Tokenizer of a teacher that is a model in memory. [default: the one beside the teacher]
+        encoder_only: bool
+            Use only the teacher's encoder: a T5EncoderModel, or that of a full checkpoint. It reads
+            each text as it is. [default: off]
         input_length: int
             Input tokens per example, EOS included. [default: 512]
 
@@ -345,15 +349,16 @@ def dump_teacher(
             text, or input and target for task pairs]
         split: str
             Split of hf: corpora and of saved datasets. [default: train]
-        task: Literal["span-corruption", "pairs"] | str
-            T5 span corruption of text, or ready-made pairs of input and target. [default:
-            span-corruption]
+        task: Literal["span-corruption", "pairs", "text"] | str | None
+            T5 span corruption of text, ready-made pairs of input and target, or, for an encoder only,
+            each text as it is. [default: span-corruption; text with encoder_only=True]
         shortest_input_length: int | None
             Draw the length of each example between this and input_length, all alike, so that a model
             which is trained on them does not learn the end of a target by its position. [default:
             input_length]
         prefix: str | None
-            Text before every input of a pair, such as 'summarize: '. [default: none]
+            Text before every text, or before every input of a pair, such as 'summarize: '. [default:
+            none]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float
@@ -371,9 +376,10 @@ def dump_teacher(
     Fidelity:
         signals: str | Sequence[str]
             Site whose Q, K and V are cached: SITE[@LAYERS], the last layer unless given; or none.
-            encoder.hidden and decoder.hidden cache the output of a layer. LAYERS is a layer (6, -1), a
-            range (1-5), all, last:N, uniform:N, or several with commas. One, or a sequence. [default:
-            encoder.self, decoder.self, decoder.cross]
+            encoder.hidden and decoder.hidden cache the output of a layer, encoder.final that of the
+            encoder's final norm. LAYERS is a layer (6, -1), a range (1-5), all, last:N, uniform:N, or
+            several with commas. One, or a sequence. [default: encoder.self, decoder.self,
+            decoder.cross; encoder.final with encoder_only=True]
         relation_kl: float
             Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation
             and number of heads. [default: 0.003]
@@ -391,10 +397,10 @@ def dump_teacher(
         hidden_code: Literal["predicted", "separate"] | str
             predicted: of several layers of a stack, each is coded as what the layer below does not say.
             separate: by itself. [default: predicted]
-        logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str
+        logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str | None
             The next-token distributions to cache. from-hidden caches the decoder's last state instead,
             and once the teacher's head: all ids at any temperature, as exact as hidden_error; the dump
-            prints how exact, in nats. [default: hybrid]
+            prints how exact, in nats. [default: hybrid; none with encoder_only=True]
         top_k: int
             top-k: entries kept per target position; the rest is one tail. [default: 64]
         top_p: float
@@ -460,6 +466,7 @@ def estimate(
     examples: int,
     teacher: str | Path | PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    encoder_only: bool = False,
     input_length: int = 512,
     sample_examples: int | None = None,
     epochs: float = 1.0,
@@ -467,7 +474,7 @@ def estimate(
     shuffle_buffer: int = 0,
     field: str | Sequence[str] = (),
     split: str = "train",
-    task: Literal["span-corruption", "pairs"] | str = "span-corruption",
+    task: Literal["span-corruption", "pairs", "text"] | str | None = None,
     shortest_input_length: int | None = None,
     prefix: str | None = None,
     target_length: int = 128,
@@ -476,14 +483,14 @@ def estimate(
     sentinel_order: Literal["named", "reversed"] | str | None = None,
     corpus_epochs: int = 1,
     validation_examples: int = 512,
-    signals: str | Sequence[str] = ("encoder.self", "decoder.self", "decoder.cross"),
+    signals: str | Sequence[str] = (),
     relation_kl: float = 0.003,
     relation_step: float | None = None,
     relation_rank: int | None = None,
     relation_temperature: Literal["published", "calibrated"] | str = "published",
     hidden_error: float | None = None,
     hidden_code: Literal["predicted", "separate"] | str = "predicted",
-    logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str = "hybrid",
+    logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str | None = None,
     top_k: int = 64,
     top_p: float = 1.0,
     temperatures: float | Sequence[float] = (),
@@ -521,9 +528,13 @@ def estimate(
         examples: int
             Training examples. A larger number in a later run appends. [required]
         teacher: str | Path | PreTrainedModel
-            Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint. [required]
+            Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint; with encoder_only=True
+            also of an encoder. [required]
         tokenizer: PreTrainedTokenizerBase | None
             Tokenizer of a teacher that is a model in memory. [default: the one beside the teacher]
+        encoder_only: bool
+            Use only the teacher's encoder: a T5EncoderModel, or that of a full checkpoint. It reads
+            each text as it is. [default: off]
         input_length: int
             Input tokens per example, EOS included. [default: 512]
         sample_examples: int | None
@@ -544,15 +555,16 @@ def estimate(
             text, or input and target for task pairs]
         split: str
             Split of hf: corpora and of saved datasets. [default: train]
-        task: Literal["span-corruption", "pairs"] | str
-            T5 span corruption of text, or ready-made pairs of input and target. [default:
-            span-corruption]
+        task: Literal["span-corruption", "pairs", "text"] | str | None
+            T5 span corruption of text, ready-made pairs of input and target, or, for an encoder only,
+            each text as it is. [default: span-corruption; text with encoder_only=True]
         shortest_input_length: int | None
             Draw the length of each example between this and input_length, all alike, so that a model
             which is trained on them does not learn the end of a target by its position. [default:
             input_length]
         prefix: str | None
-            Text before every input of a pair, such as 'summarize: '. [default: none]
+            Text before every text, or before every input of a pair, such as 'summarize: '. [default:
+            none]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float
@@ -570,9 +582,10 @@ def estimate(
     Fidelity:
         signals: str | Sequence[str]
             Site whose Q, K and V are cached: SITE[@LAYERS], the last layer unless given; or none.
-            encoder.hidden and decoder.hidden cache the output of a layer. LAYERS is a layer (6, -1), a
-            range (1-5), all, last:N, uniform:N, or several with commas. One, or a sequence. [default:
-            encoder.self, decoder.self, decoder.cross]
+            encoder.hidden and decoder.hidden cache the output of a layer, encoder.final that of the
+            encoder's final norm. LAYERS is a layer (6, -1), a range (1-5), all, last:N, uniform:N, or
+            several with commas. One, or a sequence. [default: encoder.self, decoder.self,
+            decoder.cross; encoder.final with encoder_only=True]
         relation_kl: float
             Target: KL, in nats, from the teacher's relations to the cached ones, for the worst relation
             and number of heads. [default: 0.003]
@@ -590,10 +603,10 @@ def estimate(
         hidden_code: Literal["predicted", "separate"] | str
             predicted: of several layers of a stack, each is coded as what the layer below does not say.
             separate: by itself. [default: predicted]
-        logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str
+        logits: Literal["top-k", "sampled", "hybrid", "from-hidden", "none"] | str | None
             The next-token distributions to cache. from-hidden caches the decoder's last state instead,
             and once the teacher's head: all ids at any temperature, as exact as hidden_error; the dump
-            prints how exact, in nats. [default: hybrid]
+            prints how exact, in nats. [default: hybrid; none with encoder_only=True]
         top_k: int
             top-k: entries kept per target position; the rest is one tail. [default: 64]
         top_p: float
@@ -978,7 +991,7 @@ def schedule(
     steps: int = 10000,
     batch_size: int = 32,
     learning_rate: float | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted", "encoder"] | str = "miniend-e",
     tradeoff: float = 0.2,
     score: Literal["information", "accuracy", "kl"] | str = "information",
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
@@ -1050,7 +1063,7 @@ def schedule(
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted", "encoder"] | str
             What each candidate learns; see train-student. It must train the head: give hidden weight
             logits=1. [default: miniend-e]
         tradeoff: float
@@ -1180,7 +1193,7 @@ def train_student(
     steps: int = 10000,
     batch_size: int = 32,
     learning_rate: float | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted", "encoder"] | str = "miniend-e",
     size: str | Path | None = None,
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
@@ -1241,7 +1254,7 @@ def train_student(
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted", "encoder"] | str
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
             cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard
@@ -1375,7 +1388,7 @@ def train_students(
     steps: int = 10000,
     batch_size: int = 32,
     learning_rate: float | None = None,
-    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str] = "miniend-e",
+    objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted", "encoder"] | str | Sequence[str] = "miniend-e",
     size: str | Path | Sequence[str | Path] | None = None,
     optimizer: Literal["adamw", "adafactor"] | str = "adafactor",
     warmup_steps: int | None = None,
@@ -1438,7 +1451,7 @@ def train_students(
             Examples per optimizer step. [default: 32]
         learning_rate: float | None
             Learning rate after warm-up. [default: 0.05 for adafactor, 0.001 for adamw]
-        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted"] | str | Sequence[str]
+        objective: Literal["scratch", "logits", "minilm", "implicit", "miniend-d", "miniend-e", "hidden", "direct", "kd", "lwd", "ted", "encoder"] | str | Sequence[str]
             scratch: hard labels. logits: KL to the cached distribution. minilm: relations of decoder
             self-attention. implicit: logits and minilm. miniend-d: implicit and relations of
             cross-attention. miniend-e: implicit and relations of encoder self-attention. kd: hard

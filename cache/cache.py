@@ -25,6 +25,7 @@ from ..signals.filters.filter import Filter
 from ..signals.logits.code import LogitCode
 from ..signals.logits.states import StateHead, state_site
 from ..signals.sites import Site
+from ..storage.documents.calibration import MeasuredTeacher
 from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import (
     cache_digest,
@@ -268,8 +269,21 @@ class Cache(Sequence[Example]):
         for shard in self.shards:
             if shard.place.split == split:
                 part = shard.marker().teacher_cross_entropy
-                mean.add(part.total, part.count)
+                if part is not None:
+                    mean.add(part.total, part.count)
         return mean.mean if mean.count else None
+
+    def predicting_teacher(self, asker: str) -> MeasuredTeacher:
+        """Return how good the teacher is at predicting tokens.
+
+        Raises CacheMismatchError, with the name of what asks for it, for a teacher that is an encoder without decoder.
+        """
+        if (measured := self.calibration.teacher) is None:
+            raise CacheMismatchError(
+                f"{asker} needs a teacher that predicts tokens; {self.path} is of an encoder without decoder, so dump the full "
+                "checkpoint"
+            )
+        return measured
 
     def loaded(self, shard: Shard) -> "LoadedShard":
         """Return a shard whose columns stay in memory; we keep the latest one for its next example."""

@@ -124,7 +124,7 @@ def read_segments(folder: PublishedFolder, plan: Plan) -> SegmentsMarker:
         if f"{name}.ids" not in folder.columns:
             raise damaged(folder.path, f"it lacks the column {name}.ids")
     lengths = _lengths(plan)
-    if not plan.task.pairs and plan.task.corruption:
+    if plan.task.corruption:
         lengths = {"segment": plan.task.corruption.segment_length}
     tokens = {axis: folder.columns[f"{axis}s.ids"]["shape"][0] for axis in lengths}
     _check_tokens(folder, lengths, marker.count, tokens)
@@ -134,7 +134,7 @@ def read_segments(folder: PublishedFolder, plan: Plan) -> SegmentsMarker:
 def segment_names(plan: Plan) -> tuple[str, ...]:
     """Return the names of the raw segments of a plan's task: one, or for pairs one for each side."""
     axes = family_named(plan.teacher.facts.model_type).axes
-    return tuple(f"{axis}s" for axis in axes) if plan.task.pairs else ("segments",)
+    return ("segments",) if plan.task.corruption else tuple(f"{axis}s" for axis in axes)
 
 
 def misfits_of_plan(folder: PublishedFolder, plan: Plan) -> Iterator[str]:
@@ -147,6 +147,7 @@ def misfits_of_plan(folder: PublishedFolder, plan: Plan) -> Iterator[str]:
         named = "unknown"
     if named != teacher.facts.model_type:
         yield f"its teacher.config is of the family {named}, its teacher.facts of {teacher.facts.model_type}"
+    yield from _misfits_of_family(plan)
     if not size <= rows <= MOST_SPARE + 2 * size:
         yield f"its teacher has {rows:,} rows for the {size:,} ids of its tokenizer"
     files = [entry["bytes"] for path, entry in folder.document["files"].items() if path.startswith(TOKENIZER_FOLDER)]
@@ -168,6 +169,22 @@ def misfits_of_plan(folder: PublishedFolder, plan: Plan) -> Iterator[str]:
         yield f"its logits are made of {last}, which its signals.hidden lacks"
 
 
+def _misfits_of_family(plan: Plan) -> Iterator[str]:
+    """Yield a sentence for every member that a teacher of this family cannot have."""
+    family = family_named(plan.teacher.facts.model_type)
+    depths = {"encoder": 0, "decoder": 0} | family.depths(plan.teacher.facts)
+    for stack, depth in depths.items():
+        there = stack in [one.name for one in family.stacks]
+        if bool(depth) != there:
+            yield f"its teacher.facts.{stack}_layers is {depth}, but a {family.name} has {'some' if there else 'none'}"
+    if plan.task.text == family.predicts:
+        yield f"its task is {plan.task.kind}, which does not go with a teacher of the family {family.name}"
+    if plan.task.text != (plan.task.target_length is None):
+        yield f"its objective.target_length should {'be missing' if plan.task.text else 'be there'}"
+    if plan.signals.logits and not family.predicts:
+        yield f"it has logits, which a {family.name} does not predict"
+
+
 def _misfits_of_order(member: str, sites: Sequence[str]) -> Iterator[str]:
     """Yield a sentence for every site whose layer does not come after the layer that is listed before it."""
     before: dict[str, int] = {}
@@ -180,7 +197,7 @@ def _misfits_of_order(member: str, sites: Sequence[str]) -> Iterator[str]:
 def _lengths(plan: Plan) -> dict[str, int]:
     """Return the most tokens that an example has, by axis. A family with one axis has inputs and targets there."""
     *others, last = family_named(plan.teacher.facts.model_type).axes
-    inputs, targets = plan.task.input_length, plan.task.target_length
+    inputs, targets = plan.task.input_length, plan.task.target_length or 0
     return {**dict.fromkeys(others, inputs), last: targets if others else inputs + targets}
 
 
@@ -261,7 +278,7 @@ def _check_site(folder: PublishedFolder, entry: SiteEntry, member: str, facts: T
     stack = next((one for one in stacks if site and one.name == site.stack), None)
     if site is None or kind is None or stack is None or not kind.exists(stack) or kind.member != member:
         raise damaged(folder.path, f"its site {entry.site} should be one of the kinds {', '.join(KINDS)} of a stack")
-    if site.layer >= family_named(facts.model_type).depths(facts)[stack.name]:
+    if site.layer not in kind.layers(family_named(facts.model_type).depths(facts)[stack.name]):
         raise damaged(folder.path, f"its site {entry.site} is in a layer that the teacher does not have")
     places = {place.name: place for place in kind.places(site)}
     if set(entry.codes) != set(places):

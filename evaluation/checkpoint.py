@@ -48,6 +48,10 @@ def load_checkpoint(name: str) -> Checkpoint:
     """
     model, raw = load_pretrained(name, torch.float32)
     family = family_of(model)
+    if not family.predicts:
+        raise CheckpointError(
+            f"{name} is an encoder without decoder ({family.architecture}); evaluate fine-tunes models with a decoder"
+        )
     family.restore_head_scale(model, raw)
     return Checkpoint(name, model.eval(), _tokenizer(name, family.facts(model).vocab_rows))
 

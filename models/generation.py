@@ -18,5 +18,5 @@ def outgrows_the_cache(model: Any) -> bool:
 
 def allow_generation(model: Any) -> None:
     """Switch the cache off in the model's generation settings if the decoder outgrows it."""
-    if outgrows_the_cache(model):
+    if model.can_generate() and outgrows_the_cache(model):
         model.generation_config.use_cache = False

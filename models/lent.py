@@ -46,8 +46,9 @@ def lent(model: Any, tokenizer: Any = None) -> Iterator[Path]:
     """
     if type(model).__name__ not in [family.architecture for family in FAMILIES.values()]:
         raise CheckpointError(
-            f"expected a T5ForConditionalGeneration, MT5ForConditionalGeneration or UMT5ForConditionalGeneration, found a "
-            f"{type(model).__name__}; name a folder or a hub name, or load the model with its language-model head"
+            f"expected a T5ForConditionalGeneration, MT5ForConditionalGeneration or UMT5ForConditionalGeneration, or an encoder "
+            f"such as T5EncoderModel, found a {type(model).__name__}; name a folder or a hub name, or load the model with its "
+            "language-model head"
         )
     name = str(getattr(model, "name_or_path", "") or UNNAMED)
     with temporary_folder() as temporary:
@@ -80,8 +81,10 @@ def is_tokenizer(value: Any) -> bool:
 
 
 def _small_files(model: Any, name: str, tokenizer: Any, aside: Path) -> dict[str, bytes]:
-    config, generation = _config(model, name), model.generation_config.to_json_string(use_diff=False)
-    return {CONFIG: config, GENERATION: generation.encode(), **_tokenizer_files(name, tokenizer, aside)}
+    files = {CONFIG: _config(model, name), **_tokenizer_files(name, tokenizer, aside)}
+    if model.can_generate():
+        files[GENERATION] = model.generation_config.to_json_string(use_diff=False).encode()
+    return files
 
 
 def _config(model: Any, name: str) -> bytes:
@@ -93,7 +96,8 @@ def _config(model: Any, name: str) -> bytes:
         if config_meaning(raw) == config_meaning(model.config.to_dict()):
             return json.dumps(raw).encode()
     family = family_of(model)
-    stated = model.config.to_dict() | family.saved_settings(model) | {"model_type": family.name}
+    stated = model.config.to_dict() | family.saved_settings(model)
+    stated |= {"model_type": family.model_type, "architectures": [family.architecture]}
     return json.dumps(stated, default=str).encode()
 
 

@@ -25,7 +25,7 @@ def check_weights(name: str | Path, model: Any, report: Mapping[str, Any]) -> No
     T5's first checkpoints, which no version uses.
     """
     require_shapes(name, sorted(report["mismatched_keys"]))
-    missing, unused = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    missing, unused = sorted(report["missing_keys"]), sorted(filter(family_of(model).holds, report["unexpected_keys"]))
     if prefix := _prefix(unused, model):
         raise CheckpointError(
             f"{name}: the names of its weights start with {prefix!r} ({unused[0]}), as in a model that was saved inside of "
@@ -63,9 +63,9 @@ def check_untied(name: str | Path, model: Any, raw_config: Mapping[str, Any], sh
 
     `shapes` has the names of the checkpoint's tensors. transformers takes one of the two for the other if that is missing.
     """
-    if raw_config.get("tie_word_embeddings") is not False:
-        return
     family = family_of(model)
+    if not family.predicts or raw_config.get("tie_word_embeddings") is not False:
+        return
     if family.tied(model) and family.head_parameter not in shapes:
         missing = family.head_parameter
     elif not any(one in shapes for one in family.embedding_parameters):
@@ -92,6 +92,8 @@ def check_one_embedding(name: str | Path, model: Any, raw_config: Mapping[str, A
                 "with tied weights, or use the checkpoint that it was made from"
             )
     head = family.head_parameter
+    if not family.predicts:
+        return
     if written_before_5(raw_config) and raw_config.get("tie_word_embeddings") is not False and not family.tied(model):
         raise CheckpointError(
             f"{name}: config.json ties the head to the embedding, but {head} differs from {usual}; set tie_word_embeddings to "

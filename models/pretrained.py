@@ -14,7 +14,7 @@ from ..runtime.durable import is_there
 from ..runtime.hub import commit_of
 from ..runtime.progress import quiet_transformers, waiting
 from .checkpoint_files import refuse_adapter, require_checkpoint, require_weights, unread, weight_shapes
-from .families import family_named, model_type_of
+from .families import encoder_of, family_named, model_type_of
 from .generation import allow_generation
 from .lent import lent_model
 from .loaded_weights import check_finite, check_one_embedding, check_untied, check_weights
@@ -72,17 +72,23 @@ def read_raw_config(name: str | Path, revision: str | None = None) -> dict[str, 
     return dict(raw)
 
 
-def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None = None) -> tuple[Any, dict[str, Any]]:
-    """Return the model with its language-model head, on the CPU, and its raw config.json with the start id of its decoder.
+def load_pretrained(
+    name: str | Path, dtype: torch.dtype, revision: str | None = None, encoder_only: bool = False
+) -> tuple[Any, dict[str, Any]]:
+    """Return the model on the CPU, and its raw config.json, of a full model with the start id of its decoder.
 
-    `revision` is for hub checkpoints. The tensors of a model in memory (`lent.py`) are its own where the dtype is the same:
-    do not change them in place. Raises CheckpointError if the checkpoint is of another family, cannot be read, or does not
-    hold exactly the weights that the model uses.
+    A full model has its language-model head. With `encoder_only` the model is only the checkpoint's encoder, whatever else the
+    checkpoint holds. `revision` is for hub checkpoints. The tensors of a model in memory (`lent.py`) are its own where the
+    dtype is the same: do not change them in place. Raises CheckpointError if the checkpoint is of another family, cannot be
+    read, or does not hold exactly the weights that the model uses.
     """
     import transformers
 
     raw = read_raw_config(name, revision)
-    model_class: Any = getattr(transformers, family_named(model_type_of(raw)).architecture)
+    if encoder_only:
+        raw = encoder_of(raw)
+    family = family_named(model_type_of(raw))
+    model_class: Any = getattr(transformers, family.architecture)
     in_memory = lent_model(name)
     try:
         if in_memory is None:
@@ -91,6 +97,7 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
                 shapes = weight_shapes(name, revision)
         else:
             shapes = {key: list(tensor.shape) for key, tensor in in_memory.state_dict().items()}
+        shapes = {key: shape for key, shape in shapes.items() if family.holds(key)}
         with quiet_transformers(), waiting(f"loading {_shown(name)}"):
             check_sizes(name, raw, model_class, shapes)
             loading = {
@@ -110,6 +117,8 @@ def load_pretrained(name: str | Path, dtype: torch.dtype, revision: str | None =
         raise
     except Exception as error:  # the same
         raise CheckpointError(f"{name} cannot be loaded: {in_one_line(error)}") from error
+    if not family.predicts:
+        return model, raw
     allow_generation(model)
     model.config.decoder_start_token_id = _start_id(name, model, raw)
     return model, raw | {"decoder_start_token_id": model.config.decoder_start_token_id}
@@ -122,7 +131,8 @@ def _from_memory(model_class: Any, name: str | Path, model: Any, loading: Mappin
     state = {key: tensor.detach().cpu() for key, tensor in model.state_dict().items()}
     config = model_class.config_class.from_pretrained(name)
     loaded, report = model_class.from_pretrained(None, config=config, state_dict=state, **loading)
-    loaded.generation_config = GenerationConfig.from_pretrained(name)
+    if loaded.can_generate():
+        loaded.generation_config = GenerationConfig.from_pretrained(name)
     return loaded, report
 
 

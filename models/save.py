@@ -61,11 +61,13 @@ def right_in_transformers_4(model: Any) -> bool:
     never that of mT5.
     """
     family = family_of(model)
+    if not family.predicts:
+        return True
     return family.tied(model) == (family.head_scale(model) != 1.0)
 
 
 def _correct_config(path: Path, model: Any) -> None:
     family = family_of(model)
     stated = json.loads(path.read_text(encoding="utf-8")) | family.saved_settings(model)
-    stated |= {"architectures": [family.architecture], "model_type": family.name}
+    stated |= {"architectures": [family.architecture], "model_type": family.model_type}
     path.write_text(json.dumps(stated, indent=2, sort_keys=True) + "\n", encoding="utf-8")

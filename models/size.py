@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, in_one_line, shortened
 from ..runtime.durable import is_there
 from ..runtime.json_file import read_json
 from ..runtime.there import look, what_is_there
-from .families import model_type_of
+from .families import encoder_of, family_named, model_type_of
 
 HEAD_WIDTH = 32
 _FORMS = (
@@ -104,7 +104,7 @@ def student_config(size: str, teacher_config: Mapping[str, Any]) -> dict[str, An
     common |= {key: _stated(teacher_config, key, default) for key, default in _SHARED_IDS.items()}
     structure = {key: _stated(teacher_config, key, default) for key, default in _STRUCTURE.items()}
     structure["feed_forward_proj"] = _stated(
-        teacher_config, "feed_forward_proj", "relu" if model_type == "t5" else "gated-gelu"
+        teacher_config, "feed_forward_proj", "relu" if family_named(model_type).model_type == "t5" else "gated-gelu"
     )
     if is_size_file(size):
         return common | _file_structure(Path(size), common, structure)
@@ -123,8 +123,10 @@ def is_size_file(size: str) -> bool:
 
 def describe_size(config: Mapping[str, Any]) -> str:
     """Return one line for logs and the model card: depth, widths, feed-forward and vocabulary rows of a student config."""
+    family = family_named(model_type_of(config))
+    depths = [config["num_layers"], config["num_decoder_layers"]][: len(family.stacks)]
     return (
-        f"{config['model_type']}, {config['num_layers']}+{config['num_decoder_layers']} layers, d_model {config['d_model']}, "
+        f"{family.name}, {'+'.join(map(str, depths))} layers, d_model {config['d_model']}, "
         f"{config['num_heads']} heads of {config['d_kv']}, {config['feed_forward_proj']} feed-forward of {config['d_ff']}, "
         f"{config['vocab_size']} vocabulary rows"
     )
@@ -159,7 +161,12 @@ def _file_structure(path: Path, common: Mapping[str, Any], structure: Mapping[st
     stated = _read_config(path / "config.json" if path.is_dir() else path)
     if missing := [key for key in _WIDTHS if not isinstance(stated.get(key), int) or stated[key] < 1]:
         raise ConfigurationError(f"{path} must state {', '.join(missing)} as whole numbers of at least 1; add them")
-    model_type = model_type_of(stated) if "model_type" in stated or "architectures" in stated else common["model_type"]
+    model_type = common["model_type"]
+    if "model_type" in stated or "architectures" in stated:
+        named = (
+            stated if family_named(model_type).predicts else encoder_of(stated)
+        )  # a full model has an encoder's sizes
+        model_type = model_type_of(named)
     claims = dict(stated) | {"model_type": model_type}
     for key, expected in common.items():
         if claims.get(key) not in (None, expected):

@@ -85,6 +85,16 @@ _FILTERED = (
 )
 OBJECTIVES.add("ted", (spec("labels"), spec("logits"), *_FILTERED))
 
+# A student of an encoder's final states, which users of text encoders read; states of layers and relations join by a weight.
+OBJECTIVES.add(
+    "encoder",
+    (
+        spec("final", site="encoder.final"),
+        spec("hidden", "encoder_hidden", optional=True, site="encoder.hidden"),
+        spec("relations", "encoder_self", optional=True, site="encoder.self"),
+    ),
+)
+
 OF_STACKS = ("hidden", "direct", "filtered")
 """The kinds of terms that `--stacks` chooses among, by their option `site`."""
 OPTIONAL_LOGITS = ("miniend-d", "miniend-e")

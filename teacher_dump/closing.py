@@ -35,6 +35,7 @@ def closing_lines(cache: Cache, path: Where) -> Iterator[str]:
         yield Result(f"fidelity, at worst: {lost}")
     if cache.complete:
         objective = "" if cache.codecs or cache.logit_code else " --objective scratch"
+        objective = objective if cache.family.predicts else " --objective encoder"
         yield f"next: miniend train-student --cache {quote(one_line(str(path)))} --output student{objective}"
 
 

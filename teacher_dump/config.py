@@ -14,14 +14,20 @@ from ..signals.choices import FROM_HIDDEN, HIDDEN_CODES, LOGIT_KINDS, NOTHING, P
 from ..storage.documents.values import LARGEST_LENGTH, MOST_THREADS
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
-DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target")}
+DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target"), "text": ("text",)}
 """The default fields of the corpus, by task."""
+DEFAULT_SITES = {
+    **dict.fromkeys(("span-corruption", "pairs"), ("encoder.self", "decoder.self", "decoder.cross")),
+    "text": ("encoder.final",),
+}
+"""The sites that are cached unless others are named, by task."""
 NAMED_ORDER, REVERSED_ORDER = "named", "reversed"
 """The orders in which span corruption can use the sentinels: from <extra_id_0> up, or from the last one down."""
-OF_PAIRS, OF_SPANS = "pairs", "span-corruption"
-"""The marks of options that only one task has; they are the names of the tasks."""
+OF_PAIRS, OF_SPANS, OF_TEXT = "pairs", "span-corruption", "text"
+"""The marks of options that only some tasks have; they are the names of the tasks."""
 HIDDEN_ERROR, HIDDEN_ERROR_OF_LOGITS = 1e-2, 1e-3
 """The default error of hidden states: for matching states, and for states that the teacher's head makes logits of."""
+DEFAULT_LOGITS = "hybrid"
 TEACHER_DTYPES = ("float32", "bfloat16")
 CODECS = ("pcodec", "zstd")
 
@@ -66,11 +72,17 @@ class ExampleSettings:
         "or two, for each --corpus in their order. Repeatable.",
     )
     split: str = option("train", section="corpus", help="Split of hf: corpora and of saved datasets.")
-    task: str = option(
-        "span-corruption",
+    task: str | None = option(
+        None,
         section="corpus",
         choices=tuple(DEFAULT_FIELDS),
-        help="T5 span corruption of text, or ready-made pairs of input and target.",
+        shown="span-corruption; text with --encoder-only",
+        help="T5 span corruption of text, ready-made pairs of input and target, or, for an encoder only, each text as it is.",
+    )
+    encoder_only: bool = option(
+        False,
+        section="essential",
+        help="Use only the teacher's encoder: a T5EncoderModel, or that of a full checkpoint. It reads each text as it is.",
     )
     input_length: int = option(512, section="essential", least=1, help="Input tokens per example, EOS included.")
     shortest_input_length: int | None = option(
@@ -85,9 +97,9 @@ class ExampleSettings:
     prefix: str | None = option(
         None,
         section="corpus",
-        marks=(OF_PAIRS,),
+        marks=(OF_PAIRS, OF_TEXT),
         shown="none",
-        help="Text before every input of a pair, such as 'summarize: '.",
+        help="Text before every text, or before every input of a pair, such as 'summarize: '.",
     )
     target_length: int = option(
         128,
@@ -144,10 +156,16 @@ class ExampleSettings:
             (self.shortest_input_length or 1) <= self.input_length,
             f"--shortest-input-length must be at most --input-length, {self.input_length}, not {self.shortest_input_length}",
         )
-        each = len(DEFAULT_FIELDS[self.task])
+        require(
+            self.encoder_only == (self.made_by == OF_TEXT),
+            f"--task {self.made_by} is for teachers with a decoder: leave it out with --encoder-only"
+            if self.encoder_only
+            else "--task text is for encoders without decoder, since texts do not have targets: add --encoder-only",
+        )
+        each = len(DEFAULT_FIELDS[self.made_by])
         require(
             len(self.fields) in (each, each * len(self.corpora)),
-            f"--task {self.task} needs {each} --field, or {each} for each --corpus, found {len(self.fields)}: "
+            f"--task {self.made_by} needs {each} --field, or {each} for each --corpus, found {len(self.fields)}: "
             f"{', '.join(self.fields)}",
         )
         self._require_own_options()
@@ -161,14 +179,23 @@ class ExampleSettings:
             )
 
     def _require_own_options(self) -> None:
-        """Raise ConfigurationError for an option of the other task, which would be ignored."""
-        changed = changed_from_defaults(self)
+        """Raise ConfigurationError for an option of another task, which would be ignored."""
+        tasks_of: dict[str, list[str]] = {}
         for task in DEFAULT_FIELDS:
             for name in marked(type(self), task):
-                require(
-                    task == self.task or name not in changed,
-                    f"{flag_of(type(self), name)} is an option of --task {task}, not of --task {self.task}; leave it out",
-                )
+                tasks_of.setdefault(name, []).append(task)
+        for name in changed_from_defaults(self):
+            tasks = tasks_of.get(name, [self.made_by])
+            require(
+                self.made_by in tasks,
+                f"{flag_of(type(self), name)} is an option of --task {' and '.join(tasks)}, not of --task {self.made_by}; "
+                "leave it out",
+            )
+
+    @property
+    def made_by(self) -> str:
+        """The task: how examples are made of the corpus."""
+        return self.task or (OF_TEXT if self.encoder_only else OF_SPANS)
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -178,11 +205,11 @@ class ExampleSettings:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields that we read: of every corpus, or of each corpus in their order."""
-        return self.field or DEFAULT_FIELDS[self.task]
+        return self.field or DEFAULT_FIELDS[self.made_by]
 
     def fields_of(self, corpus: int) -> tuple[str, ...]:
         """Return the fields of a corpus, which is counted from 0."""
-        each = len(DEFAULT_FIELDS[self.task])
+        each = len(DEFAULT_FIELDS[self.made_by])
         start = corpus * each if len(self.fields) > each else 0
         return self.fields[start : start + each]
 
@@ -192,14 +219,14 @@ class DumpSettings(ExampleSettings):
     """The settings of a dump that do not depend on the teacher or on where the cache is."""
 
     signals: str | tuple[str, ...] = option(
-        ("encoder.self", "decoder.self", "decoder.cross"),
+        (),
         section="fidelity",
         flag="--signal",
         metavar="SITE",
-        shown="encoder.self, decoder.self, decoder.cross",
+        shown="encoder.self, decoder.self, decoder.cross; encoder.final with --encoder-only",
         help="Site whose Q, K and V are cached: SITE[@LAYERS], the last layer unless given; or none. encoder.hidden and "
-        "decoder.hidden cache the output of a layer. LAYERS is a layer (6, -1), a range (1-5), all, last:N, uniform:N, or "
-        "several with commas. Repeatable.",
+        "decoder.hidden cache the output of a layer, encoder.final that of the encoder's final norm. LAYERS is a layer (6, -1), "
+        "a range (1-5), all, last:N, uniform:N, or several with commas. Repeatable.",
     )
     relation_kl: float = option(
         3e-3,
@@ -233,10 +260,11 @@ class DumpSettings(ExampleSettings):
         choices=HIDDEN_CODES,
         help="predicted: of several layers of a stack, each is coded as what the layer below does not say. separate: by itself.",
     )
-    logits: str = option(
-        "hybrid",
+    logits: str | None = option(
+        None,
         section="fidelity",
         choices=(*LOGIT_KINDS, NOTHING),
+        shown="hybrid; none with --encoder-only",
         help="The next-token distributions to cache. from-hidden caches the decoder's last state instead, and once the teacher's "
         "head: all ids at any temperature, as exact as --hidden-error; the dump prints how exact, in nats.",
     )
@@ -303,7 +331,11 @@ class DumpSettings(ExampleSettings):
         require(0 < self.top_p <= 1, f"--top-p must be above 0 and at most 1, not {self.top_p:g}")
         require(1e-5 <= self.logit_step <= 1, f"--logit-step must be between 1e-5 and 1 nats, not {self.logit_step:g}")
         require(
-            self.logits == "top-k" or not self.temperatures,
+            not self.encoder_only or self.distributions == NOTHING,
+            f"--logits {self.distributions}: an encoder does not predict tokens; leave it out with --encoder-only",
+        )
+        require(
+            self.distributions == "top-k" or not self.temperatures,
             "--temperature belongs to --logits top-k: leave it out for from-hidden, which has every temperature; the draws of "
             "hybrid and sampled are made at temperature 1 and fit only that",
         )
@@ -318,15 +350,20 @@ class DumpSettings(ExampleSettings):
         )
 
     @property
+    def distributions(self) -> str:
+        """The kind of logits, or `none`."""
+        return self.logits or (NOTHING if self.encoder_only else DEFAULT_LOGITS)
+
+    @property
     def hidden_target(self) -> float:
         """The relative squared error of hidden states."""
-        return default_hidden_error(self.logits) if self.hidden_error is None else self.hidden_error
+        return default_hidden_error(self.distributions) if self.hidden_error is None else self.hidden_error
 
     @property
     def sites(self) -> tuple[str, ...]:
         """The values of --signal, each one or several sites with their layers; empty for none."""
         named = (self.signals,) if isinstance(self.signals, str) else tuple(self.signals)
-        return () if named == (NOTHING,) else named
+        return () if named == (NOTHING,) else named or DEFAULT_SITES[self.made_by]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -337,7 +374,7 @@ class TeacherSettings(DumpSettings):
         section="essential",
         metavar="PATH_OR_NAME",
         local=path_or_name,
-        help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint.",
+        help="Folder or hub name of a T5, T5 v1.1, Flan-T5, mT5 or umT5 checkpoint; with --encoder-only also of an encoder.",
     )
     teacher_revision: str | None = option(
         None, section="advanced", shown="the newest commit", help="Branch, tag or commit of a hub teacher."

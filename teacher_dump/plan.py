@@ -22,6 +22,8 @@ from ..signals.logits.code import ENTROPY_STEP
 from ..signals.logits.states import state_site
 from ..signals.sites import Site
 from ..storage.documents.plan import (
+    PAIRS,
+    TEXT,
     Derived,
     Environment,
     FinalNorm,
@@ -123,10 +125,12 @@ def planned_teacher(teacher: Teacher, dtype: str) -> PlannedTeacher:
 
 
 def planned_task(config: DumpConfig, sentinels: int) -> Task:
-    """Return how examples are made: by span corruption with its lengths, or from ready-made pairs."""
-    if config.task == "pairs":
+    """Return how examples are made: by span corruption with its lengths, or of ready-made pairs or texts."""
+    if config.made_by == TEXT:
+        return Task(kind=config.made_by, input_length=config.input_length, prefix=config.prefix)
+    if config.made_by == PAIRS:
         asked = (config.input_length, config.target_length)
-        return Task(kind=config.task, input_length=asked[0], target_length=asked[1], prefix=config.prefix)
+        return Task(kind=config.made_by, input_length=asked[0], target_length=asked[1], prefix=config.prefix)
     spans = lengths(config.input_length, config.noise_density, config.mean_noise_span_length)
     require_sentinels(spans, sentinels, config.noise_density, config.mean_noise_span_length)
     if config.shortest_input_length is not None:
@@ -140,11 +144,11 @@ def planned_task(config: DumpConfig, sentinels: int) -> Task:
         eos_between_documents=EOS_BETWEEN_DOCUMENTS,
         shortest_input_length=config.shortest_input_length,
     )
-    return Task(kind=config.task, input_length=spans.inputs, target_length=spans.targets, corruption=corruption)
+    return Task(kind=config.made_by, input_length=spans.inputs, target_length=spans.targets, corruption=corruption)
 
 
 def _planned_signals(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedSignals:
-    logits = None if config.logits == NOTHING else _planned_logits(config, teacher, tokenizer_size)
+    logits = None if config.distributions == NOTHING else _planned_logits(config, teacher, tokenizer_size)
     asked = config.sites
     if logits and logits.from_states:
         asked = (*asked, str(state_site(teacher.family, teacher.facts)))
@@ -170,17 +174,17 @@ def _listed(sites: Sequence[Site], member: str) -> tuple[str, ...]:
 
 def _planned_logits(config: DumpConfig, teacher: Teacher, tokenizer_size: int) -> PlannedLogits:
     """Return the description of the logit code, with neutral values for settings that its kind does not use."""
-    if config.logits == FROM_HIDDEN:
+    if config.distributions == FROM_HIDDEN:
         norm = FinalNorm(norm_epsilon=teacher.family.head_norm(teacher.model)[1])
         return PlannedLogits(
-            kind=config.logits, k=0, top_p=1.0, draws=0, step=1.0, entropy_step=1.0, temperatures=(), norm=norm
+            kind=config.distributions, k=0, top_p=1.0, draws=0, step=1.0, entropy_step=1.0, temperatures=(), norm=norm
         )
-    longest = {"top-k": config.top_k, "sampled": 0, "hybrid": config.draws}[config.logits]
+    longest = {"top-k": config.top_k, "sampled": 0, "hybrid": config.draws}[config.distributions]
     return PlannedLogits(
-        kind=config.logits,
+        kind=config.distributions,
         k=min(longest, tokenizer_size),
-        top_p=config.top_p if config.logits == "top-k" else 1.0,
-        draws=0 if config.logits == "top-k" else config.draws,
+        top_p=config.top_p if config.distributions == "top-k" else 1.0,
+        draws=0 if config.distributions == "top-k" else config.draws,
         step=config.logit_step,
         entropy_step=ENTROPY_STEP,
         temperatures=config.temperatures,

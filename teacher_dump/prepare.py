@@ -15,7 +15,7 @@ from ..storage.publishing.publish import remove_abandoned
 from ..storage.stores.place import place_of
 from .calibration.calibrate import calibrate
 from .calibration.sentinel_order import in_order, order_in, require_known_order
-from .config import NAMED_ORDER, DumpConfig, TeacherSettings
+from .config import NAMED_ORDER, OF_SPANS, DumpConfig, TeacherSettings
 from .corpus.mixture import Mixture, parse_mixture
 from .corpus.other_readings import DOCUMENTS, Readings, other_readings
 from .corpus.tokenizer import TextTokenizer
@@ -24,7 +24,7 @@ from .examples.source import ExampleSource
 from .extents import ensure_extent, planned_totals
 from .plan import ensure_plan, plan_of, require_free
 from .recorded import keep_record
-from .teacher import Teacher, load_teacher
+from .teacher import Teacher, load_teacher, require_head
 from .worker import Worker
 
 
@@ -84,12 +84,15 @@ def open_sources(config: DumpConfig, worker: Worker) -> Sources:
         mixture = parse_mixture(config).pinned(begun.corpus if begun else None)
         known = begun.teacher.revision if begun and begun.teacher.name == config.teacher else None
         revision = pin_revision(config.teacher, config.teacher_revision, known)
-        read_raw_config(config.teacher, revision)
+        require_head(config.teacher, read_raw_config(config.teacher, revision), config.encoder_only)
         tokenizer = TextTokenizer.load(config.teacher, revision)
         described = _describe(config, tokenizer, begun)
-        text = TextSource(mixture.documents, tokenizer.encoder(config.task == "pairs"), tokenizer.unknown_id)
+        whole = config.made_by != OF_SPANS
+        text = TextSource(mixture.documents, tokenizer.encoder(whole), tokenizer.unknown_id)
         prints = mixture.fingerprint()
-        teacher = load_teacher(config.teacher, config.dtype, worker.device(config.device), revision)
+        teacher = load_teacher(
+            config.teacher, config.dtype, worker.device(config.device), revision, config.encoder_only
+        )
         tokenizer.check_fits(teacher.facts.vocab_rows)
         plan = plan_of(config, teacher, prints.planned, described)
         if not folder_exists(plan_path(config.cache), "plan"):
@@ -108,7 +111,7 @@ def _plan_so_far(config: DumpConfig) -> Plan | None:
 
 def _describe(config: DumpConfig, tokenizer: TextTokenizer, begun: Plan | None) -> PlannedTokenizer:
     """Return the tokenizer with its sentinels in the order that was asked for, or else in that of a published plan."""
-    described = tokenizer.describe(config.task == "span-corruption")
+    described = tokenizer.describe(config.made_by == OF_SPANS)
     if config.sentinel_order is not None or begun is None:
         return in_order(described, config.sentinel_order or NAMED_ORDER)
     return in_order(described, order_in(begun.tokenizer, described))

@@ -18,7 +18,7 @@ from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import plan_path, read_extents
 from ..storage.stores.place import Where, place_of
 from ..storage.survey import OPTIONS_FILE
-from .config import DEFAULT_FIELDS, OF_PAIRS, DumpConfig, default_hidden_error
+from .config import DEFAULT_FIELDS, DumpConfig, default_hidden_error
 
 
 def keep_record(config: DumpConfig) -> None:
@@ -72,6 +72,7 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
     task, signals = plan.task, plan.signals
     values: dict[str, Any] = {
         "task": task.kind,
+        "encoder_only": task.text,
         "input_length": task.input_length,
         "shuffle_buffer": plan.corpus.shuffle_buffer,
         "field": _fields(plan),
@@ -88,8 +89,10 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
     }
     if any(part.weight != 1 for part in plan.corpus.parts):
         values["corpus_weight"] = [part.weight for part in plan.corpus.parts]
-    if task.kind == OF_PAIRS:
+    if task.pairs:
         values |= {"target_length": task.target_length, "prefix": task.prefix}
+    elif task.text:
+        values |= {"prefix": task.prefix}
     else:
         corruption = task.corrupted
         values |= {"noise_density": corruption.noise_density, "mean_noise_span_length": corruption.mean_span}

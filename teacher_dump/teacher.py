@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CacheMismatchError, ConfigurationError, one_line
-from ..models.families import Family, ModelFacts, SpecialIds, family_of
+from ..errors import CacheMismatchError, CheckpointError, ConfigurationError, one_line
+from ..models.families import Family, ModelFacts, SpecialIds, family_named, family_of, model_type_of
 from ..models.lent import true_name
 from ..models.pretrained import load_pretrained, tensor_digest
 from ..runtime.durable import is_there
@@ -60,20 +60,28 @@ class Teacher:
         """Return the ids that its stacks get for the ids of examples, both [B, length] by axis."""
         return self.family.given(ids, self.special_ids)
 
-    def forward(self, ids: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
-        """Return logits [B, labels, vocabulary] for ids and boolean masks [B, length] by axis; -100 pads the labels."""
-        return self.family.logits(self.model, self.given(ids), valid)
+    def forward(self, ids: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor | None:
+        """Return logits [B, labels, vocabulary] for ids and boolean masks [B, length] by axis; -100 pads the labels.
+
+        An encoder without decoder runs, and does not have logits: None.
+        """
+        if self.family.predicts:
+            return self.family.logits(self.model, self.given(ids), valid)
+        self.family.run(self.model, self.given(ids), valid)
+        return None
 
 
-def load_teacher(name: str, dtype: str, device: torch.device, revision: str | None = None) -> Teacher:
-    """Load and check a teacher, and put it on a device; `revision` comes from `pin_revision`.
+def load_teacher(
+    name: str, dtype: str, device: torch.device, revision: str | None = None, encoder_only: bool = False
+) -> Teacher:
+    """Load and check a teacher, or only its encoder, and put it on a device; `revision` comes from `pin_revision`.
 
     Raises CheckpointError for a checkpoint that is not a T5, cannot be read, or lacks weights that the model needs, and
     ConfigurationError for an unknown dtype.
     """
     if dtype not in DTYPES:
         raise ConfigurationError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
-    model, raw = load_pretrained(name, DTYPES[dtype], revision)
+    model, raw = load_pretrained(name, DTYPES[dtype], revision, encoder_only)
     family = family_of(model)
     family.restore_head_scale(model, raw)
     model.eval().requires_grad_(False)
@@ -87,9 +95,18 @@ def load_teacher(name: str, dtype: str, device: torch.device, revision: str | No
         raw_config=raw,
         facts=family.facts(model),
         digest=digest,
-        start_id=model.config.decoder_start_token_id,
+        start_id=model.config.decoder_start_token_id or 0,
         pad_id=model.config.pad_token_id or 0,
     )
+
+
+def require_head(name: str, raw_config: Mapping[str, Any], encoder_only: bool) -> None:
+    """Raise CheckpointError for an encoder without decoder that is to predict tokens."""
+    family = family_named(model_type_of(raw_config))
+    if not family.predicts and not encoder_only:
+        raise CheckpointError(
+            f"{name} is an encoder without decoder ({family.architecture}), which does not predict tokens; add --encoder-only"
+        )
 
 
 def teacher_of(plan: Plan, name: str, device: torch.device, where: str) -> Teacher:
@@ -98,7 +115,8 @@ def teacher_of(plan: Plan, name: str, device: torch.device, where: str) -> Teach
     A checkpoint on the hub is taken at the commit of the dump. Raises CacheMismatchError unless its tensors are the cache's.
     """
     planned = plan.teacher
-    teacher = load_teacher(name, planned.dtype, device, None if is_there(Path(name)) else planned.revision)
+    revision = None if is_there(Path(name)) else planned.revision
+    teacher = load_teacher(name, planned.dtype, device, revision, plan.task.text)
     if teacher.digest != planned.tensor_digest:
         raise CacheMismatchError(
             f"--teacher {name} is not the teacher of {where}: expected tensors with the SHA-256 {planned.tensor_digest}, "

@@ -31,7 +31,7 @@ MODULE_PATHS = re.compile(
 )
 """How a T5 of transformers names its modules."""
 PAIR = re.compile(r"""["'](input|target)["'],\s*["'](input|target)["']""")
-FIELDS_OF_PAIRS = 'DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target")}'
+FIELDS_OF_PAIRS = 'DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target"), "text": ("text",)}'
 """The fields of a JSON line, not token axes."""
 
 

@@ -24,7 +24,7 @@ from support.tiny_tokenizer import build_tiny_tokenizer
 OPTIONS = {
     "dump-teacher": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
-        --task --input-length --shortest-input-length --target-length --prefix --noise-density
+        --task --encoder-only --input-length --shortest-input-length --target-length --prefix --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
         --relation-temperature --hidden-error --hidden-code --logits --top-k --top-p --temperature --draws --logit-step
         --sentinel-order
@@ -33,7 +33,7 @@ OPTIONS = {
     """,
     "estimate": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
-        --task --input-length --shortest-input-length --target-length --prefix --noise-density
+        --task --encoder-only --input-length --shortest-input-length --target-length --prefix --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
         --relation-temperature --hidden-error --hidden-code --logits --top-k --top-p --temperature --draws --logit-step
         --sentinel-order
@@ -598,7 +598,7 @@ def test_a_model_that_is_no_t5_is_refused_by_its_name(dump, material, tmp_path):
     bert = tmp_path / "bert"
     build_tiny_tokenizer(material.texts, 200, sentinels=0).save_pretrained(bert)
     (bert / "config.json").write_text('{"model_type": "bert", "architectures": ["BertForMaskedLM"]}')
-    assert_refused(dump(teacher=bert), "not a T5-family encoder-decoder", "'bert'", "BertForMaskedLM")
+    assert_refused(dump(teacher=bert), "not a T5-family model", "'bert'", "BertForMaskedLM")
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,11 @@ from .family import (
     SpecialIds,
     Stack,
     family_named,
-    family_of,
     is_causal,
-    parameter_counts,
     stack_named,
     written_before_5,
 )
-from .model_type import model_type_of
+from .model_type import encoder_of, family_of, model_type_of, parameter_counts, stated_config
 from .units import HEADS, NEURONS, Units
 
 __all__ = [
@@ -30,12 +28,14 @@ __all__ = [
     "SpecialIds",
     "Stack",
     "Units",
+    "encoder_of",
     "family_named",
     "family_of",
     "is_causal",
     "model_type_of",
     "parameter_counts",
     "stack_named",
+    "stated_config",
     "written_before_5",
 ]
 

@@ -1,7 +1,7 @@
 """The interface of a family of models: stacks and their token axes, modules to tap, forward, head and parameters.
 
 All code that spells a module path or a token axis of a family is in this folder. An entry of FAMILIES stands for one
-`model_type` of transformers.
+`model_type` of transformers, or for the encoders of one.
 """
 
 from abc import ABC, abstractmethod
@@ -86,7 +86,7 @@ class Family(ABC):
     """One family. The models are transformers' own; no model code is forked."""
 
     name: ClassVar[str]
-    """The family's `model_type` in transformers."""
+    """The family's name: its `model_type` in transformers, or that with `-encoder` for encoders without decoder."""
     architecture: ClassVar[str]
     """The class of transformers with the language-model head."""
     stacks: ClassVar[tuple[Stack, ...]]
@@ -95,10 +95,17 @@ class Family(ABC):
     """The name of the head's weight in a checkpoint that does not tie it to the embedding."""
     embedding_parameters: ClassVar[tuple[str, ...]]
     """The names under which a checkpoint may hold the input embedding, of which a model has one; first the usual name."""
+    predicts: ClassVar[bool] = True
+    """Whether a model has a head that predicts tokens. One without gives its last states, on its only axis."""
     label_axis: ClassVar[str]
-    """The token axis whose tokens the head predicts."""
+    """The token axis whose tokens the head predicts; without a head, the axis of the last states."""
     parts: ClassVar[tuple[str, ...]]
     """The parts of a model whose gradient norms are reported, in the order in which they are shown."""
+
+    @property
+    def model_type(self) -> str:
+        """The `model_type` in the config.json of a model."""
+        return self.name
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -118,6 +125,10 @@ class Family(ABC):
         """Return the number of blocks by stack, from a model's facts."""
         return {stack.name: int(getattr(facts, f"{stack.name}_layers")) for stack in self.stacks}
 
+    def holds(self, parameter: str) -> bool:
+        """Return whether a model of this family has a parameter of a full checkpoint, by its name."""
+        return True
+
     @abstractmethod
     def depth(self, config: Any, stack: str) -> int:
         """Return the number of blocks of a stack, from a transformers configuration."""
@@ -125,6 +136,10 @@ class Family(ABC):
     @abstractmethod
     def block(self, model: nn.Module, stack: str, layer: int) -> nn.Module:
         """Return the block `layer` of a stack; its output is [batch, length, d_model]."""
+
+    @abstractmethod
+    def final_norm(self, model: nn.Module, stack: str) -> nn.Module:
+        """Return the norm after the last block of a stack; its output is [batch, length, d_model]."""
 
     @abstractmethod
     def attention(self, model: nn.Module, stack: str, layer: int, cross: bool) -> dict[str, nn.Module]:
@@ -262,19 +277,14 @@ class Family(ABC):
 FAMILIES: Registry[Family] = Registry(
     "family of models", "an object of miniend.Family", lambda _name, entry: isinstance(entry, Family)
 )
-"""model_type -> family."""
+"""name -> family."""
 
 
-def family_named(model_type: str) -> Family:
-    """Return the family of a `model_type`. Raises CheckpointError if it is not registered."""
-    if model_type not in FAMILIES:
-        raise CheckpointError(f"model_type {model_type!r} is not supported; expected one of {', '.join(FAMILIES)}")
-    return FAMILIES[model_type]
-
-
-def family_of(model: Any) -> Family:
-    """Return the family of a loaded transformers model."""
-    return family_named(model.config.model_type)
+def family_named(name: str) -> Family:
+    """Return the family of this name. Raises CheckpointError if it is not registered."""
+    if name not in FAMILIES:
+        raise CheckpointError(f"model_type {name!r} is not supported; expected one of {', '.join(FAMILIES)}")
+    return FAMILIES[name]
 
 
 def written_before_5(raw_config: Mapping[str, Any]) -> bool:
@@ -293,12 +303,3 @@ def stack_named(name: str) -> Stack:
 def is_causal(axis: str) -> bool:
     """Return whether a position on this token axis sees only itself and the positions before it."""
     return any(stack.causal for family in FAMILIES.values() for stack in family.stacks if stack.axis == axis)
-
-
-def parameter_counts(model: Any) -> tuple[int, int]:
-    """Return the number of all parameters, and the number without the input embedding and an untied head.
-
-    Shared parameters count once.
-    """
-    total = sum(parameter.numel() for parameter in model.parameters())
-    return total, total - sum(parameter.numel() for parameter in family_of(model).embeddings(model))

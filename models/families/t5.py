@@ -13,7 +13,7 @@ The checkpoint's config.json (`raw_config` below) still says what its author mea
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -54,11 +54,25 @@ class T5(Family):
 
     name = "t5"
     architecture = "T5ForConditionalGeneration"
-    stacks = (Stack("encoder", "input", causal=False), Stack("decoder", "target", causal=True, reads="encoder"))
+    stacks: ClassVar[tuple[Stack, ...]] = (
+        Stack("encoder", "input", causal=False),
+        Stack("decoder", "target", causal=True, reads="encoder"),
+    )
     head_parameter = "lm_head.weight"
-    embedding_parameters = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+    embedding_parameters: ClassVar[tuple[str, ...]] = (
+        "shared.weight",
+        "encoder.embed_tokens.weight",
+        "decoder.embed_tokens.weight",
+    )
     label_axis = "target"
-    parts = ("embedding", "encoder", "decoder_self", "decoder_cross", "decoder_feed_forward", "head")
+    parts: ClassVar[tuple[str, ...]] = (
+        "embedding",
+        "encoder",
+        "decoder_self",
+        "decoder_cross",
+        "decoder_feed_forward",
+        "head",
+    )
     bias_in_every_block = False
     """Whether each block has a relative position bias, rather than the first of its stack only."""
 
@@ -71,6 +85,10 @@ class T5(Family):
 
     def blocks(self, model: Any) -> list[nn.Module]:
         return [*model.encoder.block, *model.decoder.block]
+
+    def final_norm(self, model: Any, stack: str) -> nn.Module:
+        norm: nn.Module = getattr(model, stack).final_layer_norm
+        return norm
 
     def attention(self, model: Any, stack: str, layer: int, cross: bool) -> dict[str, nn.Module]:
         sublayers: Any = self.block(model, stack, layer).layer
@@ -87,7 +105,7 @@ class T5(Family):
     def finish(
         self, model: Any, stack: str, states: Tensor, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]
     ) -> Tensor:
-        normed: Tensor = getattr(model, stack).final_layer_norm(states)
+        normed: Tensor = self.final_norm(model, stack)(states)
         return _decoded(model, normed, given, valid) if stack == "encoder" else normed
 
     def logits(self, model: Any, given: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:

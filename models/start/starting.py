@@ -9,7 +9,7 @@ import torch
 from ...errors import CheckpointError, ConfigurationError
 from ...runtime.durable import is_there
 from ...runtime.registry import OR_A_PLUGIN
-from ..families import family_of, model_type_of
+from ..families import family_of, model_type_of, stated_config
 from ..size import student_config
 from .request import CHECKPOINT, DEFAULT_START, STARTS, StartRequest
 
@@ -89,7 +89,7 @@ def _require_student(name: str, student: Any, request: StartRequest) -> None:
         raise ConfigurationError(
             f"{subject}: expected a transformers model of the teacher's family, found {type(student).__name__}; correct the start"
         ) from None
-    require_same_vocabulary(subject, student, student.config.to_dict(), request.teacher_config)
+    require_same_vocabulary(subject, student, stated_config(student), request.teacher_config)
     expected = (torch.float32, torch.device("cpu"), True)
     for parameter_name, parameter in student.named_parameters():
         found = (parameter.dtype, parameter.device, parameter.requires_grad)

@@ -41,7 +41,9 @@ class DemoResult:
     @property
     def unigram(self) -> float:
         """The entropy of the targets' token frequencies, in nats."""
-        return self.facts.teacher.unigram_entropy
+        entropy = self.facts.teacher.unigram_entropy
+        assert entropy is not None
+        return entropy
 
     @property
     def teacher_loss(self) -> float:

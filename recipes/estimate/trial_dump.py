@@ -129,5 +129,6 @@ def _forward(teacher: Teacher, examples: list[Any]) -> None:
     ids, valid = pad_examples(teacher.family, by_axis(teacher.family, examples), teacher.pad_id)
     here = [{axis: part.to(teacher.device) for axis, part in parts.items()} for parts in (ids, valid)]
     with torch.inference_mode():
-        logits = teacher.forward(*here)
-    float(logits.flatten()[0])  # waits for the device
+        teacher.forward(*here)
+    if teacher.device.type == "cuda":
+        torch.cuda.synchronize(teacher.device)

@@ -50,6 +50,7 @@ def make_filters(config: FiltersConfig, log: Log) -> Cache:
     cache = open_cache(config.cache, allow_unfinished=True)
     if not cache.complete:
         raise CacheUnfinishedError(f"{cache.path} is unfinished; run dump-teacher again to finish it first")
+    measured = cache.predicting_teacher("miniend filters")
     sites, width = wanted_sites(cache, config.filter), wanted_width(cache, config.filter_width)
     if cache.filters_folder is None:
         _make(config, cache, sites, width, log)
@@ -58,7 +59,7 @@ def make_filters(config: FiltersConfig, log: Log) -> Cache:
         _require_same(cache, sites, width)
         log(f"{cache.path} holds these filters already")
     assert cache.filters_folder is not None
-    for line in filter_lines(cache.filters_folder.parsed(Filters), cache.calibration.teacher.unigram_entropy):
+    for line in filter_lines(cache.filters_folder.parsed(Filters), measured.unigram_entropy):
         log(Result(line))
     log(f"next: miniend train-student --cache {config.cache} --objective ted --output student")
     return cache
@@ -152,7 +153,8 @@ def _teacher_loss(cache: Cache) -> MeanOf:
     mean = MeanOf()
     for shard in cache.validation.shards:
         part = shard.marker().teacher_cross_entropy
-        mean.add(part.total, part.count)
+        if part is not None:
+            mean.add(part.total, part.count)
     return mean
 
 

@@ -173,8 +173,19 @@ class CachedTeacher:
     cross_entropy: float | None
     """The cross-entropy in nats per target token of the training examples; None if it was not measured."""
     validation_cross_entropy: float | None
-    unigram_entropy: float
-    """The entropy in nats of the targets' token frequencies."""
+    unigram_entropy: float | None
+    """The entropy in nats of the targets' token frequencies; None for an encoder without decoder."""
+
+    @property
+    def quality(self) -> str:
+        """How good it is, for people."""
+        if self.unigram_entropy is None:
+            return "an encoder without decoder"
+        loss = self.cross_entropy
+        measured = (
+            "cross-entropy not measured yet" if loss is None else f"cross-entropy {loss:.3f} nats per target token"
+        )
+        return f"{measured}, unigram entropy {self.unigram_entropy:.3f}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the JSON object."""

@@ -208,7 +208,7 @@ def _codes(codec: SiteCodec) -> SiteFacts:
 
 
 def _teacher(cache: Cache) -> CachedTeacher:
-    planned = cache.plan.teacher
+    planned, measured = cache.plan.teacher, cache.calibration.teacher
     return CachedTeacher(
         name=planned.name,
         tensor_digest=planned.tensor_digest,
@@ -216,7 +216,7 @@ def _teacher(cache: Cache) -> CachedTeacher:
         facts=planned.facts,
         cross_entropy=cache.teacher_cross_entropy("train"),
         validation_cross_entropy=cache.teacher_cross_entropy("validation"),
-        unigram_entropy=cache.calibration.teacher.unigram_entropy,
+        unigram_entropy=measured.unigram_entropy if measured else None,
     )
 
 
@@ -229,9 +229,7 @@ def describe(facts: CacheFacts) -> Iterator[str]:
         f"{facts.examples:,} training and {counted(facts.validation_examples, 'validation example')}, "
         f"{' and '.join(f'{count:,} {axis}' for axis, count in tokens.items())} tokens"
     )
-    loss = teacher.cross_entropy
-    measured = "cross-entropy not measured yet" if loss is None else f"cross-entropy {loss:.3f} nats per target token"
-    yield f"teacher {teacher.name}: {measured}, unigram entropy {teacher.unigram_entropy:.3f}"
+    yield f"teacher {teacher.name}: {teacher.quality}"
     yield from count_lines(facts.packing, facts.task.pairs)
     yield ""
     yield f"{'signal':<28} {'bytes':>14} {'per token':>10}  mean KL in nats (99th percentile of rows)"

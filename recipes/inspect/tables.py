@@ -11,7 +11,6 @@ from .inspection import counted, logit_name
 def tables(cache: CacheFacts) -> Iterator[str]:
     """Yield what `miniend inspect` says, as HTML."""
     teacher = cache.teacher
-    loss = "not measured yet" if teacher.cross_entropy is None else f"{teacher.cross_entropy:.3f} nats"
     state = "complete" if cache.complete else f"unfinished, {counted(cache.planned_examples, 'example')} planned"
     yield heading(f"cache {cache.digest[:16]}, {state}")
     yield facts(
@@ -19,7 +18,7 @@ def tables(cache: CacheFacts) -> Iterator[str]:
             ("examples", f"{cache.examples:,} for training, {cache.validation_examples:,} for validation"),
             ("tokens", ", ".join(f"{count:,} {axis}" for axis, count in cache.tokens.items())),
             ("size", size_text(cache.bytes.total)),
-            ("teacher", f"{teacher.name}: cross-entropy {loss}, unigram entropy {teacher.unigram_entropy:.3f}"),
+            ("teacher", f"{teacher.name}: {teacher.quality}"),
         ]
     ).html()
     yield Table(("signal", "size", "bytes per token", "fidelity"), [*_signals(cache)]).html()

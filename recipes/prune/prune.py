@@ -92,6 +92,7 @@ def _finished(config: PruneConfig, cache: Cache) -> PruningRecord | None:
 
 
 def _sort(config: PruneConfig, cache: Cache, log: Log) -> PruningRecord:
+    cache.predicting_teacher("miniend prune-teacher")
     device = choose_device(config.device)
     revision = teacher_of(cache.plan, config.teacher, torch.device("cpu"), str(cache.path)).revision
     keep_record(config)

@@ -49,8 +49,8 @@ def open_sources(cache: Path, plan: Plan, config: RepairConfig) -> Sources:
     mixture = _mixture(config.corpus, config.split, plan)
     revision = pin_revision(teacher_name, plan.teacher.revision)
     tokenizer = TextTokenizer.load(teacher_name, revision)
-    described = tokenizer.describe(sentinels=not plan.task.pairs)
-    teacher = load_teacher(teacher_name, plan.teacher.dtype, choose_device(config.device), revision)
+    described = tokenizer.describe(sentinels=plan.task.corruption is not None)
+    teacher = load_teacher(teacher_name, plan.teacher.dtype, choose_device(config.device), revision, plan.task.text)
     prints = mixture.fingerprint()
     ours = replace(
         plan,
@@ -132,7 +132,7 @@ class Redo:
         validation, corpus = self._plan.validation_examples, self._sources.corpus
         wanted = [(stop, 0) for stop in _stops([validation])] + [(validation, stop) for stop in _stops(self._totals)]
         tokenizer, before = self._sources.tokenizer, set(survey(self._root).folders)
-        text = TextSource(corpus.documents, tokenizer.encoder(self._plan.task.pairs), tokenizer.unknown_id)
+        text = TextSource(corpus.documents, tokenizer.encoder(self._plan.task.corruption is None), tokenizer.unknown_id)
         for counts in wanted:
             SegmentStore(self._root, self._plan).ensure(*counts, text)
         made = [name for name in survey(self._root).folders if name not in before]

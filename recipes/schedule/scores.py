@@ -51,7 +51,8 @@ def _way(cache: Cache) -> tuple[float, float]:
     """Return H and H - CE_teacher, in nats."""
     if not cache.plan.signals.of_the_teacher:
         raise CacheMismatchError(f"--score {INFORMATION}: {cache.path} holds nothing of its teacher; {OTHERS}")
-    teacher, unigram = cache.teacher_cross_entropy("validation"), cache.calibration.teacher.unigram_entropy
+    unigram = cache.predicting_teacher("schedule").unigram_entropy
+    teacher = cache.teacher_cross_entropy("validation")
     if teacher is None or teacher >= unigram:
         raise CacheMismatchError(
             f"--score {INFORMATION}: expected a teacher that beats word frequencies on the validation examples ({unigram:.2f} "

@@ -88,6 +88,10 @@ class SignalKind(ABC):
     def exists(self, stack: Stack) -> bool:
         """Return whether a stack has sites of this kind."""
 
+    def layers(self, depth: int) -> range:
+        """Return the layers that have a site of this kind, in a stack of so many."""
+        return range(depth)
+
     @abstractmethod
     def modules(self, model: nn.Module, site: Site) -> dict[str, nn.Module]:
         """Return the modules of a transformers model whose outputs are the site's tensors, by name of the tensor."""
@@ -176,12 +180,24 @@ def parse_sites(texts: str | Sequence[str], depths: Mapping[str, int]) -> tuple[
         for name, listed in _named_in(text):
             stack = name.partition(".")[0]
             if name not in names or stack not in depths:
+                known = [one for one in names if one.partition(".")[0] in depths]
                 raise ConfigurationError(
-                    f"unknown site {name!r}; expected one of {', '.join(names)}, with @LAYERS if wanted"
+                    f"unknown site {name!r}; expected one of {', '.join(known)}, with @LAYERS if wanted"
                 )
             for layers in listed:
-                sites |= {Site(name, layer) for layer in layers_in(layers, depths[stack], f"{name}@{','.join(listed)}")}
+                written = f"{name}@{','.join(listed)}"
+                found = layers_in(layers, depths[stack], written)
+                _require_layers(name, found, depths[stack], written)
+                sites |= {Site(name, layer) for layer in found}
     return tuple(sorted(sites, key=lambda site: (names.index(site.name), site.layer)))
+
+
+def _require_layers(name: str, layers: Iterable[int], depth: int, written: str) -> None:
+    """Raise ConfigurationError for layers that do not have a site of this kind."""
+    kind = KINDS[name.partition(".")[2]]
+    if others := [layer for layer in layers if layer not in kind.layers(depth)]:
+        only = ", ".join(map(str, kind.layers(depth)))
+        raise ConfigurationError(f"{written}: {name} is of layer {only} only, not of {others[0]}; leave the layers out")
 
 
 def _named_in(text: str) -> list[tuple[str, list[str]]]:

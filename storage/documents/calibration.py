@@ -78,7 +78,8 @@ class Calibration(Document):
     parent: str
     """The digest of the plan."""
     examples: CalibrationRanges
-    teacher: MeasuredTeacher
+    teacher: MeasuredTeacher | None = None
+    """None for an encoder without decoder, which does not predict tokens."""
     fidelity: Fidelity
     sites: tuple[SiteEntry, ...]
     """The attention sites, in the order of the plan."""

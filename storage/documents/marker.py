@@ -46,7 +46,7 @@ class PackingCounts(Record):
     """What became of the documents between the beginning and the end of a folder of raw ids."""
 
     tokens: Natural
-    """The number of ids, for pairs with EOS."""
+    """The number of ids, for pairs and texts with EOS."""
     unknown: Natural
     """The number of ids that stand for characters that the vocabulary lacks."""
     blank: Natural
@@ -54,7 +54,7 @@ class PackingCounts(Record):
     broken: Natural
     """The number of documents with control characters or characters that could not be decoded."""
     cut_inputs: Natural
-    """The number of pairs whose input was longer than allowed."""
+    """The number of pairs and texts whose input was longer than allowed."""
     cut_targets: Natural
     unproven: Natural | None = None
     """The number of cuts inside documents at which the ids may not be the ids of the whole document; None for no cut."""
@@ -80,5 +80,5 @@ class ShardMarker(Marker):
     """The number of tokens by axis."""
     fidelity: Fidelity
     """What was measured on some of the shard's examples."""
-    teacher_cross_entropy: Mean
-    """The teacher's own loss in nats, over target tokens."""
+    teacher_cross_entropy: Mean | None = None
+    """The teacher's own loss in nats, over target tokens; None for an encoder without decoder."""

@@ -31,7 +31,7 @@ from .values import (
     Width,
 )
 
-PAIRS, SPAN_CORRUPTION = "pairs", "span-corruption"
+PAIRS, SPAN_CORRUPTION, TEXT = "pairs", "span-corruption", "text"
 """The kinds of a task."""
 FROM_HIDDEN = "from-hidden"
 """The kind of logits that is made of hidden states and does not have lists."""
@@ -43,7 +43,8 @@ class TeacherFacts(Record):
 
     model_type: str
     encoder_layers: Width
-    decoder_layers: Width
+    decoder_layers: Natural
+    """0 for an encoder without decoder."""
     d_model: Width
     heads: Width
     d_kv: Width
@@ -200,16 +201,17 @@ class Task(Record):
 
     kind: TaskKind
     input_length: Length
-    """The number of input tokens of an example, EOS included; for pairs and drawn lengths, the largest number."""
-    target_length: Length
-    """The number of target tokens of an example, EOS included; for pairs and drawn lengths, the largest number."""
+    """The number of input tokens of an example, EOS included; for pairs, text and drawn lengths, the largest number."""
+    target_length: Length | None = None
+    """The number of target tokens of an example, EOS included; for pairs and drawn lengths, the largest number. None for text,
+    which does not have targets."""
     prefix: str | None = None
-    """The text before every input of a pair; None for none."""
+    """The text before every input that is not corrupted; None for none."""
     corruption: SpanCorruption | None = field(default=None, metadata=only_for("kind", SPAN_CORRUPTION))
 
     @property
     def corrupted(self) -> SpanCorruption:
-        """The span corruption of a task that is not pairs."""
+        """The span corruption of a task of that kind."""
         assert self.corruption is not None
         return self.corruption
 
@@ -217,6 +219,11 @@ class Task(Record):
     def pairs(self) -> bool:
         """Whether examples are pairs of an input and a target that the corpus already has."""
         return self.kind == PAIRS
+
+    @property
+    def text(self) -> bool:
+        """Whether examples are texts as they are, for an encoder without decoder."""
+        return self.kind == TEXT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

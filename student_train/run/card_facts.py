@@ -5,8 +5,9 @@ from importlib.metadata import version
 from typing import Any
 
 from ...cache import Cache
-from ...models.families import parameter_counts
+from ...models.families import parameter_counts, stated_config
 from ...models.generation import outgrows_the_cache
+from ...models.projected_encoder import PROJECTIONS
 from ...models.save import right_in_transformers_4
 from ...models.size import describe_size
 from ...models.tokenizer_files import saved_by_version_5
@@ -24,7 +25,7 @@ from .growth import describe_schedule
 from .loss_lines import of_terms
 from .model_card import ModelCardFacts
 from .model_card import Term as CardTerm
-from .setup import PROJECTIONS, Setup
+from .setup import Setup
 from .state import TrainingState
 from .unreached import summarise_unreached
 
@@ -41,13 +42,15 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
     relations = [term for term in terms.values() if isinstance(term, Relations)]
     parameters, without_embeddings = parameter_counts(setup.student)
     return ModelCardFacts(
-        size=describe_size(setup.student.config.to_dict()),
+        size=describe_size(stated_config(setup.student)),
         parameters=parameters,
         parameters_without_embeddings=without_embeddings,
+        encoder=not setup.distillation.family.predicts,
+        mapped=(PROJECTIONS if any(True for _ in setup.distillation.terms.parameters()) else None),
         example=EXAMPLE if plan.tokenizer.sentinel_ids else EXAMPLE_OF_PAIRS,
         right_in_transformers_4=right_in_transformers_4(setup.student),
         tokenizer_of_version_5=saved_by_version_5(cache.tokenizer_files()),
-        generates_without_cache=outgrows_the_cache(setup.student),
+        generates_without_cache=setup.student.can_generate() and outgrows_the_cache(setup.student),
         teacher=plan.teacher.name,
         teacher_on_hub=plan.teacher.revision is not None,
         teacher_digest=plan.teacher.tensor_digest,
@@ -84,7 +87,10 @@ def corpus_line(plan: Plan) -> str:
     names = [_part_name(part) + (f" (weight {part.weight:g})" if len(parts) > 1 else "") for part in parts]
     shortest = task.corruption.shortest_input_length if task.corruption else None
     drawn = f"{shortest} to " if shortest else ""
-    lengths = f"{drawn}{task.input_length} input and {'at most ' if drawn else ''}{task.target_length} target tokens"
+    lengths = f"{drawn}{task.input_length} input"
+    if task.target_length:
+        lengths += f" and {'at most ' if drawn else ''}{task.target_length} target"
+    lengths += " tokens"
     return f"{' + '.join(names)} ({task.kind}, {lengths})"
 
 

@@ -46,6 +46,10 @@ class ModelCardFacts:
     parameters: int
     parameters_without_embeddings: int
     """The number of parameters without the input embedding and an untied output head."""
+    encoder: bool
+    """Whether it is an encoder without decoder."""
+    mapped: str | None
+    """The file with learned maps of its states to the teacher's width; None without maps."""
     example: str
     """A text to try it on."""
     right_in_transformers_4: bool
@@ -106,10 +110,12 @@ def model_card(facts: ModelCardFacts) -> str:
 
 def _front_matter(facts: ModelCardFacts) -> str:
     """Return the YAML block. The hub knows a base model by its name there, and `unknown` as a license."""
-    members: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation", "license": "unknown"}
+    pipeline = "feature-extraction" if facts.encoder else "text-generation"
+    members: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": pipeline, "license": "unknown"}
     if facts.teacher_on_hub:
         members["base_model"] = one_line(facts.teacher)
-    members |= {"tags": ["miniend", "distillation", "encoder-decoder", "t5"], "teacher": one_line(facts.teacher)}
+    kind = "encoder" if facts.encoder else "encoder-decoder"
+    members |= {"tags": ["miniend", "distillation", kind, "t5"], "teacher": one_line(facts.teacher)}
     text = yaml.safe_dump(members, sort_keys=False, allow_unicode=True, width=math.inf)
     return f"---\n{text}---\n"
 
@@ -120,7 +126,7 @@ def _introduction(facts: ModelCardFacts) -> str:
 {plain(facts.size)}: {facts.parameters:,} parameters, {facts.parameters_without_embeddings:,} without embeddings. Distilled
 task-agnostically by MiniEnD from a cache of the teacher's answers on {code(facts.corpus)}.
 """
-    if facts.generates:
+    if facts.generates or facts.encoder:
         return text
     return (
         text
@@ -131,7 +137,25 @@ task-agnostically by MiniEnD from a cache of the teacher's answers on {code(fact
     )
 
 
+def _usage_of_encoder(facts: ModelCardFacts) -> str:
+    name = "ProjectedT5Encoder" if facts.mapped else "AutoModelForTextEncoding"
+    made = f"{name}.from_student" if facts.mapped else f"{name}.from_pretrained"
+    lines = [
+        *([f"from miniend import {name}"] if facts.mapped else []),
+        f"from transformers import {'' if facts.mapped else f'{name}, '}AutoTokenizer",
+        "",
+        'folder = "."  # where this file is, or the name that you gave the model on the hub',
+        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        f"model = {made}(folder)",
+        f'states = model(**tokenizer({facts.example!a}, return_tensors="pt")).last_hidden_state',
+    ]
+    text = f"The states have the teacher's width, by the map in {code(facts.mapped)}.\n\n" if facts.mapped else ""
+    return "## Use\n\n" + text + "\n".join(("```python", *lines, "```")) + f"\n\n{_LICENSE}"
+
+
 def _usage(facts: ModelCardFacts) -> str:
+    if facts.encoder:
+        return _usage_of_encoder(facts)
     lines = [
         "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer",
         "",

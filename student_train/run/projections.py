@@ -4,9 +4,9 @@ from pathlib import Path
 
 from safetensors.torch import save
 
+from ...models.projected_encoder import PROJECTIONS
 from ...runtime.durable import write_durably
 from ..distillation import Distillation
-from .setup import PROJECTIONS
 
 
 def save_projections(distillation: Distillation, folder: Path) -> None:

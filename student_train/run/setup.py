@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ...cache import Cache
-from ...models.families import SpecialIds
+from ...errors import CacheMismatchError
+from ...models.families import SpecialIds, stated_config
 from ...models.gradient_checkpointing import checkpoint_blocks
 from ...models.optimizers import build_optimizer
+from ...models.projected_encoder import PROJECTIONS
 from ...models.pruning.widths import Widths
 from ...models.size import describe_size, proposed_size
 from ...models.start import start_student
@@ -32,8 +34,6 @@ from ..terms.teacher_layer import unread_choices
 from .unreached import freeze, require_gradient_of_what_is_read, summarise_unreached, unreached_parameters
 from .verdict import larger_than_its_teacher, parameters_of_the_teacher
 
-PROJECTIONS = "projections.safetensors"
-"""The file beside the exported student with the terms' own parameters."""
 LABELS = "labels"
 """The term that every evaluation measures if the student's head is trained."""
 
@@ -130,6 +130,7 @@ def build_learner(config: TrainConfig, objective: Objective, cache: Cache, devic
 
     Raises CacheMismatchError if the cache lacks signals that a term needs, ConfigurationError for a start that does not fit.
     """
+    _require_predictions(objective, cache)
     student = start(config, cache).to(device)
     if config.gradient_checkpointing:
         checkpoint_blocks(student)
@@ -143,6 +144,15 @@ def build_learner(config: TrainConfig, objective: Objective, cache: Cache, devic
     measured = measured_for(config.score_of_candidates, context)
     added = {name: term.to(device) for name, term in measured.items() if name not in terms}
     return Learner(config, objective, student, terms, unread_choices(context, terms.values()), candidates, added)
+
+
+def _require_predictions(objective: Objective, cache: Cache) -> None:
+    """Raise CacheMismatchError for an objective that trains a head, if the cache is of an encoder, which does not have one."""
+    if not cache.family.predicts and any(TERMS[one.kind].trains_head for one in objective.terms):
+        raise CacheMismatchError(
+            f"objective {objective.name} learns to predict tokens, but {cache.path} is of an encoder without decoder; use "
+            "--objective encoder"
+        )
 
 
 def _built(spec: TermSpec, context: TermContext) -> Term:
@@ -161,7 +171,9 @@ def start_request(cache: Cache, size: str | None, seed: int) -> dict[str, Any]:
     facts = teacher.facts
     return {
         "size": size,
-        "proposed_size": proposed_size(facts.encoder_layers, facts.decoder_layers, facts.d_model),
+        "proposed_size": proposed_size(
+            facts.encoder_layers, facts.decoder_layers or facts.encoder_layers, facts.d_model
+        ),
         "teacher_width": facts.d_model,
         "seed": seed,
         "tied": facts.tied,
@@ -188,7 +200,7 @@ def set_up(learner: Learner, feed: Feed, log: Log, measured: bool = True) -> Set
         config.optimizer, distillation.trained(), config.peak_learning_rate, config.weight_decay
     )
     parameters = sum(parameter.numel() for parameter in learner.student.parameters())
-    log(f"student: {describe_size(learner.student.config.to_dict())}; {parameters:,} parameters")
+    log(f"student: {describe_size(stated_config(learner.student))}; {parameters:,} parameters")
     if larger := larger_than_its_teacher(parameters, parameters_of_the_teacher(feed.cache.plan)):
         log(f"  warning: the student is {larger}; a smaller --size is cheaper and may learn as much")
     for name, term in distillation.each_term():

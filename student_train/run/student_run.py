@@ -30,7 +30,7 @@ from .projections import save_projections
 from .setup import Setup
 from .stage_one import train_own_filters
 from .state import Clock, TrainingState
-from .verdict import judged, verdict
+from .verdict import judged, verdict, verdict_on_states
 
 BEST = "best"
 TRAINED, MEASURED, OPTIMIZER = "trained", "measured", "optimizer"
@@ -208,6 +208,8 @@ class StudentRun:
         if Labels.validation_name in state.validation:
             loss = state.validation[Labels.validation_name]
             log(Verdict(who + verdict(judged(self.setup.student, self.setup.feed.cache, loss))))
+        if told := verdict_on_states(state.validation):
+            log(Verdict(who + told))
         log(Result(f"wrote {output}"))
 
     def _write_model(self, folder: Path) -> None:

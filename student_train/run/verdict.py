@@ -1,5 +1,6 @@
 """The verdict that ends a training: how far the student has come from word frequencies towards its teacher, in one line."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -7,6 +8,8 @@ from ...cache import Cache
 from ...models.families import parameter_counts
 from ...models.stated_sizes import stated_parameters
 from ...storage.documents.plan import Plan, TeacherConfig
+from ..distillation import Part
+from ..terms.final import COSINE, ERROR
 
 GOOD = 0.5
 """The share of the way from word frequencies to the teacher from which we call a student good."""
@@ -44,6 +47,20 @@ def verdict(judged: Judged) -> str:
     return start + _judgement(judged)
 
 
+def verdict_on_states(means: Mapping[str, float]) -> str | None:
+    """Return one line on the final states of an encoder, such as
+
+    validation: 74 % of the variance of the teacher's final states explained, mean cosine 0.906
+
+    None if the objective does not compare them. `means` are the validation means.
+    """
+    error, distance = (means.get(Part("final", part).name) for part in (ERROR, COSINE))
+    if error is None or distance is None:
+        return None
+    explained = f"{max(0.0, 1 - error):.0%}".replace("%", " %")
+    return f"validation: {explained} of the variance of the teacher's final states explained, mean cosine {1 - distance:.3f}"
+
+
 def _judgement(judged: Judged) -> str:
     if larger := larger_than_its_teacher(judged.parameters, judged.teacher_parameters):
         return larger
@@ -76,7 +93,7 @@ def judged(student: Any, cache: Cache, loss: float) -> Judged:
     return Judged(
         student=loss,
         teacher=cache.teacher_cross_entropy("validation") if cache.plan.signals.of_the_teacher else None,
-        unigram=cache.calibration.teacher.unigram_entropy,
+        unigram=cache.predicting_teacher("a verdict").unigram_entropy,
         parameters=parameter_counts(student)[0],
         teacher_parameters=parameters_of_the_teacher(cache.plan),
     )

@@ -51,19 +51,13 @@ def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, 
     samples, average = _run(plan, teacher, source, parts)
     continuation = Continuation(teacher, source, plan.batch_size, *parts["report"])
     codecs, fidelity = _fitted(planned_sites(plan), samples, plan, continuation)
-    entropy, tokens = unigram(source, examples)
     calibration = Calibration(
         parent=plan.digest,
         examples=CalibrationRanges(**parts),
         sites=_entries(codecs, "relations"),
         hidden=_entries(codecs, "hidden"),
         fidelity=fidelity,
-        teacher=MeasuredTeacher(
-            cross_entropy=Mean(**asdict(average.loss)),
-            end_cross_entropy=Mean(**asdict(average.ends)),
-            unigram_entropy=entropy,
-            unigram_tokens=tokens,
-        ),
+        teacher=_measured(average, source, examples) if teacher.family.predicts else None,
     )
     columns = {
         name: Column(values=tensor.cpu().numpy(), axis="basis")
@@ -74,6 +68,17 @@ def calibrate(root: Where, plan: Plan, teacher: Teacher, source: ExampleSource, 
         columns |= _probability_columns(average.probability(), plan.tokenizer.size)
         columns |= _head_columns(teacher) if plan.signals.logits.from_states else {}
     publish_or_accept(calibration_path(root), "calibration", calibration.body(), columns, codec="zstd")
+
+
+def _measured(average: "_Average", source: ExampleSource, examples: int) -> MeasuredTeacher:
+    """Return how good the teacher is on the calibration's examples."""
+    entropy, tokens = unigram(source, examples)
+    return MeasuredTeacher(
+        cross_entropy=Mean(**asdict(average.loss)),
+        end_cross_entropy=Mean(**asdict(average.ends)),
+        unigram_entropy=entropy,
+        unigram_tokens=tokens,
+    )
 
 
 def _entry(codec: SiteCodec) -> SiteEntry:
@@ -129,7 +134,8 @@ def _run(
         for part, (start, stop) in parts.items():
             for examples in batches_of(source, "train", start, stop, plan.batch_size):
                 batch = run_teacher(teacher, examples, sites)
-                average.add(*batch.valid_logits())
+                if batch.logits is not None:
+                    average.add(*batch.valid_logits())
                 for site in sites:
                     sample = batch.sample(site)
                     _require_width(site, sample, plan)

@@ -33,8 +33,11 @@ class Continuation:
         """Return the KL in nats of the next-token distributions, from the teacher's own to those after the decoded states.
 
         `samples` are the site's, batch by batch. The teacher's own weights do everything after the site: for the last layer of
-        the encoder its final norm and the whole decoder, for the last layer of the decoder its final norm and the head.
+        the encoder its final norm and the whole decoder, for the last layer of the decoder its final norm and the head. An
+        encoder without decoder does not predict tokens, so nothing is measured.
         """
+        if not self.teacher.family.predicts:
+            return {}
         kl = MeanOf()
         batches = batches_of(self.source, "train", self.start, self.stop, self.batch_size)
         for examples, sample in zip(batches, samples, strict=True):

@@ -8,7 +8,7 @@ from ...signals.fidelity import MeanOf
 from ...signals.hidden_states import CONTINUED
 from ...signals.relations.codec import AttentionEntry
 from ...signals.relations.relations import carries_no_information, ordered
-from ...storage.documents.calibration import Calibration
+from ...storage.documents.calibration import Calibration, MeasuredTeacher
 from ...storage.documents.measured import Mean
 from ...storage.documents.plan import Plan
 
@@ -18,16 +18,8 @@ CLEARLY_BETTER = 0.5
 
 def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
     """Yield the teacher's own loss with the unigram entropy, and the entropies of its relations, with warnings."""
-    loss, entropy = calibration.teacher.cross_entropy, calibration.teacher.unigram_entropy
-    cross_entropy = MeanOf(loss.total, loss.count).mean
-    yield f"teacher: hard-label cross-entropy {cross_entropy:.3f} nats per target token; unigram entropy {entropy:.3f}"
-    if plan.signals.of_the_teacher and cross_entropy > entropy - CLEARLY_BETTER:
-        yield (
-            "warning: the teacher is not clearly better than the unigram frequencies; check that checkpoint, tokenizer and "
-            "corpus belong together before you distill it"
-        )
-    if plan.signals.logits:
-        yield from _end_lines(loss, calibration.teacher.end_cross_entropy, plan.task.pairs)
+    if calibration.teacher is not None:
+        yield from _teacher_lines(calibration.teacher, plan)
     for entry in calibration.hidden:
         if (kl := calibration.fidelity.get(entry.site, {}).get(CONTINUED)) and kl.count:
             yield _continued_line(entry.site, kl, plan.signals.hidden_error)
@@ -40,6 +32,19 @@ def calibration_lines(calibration: Calibration, plan: Plan) -> Iterator[str]:
             "hint: students learn nothing from relations that carry no information; --relation-temperature calibrated, in a "
             "new cache, sharpens them"
         )
+
+
+def _teacher_lines(teacher: MeasuredTeacher, plan: Plan) -> Iterator[str]:
+    loss, entropy = teacher.cross_entropy, teacher.unigram_entropy
+    cross_entropy = MeanOf(loss.total, loss.count).mean
+    yield f"teacher: hard-label cross-entropy {cross_entropy:.3f} nats per target token; unigram entropy {entropy:.3f}"
+    if plan.signals.of_the_teacher and cross_entropy > entropy - CLEARLY_BETTER:
+        yield (
+            "warning: the teacher is not clearly better than the unigram frequencies; check that checkpoint, tokenizer and "
+            "corpus belong together before you distill it"
+        )
+    if plan.signals.logits:
+        yield from _end_lines(loss, teacher.end_cross_entropy, plan.task.pairs)
 
 
 def _continued_line(site: str, kl: Mean, error: float) -> str:

@@ -35,7 +35,8 @@ def count_lines(counts: PackingCounts | None, pairs: bool) -> Iterator[str]:
     if counts.blank:
         yield f"{counts.blank:,} {left_out} blank"
     if counts.cut_inputs or counts.cut_targets:
-        yield f"{counts.cut_inputs:,} inputs were cut at --input-length, {counts.cut_targets:,} targets at --target-length"
+        targets = f", {counts.cut_targets:,} targets at --target-length" if pairs else ""
+        yield f"{counts.cut_inputs:,} {'inputs' if pairs else 'texts'} were cut at --input-length{targets}"
     if counts.broken:
         yield f"{counts.broken:,} {'pairs' if pairs else 'documents'} hold control characters or characters that were not decoded"
     if counts.unproven:

@@ -1,4 +1,4 @@
-"""Turn documents into examples of raw ids: segments for span corruption, or pairs of input and target.
+"""Turn documents into examples of raw ids: segments for span corruption, or texts as they are, by themselves or in pairs.
 
 Public codes differ in two choices, which are fixed here:
 
@@ -39,7 +39,7 @@ _BROKEN = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
 Ids = npt.NDArray[np.int32]
 T = TypeVar("T")
-TDocument = TypeVar("TDocument", tuple[int, Text], tuple[int, Text, Text])
+TDocument = TypeVar("TDocument", tuple[int, Text], tuple[int, tuple[Text, ...]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Tally:
     broken: int = 0
     """Documents with characters that are not text."""
     cut_inputs: int = 0
-    """Pairs whose input was longer than allowed."""
+    """Texts, or inputs of pairs, that were longer than allowed."""
     cut_targets: int = 0
     unproven: int = 0
     """Cuts in documents without white space at which the ids may not be the ids of the whole document."""
@@ -159,38 +159,42 @@ def _ids_of(parts: list[Piece], encode_batch: EncodeBatch) -> list[list[int]]:
     return [next(found) if part.ids is None and part.text else part.ids or [] for part in parts]
 
 
-def pack_pairs(
-    documents: Iterable[tuple[int, Text, Text]],
+def pack_texts(
+    documents: Iterable[tuple[int, tuple[Text, ...]]],
     encode_batch: EncodeBatch,
-    input_length: int,
-    target_length: int,
+    longest: tuple[int, ...],
     eos_id: int,
     start: SegmentCursor = START,
     tally: Tally | None = None,
     prefix: str = "",
-) -> Iterator[tuple[Ids, Ids, SegmentCursor]]:
-    """Yield (inputs [<= input_length], targets [<= target_length], cursor of the next pair), all ids int32, ragged.
+) -> Iterator[tuple[tuple[Ids, ...], SegmentCursor]]:
+    """Yield (the ids of each text of a document, int32, ragged; cursor of the next document).
 
-    `prefix` is put before every input. We cut each side to its length less one and add EOS. We leave out a pair if one side is
-    blank or does not have a token. Raises ConfigurationError for a length below 2, and CorpusError if the document of `start` is
-    missing.
+    A document has one text, or an input and a target; `longest` has the largest number of ids of each. `prefix` is put before
+    the first. We cut each text to its length less one and add EOS. We leave out a document if one of its texts is blank or does
+    not have a token. Raises ConfigurationError for a length below 2, and CorpusError if the document of `start` is missing.
     """
-    if min(input_length, target_length) < 2:
+    if min(longest) < 2:
         raise ConfigurationError(
-            f"pairs need lengths of at least 2 (a token and EOS), found {input_length}, {target_length}"
+            f"texts need lengths of at least 2 (a token and EOS), found {', '.join(map(str, longest))}"
         )
     tally = tally or Tally()
-    for batch in _batched(_from(documents, start), lambda pair: len(pair[1]) + len(pair[2])):
-        inputs = _first_ids((_prefixed(prefix, source) for _, source, _ in batch), input_length, encode_batch)
-        targets = _first_ids((parts_of(target) for _, _, target in batch), target_length, encode_batch)
-        for (index, source, target), ids, labels in zip(batch, inputs, targets, strict=True):
-            tally.broken += _is_broken(source) or _is_broken(target)
-            if is_blank_text(source) or is_blank_text(target) or not (ids and labels):
+    for batch in _batched(_from(documents, start), lambda document: sum(map(len, document[1]))):
+        sides = zip(*(texts for _, texts in batch), strict=True)
+        encoded = [
+            _first_ids((_prefixed("" if side else prefix, text) for text in texts), longest[side], encode_batch)
+            for side, texts in enumerate(sides)
+        ]
+        for (index, texts), *parts in zip(batch, *encoded, strict=True):
+            tally.broken += any(map(_is_broken, texts))
+            if any(map(is_blank_text, texts)) or not all(parts):
                 tally.blank += 1
                 continue
-            tally.cut_inputs += len(ids) >= input_length
-            tally.cut_targets += len(labels) >= target_length
-            yield _closed(ids, input_length, eos_id), _closed(labels, target_length, eos_id), SegmentCursor(index + 1)
+            cut = [len(ids) >= most for ids, most in zip(parts, longest, strict=True)]
+            tally.cut_inputs += cut[0]
+            tally.cut_targets += any(cut[1:])
+            closed = tuple(_closed(ids, most, eos_id) for ids, most in zip(parts, longest, strict=True))
+            yield closed, SegmentCursor(index + 1)
 
 
 def _prefixed(prefix: str, text: Text) -> Iterable[str]:

@@ -24,7 +24,7 @@ from ...storage.markers import marker_members, open_marked
 from ...storage.stores.place import Where, place_of
 from ..corpus.corpus import Document
 from ..corpus.plain_text import EncodeBatch
-from .packing import START, SegmentCursor, Tally, is_validation, pack_pairs, pack_segments
+from .packing import START, SegmentCursor, Tally, is_validation, pack_segments, pack_texts
 from .span_corruption import drawn_lengths, lengths
 
 SEGMENTS_PER_FOLDER = 4096
@@ -44,7 +44,7 @@ class TextSource:
 
 
 Segment = tuple[np.ndarray, ...]
-"""The parts of a segment: (ids,) for span corruption, (inputs, targets) for pairs."""
+"""The parts of a segment: (ids,) for span corruption, (inputs, targets) for pairs, (inputs,) for text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +145,10 @@ class SegmentStore:
         tally: Tally,
     ) -> Iterator[tuple[Segment, SegmentCursor]]:
         task = self._plan.task
-        if task.pairs:
-            pairs = ((index, texts[0], texts[1]) for index, texts in chosen)
-            ids = (task.input_length, task.target_length, self._plan.tokenizer.eos_id)
-            for inputs, targets, after in pack_pairs(pairs, encode, *ids, start, tally, task.prefix or ""):
-                yield (inputs, targets), after
+        if task.corruption is None:
+            longest = (task.input_length, *([task.target_length] if task.target_length else []))
+            eos_id = self._plan.tokenizer.eos_id
+            yield from pack_texts(chosen, encode, longest, eos_id, start, tally, task.prefix or "")
         else:
             texts_only = ((index, texts[0]) for index, texts in chosen)
             for ids_, after in pack_segments(texts_only, encode, self._lengths(split), start, tally):
@@ -236,7 +235,7 @@ def ragged_columns(name: str, rows: list[np.ndarray], axis: str) -> dict[str, Co
 
 def _read_segments(folder: PublishedFolder) -> list[Segment]:
     parts = []
-    for name in ("segments",) if "segments.ids" in folder.columns else ("inputs", "targets"):
+    for name in (one for one in ("segments", "inputs", "targets") if f"{one}.ids" in folder.columns):
         ids, offsets = folder.column(f"{name}.ids").astype(np.int32), folder.column(f"{name}.offsets")
         parts.append([ids[offsets[i] : offsets[i + 1]] for i in range(len(offsets) - 1)])
     return list(zip(*parts, strict=True))

@@ -18,15 +18,15 @@ class ExampleSource:
         self._plan = plan
         self.segments = SegmentStore(root, plan)
 
-    def example(self, split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return input ids [n] and target ids [m], int32, EOS included.
+    def example(self, split: str, index: int) -> tuple[np.ndarray, ...]:
+        """Return input ids [n] and, unless the examples are texts, target ids [m], int32, EOS included.
 
         Example i is made of segment i modulo the number of segments; each pass (`--corpus-epochs`) draws a fresh corruption.
         """
         count = self.segments.count(split)
         segment = self.segments.segment(split, index % count)
-        if self._plan.task.pairs:
-            return segment[0], segment[1]
+        if self._plan.task.corruption is None:
+            return segment
         corruption, tokenizer = self._plan.task.corrupted, self._plan.tokenizer
         rng = example_rng(self._plan.seed, STREAMS[split], index)
         taken = lengths_of_segment(len(segment[0]), corruption.noise_density, corruption.mean_span)

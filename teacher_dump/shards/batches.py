@@ -31,8 +31,8 @@ class TeacherBatch:
     """The ids [B, length] that the stacks were given, by axis."""
     sites: dict[str, dict[str, Tensor]]
     """The captured tensors by site and name."""
-    logits: Tensor
-    """The logits, [B, length, vocabulary]."""
+    logits: Tensor | None
+    """The logits, [B, length, vocabulary]; None for an encoder without decoder."""
 
     def sample(self, site: Site, below: Mapping[str, Tensor] = NOTHING) -> SiteSample:
         """Return what was captured of one site, for calibration and fidelity.
@@ -43,12 +43,11 @@ class TeacherBatch:
 
     def valid_logits(self) -> tuple[Tensor, Tensor]:
         """Return logits [positions, vocabulary] and labels [positions] of the valid target positions, example by example."""
+        assert self.logits is not None
         return self.logits[self.labelled], self.labels[self.labelled]
 
 
-def run_teacher(
-    teacher: Teacher, examples: Sequence[tuple[np.ndarray, np.ndarray]], sites: Sequence[Site]
-) -> TeacherBatch:
+def run_teacher(teacher: Teacher, examples: Sequence[tuple[np.ndarray, ...]], sites: Sequence[Site]) -> TeacherBatch:
     """Run one forward pass in inference mode. Raises TeacherError if logits or captures overflow in the teacher's dtype."""
     family = teacher.family
     padded, masks = pad_examples(family, by_axis(family, examples), teacher.pad_id)
@@ -65,7 +64,7 @@ def run_teacher(
 
 def batches_of(
     source: ExampleSource, split: str, start: int, stop: int, batch_size: int
-) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+) -> Iterator[list[tuple[np.ndarray, ...]]]:
     """Yield the examples [start, stop) in batches whose boundaries depend only on start and batch_size."""
     for first in range(start, stop, batch_size):
         yield [source.example(split, index) for index in range(first, min(first + batch_size, stop))]
@@ -77,11 +76,14 @@ def _require_finite(batch: TeacherBatch) -> None:
     A finite sum proves that every element is finite, and costs a tenth. A sum that is not finite may have overflowed by itself,
     so we then look at each element.
     """
-    tensors = [batch.logits, *(tensor for captured in batch.sites.values() for tensor in captured.values())]
+    tensors = [tensor for captured in batch.sites.values() for tensor in captured.values()]
+    tensors += [] if batch.logits is None else [batch.logits]
+    if not tensors:
+        return
     if bool(torch.stack([tensor.sum(dtype=torch.float32) for tensor in tensors]).isfinite().all()):
         return
     if not all(bool(tensor.isfinite().all()) for tensor in tensors):
-        dtype = batch.logits.dtype
+        dtype = tensors[-1].dtype
         advice = "use another checkpoint" if dtype == torch.float32 else "dump with --dtype float32"
         raise TeacherError(
             f"the teacher's output is not finite: it overflows in {str(dtype).removeprefix('torch.')}; {advice}"

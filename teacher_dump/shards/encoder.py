@@ -58,7 +58,7 @@ class EncodedShard:
 class _Parts:
     """An unfinished shard: examples, integer blocks by column in batch order, and running means."""
 
-    examples: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    examples: list[tuple[np.ndarray, ...]] = field(default_factory=list)
     blocks: dict[str, list[np.ndarray]] = field(default_factory=dict)
     logits: list[LogitIntegers] = field(default_factory=list)
     sites: dict[str, dict[str, MeanOf]] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class ShardEncoder:
         return self._finish(shard, parts)
 
     def _add(
-        self, parts: _Parts, batch: TeacherBatch, examples: list[tuple[np.ndarray, np.ndarray]], shard: ShardRange
+        self, parts: _Parts, batch: TeacherBatch, examples: list[tuple[np.ndarray, ...]], shard: ShardRange
     ) -> None:
         measured = self._to_measure(parts, len(examples), shard)
         parts.examples.extend(examples)
@@ -133,7 +133,8 @@ class ShardEncoder:
                 ones = list(sample.examples())
                 _measure(parts, codec, [ones[place] for place in measured])
         states = decoded[self._state_site]["hidden"][batch.labelled] if self._state_site else None
-        self._add_logits(parts, batch, shard, measured, states)
+        if batch.logits is not None:
+            self._add_logits(parts, batch, shard, measured, states)
 
     def _to_measure(self, parts: _Parts, count: int, shard: ShardRange) -> list[int]:
         """Return the places in a batch of the next examples to measure, without those that basis or step were fitted on."""
@@ -173,12 +174,16 @@ class ShardEncoder:
             **marker_members(shard, self._parent),
             tokens={axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in axes},
             fidelity=parts.fidelity(),
-            teacher_cross_entropy=Mean(**parts.distributions.loss.described()),
+            teacher_cross_entropy=_mean(parts) if self._teacher.family.predicts else None,
         )
         return EncodedShard(columns, marker)
 
     def _axis(self, column: str) -> str:
         return next(codec.columns[column].axis for codec in self._codecs if column in codec.columns)
+
+
+def _mean(parts: _Parts) -> Mean:
+    return Mean(**parts.distributions.loss.described())
 
 
 def _measure(parts: _Parts, codec: SiteCodec, ones: list[SiteSample]) -> None:

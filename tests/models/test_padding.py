@@ -11,7 +11,7 @@ EXAMPLES = [(np.array([5, 0, 7]), np.array([1])), (np.array([8]), np.array([2, 0
 """Inputs and targets."""
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+@pytest.mark.parametrize("family", [one for one in FAMILIES.values() if one.predicts], ids=lambda family: family.name)
 def test_every_token_stays_in_its_place_and_padding_is_marked_on_both_axes(family):
     """A mask derived from the pad id would hide a real token that has it; lengths decide."""
     ids, valid = pad_examples(family, by_axis(family, EXAMPLES), pad_id=0)

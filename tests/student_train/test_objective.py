@@ -18,6 +18,7 @@ TABLE = {
     "kd": {"labels", "logits"},
     "lwd": {"labels", "logits", "encoder_hidden", "decoder_hidden"},
     "ted": {"labels", "logits", "encoder_filtered", "decoder_filtered"},
+    "encoder": {"final"},
 }
 """Terms by objective; all weights are one."""
 SITES = {
@@ -26,6 +27,7 @@ SITES = {
     "cross": "decoder.cross",
     "encoder_hidden": "encoder.hidden",
     "decoder_hidden": "decoder.hidden",
+    "final": "encoder.final",
     "encoder_filtered": "encoder.hidden",
     "decoder_filtered": "decoder.hidden",
     "encoder_direct": "encoder.self",

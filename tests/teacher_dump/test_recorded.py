@@ -147,6 +147,8 @@ def test_a_plan_knows_every_option_that_decides_a_byte(home, tmp_path, kind):
                     ",".join(known.sites),
                     ",".join(asked.sites).replace("encoder.self", "encoder.self@1").replace("hidden", "hidden@1"),
                 )
+            if one.name in ("task", "logits"):
+                ours, theirs = (known.made_by, known.distributions), (asked.made_by, asked.distributions)
             if one.name == "hidden_error":
                 ours, theirs = known.hidden_target, asked.hidden_target
             if one.name in ("prefix",):

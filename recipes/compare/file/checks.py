@@ -67,6 +67,11 @@ def _check_student(comparison: Comparison, student: Student) -> None:
         objective = _objective(student)
     except ConfigurationError as error:
         raise ConfigurationError(f"{student.name}: {error}") from None
+    if comparison.caches[student.cache].settings.encoder_only:
+        raise ConfigurationError(
+            f"{student.name}: encoder_only in the dump of {student.cache}: a comparison evaluates models with a decoder; use "
+            "train-student and evaluate for encoders"
+        )
     examples, batch = comparison.caches[student.cache].settings.examples, student.settings.batch_size
     if batch > examples:
         raise ConfigurationError(

@@ -66,9 +66,14 @@ def test_a_start_that_is_missing_or_incomplete_is_refused(tmp_path):
     """transformers fills missing weights with random ones and only logs it."""
     with pytest.raises(CheckpointError, match="nowhere"):
         load_student(tmp_path / "nowhere", teacher_of("t5"))
-    transformers.T5EncoderModel(fresh("t5", True).config).save_pretrained(tmp_path)
+    model = fresh("t5", True)
+    held = {name: one for name, one in model.state_dict().items() if name != "encoder.final_layer_norm.weight"}
+    model.save_pretrained(tmp_path / "part", state_dict=held)
     with pytest.raises(CheckpointError, match="lacks"):
-        load_student(tmp_path, teacher_of("t5"))
+        load_student(tmp_path / "part", teacher_of("t5"))
+    transformers.T5EncoderModel(model.config).save_pretrained(tmp_path / "encoder")
+    with pytest.raises(ConfigurationError, match="has model_type 't5-encoder', the cache's teacher has 't5'"):
+        load_student(tmp_path / "encoder", teacher_of("t5"))
 
 
 def test_loading_an_untied_student_is_silent(tmp_path, capfd):

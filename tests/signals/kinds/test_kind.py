@@ -91,4 +91,5 @@ def test_axes_are_those_of_the_tokens():
         "decoder.cross": {"query": "target", "key": "input", "value": "input"},
         "encoder.hidden": {"hidden": "input"},
         "decoder.hidden": {"hidden": "target"},
+        "encoder.final": {"hidden": "input"},
     }

@@ -21,7 +21,8 @@ def test_every_loss_has_its_line_and_a_sound_corpus_none():
     assert lines() == list(count_lines(None, pairs=True)) == []
     assert lines(pairs=True, blank=3) == ["3 pairs were left out, because input or target is blank"]
     assert lines(blank=3) == ["3 documents were left out, because they are blank"]
-    assert lines(cut_targets=2) == ["0 inputs were cut at --input-length, 2 targets at --target-length"]
+    assert lines(pairs=True, cut_targets=2) == ["0 inputs were cut at --input-length, 2 targets at --target-length"]
+    assert lines(cut_inputs=2) == ["2 texts were cut at --input-length"]
     assert "4 documents hold control characters" in lines(broken=4)[0]
     assert lines(unproven=5)[0].startswith("5 cuts inside long documents without white space are not proven")
 

@@ -12,7 +12,7 @@ from miniend.data import long_text
 from miniend.errors import ConfigurationError, CorpusError
 from miniend.teacher_dump.corpus import pieces, windows
 from miniend.teacher_dump.examples import packing
-from miniend.teacher_dump.examples.packing import SegmentCursor, Tally, is_validation, pack_pairs, pack_segments
+from miniend.teacher_dump.examples.packing import SegmentCursor, Tally, is_validation, pack_segments, pack_texts
 
 EOS = 1
 
@@ -32,6 +32,13 @@ class Encode:
 
 
 encode = Encode()
+
+
+def pack_pairs(pairs, encode, inputs, targets, *settings, **named):
+    """(inputs, targets, cursor of the next) of pairs (index, input, target)."""
+    documents = ((index, (source, target)) for index, source, target in pairs)
+    for (ids, labels), after in pack_texts(documents, encode, (inputs, targets), *settings, **named):
+        yield ids, labels, after
 
 
 def listed(packed):
@@ -223,6 +230,15 @@ def test_pairs_from_any_cursor_are_those_of_the_unbroken_run(contents, steps, da
         return
     cut = data.draw(st.integers(0, len(whole) - 1))
     assert listed(pack_pairs(pairs, encode, 9, 5, EOS, whole[cut][2])) == whole[cut + 1 :]
+
+
+def test_texts_by_themselves_are_cut_closed_and_counted():
+    """An encoder has no targets; what is blank or too long must not vanish without a count."""
+    texts = [(0, ("abcdef",)), (1, (" ",)), (4, ("ab",))]
+    tally = Tally()
+    packed = [([*ids], after) for (ids,), after in pack_texts(texts, encode, (4,), EOS, tally=tally, prefix="p")]
+    assert packed == [([*map(ord, "pab"), EOS], SegmentCursor(1)), ([*map(ord, "pab"), EOS], SegmentCursor(5))]
+    assert tally == Tally(blank=1, cut_inputs=1)
 
 
 def test_pair_lengths_that_hold_no_token_are_refused():
