@@ -66,7 +66,7 @@ class Example:
     relations: Mapping[str, Factors]
     """Q, K and V by full (`encoder.self@11`) or short (`encoder.self`) site name, decoded on demand."""
     hidden: Mapping[str, Floats]
-    """The outputs of layers, float32 [length, d_model], by site name (`encoder.hidden@6`), decoded on demand."""
+    """The outputs of layers and final norms, float32 [length, d_model], by site name (`encoder.hidden@6`), decoded on demand."""
     logits: SparseLogits | None
     """The next-token distributions; None for a cache without lists (with --logits from-hidden: `Cache.log_probabilities`)."""
 

@@ -30,7 +30,7 @@ class Site:
 
     @property
     def kind(self) -> str:
-        """The name of the kind: `self`, `cross`, `hidden` or another that is registered."""
+        """The name of the kind: `self`, `cross`, `hidden`, `final` or another that is registered."""
         return self.name.partition(".")[2]
 
 

@@ -19,6 +19,7 @@ from ...signals.fidelity import MeanOf
 from ...signals.filters.filter import Filter
 from ...signals.filters.stage_one import Tokens, filter_losses, first_filters, trained_filters
 from ...signals.kinds import parse_sites
+from ...signals.kinds.hidden import HiddenStates
 from ...signals.sites import Site, site_from
 from ...storage.columns.columns import Column
 from ...storage.documents.filters import FilterEntry, Filters
@@ -67,7 +68,8 @@ def make_filters(config: FiltersConfig, log: Log) -> Cache:
 
 def wanted_sites(cache: Cache, names: Sequence[str]) -> list[Site]:
     """Return the sites that get a filter. Raises CacheMismatchError for one whose states the cache does not hold."""
-    stored = [site_from(name) for name in cache.plan.signals.hidden]
+    held = [site_from(name) for name in cache.plan.signals.hidden]
+    stored = [site for site in held if site.kind == HiddenStates.name]  # the teacher cannot go on from others
     if not stored:
         raise CacheMismatchError(
             f"{cache.path} holds no hidden states; dump with --signal encoder.hidden@all --signal decoder.hidden@all"

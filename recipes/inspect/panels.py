@@ -16,6 +16,7 @@ COLOURS = {
     "decoder.cross": GREEN,
     "encoder.hidden": PURPLE,
     "decoder.hidden": AMBER,
+    "encoder.final": "#003B5C",
     "logits": SKY,
 }
 PLACES = {"query_key_value": "Q K V", "query": "Q", "key_value": "K V", "hidden": "states"}
