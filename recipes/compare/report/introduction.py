@@ -52,4 +52,9 @@ def _common(options: Sequence[Options]) -> Options:
 
 
 def _listed(options: Options) -> str:
-    return ", ".join(f"{name} {value}" for name, value in options.items())
+    return ", ".join(f"{name} {_words(value)}" for name, value in options.items())
+
+
+def _words(value: object) -> str:
+    """Return a value for people; of several with an "and" between them."""
+    return " and ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -29,3 +29,10 @@ def test_a_rate_that_was_not_chosen_is_named_where_all_rows_have_it(written):
     assert what_is_compared(read_comparison(written(**two))).endswith("its learning rate is listed below.")
     named = "the best of its own rates, which are listed below, by the validation loss of its own objective with the first seed."
     assert what_is_compared(read_comparison(written(**mixed))).endswith(named)
+
+
+def test_an_option_of_several_values_is_said_in_words(written):
+    """A reader of the report need not know how Python writes a tuple."""
+    rows = {"miniend-e": {"teacher_layer": ["encoder.self=-1", "decoder.self=-1"]}, "scratch": {}}
+    found = what_is_compared(read_comparison(written(rows=rows)))
+    assert "miniend-e with teacher_layer encoder.self=-1 and decoder.self=-1." in found
