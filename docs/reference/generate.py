@@ -24,6 +24,7 @@ from miniend.evaluation.records import EvaluationResults
 from miniend.recipes.compare.compared import Comparison
 from miniend.recipes.compare.file.reading import OF_A_ROW, OWN_OF_A_CACHE
 from miniend.recipes.estimate.estimate import Estimate
+from miniend.recipes.filters.config import FilterSettings
 from miniend.recipes.inspect.facts import CacheFacts
 from miniend.recipes.prune.sorted_teacher import SortedTeacher
 from miniend.recipes.repair.verify import VerifyReport
@@ -102,8 +103,14 @@ def comparison_file() -> Iterator[str]:
     ):
         yield from ("", f"## {heading}", "", *_options(kind, names, flags=False))
         if kind is DumpSettings:
-            yield from ("", "Each cache below `caches` can set `teacher`, and of these options only the following:", "")
+            yield from (
+                "",
+                "Each cache below `caches` can set `teacher` and `filters`, and of these options only the following:",
+                "",
+            )
             yield ", ".join(f"`{name}`" for name in OWN_OF_A_CACHE) + "."
+            yield from ("", "## Below `filters`, which is below `dump` or a cache", "")
+            yield from _options(FilterSettings, names_of(FilterSettings), flags=False)
 
 
 def _options(kind: type, names: Iterable[str], flags: bool = True) -> Iterator[str]:

@@ -23,6 +23,7 @@ from ...runtime.report.facts import run_facts
 from ...runtime.report.writing import HTML, write_report
 from ...student_train.run.processes import require_trackers
 from ...teacher_dump.dump import dump_teacher
+from ..filters.filters import add_filters
 from ..samples import write_samples
 from .compared import Comparison as Compared
 from .file.paths import Paths
@@ -153,7 +154,7 @@ class _Run:
         return sum(one.seconds for one in planned(self._comparison, self._paths, self._training, timings))
 
     def _make_cache(self, name: str) -> None:
-        """Dump a cache, once in a run. If an assistant is its teacher, train the assistant first."""
+        """Dump a cache and add its filters, once in a run. If an assistant is its teacher, train the assistant first."""
         if name in self._made:
             return
         teacher, assistant = self._comparison.teacher, self._comparison.caches[name].teacher
@@ -161,6 +162,9 @@ class _Run:
             teacher = str(self._make_assistant(self._comparison.assistants[assistant]))
         with self._stage("dump"), threads_kept():
             dump_teacher(self._comparison.dump(name, teacher, self._paths.cache(name)), self._log)
+        if filters := self._comparison.filters(name, teacher, self._paths.cache(name)):
+            with self._stage("filters"), self._alone(f"the filters of {name}"):
+                add_filters(filters, self._log)
         self._made.add(name)
 
     def _make_assistant(self, assistant: Student) -> Path:

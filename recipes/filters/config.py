@@ -8,21 +8,9 @@ from ...runtime.options import check, option
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FiltersConfig:
-    """The options of `miniend filters`."""
+class FilterSettings:
+    """Everything that decides filters except the teacher and its cache."""
 
-    cache: str | Path = option(
-        section="essential",
-        metavar="PATH",
-        local=path_or_url,
-        help="Directory or URL of a finished cache that holds hidden states. The filters are added to it; its shards stay.",
-    )
-    teacher: str = option(
-        section="essential",
-        metavar="PATH_OR_NAME",
-        local=path_or_name,
-        help="Folder or hub name of the teacher from which the cache was dumped. Its weights are checked against the cache.",
-    )
     filter: tuple[str, ...] = option(
         (),
         section="essential",
@@ -47,7 +35,25 @@ class FiltersConfig:
         16, section="training", least=1, help="Training examples of a step, from the front of the cache."
     )
     seed: int = option(0, section="advanced", least=0, help="Seed of which encoder filter a step trains.")
-    device: str = option("auto", section="speed", help="auto, cpu, cuda or cuda:N.")
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FiltersConfig(FilterSettings):
+    """The options of `miniend filters`."""
+
+    cache: str | Path = option(
+        section="essential",
+        metavar="PATH",
+        local=path_or_url,
+        help="Directory or URL of a finished cache that holds hidden states. The filters are added to it; its shards stay.",
+    )
+    teacher: str = option(
+        section="essential",
+        metavar="PATH_OR_NAME",
+        local=path_or_name,
+        help="Folder or hub name of the teacher from which the cache was dumped. Its weights are checked against the cache.",
+    )
+    device: str = option("auto", section="speed", help="auto, cpu, cuda or cuda:N.")

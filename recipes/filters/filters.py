@@ -42,6 +42,13 @@ START = 256
 
 
 def make_filters(config: FiltersConfig, log: Log) -> Cache:
+    """Do what `add_filters` does, and say how to go on."""
+    cache = add_filters(config, log)
+    log(f"next: miniend train-student --cache {config.cache} --objective ted --output student")
+    return cache
+
+
+def add_filters(config: FiltersConfig, log: Log) -> Cache:
     """Add filters to the cache, and return it. Filters that are there already stay, if they are of the same layers and width.
 
     Raises CacheUnfinishedError for a cache that is not finished, CacheMismatchError for one without these hidden states, with
@@ -62,7 +69,6 @@ def make_filters(config: FiltersConfig, log: Log) -> Cache:
     assert cache.filters_folder is not None
     for line in filter_lines(cache.filters_folder.parsed(Filters), measured.unigram_entropy):
         log(Result(line))
-    log(f"next: miniend train-student --cache {config.cache} --objective ted --output student")
     return cache
 
 
@@ -119,24 +125,36 @@ def _listed(widths: dict[str, int]) -> str:
 def _make(config: FiltersConfig, cache: Cache, sites: Sequence[Site], width: int, log: Log) -> None:
     device = choose_device(config.device)
     model = teacher_of(cache.plan, config.teacher, device, str(cache.path)).model.float()
-    held_out = list(_tokens(cache, cache.validation, device, HELD_OUT, config.batch_size))
+    held_out = list(tokens_in(cache, cache.validation, device, HELD_OUT, config.batch_size))
     examples = min(config.filter_steps * config.batch_size, len(cache.training))
     with waiting("principal directions of the states"):
-        first = first_filters(model, sites, _tokens(cache, cache.training, device, START, config.batch_size), width)
+        first = first_filters(model, sites, tokens_in(cache, cache.training, device, START, config.batch_size), width)
         before = filter_losses(model, first, held_out)
     with progress_bar("filters", config.filter_steps, "step") as bar:
-        batches = list(_tokens(cache, cache.training, device, examples, config.batch_size))
+        batches = list(tokens_in(cache, cache.training, device, examples, config.batch_size))
         trained = trained_filters(model, first, batches, config.filter_steps, config.seed, bar.update)
     with waiting("loss with filters"):
         after = filter_losses(model, trained, held_out)
         teacher = _teacher_loss(cache)
+    publish_filters(config, cache, max(1, examples), trained, (before, after), teacher)
+
+
+def publish_filters(
+    config: FiltersConfig,
+    cache: Cache,
+    examples: int,
+    trained: Sequence[Filter],
+    losses: tuple[Sequence[MeanOf], Sequence[MeanOf]],
+    teacher: MeanOf,
+) -> None:
+    """Write filters of a number of examples beside the shards, with their losses before and after training."""
     document = Filters(
         parent=cache.plan.digest,
         steps=config.filter_steps,
-        examples=max(1, examples),
+        examples=examples,
         batch_size=config.batch_size,
         teacher=Mean(**asdict(teacher)),
-        filters=tuple(_entry(*one) for one in zip(trained, before, after, strict=True)),
+        filters=tuple(_entry(*one) for one in zip(trained, *losses, strict=True)),
     )
     columns = {
         column_of(one.site, name): Column(values=tensor.cpu().numpy(), axis="basis")
@@ -160,7 +178,7 @@ def _teacher_loss(cache: Cache) -> MeanOf:
     return mean
 
 
-def _tokens(cache: Cache, split: Split, device: torch.device, most: int, size: int) -> Iterator[Tokens]:
+def tokens_in(cache: Cache, split: Split, device: torch.device, most: int, size: int) -> Iterator[Tokens]:
     """Yield the first `most` examples of a split, rounded up to whole batches."""
     source = BatchSource(split, Columns(cache.family), cache.special_ids.pad)
     for batch in islice(in_order(source, size), -(-most // size)):

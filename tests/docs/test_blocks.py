@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from miniend.evaluation.config import EvaluateSettings
-from miniend.recipes.compare.file.reading import KEYS, OF_A_ROW, OWN_OF_A_CACHE
+from miniend.recipes.compare.file.reading import FILTERS, KEYS, OF_A_ROW, OWN_OF_A_CACHE
 from miniend.runtime.given import read_options_file, settle
 from miniend.runtime.options import names_of
 from miniend.student_train.config import StepSettings, TrainRequest
@@ -14,7 +14,7 @@ from miniend.teacher_dump.config import DumpSettings
 from support.pages import code_blocks, name_of, pages
 
 INSIDE = {
-    "dump": names_of(DumpSettings),
+    "dump": (*names_of(DumpSettings), FILTERS),
     "train": OF_A_ROW,
     "continuation": names_of(StepSettings),
     "evaluate": names_of(EvaluateSettings),
@@ -25,7 +25,7 @@ OF_OPTIONS = "docs/guide/options.md"
 BELOW = {
     "rows": (*OF_A_ROW, "cache"),
     "assistants": (*OF_A_ROW, "cache", "size"),
-    "caches": (*OWN_OF_A_CACHE, "teacher"),
+    "caches": (*OWN_OF_A_CACHE, "teacher", FILTERS),
     "tasks": INSIDE["evaluate"],
 }
 """Key -> the options below each of its names."""

@@ -27,6 +27,7 @@ def check(comparison: Comparison) -> None:
             raise ConfigurationError(
                 "dump: validation_examples should be at least 1, because learning rates are chosen by them"
             )
+        _require_states(comparison, name)
     for student in comparison.everyone:
         _check_student(comparison, student)
     _require_use_of(comparison)
@@ -44,6 +45,18 @@ def _require_folders_of_their_own(students: Sequence[Student]) -> None:
                 f"{seen[folder].label} and {student.label} share the folder name {folder.name}; rename one of them"
             )
         seen[folder] = student
+
+
+def _require_states(comparison: Comparison, name: str) -> None:
+    """Raise ConfigurationError for filters of a cache without hidden states."""
+    recipe, where = comparison.caches[name], "dump" if name == MAIN else f"caches, {name}"
+    sites = [signal.partition("@")[0] for signal in recipe.settings.signals]
+    states = recipe.settings.logits == "from-hidden" or any(site.endswith(".hidden") for site in sites)
+    if recipe.filters is not None and not states:
+        raise ConfigurationError(
+            f"{where}: filters need hidden states, and its signals are {', '.join(sites)}; add encoder.hidden@all and "
+            "decoder.hidden@all to signals, or leave them out with `filters: false`"
+        )
 
 
 def _require_use_of(comparison: Comparison) -> None:
@@ -71,6 +84,12 @@ def _check_student(comparison: Comparison, student: Student) -> None:
         raise ConfigurationError(
             f"{student.name}: encoder_only in the dump of {student.cache}: a comparison evaluates models with a decoder; use "
             "train-student and evaluate for encoders"
+        )
+    if comparison.caches[student.cache].filters is None and any(term.kind == "filtered" for term in objective.terms):
+        where = "dump" if student.cache == MAIN else f"caches, {student.cache}"
+        raise ConfigurationError(
+            f"{student.name}: objective {student.settings.objective} needs filters, and the cache {student.cache} gets none; "
+            f"add `filters:` below {where}"
         )
     examples, batch = comparison.caches[student.cache].settings.examples, student.settings.batch_size
     if batch > examples:

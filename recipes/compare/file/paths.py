@@ -8,6 +8,7 @@ OUT/continued/NAME                             the same students after further s
 OUT/evaluated/teacher, .../NAME                   evaluations, named like their students; for the teacher and random weights
                                                also the validation cross-entropy
 OUT/pace.json                                  the timings behind the plan of hours
+OUT/trial-caches/NAME                          caches with trial filters, while the plan is made
 OUT/spent.json                                 the seconds that each stage has taken so far
 OUT/settings.json                              the settings of students and evaluations
 OUT/comparison.json, report.md, report.html    the results, with pictures
@@ -62,6 +63,11 @@ class Paths:
     def folders(self) -> dict[str, Path]:
         """The folders whose bytes the report names."""
         return {name: self.root / name for name in ("caches", "students", "continued", "evaluated")}
+
+    @property
+    def trial_caches(self) -> Path:
+        """The folder of the caches with trial filters, on which the plan times students."""
+        return self.root / "trial-caches"
 
     @property
     def timings(self) -> Path:

@@ -4,7 +4,8 @@ preset: small                       # presets/small.yaml; everything below adds 
 teacher: path-or-hub-name
 device: auto                        # or cpu, cuda
 plugins: [my_terms.py]              # Python files or modules to import first, as --plugin does
-dump: {corpus: "texts/*.jsonl.gz", examples: 8192}                # options of dump-teacher
+dump: {corpus: "texts/*.jsonl.gz", examples: 8192}                # options of dump-teacher; filters: {filter_steps: 200} adds
+                                                                  # task-aware filters, with options of `miniend filters`
 train: {steps: 1000, batch_size: 32}                              # options of train-student for all rows
 sizes: [2L128H, 4L128H]
 rows:                               # each is trained in every size; the name of an objective, with or without -no-logits,
@@ -42,6 +43,7 @@ from ....runtime.typed import configured, read_options, read_value, shown
 from ....runtime.yaml_file import line_of
 from ....student_train.config import VARIED, StepSettings, TrainSettings
 from ....teacher_dump.config import DumpSettings, ExampleSettings
+from ...filters.config import FilterSettings
 from .checks import check
 from .settings import MAIN, CacheRecipe, Comparison, Options, Student, known_rows
 from .yaml_file import read_with_preset
@@ -50,12 +52,16 @@ KEYS = (
     *("plugins", "teacher", "device", "dump", "train", "sizes", "rows", "caches", "assistants"),
     *("pairs", "seeds", "learning_rates", "continuation", "evaluate", "tasks"),
 )
+FILTERS = "filters"
+"""The key of a cache's filters, below `dump` and below each cache."""
 OTHERS = "others"
 """The key for the learning rates of all rows that are not named."""
 OWN_OF_A_CACHE = tuple(name for name in names_of(DumpSettings) if name not in names_of(ExampleSettings))
 """The options in which caches can differ. All caches of a comparison hold the same examples."""
 OF_A_ROW = tuple(name for name in names_of(TrainSettings) if name not in marked(TrainSettings, VARIED))
 """The options in which rows can differ; the comparison itself chooses size, learning rate and seed."""
+TEACHER_LAYERS = "teacher-layers"
+"""The start that, without a source, takes the layers of the comparison's teacher."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -92,15 +98,27 @@ def _comparison(content: Options) -> Comparison:
 
 
 def _caches(content: Options) -> dict[str, CacheRecipe]:
-    common = read_options(DumpSettings, _mapping(content, "dump"), "dump", names_of(DumpSettings))
-    recipes = {MAIN: CacheRecipe(None, configured(DumpSettings, common, "dump"))}
+    dump = dict(_mapping(content, "dump"))
+    filters = dump.pop(FILTERS, False)
+    common = read_options(DumpSettings, dump, "dump", names_of(DumpSettings))
+    recipes = {MAIN: CacheRecipe(None, configured(DumpSettings, common, "dump"), _filters(filters, "dump"))}
     for name, changes in _named(content, "caches"):
         where = f"caches, {name}"
-        teacher = changes.pop("teacher", None)
+        teacher, own_filters = changes.pop("teacher", None), changes.pop(FILTERS, filters)
         own = read_options(DumpSettings, changes, where, OWN_OF_A_CACHE)
         settings = configured(DumpSettings, {**common, **own}, where)
-        recipes[name] = CacheRecipe(read_value(teacher, str | None, f"{where}, teacher"), settings)
+        teacher = read_value(teacher, str | None, f"{where}, teacher")
+        recipes[name] = CacheRecipe(teacher, settings, _filters(own_filters, where))
     return recipes
+
+
+def _filters(value: Any, where: str) -> FilterSettings | None:
+    """Return the settings of a cache's filters: the defaults for an empty value, and None for `false`."""
+    if value is False:
+        return None
+    place = f"{where}, {FILTERS}"
+    own = read_options(FilterSettings, _mapping({place: value}, place), place, names_of(FilterSettings))
+    return configured(FilterSettings, own, place)
 
 
 def _students(content: Options) -> Iterator[Student]:
@@ -119,6 +137,8 @@ def _student(content: Options, name: str, size: str, own: dict[str, Any], where:
     cache = read_value(own.pop("cache", MAIN), str, f"{where}, cache")
     rows = known_rows()
     options = {**_train(content), **rows.get(name, {}), **read_options(TrainSettings, own, where, OF_A_ROW)}
+    if options.get("init") == TEACHER_LAYERS:
+        options["init"] = f"{TEACHER_LAYERS}:{content['teacher']}"
     if "objective" not in options:
         raise ConfigurationError(
             f"{where} needs an objective; add one, or use a name that implies one: {', '.join(rows)}"

@@ -10,6 +10,7 @@ from ....runtime.options import completed
 from ....student_train.config import StepSettings, TrainConfig, TrainSettings
 from ....student_train.objective import OBJECTIVES, OPTIONAL_LOGITS
 from ....teacher_dump.config import DumpConfig, DumpSettings
+from ...filters.config import FiltersConfig, FilterSettings
 
 Options = Mapping[str, Any]
 
@@ -58,6 +59,8 @@ class CacheRecipe:
     teacher: str | None
     """The name of an assistant; None for the comparison's teacher."""
     settings: DumpSettings
+    filters: FilterSettings | None
+    """The task-aware filters that are added to it; None for none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +103,13 @@ class Comparison:
     def dump(self, name: str, teacher: str, cache: Path) -> DumpConfig:
         """Return the configuration of a cache's dump."""
         return completed(DumpConfig, self.caches[name].settings, teacher=teacher, cache=cache, device=self.device)
+
+    def filters(self, name: str, teacher: str, cache: Path) -> FiltersConfig | None:
+        """Return the configuration of a cache's filters; None for a cache without them."""
+        settings = self.caches[name].filters
+        if settings is None:
+            return None
+        return completed(FiltersConfig, settings, teacher=teacher, cache=cache, device=self.device)
 
     def train(self, student: Student, cache: Path, output: Path, rate: float, seed: int) -> TrainConfig:
         """Return the configuration of a student's training."""

@@ -9,6 +9,8 @@ from ....cache import open_cache
 from ....errors import CacheMismatchError, CacheUnfinishedError
 from ....evaluation.records import Document
 from ....runtime.progress import duration
+from ....storage.folder import folder_exists
+from ....storage.layout import filters_path
 from ..file.paths import Paths
 from ..file.settings import Comparison, Student
 from .evaluation import missing_fine_tunings
@@ -26,7 +28,10 @@ class Planned:
 
 def planned(comparison: Comparison, paths: Paths, training: Training, timings: Document) -> list[Planned]:
     """Return what is missing, stage by stage."""
-    stages = [_dumps(comparison, paths, timings), _trainings(comparison, training, timings)]
+    stages = [_dumps(comparison, paths, timings)]
+    if any(recipe.filters for recipe in comparison.caches.values()):
+        stages.append(_filters(comparison, paths, timings))
+    stages.append(_trainings(comparison, training, timings))
     if comparison.continuation:
         stages.append(_continuations(comparison, paths, training, timings))
     return [*stages, _evaluations(comparison, paths, training, timings)]
@@ -48,6 +53,13 @@ def _dumps(comparison: Comparison, paths: Paths, timings: Document) -> Planned:
         missing += left
         seconds += left * (timings["dump"].get(name) or max(known, default=0.0))
     return Planned(f"dump: {missing:,} examples into {len(comparison.caches)} caches", seconds)
+
+
+def _filters(comparison: Comparison, paths: Paths, timings: Document) -> Planned:
+    wanted = [name for name, recipe in comparison.caches.items() if recipe.filters]
+    missing = [name for name in wanted if not folder_exists(filters_path(paths.cache(name)), "filters")]
+    seconds = sum(timings["filters"][name] for name in missing)
+    return Planned(f"filters of {len(missing)} caches", seconds)
 
 
 def _published(cache: Path) -> int:

@@ -5,6 +5,7 @@ rows, sizes, tasks, seeds and learning rates, which change nothing that exists.
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ def keep_settings(comparison: Comparison, paths: Paths) -> None:
 def _settings(comparison: Comparison) -> Document:
     settings_by_name = {f"student {one.label}": _of_student(comparison, one) for one in comparison.everyone}
     settings_by_name |= {f"task {task}": identity_of(settings) for task, settings in comparison.tasks.items()}
+    settings_by_name |= {
+        f"filters of {name}": asdict(one.filters) for name, one in comparison.caches.items() if one.filters
+    }
     if comparison.continuation:
         config = completed(TrainSettings, comparison.continuation, objective="scratch")
         settings_by_name["continuation"] = identity_of(config, without=("seed",))

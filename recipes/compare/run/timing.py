@@ -8,6 +8,7 @@ they plan, the rest are estimated from the ones that are there, by the multiply-
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import ceil
@@ -33,6 +34,7 @@ from ....teacher_dump.dump import dump_teacher
 from ..file.paths import Paths
 from ..file.settings import MAIN, Comparison, Student
 from .evaluation import write_untrained
+from .trial_caches import TrialCaches
 
 TRAINED_BATCHES, MORE_TRAINED_BATCHES = 2, 8
 PREDICTED_BATCHES, MORE_PREDICTED_BATCHES = 1, 4
@@ -43,6 +45,8 @@ Their differences in time give the cost of a step and of a batch of predictions.
 TEACHER, CONTINUATION = "teacher", "continuation"
 LARGEST_SHARE = 0.05
 """The share of the planned seconds that the timings may take, apart from the one that they are just at."""
+ESTIMATED = ("train", "evaluate")
+"""The stages whose timings may be estimated from one another."""
 COUNTS = ("examples", "validation_examples")
 """The options that decide how large a dump is, and not how fast it goes."""
 
@@ -52,6 +56,7 @@ class Timings:
     """What the file of timings holds."""
 
     dump: Mapping[str, Number | None] = field(default_factory=dict)
+    filters: Mapping[str, Number] = field(default_factory=dict)
     train: Mapping[str, Number] = field(default_factory=dict)
     evaluate: Mapping[str, Number] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -64,15 +69,16 @@ Measurement = tuple[str, str, str, Callable[[], float | None]]
 def measured_timings(comparison: Comparison, paths: Paths, log: Log, total: Callable[[Document], float]) -> Document:
     """Return the seconds of everything, and measure what is new or has changed in the file.
 
-    `dump` holds the seconds per example by cache; `train` the seconds of a whole run by student and by `SIZE continuation`;
-    `evaluate` the seconds of one fine-tuning with its predictions by `MODEL TASK`, where the model is a size or the teacher;
-    `settings` the settings of each measurement. An assistant is assumed to cost as much as the teacher, which is too high.
+    `dump` holds the seconds per example by cache; `filters` the seconds of all filters by cache; `train` the seconds of a whole
+    run by student and by `SIZE continuation`; `evaluate` the seconds of one fine-tuning with its predictions by `MODEL TASK`,
+    where the model is a size or the teacher; `settings` the settings of each measurement. An assistant is assumed to cost as
+    much as the teacher, which is too high.
     `total` returns the seconds that such timings plan. An estimate is not kept, so it may be measured another time.
     """
-    timings = plain(read_as(paths.timings, Timings) or Timings())
+    timings, trials = plain(read_as(paths.timings, Timings) or Timings()), TrialCaches(comparison, paths)
     missing = [
         one
-        for one in _measurements(comparison, paths, log)
+        for one in _measurements(comparison, paths, trials, log)
         if timings["settings"].get(f"{one[0]} {one[1]}") != one[2] or one[1] not in timings[one[0]]
     ]
     if missing:
@@ -81,10 +87,15 @@ def measured_timings(comparison: Comparison, paths: Paths, log: Log, total: Call
     for stage, name, _, _ in missing:
         timings[stage].pop(name, None)
     begun, estimated = perf_counter(), []
-    with progress_bar("timing", len(missing), "part", shown=bool(missing), kept=False) as bar:
+    trials.remove()
+    with (
+        ExitStack() as at_the_end,
+        progress_bar("timing", len(missing), "part", shown=bool(missing), kept=False) as bar,
+    ):
+        at_the_end.callback(trials.remove)
         for stage, name, settings, measure in missing:
             bar.update(0, facts=f"now {stage} {name}")
-            guess = estimate(timings[stage], name, works) if stage != "dump" else None
+            guess = estimate(timings[stage], name, works) if stage in ESTIMATED else None
             if guess is not None and perf_counter() - begun > LARGEST_SHARE * total(filled(timings, missing, works)):
                 estimated.append((stage, name))
                 bar.update()
@@ -110,7 +121,7 @@ def filled(timings: Document, missing: Sequence[Measurement], works: Mapping[str
             for its, name, _, _ in missing
             if its == stage and name not in timings[stage]
         }
-        for stage in ("train", "evaluate")
+        for stage in ESTIMATED
     }
 
 
@@ -153,15 +164,18 @@ def _teacher_work(teacher: str) -> float:
         return 0.0
 
 
-def _measurements(comparison: Comparison, paths: Paths, log: Log) -> Iterator[Measurement]:
+def _measurements(comparison: Comparison, paths: Paths, trials: TrialCaches, log: Log) -> Iterator[Measurement]:
     for name, recipe in comparison.caches.items():
         if recipe.teacher is None:
             timed_options = {option: value for option, value in asdict(recipe.settings).items() if option not in COUNTS}
             yield "dump", name, _text(timed_options), partial(_begin_cache, comparison, name, paths, log)
+    for name, recipe in comparison.caches.items():
+        if recipe.filters is not None:
+            yield "filters", name, _text(asdict(recipe.filters)), partial(trials.filter_seconds, name)
     works = _works(comparison)
     for student in sorted((*comparison.students, *comparison.assistants.values()), key=lambda one: works[one.size]):
         settings = _text([student.cache, asdict(student.settings)])
-        yield "train", student.label, settings, partial(_run_seconds, comparison, student, paths)
+        yield "train", student.label, settings, partial(_run_seconds, comparison, student, paths, trials)
     if comparison.continuation:
         for size in comparison.sizes:
             name, settings = f"{size} {CONTINUATION}", _text(asdict(comparison.continuation))
@@ -195,10 +209,10 @@ def _continuation_seconds(comparison: Comparison, size: str, paths: Paths) -> fl
     return dry_run.total_seconds
 
 
-def _run_seconds(comparison: Comparison, student: Student, paths: Paths) -> float:
+def _run_seconds(comparison: Comparison, student: Student, paths: Paths, trials: TrialCaches) -> float:
     """Return the seconds of a student's whole run, from a few steps. An assistant's student is timed on the teacher's cache."""
-    name = student.cache if comparison.caches[student.cache].teacher is None else MAIN
-    config = comparison.train(student, paths.cache(name), paths.root / "timed", student.learning_rates[0], 0)
+    cache = trials.path(student.cache)
+    config = comparison.train(student, cache, paths.root / "timed", student.learning_rates[0], 0)
     try:
         (dry_run,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
     except ConfigurationError as error:

@@ -177,6 +177,43 @@ def test_what_a_trial_refuses_is_told_with_the_student(written, tmp_path):
         compare(written(rows={"minilm": None}), tmp_path / "out", True, lambda _line: None)
 
 
+TED = {"rows": {"ted": None}, "seeds": 1, "learning_rates": [1e-3]}
+
+
+def test_filters_are_planned_made_after_the_dump_and_made_by_the_next_start_after_a_kill(
+    written, settings, tmp_path, monkeypatch
+):
+    """The rows of ted learn from them, and a start without a source is from layers of the comparison's teacher."""
+    states = {"signals": ["encoder.hidden@all", "decoder.hidden@all"], "filters": {"filter_steps": 2, "batch_size": 4}}
+    train = settings()["train"] | {"init": "teacher-layers", "filter_steps": 1}
+    file, output = written(**TED, dump=settings()["dump"] | states, train=train), tmp_path / "out"
+    filters, lines = output / "caches" / "main" / "filters" / "filters.json", []
+
+    def kill(_config, _log):
+        assert (output / "caches" / "main" / "shards" / "train-000002").is_dir()  # the last one
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr("miniend.recipes.compare.compare.add_filters", kill)
+        with pytest.raises(KeyboardInterrupt):
+            compare(file, output, False, lines.append)
+    assert any(line.endswith("  filters of 1 caches") for line in lines)
+    assert json.loads((output / "pace.json").read_text())["filters"]["main"] > 0
+    assert not filters.exists()
+    assert not (output / "trial-caches").exists()
+
+    compare(file, output, False, lines.append)
+    assert json.loads(filters.read_text())["steps"] == 2
+    for student in document(output)["students"]:
+        assert student["seeds"]["0"]["evaluated"]["results"]["score"] >= 0
+    run = json.loads((output / "students" / "1L32H-ted-lr-0.001-seed-0" / "run.json").read_text())
+    assert run["init"] == f"teacher-layers:{settings()['teacher']}"
+    assert "filters" in json.loads((output / "spent.json").read_text())["seconds"]
+
+    compare(file, output, True, lines.append)
+    assert any(line.endswith("  filters of 0 caches") for line in lines)
+
+
 @pytest.fixture
 def started(written, commands, tmp_path):
     """started(): a process at the comparison in tmp_path/out; killed at the end where it still runs."""

@@ -10,6 +10,7 @@ from miniend.errors import ConfigurationError
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.file.settings import MAIN, known_rows
 from miniend.recipes.compare.file.yaml_file import PRESETS
+from miniend.recipes.filters.config import FilterSettings
 from miniend.runtime.options import changed_from_defaults
 
 OF_THE_PAPER = (
@@ -17,10 +18,17 @@ OF_THE_PAPER = (
     *("miniend-d-no-logits", "miniend-e-no-logits"),
 )
 IN_EVERY_PRESET = ("scratch", "logits", "miniend-d", "miniend-e")
+STATES = ["encoder.hidden@all", "decoder.hidden@all"]
 
 
-def test_every_row_of_the_paper_is_known_by_its_name_alone(written):
-    found = read_comparison(written(rows=dict.fromkeys(known_rows())))
+@pytest.fixture
+def with_filters(settings):
+    """with_filters(value): the options of a dump of hidden states, with `filters` as the value."""
+    return lambda value: settings()["dump"] | {"signals": STATES, "filters": value}
+
+
+def test_every_row_of_the_paper_is_known_by_its_name_alone(written, with_filters):
+    found = read_comparison(written(rows=dict.fromkeys(known_rows()), dump=with_filters({})))
     options = {student.name: changed_from_defaults(student.settings) for student in found.students}
     assert set(OF_THE_PAPER) < set(options)
     assert options["miniend-d-no-logits"]["objective"] == "miniend-d"
@@ -81,12 +89,12 @@ def test_a_task_has_the_common_options_but_for_its_own(written):
 @pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.yaml")))
 def test_every_preset_is_whole_but_for_what_only_a_user_knows(name, tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text(
-        yaml.safe_dump({"preset": name, "teacher": "t5", "dump": {"corpus": "texts.txt"}, "evaluate": {"data": "d"}})
-    )
+    own = {"preset": name, "teacher": "t5", "dump": {"corpus": "texts.txt"}, "evaluate": {"data": "d"}}
+    sizes = {"sizes": ["2L64H"]} if name == "ted" else {}  # of the teacher's width
+    file.write_text(yaml.safe_dump(own | sizes))
     found = read_comparison(file)
     names = [student.name for student in found.students]
-    assert set(IN_EVERY_PRESET if name == "analysis" else OF_THE_PAPER) <= set(names)
+    assert set(OF_THE_PAPER if name in ("paper", "small") else IN_EVERY_PRESET) <= set(names)
     assert {name for pair in found.pairs for name in pair} <= set(names)
     assert found.seeds == 3
     assert all(len(student.learning_rates) == (2 if name == "analysis" else 3) for student in found.everyone)
@@ -272,7 +280,7 @@ def test_an_assistant_may_not_have_the_name_of_a_row_of_its_size(written):
         ("[" * 20000, "is nested too deeply"),
         ("seeds: 1\nseeds: 2", "is not valid YAML: 'seeds' is given twice in .* line 2"),
         ("rows:\n  scratch: {steps: 3}\n  scratch:", "'scratch' is given twice"),
-        ("preset: tiny", "unknown preset 'tiny'; expected one of analysis, paper, small"),
+        ("preset: tiny", "unknown preset 'tiny'; expected one of analysis, paper, small, ted"),
     ],
 )
 def test_a_file_that_holds_something_else_is_refused(tmp_path, text, message):
@@ -312,6 +320,66 @@ def test_a_row_can_start_from_layers_of_its_teacher(written):
     rows = {"scratch": None, "sliced": {"objective": "minilm", "init": "teacher-layers:there"}}
     found = read_comparison(written(rows=rows)).students
     assert [student.settings.init for student in found] == [None, "teacher-layers:there"]
+
+
+def test_a_start_from_layers_without_a_source_is_from_layers_of_the_comparisons_teacher(written, settings):
+    found = read_comparison(written(train=settings()["train"] | {"init": "teacher-layers"}))
+    assert {student.settings.init for student in found.students} == {f"teacher-layers:{found.teacher}"}
+
+
+def test_the_preset_ted_gives_all_rows_one_start_and_one_cache(tmp_path):
+    file = tmp_path / "mine.yaml"
+    own = {"preset": "ted", "teacher": "t5", "dump": {"corpus": "a.txt"}, "evaluate": {"data": "d"}, "sizes": ["2L64H"]}
+    file.write_text(yaml.safe_dump(own))
+    found = read_comparison(file)
+    assert {(one.settings.init, one.cache, one.settings.steps) for one in found.students} == {
+        ("teacher-layers:t5", MAIN, 600)
+    }
+    assert found.caches[MAIN].filters.filter_steps == 200
+    stages = {one.name: one.settings.filter_steps for one in found.students if one.settings.objective == "ted"}
+    assert stages == {"ted": 200, "ted-no-stage-1": 0}
+    assert {("ted", "lwd"), ("ted", "hidden"), ("ted", "logits"), ("ted", "miniend-e")} <= set(found.pairs)
+
+
+def test_a_cache_has_the_filters_of_the_first_unless_it_states_its_own(written, with_filters):
+    names = ("same", "narrow", "without")
+    rows = {"ted": None} | {name: {"objective": "lwd", "cache": name} for name in names}
+    caches = {"same": {"hidden_error": 0.1}, "narrow": {"filters": {"filter_width": 4}}, "without": {"filters": False}}
+    found = read_comparison(written(rows=rows, caches=caches, dump=with_filters({"filter_steps": 3})))
+    configs = {name: found.filters(name, "t5", Path("c")) for name in (MAIN, *names)}
+    assert configs["without"] is None
+    assert {name: (one.filter_steps, one.filter_width) for name, one in configs.items() if one} == {
+        MAIN: (3, None),
+        "same": (3, None),
+        "narrow": (500, 4),
+    }
+    assert (configs[MAIN].teacher, configs[MAIN].cache, configs[MAIN].device) == ("t5", Path("c"), "cpu")
+    assert read_comparison(written(dump=with_filters(None))).caches[MAIN].filters == FilterSettings()
+
+
+@pytest.mark.parametrize(
+    ("filters", "changed", "message"),
+    [
+        ({"filter_step": 3}, {}, "dump, filters: unknown option 'filter_step'"),
+        ({"filter_steps": -1}, {}, "dump, filters: --filter-steps must be at least 0"),
+        (7, {}, "dump, filters should be a mapping"),
+        (True, {}, "dump, filters should be a mapping"),
+        ({}, {"signals": ["encoder.self"]}, "dump: filters need hidden states, and its signals are encoder.self; add"),
+        (False, {"rows": {"ted": None}}, "ted: objective ted needs filters, .* add `filters:` below dump$"),
+        (
+            {},
+            {"rows": {"ted": {"cache": "b"}}, "caches": {"b": {"filters": False}}},
+            "ted: objective ted needs filters, and the cache b gets none; add `filters:` below caches, b",
+        ),
+    ],
+)
+def test_filters_that_cannot_be_or_are_missing_are_told_before_anything_is_done(
+    written, with_filters, filters, changed, message
+):
+    dump = with_filters(filters) | {name: changed[name] for name in changed if name == "signals"}
+    rest = {name: value for name, value in changed.items() if name != "signals"}
+    with pytest.raises(ConfigurationError, match=message):
+        read_comparison(written(dump=dump, **rest))
 
 
 def test_plugins_are_imported_before_rows_are_read(written, tmp_path, monkeypatch):

@@ -36,6 +36,21 @@ def test_settings_of_what_is_finished_may_not_change(begun, settings, section, c
         begun(**{section: settings()[section] | changed})
 
 
+def test_filters_may_be_added_later_and_not_changed(written, settings, tmp_path):
+    """A student that learned from other filters would be compared with the rest."""
+    paths, states = Paths(tmp_path / "out"), settings()["dump"] | {"signals": ["encoder.hidden@all"]}
+
+    def file(**filters):
+        return read_comparison(written(dump=states | {"filters": filters}))
+
+    keep_settings(read_comparison(written(dump=states)), paths)
+    require_same_settings(file(filter_steps=3), paths)
+    keep_settings(file(filter_steps=3), paths)
+    require_same_settings(file(filter_steps=3), paths)
+    with pytest.raises(RunMismatchError, match="filters of main: filter_steps: there 3, now 4"):
+        require_same_settings(file(filter_steps=4), paths)
+
+
 def test_a_row_that_is_left_out_for_a_while_is_not_forgotten(written, tmp_path):
     paths = Paths(tmp_path / "out")
     keep_settings(read_comparison(written()), paths)

@@ -8,6 +8,7 @@ from miniend.recipes.compare.file.paths import Paths
 from miniend.recipes.compare.file.reading import read_comparison
 from miniend.recipes.compare.run import timing as module
 from miniend.recipes.compare.run.timing import estimate, measured_timings
+from miniend.recipes.compare.run.trial_caches import TrialCaches
 
 
 @pytest.fixture
@@ -20,7 +21,8 @@ def timed(monkeypatch, written, tmp_path):
         return 2.0
 
     monkeypatch.setattr(module, "_begin_cache", lambda _comparison, name, _paths, _log: note(name))
-    monkeypatch.setattr(module, "_run_seconds", lambda _comparison, student, _paths: note(student.label))
+    monkeypatch.setattr(module, "_run_seconds", lambda _comparison, student, _paths, _trials: note(student.label))
+    monkeypatch.setattr(TrialCaches, "filter_seconds", lambda _trials, name: note(f"filters of {name}"))
     monkeypatch.setattr(module, "_evaluation_seconds", lambda _comparison, _paths, *which: note(" ".join(which)))
 
     def run(total=math.inf, **changed):
@@ -57,6 +59,17 @@ def test_steps_on_hard_labels_are_timed_once_for_each_size(timed, monkeypatch):
     found, _ = timed(continuation={"steps": 2}, sizes=["1L32H", "2L32H"])
     assert found["train"]["1L32H continuation"] == 1.0
     assert found["train"]["2L32H continuation"] == 2.0
+
+
+def test_filters_are_timed_by_cache_and_never_estimated(timed, settings):
+    dump = settings()["dump"] | {"signals": ["encoder.hidden@all"], "filters": {"filter_steps": 3}}
+    rows = {"ted": None, "narrow": {"objective": "ted", "cache": "narrow"}}
+    caches = {"narrow": {"filters": {"filter_width": 4}}}
+    found, measured = timed(total=0.0, dump=dump, rows=rows, caches=caches)
+    assert measured[:4] == ["main", "narrow", "filters of main", "filters of narrow"]
+    assert found["filters"] == {"main": 2.0, "narrow": 2.0}
+    _, measured = timed(dump=dump | {"filters": {"filter_steps": 4}}, rows=rows, caches=caches)
+    assert [name for name in measured if "filters" in name] == ["filters of main"]
 
 
 def test_an_assistant_is_priced_by_its_own_size(timed):
