@@ -75,7 +75,7 @@ def _check_student(comparison: Comparison, student: Student) -> None:
         known = ", ".join(comparison.caches)
         raise ConfigurationError(f"{student.name}: unknown cache {student.cache}; expected one of {known}")
     try:
-        if not is_there(Path(student.size)):
+        if student.settings.keep is None and not is_there(Path(student.size)):
             parse_size(student.size)
         objective = _objective(student)
     except ConfigurationError as error:

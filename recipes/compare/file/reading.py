@@ -7,7 +7,7 @@ plugins: [my_terms.py]              # Python files or modules to import first, a
 dump: {corpus: "texts/*.jsonl.gz", examples: 8192}                # options of dump-teacher; filters: {filter_steps: 200} adds
                                                                   # task-aware filters, with options of `miniend filters`
 train: {steps: 1000, batch_size: 32}                              # options of train-student for all rows
-sizes: [2L128H, 4L128H]
+sizes: [2L128H, 4L128H]             # or [keep-0.3], parts of the sorted teacher of `init: pruned:SORTED`
 rows:                               # each is trained in every size; the name of an objective, with or without -no-logits,
                                     # says what the row is; any other row must name its objective
   scratch:
@@ -37,6 +37,7 @@ from typing import Any
 
 from ....errors import ConfigurationError, shortened
 from ....evaluation.config import EvaluateSettings
+from ....models.pruning.widths import PRUNED
 from ....runtime.options import marked, names_of
 from ....runtime.plugins import load_plugins
 from ....runtime.typed import configured, read_options, read_value, shown
@@ -45,7 +46,7 @@ from ....student_train.config import VARIED, StepSettings, TrainSettings
 from ....teacher_dump.config import DumpSettings, ExampleSettings
 from ...filters.config import FilterSettings
 from .checks import check
-from .settings import MAIN, CacheRecipe, Comparison, Options, Student, known_rows
+from .settings import KEEP, MAIN, CacheRecipe, Comparison, Options, Student, kept, known_rows
 from .yaml_file import read_with_preset
 
 KEYS = (
@@ -143,8 +144,24 @@ def _student(content: Options, name: str, size: str, own: dict[str, Any], where:
         raise ConfigurationError(
             f"{where} needs an objective; add one, or use a name that implies one: {', '.join(rows)}"
         )
-    settings = configured(TrainSettings, {**options, "size": size}, where)
+    settings = configured(TrainSettings, {**options, **_shape(size, options, where)}, where)
     return Student(name, cache, settings, _learning_rates(content, name, settings))
+
+
+def _shape(size: str, options: Options, where: str) -> Options:
+    """Return the options of train-student that a size stands for. Raises ConfigurationError if the start has other sizes."""
+    keep, init = kept(size), options.get("init")
+    pruned = str(init).startswith(f"{PRUNED}:")
+    if keep is None and pruned:
+        raise ConfigurationError(
+            f"{where}: init {init} needs sizes such as {KEEP}0.3, the fraction of heads and neurons to keep; found {size}"
+        )
+    if keep is not None and not pruned:
+        raise ConfigurationError(
+            f"{where}: size {size} is a part of a sorted teacher, so it needs `init: {PRUNED}:SORTED`; found "
+            f"{'none' if init is None else init}. Make SORTED with miniend prune-teacher"
+        )
+    return {"size": size} if keep is None else {"keep": keep}
 
 
 def _learning_rates(content: Options, name: str, settings: TrainSettings) -> tuple[float, ...]:

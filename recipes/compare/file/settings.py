@@ -18,6 +18,20 @@ MAIN = "main"
 """The name of the teacher's own cache."""
 
 
+KEEP = "keep-"
+"""The beginning of the size of a part of a sorted teacher, such as keep-0.3; the rest is the fraction that is kept."""
+
+
+def kept(size: str) -> float | None:
+    """Return the fraction of heads and neurons that a size such as keep-0.3 keeps; None for another size."""
+    if not size.startswith(KEEP):
+        return None
+    try:
+        return float(size.removeprefix(KEEP))
+    except ValueError:
+        return None
+
+
 def known_rows() -> dict[str, Options]:
     """Return the rows that need only a name, with their options of train-student.
 
@@ -44,7 +58,8 @@ class Student:
     @property
     def size(self) -> str:
         """The size, which every row and assistant states."""
-        return str(self.settings.size)
+        keep = self.settings.keep
+        return str(self.settings.size) if keep is None else f"{KEEP}{keep:g}"
 
     @property
     def label(self) -> str:
@@ -100,6 +115,11 @@ class Comparison:
         """The sizes of rows and assistants."""
         return tuple(dict.fromkeys(student.size for student in self.everyone))
 
+    def shape(self, size: str) -> dict[str, Any]:
+        """Return the options of train-student that give a model of a size: `size`, or `init` and `keep`."""
+        settings = next(one.settings for one in self.everyone if one.size == size)
+        return {"size": size} if settings.keep is None else {"init": settings.init, "keep": settings.keep}
+
     def dump(self, name: str, teacher: str, cache: Path) -> DumpConfig:
         """Return the configuration of a cache's dump."""
         return completed(DumpConfig, self.caches[name].settings, teacher=teacher, cache=cache, device=self.device)
@@ -116,13 +136,11 @@ class Comparison:
         run_options: dict[str, Any] = {"cache": cache, "output": output, "device": self.device}
         return completed(TrainConfig, student.settings, **run_options, learning_rate=rate, seed=seed)
 
-    def continued(
-        self, cache: Path, output: Path, seed: int, init: str | None = None, size: str | None = None
-    ) -> TrainConfig:
-        """Return the configuration of further steps on hard labels, from `init` or from random weights of a size."""
+    def continued(self, cache: Path, output: Path, seed: int, **start: Any) -> TrainConfig:
+        """Return the configuration of further steps on hard labels; `start` has the options that say where they start."""
         run_options: dict[str, Any] = {"cache": cache, "output": output, "device": self.device, "seed": seed}
         steps = self.continuation or StepSettings()
-        return completed(TrainConfig, steps, **run_options, objective="scratch", init=init, size=size)
+        return completed(TrainConfig, steps, **run_options, objective="scratch", **start)
 
     def evaluate(self, task: str, model: str, output: Path) -> EvaluateConfig:
         """Return the configuration of a model's evaluation on a task."""

@@ -16,12 +16,13 @@ from ....evaluation.report import write_results
 from ....evaluation.tasks.known import find_task
 from ....models.save import save_student
 from ....models.start import start_student
+from ....models.start.fresh import build_student
 from ....runtime.claims import Claims
 from ....runtime.progress import Log, progress_bar
 from ....student_train.run.directory import is_finished
 from ....student_train.run.setup import start_request
 from ..file.paths import Paths
-from ..file.settings import MAIN, Comparison, Student
+from ..file.settings import MAIN, Comparison, Options, Student
 from .sharing import share
 from .training import SEARCH_SEED, Training
 
@@ -55,7 +56,7 @@ class Evaluator:
     def untrained(self, size: str) -> Candidate:
         """Return random weights of a size; write them if they are missing."""
         model = self._paths.untrained(size)
-        write_untrained(open_cache(self._paths.cache(MAIN)), size, model)
+        write_untrained(open_cache(self._paths.cache(MAIN)), self._comparison.shape(size), model)
         return Candidate(str(model), self._paths.evaluation(model))
 
     def student(self, student: Student, seed: int) -> Candidate:
@@ -153,10 +154,13 @@ def fine_tuned_tasks(output: Path) -> Mapping[str, TaskSummary]:
     return results.tasks if results else {}
 
 
-def write_untrained(cache: Cache, size: str, output: Path) -> None:
-    """Write a student of random weights, the one that training starts from with seed 0, unless the folder exists."""
+def write_untrained(cache: Cache, shape: Options, output: Path) -> None:
+    """Write a student of random weights of a shape, the ones that a fresh row has with seed 0, unless the folder exists."""
     if is_finished(output):
         return
-    model = start_student(None, start_request(cache, size, seed=0))
+    request = start_request(cache, shape.get("size"), seed=0) | {"keep": shape.get("keep")}
+    model = start_student(shape.get("init"), request)
+    if "init" in shape:  # a part of a sorted teacher gives only its shape
+        model = build_student(model.config.to_dict(), request["tied"], seed=0)
     output.mkdir(parents=True, exist_ok=True)
     save_student(model, output, cache.tokenizer_files(), UNTRAINED_CARD)

@@ -32,7 +32,7 @@ from ....student_train.dry_run.dry_run import TIMED
 from ....student_train.train import dry_run_students
 from ....teacher_dump.dump import dump_teacher
 from ..file.paths import Paths
-from ..file.settings import MAIN, Comparison, Student
+from ..file.settings import MAIN, Comparison, Student, kept
 from .evaluation import write_untrained
 from .trial_caches import TrialCaches
 
@@ -140,13 +140,14 @@ def estimate(known: Mapping[str, float], name: str, works: Mapping[str, float]) 
 def _works(comparison: Comparison) -> dict[str, float]:
     """Return the relative work of a model by size, and of the teacher, which is never taken for smaller than a student.
 
-    A size may be a path, whose shape is read only when it is trained; then all models count the same.
+    A size may be a path, whose shape is read only when it is trained, or a part of a teacher whose shape is not known yet; then
+    all models count the same.
     """
-    sizes = [*comparison.all_sizes]
-    if any(Path(size).exists() for size in sizes):
+    sizes, teacher = [*comparison.all_sizes], _teacher_work(comparison.teacher)
+    if any(Path(size).exists() or (kept(size) and not teacher) for size in sizes):
         return dict.fromkeys((*sizes, TEACHER), 1.0)
-    works = {size: _work(parse_size(size)) for size in sizes}
-    return works | {TEACHER: max(_teacher_work(comparison.teacher), *works.values())}
+    works = {size: (kept(size) or 0.0) * teacher or _work(parse_size(size)) for size in sizes}
+    return works | {TEACHER: max(teacher, *works.values())}
 
 
 def _work(size: Size) -> float:
@@ -204,7 +205,7 @@ def _begin_cache(comparison: Comparison, name: str, paths: Paths, log: Log) -> f
 
 
 def _continuation_seconds(comparison: Comparison, size: str, paths: Paths) -> float:
-    config = comparison.continued(paths.cache(MAIN), paths.root / "timed", 0, size=size)
+    config = comparison.continued(paths.cache(MAIN), paths.root / "timed", 0, **comparison.shape(size))
     (dry_run,) = dry_run_students([replace(config, allow_unfinished=True)], silent)
     return dry_run.total_seconds
 
@@ -224,7 +225,8 @@ def _evaluation_seconds(comparison: Comparison, paths: Paths, model: str, task: 
     name = comparison.teacher
     if model != TEACHER:
         name = str(paths.untrained(model))
-        write_untrained(open_cache(paths.cache(MAIN), allow_unfinished=True), model, paths.untrained(model))
+        cache = open_cache(paths.cache(MAIN), allow_unfinished=True)
+        write_untrained(cache, comparison.shape(model), paths.untrained(model))
     with temporary_folder() as folder:
         return fine_tuning_seconds(comparison.evaluate(task, name, folder))
 

@@ -8,13 +8,17 @@ from time import sleep
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from miniend import cli
 from miniend.errors import ConfigurationError, MiniEndError, RunMismatchError
 from miniend.recipes.compare.compare import _Run, compare
 from miniend.recipes.compare.file.paths import Paths
 from miniend.recipes.compare.file.reading import read_comparison
+from miniend.recipes.prune.config import PruneConfig
+from miniend.recipes.prune.prune import prune_teacher
 from miniend.runtime.claims import Claims
+from miniend.teacher_dump.dump import dump_teacher
 
 CHAIN = {
     "rows": {
@@ -212,6 +216,42 @@ def test_filters_are_planned_made_after_the_dump_and_made_by_the_next_start_afte
 
     compare(file, output, True, lines.append)
     assert any(line.endswith("  filters of 0 caches") for line in lines)
+
+
+@pytest.mark.slow
+def test_every_pruned_assistant_can_be_tried_for_a_student_that_is_a_part_of_the_sorted_teacher(
+    written, settings, tmp_path
+):
+    """MaxiDisc: a cache of each assistant, and a row from each. All of them are parts of one sorted teacher."""
+    source, output = str(tmp_path / "sorted"), tmp_path / "out"
+    dump_teacher(read_comparison(written()).dump("main", settings()["teacher"], tmp_path / "cache"), lambda _line: None)
+    sort = {"teacher": settings()["teacher"], "cache": tmp_path / "cache", "output": tmp_path / "sorted"}
+    prune_teacher(PruneConfig(**sort, importance="gradient", examples=8, device="cpu"), lambda _line: None)
+    keeps = {"all": "keep-1", "half": "keep-0.5"}
+    file = written(
+        train=settings()["train"] | {"init": f"pruned:{source}"},
+        sizes=["keep-0.25"],
+        assistants={name: {"size": size, "objective": "logits"} for name, size in keeps.items()},
+        caches={f"of-{name}": {"teacher": name} for name in keeps},
+        rows={"logits": None} | {f"by-{name}": {"objective": "logits", "cache": f"of-{name}"} for name in keeps},
+        continuation={"steps": 2},
+        seeds=1,
+        learning_rates=[1e-3],
+    )
+    compare(file, output, False, lambda _line: None)
+    found = document(output)
+    assert [one["size"] for one in found["assistants"]] == list(keeps.values())
+    heads = {}
+    for one in (*found["students"], *found["assistants"]):
+        assert one["seeds"]["0"]["evaluated"]["results"]["score"] >= 0
+        model = output / "students" / one["seeds"]["0"]["output"]
+        heads[one["name"]] = json.loads((model / "config.json").read_text())["num_heads"]
+        assert json.loads((model / "run.json").read_text())["init"] == f"pruned:{source}"
+    assert heads == {"logits": 1, "by-all": 1, "by-half": 1, "all": 4, "half": 2}
+    random = output / "students" / "keep-0.25-untrained"
+    assert json.loads((random / "config.json").read_text())["num_heads"] == 1
+    embeddings = [load_file(folder / "model.safetensors")["shared.weight"] for folder in (random, tmp_path / "sorted")]
+    assert not torch.allclose(*embeddings, atol=0.1)
 
 
 @pytest.fixture

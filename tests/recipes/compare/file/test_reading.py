@@ -327,6 +327,36 @@ def test_a_start_from_layers_without_a_source_is_from_layers_of_the_comparisons_
     assert {student.settings.init for student in found.students} == {f"teacher-layers:{found.teacher}"}
 
 
+def test_a_size_can_be_a_part_of_a_sorted_teacher(written, settings):
+    assistants = {"half": {"size": "keep-0.50", "objective": "logits"}}
+    train = settings()["train"] | {"init": "pruned:sorted"}
+    found = read_comparison(written(sizes=["keep-0.25", "keep-1"], train=train, assistants=assistants))
+    assert found.sizes == ("keep-0.25", "keep-1")
+    assert [one.settings.keep for one in found.everyone] == [0.25, 0.25, 1.0, 1.0, 0.5]
+    assert {(one.settings.size, one.settings.init) for one in found.everyone} == {(None, "pruned:sorted")}
+    assert found.assistants["half"].label == "keep-0.5 half"
+    assert found.shape("keep-0.25") == {"init": "pruned:sorted", "keep": 0.25}
+    config = found.continued(Path("cache"), Path("out"), 0, **found.shape("keep-0.5"))
+    assert (config.init, config.keep, config.size) == ("pruned:sorted", 0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("size", "init", "message"),
+    [
+        ("1L32H", "pruned:a", "init pruned:a needs sizes such as keep-0.3, .*; found 1L32H$"),
+        ("keep-half", "pruned:a", "init pruned:a needs sizes such as keep-0.3, .*; found keep-half$"),
+        ("keep-0.3", None, "rows, scratch: size keep-0.3 is a part of a sorted teacher, .* found none"),
+        ("keep-0.3", "teacher-layers:a", "found teacher-layers:a. Make SORTED with miniend prune-teacher"),
+        ("keep-1.5", "pruned:a", "--keep 1.5: expected a fraction above 0 and at most 1"),
+        ("keep-nan", "pruned:a", "--keep: expected a finite number, found nan"),
+        ("keep-half", None, "keep-half"),
+    ],
+)
+def test_a_size_and_a_start_that_do_not_belong_together_are_told(written, settings, size, init, message):
+    with pytest.raises(ConfigurationError, match=message):
+        read_comparison(written(sizes=[size], train=settings()["train"] | {"init": init}))
+
+
 def test_the_preset_ted_gives_all_rows_one_start_and_one_cache(tmp_path):
     file = tmp_path / "mine.yaml"
     own = {"preset": "ted", "teacher": "t5", "dump": {"corpus": "a.txt"}, "evaluate": {"data": "d"}, "sizes": ["2L64H"]}

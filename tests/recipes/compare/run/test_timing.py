@@ -72,6 +72,20 @@ def test_filters_are_timed_by_cache_and_never_estimated(timed, settings):
     assert [name for name in measured if "filters" in name] == ["filters of main"]
 
 
+def test_a_part_of_a_sorted_teacher_is_priced_by_its_share_of_the_teacher(timed, written, settings):
+    """The trials of these sizes take less than the teacher, whose work a folder tells; that of a hub name is not known."""
+    rest = {
+        "sizes": ["keep-0.5", "keep-0.25"],
+        "train": settings()["train"] | {"init": "pruned:a"},
+        "rows": {"scratch": None},
+    }
+    found, measured = timed(total=0.0, **rest)
+    assert measured == ["main", "keep-0.25 scratch", "keep-0.25 glue/sst2"]
+    assert found["train"]["keep-0.5 scratch"] == pytest.approx(2 * found["train"]["keep-0.25 scratch"])
+    assert found["evaluate"]["teacher glue/sst2"] == pytest.approx(4 * found["evaluate"]["keep-0.25 glue/sst2"])
+    assert set(module._works(read_comparison(written(**rest, teacher="google-t5/t5-base"))).values()) == {1.0}
+
+
 def test_an_assistant_is_priced_by_its_own_size(timed):
     _, measured = timed(assistants={"middle": {"size": "2L32H", "objective": "scratch"}})
     assert measured[-2] == "2L32H glue/sst2"
