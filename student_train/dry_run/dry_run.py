@@ -25,6 +25,7 @@ from ..reading.loader import Prefetcher, Share, in_order, steps
 from ..reading.teacher_signals import TeacherSignals
 from ..run.setup import Setup
 from .flops import count_flops
+from .own_filters import own_filter_seconds
 from .peak_memory import peak_growth
 
 TIMED = 3
@@ -58,6 +59,8 @@ class DryRun:
     """The time in which one thread reads the examples of one step; a run has several threads, which read ahead of the steps."""
     evaluation_seconds: float
     """The time of one evaluation."""
+    filter_seconds: float
+    """The time in which the student's own filters are trained before the first step (objective ted); else 0."""
     evaluations: int
     steps: int
     batch_size: int
@@ -77,7 +80,7 @@ class DryRun:
     @property
     def total_seconds(self) -> float:
         """The time of the whole run, without start and checkpoints."""
-        return self.training_seconds + self.evaluations * self.evaluation_seconds
+        return self.filter_seconds + self.training_seconds + self.evaluations * self.evaluation_seconds
 
 
 def dry_run(setup: Setup, step: Step) -> DryRun:
@@ -110,6 +113,7 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
         step_seconds=median(seconds[1:]),
         data_seconds=_read_seconds(setup) * config.batch_size,
         evaluation_seconds=_evaluation_seconds(setup),
+        filter_seconds=own_filter_seconds(setup),
         evaluations=ceil(config.steps / config.eval_every) if setup.feed.validation.layout.total else 0,
         steps=config.steps,
         batch_size=config.batch_size,
@@ -123,6 +127,7 @@ def describe(run: DryRun) -> Iterator[str]:
     held = run.parameter_bytes + run.optimizer_bytes + run.step_bytes
     epochs = run.steps * run.batch_size / run.examples
     evaluations = duration(run.evaluations * run.evaluation_seconds)
+    filters = f"own filters {duration(run.filter_seconds)}, " if run.filter_seconds else ""
     own = f"; {run.term_parameters:,} of the loss terms" if run.term_parameters else ""
     rows = {
         "parameters": f"{run.parameters:,}, {run.parameters_without_embeddings:,} without embeddings{own}",
@@ -135,7 +140,7 @@ def describe(run: DryRun) -> Iterator[str]:
         "steps": f"{run.steps:,} of {run.batch_size:,} examples, {epochs:,.2f} epochs over {run.examples:,}",
         "one step": f"{run.step_seconds:.3g} s, median of {TIMED}; reading its examples {run.data_seconds:.3g} s, "
         "by threads ahead of it",
-        "whole run": f"{duration(run.total_seconds)}: steps {duration(run.training_seconds)}, "
+        "whole run": f"{duration(run.total_seconds)}: {filters}steps {duration(run.training_seconds)}, "
         f"{run.evaluations:,} evaluations {evaluations}",
     }
     for name, text in rows.items():

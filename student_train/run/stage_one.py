@@ -12,6 +12,7 @@ from torch import Tensor
 from ...models.families import Family, SpecialIds
 from ...runtime.progress import Log, progress_bar
 from ...signals.filters.stage_one import Tokens, first_filters, trained_filters
+from ...signals.sites import Site
 from ..reading.batch import Batch
 from ..reading.loader import BatchSource, Columns, in_order
 from ..terms.filtered import Filtered
@@ -36,17 +37,17 @@ def train_own_filters(setup: Setup, processes: Processes, log: Log) -> None:
 
     All filters have one width, that of the teacher's. The result depends on the student, the cache and the seed only.
     """
-    config, terms = setup.config, [term for _, term in setup.distillation.each_term() if isinstance(term, Filtered)]
-    if not terms or not config.filter_steps:
+    config, found = setup.config, own_sites(setup)
+    if found is None:
         return
     if config.init is None:
         log(
             "the student's filters start at random, because the student does: --init would give one whose filters can be trained"
         )
         return
-    maps = {match.pair.student: term.maps[match.part] for term in terms for match in term.matches}
-    [width] = {match.width for term in terms for match in term.matches}
-    batches = _batches(
+    _, width = found
+    maps = {match.pair.student: term.maps[match.part] for term in _terms(setup) for match in term.matches}
+    batches = batches_of(
         setup, max(START // BATCH, min(config.filter_steps, len(setup.feed.cache.training) // BATCH + 1))
     )
     first = first_filters(setup.student, list(maps), batches[: START // BATCH], width)
@@ -60,6 +61,19 @@ def train_own_filters(setup: Setup, processes: Processes, log: Log) -> None:
             learned.bias.copy_(_mean(one.bias, processes))
 
 
+def own_sites(setup: Setup) -> tuple[list[Site], int] | None:
+    """Return the student's sites that have a filter of their own, and its width; None if no filters are to be trained."""
+    matches = [match for term in _terms(setup) for match in term.matches]
+    if not matches or not setup.config.filter_steps:
+        return None
+    [width] = {match.width for match in matches}
+    return list(dict.fromkeys(match.pair.student for match in matches)), width
+
+
+def _terms(setup: Setup) -> list[Filtered]:
+    return [term for _, term in setup.distillation.each_term() if isinstance(term, Filtered)]
+
+
 def _mean(tensor: Tensor, processes: Processes) -> Tensor:
     """Return the mean over processes, of which each has trained on all examples: on a GPU they may differ in the last bits."""
     if processes.world == 1:
@@ -68,7 +82,8 @@ def _mean(tensor: Tensor, processes: Processes) -> Tensor:
     return torch.tensor(total, dtype=torch.float64).div(processes.world).to(tensor).view_as(tensor)
 
 
-def _batches(setup: Setup, count: int) -> list[Tokens]:
+def batches_of(setup: Setup, count: int) -> list[Tokens]:
+    """Return batches of training examples from the front of the cache, as a model gets them."""
     cache = setup.feed.cache
     source = BatchSource(cache.training, Columns(cache.family), cache.special_ids.pad)
     batches = islice(in_order(source, BATCH), count)

@@ -145,6 +145,7 @@ FOUND = DryRun(
     step_seconds=8.0,
     data_seconds=0.5,
     evaluation_seconds=60.0,
+    filter_seconds=0.0,
     evaluations=10,
     steps=1000,
     batch_size=32,
@@ -164,6 +165,12 @@ def test_the_lines_say_it_in_units_that_people_read():
         "one step    8 s, median of 3; reading its examples 0.5 s, by threads ahead of it",
         "whole run   2.4 h: steps 2.2 h, 10 evaluations 10.0 min",
     ]
+
+
+def test_the_students_own_filters_are_a_part_of_the_whole_run():
+    found = replace(FOUND, filter_seconds=1800.0)
+    assert found.total_seconds == 1800 + 1000 * 8 + 10 * 60
+    assert list(describe(found))[-1] == "whole run   2.9 h: own filters 30.0 min, steps 2.2 h, 10 evaluations 10.0 min"
 
 
 def test_where_reading_is_slower_than_computing_it_sets_the_pace():
