@@ -219,6 +219,31 @@ def test_filters_are_planned_made_after_the_dump_and_made_by_the_next_start_afte
 
 
 @pytest.mark.slow
+def test_every_row_of_the_preset_ted_is_trained_from_layers_of_the_teacher_and_evaluated(settings, tmp_path):
+    """At two steps, on one task: the rows, their objectives, the start and the filters are the preset's."""
+    own = {
+        **{name: settings()[name] for name in ("teacher", "device")},
+        "preset": "ted",
+        "dump": settings()["dump"] | {"filters": {"filter_steps": 1, "batch_size": 4}},
+        "train": settings()["train"] | {"steps": 2, "warmup_steps": 1, "filter_steps": 1},
+        "sizes": ["1L32H"],
+        "seeds": 1,
+        "learning_rates": [1e-3],
+        "evaluate": settings()["evaluate"],
+        "tasks": {"glue/sst2": {"train_examples": 8}, "glue/mrpc": False, "summarize/scitldr": False},
+    }
+    file = tmp_path / "comparison.yaml"
+    file.write_text(yaml.safe_dump(own))
+    compare(file, tmp_path / "out", False, lambda _line: None)
+    students = {one["name"]: one["seeds"]["0"] for one in document(tmp_path / "out")["students"]}
+    assert len(students) == 9
+    for one in students.values():
+        assert one["evaluated"]["results"]["score"] >= 0
+        run = json.loads((tmp_path / "out" / "students" / one["output"] / "run.json").read_text())
+        assert run["init"] == f"teacher-layers:{own['teacher']}"
+
+
+@pytest.mark.slow
 def test_every_pruned_assistant_can_be_tried_for_a_student_that_is_a_part_of_the_sorted_teacher(
     written, settings, tmp_path
 ):
