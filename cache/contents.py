@@ -91,6 +91,7 @@ def read_calibration(folder: PublishedFolder, plan: Plan) -> Calibration:
     for member, entries in (("relations", calibration.sites), ("hidden", calibration.hidden)):
         for entry in entries:
             _check_site(folder, entry, member, plan.teacher.facts)
+    _check_measured(folder, "teacher", calibration.teacher, plan)
     _check_chain(folder, calibration.entries, plan.signals.hidden_code == PREDICTED)
     _check_fidelity(folder, calibration.fidelity, plan, once=True)
     if plan.signals.logits:
@@ -110,6 +111,7 @@ def read_shard(folder: PublishedFolder, plan: Plan, calibration: Calibration) ->
     marker = contents.read_shard(folder, calibration)
     contents.require_axes(folder, marker, family.axes)
     _check_tokens(folder, _lengths(plan), marker.count, marker.tokens)
+    _check_measured(folder, "teacher_cross_entropy", marker.teacher_cross_entropy, plan)
     _check_fidelity(folder, marker.fidelity, plan)
     if plan.signals.logits:
         expected = expected_logit_columns(folder, plan.signals.logits, family.label_axis, marker.tokens)
@@ -255,6 +257,13 @@ def _misfit_of_bins(spread: Spread) -> str | None:
     if spread.bins is not None and sum(counts) != spread.count:
         return f"should count {spread.count:,} values in its bins, found {sum(counts):,}"
     return None
+
+
+def _check_measured(folder: PublishedFolder, member: str, found: object | None, plan: Plan) -> None:
+    """Raise CacheDamagedError unless a member on how the teacher predicts tokens is there exactly if it does."""
+    predicts = family_named(plan.teacher.facts.model_type).predicts
+    if (found is not None) != predicts:
+        raise damaged(folder.path, f"its member {member} should {'be there' if predicts else 'be missing'}")
 
 
 def _check_chain(folder: PublishedFolder, entries: Sequence[SiteEntry], predicted: bool) -> None:

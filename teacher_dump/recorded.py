@@ -18,7 +18,7 @@ from ..storage.folder import PublishedFolder, folder_exists
 from ..storage.layout import plan_path, read_extents
 from ..storage.stores.place import Where, place_of
 from ..storage.survey import OPTIONS_FILE
-from .config import DEFAULT_FIELDS, DumpConfig, default_hidden_error
+from .config import DEFAULT_FIELDS, DEFAULT_LOGITS, DumpConfig, default_hidden_error
 
 
 def keep_record(config: DumpConfig) -> None:
@@ -71,7 +71,7 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
     """Return the options that a plan knows, by the names of their fields."""
     task, signals = plan.task, plan.signals
     values: dict[str, Any] = {
-        "task": task.kind,
+        "task": task.kind if task.pairs else None,
         "encoder_only": task.text,
         "input_length": task.input_length,
         "shuffle_buffer": plan.corpus.shuffle_buffer,
@@ -97,8 +97,8 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
         corruption = task.corrupted
         values |= {"noise_density": corruption.noise_density, "mean_noise_span_length": corruption.mean_span}
         values["shortest_input_length"] = corruption.shortest_input_length
-    values |= _of_logits(signals.logits)
-    if signals.hidden_error != default_hidden_error(values["logits"]):
+    values |= {} if task.text else _of_logits(signals.logits)
+    if signals.hidden_error != default_hidden_error(signals.logits.kind if signals.logits else NOTHING):
         values["hidden_error"] = signals.hidden_error
     if plan.teacher.revision is not None:
         values["teacher"] = plan.teacher.name
@@ -122,7 +122,10 @@ def _of_logits(logits: PlannedLogits | None) -> dict[str, Any]:
         return {"logits": NOTHING}
     if logits.from_states:
         return {"logits": logits.kind}
-    values: dict[str, Any] = {"logits": logits.kind, "logit_step": logits.step}
+    values: dict[str, Any] = {
+        "logits": None if logits.kind == DEFAULT_LOGITS else logits.kind,
+        "logit_step": logits.step,
+    }
     if logits.kind == "top-k":
         return values | {"top_k": logits.k, "top_p": logits.top_p, "temperatures": list(logits.temperatures)}
     return values | {"draws": logits.draws}

@@ -14,19 +14,20 @@ import transformers
 from safetensors.torch import load_file
 
 import miniend
-from miniend.errors import CacheMismatchError, CheckpointError, ConfigurationError
+from miniend.errors import CacheDamagedError, CacheMismatchError, CheckpointError, ConfigurationError
 from miniend.evaluation.checkpoint import load_checkpoint
 from miniend.recipes.repair.repair import RepairConfig, repair_cache
 from miniend.recipes.repair.verify import verify_cache
-from miniend.student_train.config import TrainConfig
+from miniend.student_train.config import TrainConfig, each_student
 from miniend.student_train.reading.loader import in_order
-from miniend.student_train.train import train_student
+from miniend.student_train.train import train_student, train_students
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
+from support.damage import copy_of, document_of, read_everything, reseal
 from support.runs import RUN, metrics, same_weights
 from support.setups import set_up_alone
 from support.tiny_cache import DUMP, build_tiny_cache
-from support.tiny_t5 import tiny_texts, write_texts
+from support.tiny_t5 import ragged_texts
 
 FAMILIES = {"t5": "T5", "mt5": "MT5", "umt5": "UMT5"}
 ENCODER = {"encoder_only": True, "noise_density": 0.15, "logits": None, "top_k": 64, "codec": "pcodec"}
@@ -61,12 +62,6 @@ def dump(home, cache, teacher, **settings):
     return miniend.open_cache(cache, allow_unfinished=True)
 
 
-def ragged(folder):
-    """Texts of 1 to 40 words."""
-    texts = [" ".join(text.split()[: 1 + number * 7 % 40]) for number, text in enumerate(tiny_texts(150))]
-    return write_texts(folder / "ragged.jsonl", texts)
-
-
 def twin_of(teacher, folder, model_type="t5"):
     """The encoder of a checkpoint, as users have it: saved by transformers, with the tokenizer."""
     encoder = getattr(transformers, f"{FAMILIES[model_type]}EncoderModel").from_pretrained(teacher)
@@ -81,7 +76,7 @@ def home(tmp_path_factory):
     """A full teacher with its corpus, a cache of its encoder, and the encoder by itself."""
     folder = tmp_path_factory.mktemp("encoders")
     settings = {**ENCODER, **EXACT, "signals": "encoder.final,encoder.hidden@all,encoder.self"}
-    build_tiny_cache(folder, corpus=str(ragged(folder)), **settings)
+    build_tiny_cache(folder, corpus=str(ragged_texts(folder / "ragged.jsonl")), **settings)
     twin_of(folder / "teacher", folder / "twin")
     return folder
 
@@ -110,7 +105,11 @@ def worst_error(cache, encoder, site):
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_final_states_are_transformers_own(tmp_path, model_type):
     """Padding, the position bias of the family, and the final norm: a mistake in any is far above these errors."""
-    settings = {"model_type": model_type, "tied": model_type == "t5", "corpus": str(ragged(tmp_path))}
+    settings = {
+        "model_type": model_type,
+        "tied": model_type == "t5",
+        "corpus": str(ragged_texts(tmp_path / "ragged.jsonl")),
+    }
     cache = build_tiny_cache(tmp_path, **settings, **ENCODER, **EXACT)
     encoder = twin_of(tmp_path / "teacher", tmp_path / "twin", model_type)
     opened = miniend.open_cache(cache)
@@ -213,6 +212,20 @@ def test_what_a_decoder_is_needed_for_is_refused_in_one_line(home, tmp_path):
             call(cache=cache, log=quiet, **settings)
     with pytest.raises(CheckpointError, match="evaluate fine-tunes models with a decoder"):
         load_checkpoint(str(home / "twin"))
+
+
+@pytest.mark.parametrize(
+    ("document", "member"), [("calibration", "teacher"), ("shards/train-000000", "teacher_cross_entropy")]
+)
+def test_only_an_encoders_documents_lack_how_it_predicts(home, tmp_path, document, member):
+    """A reader would take a full teacher for one that was never measured."""
+    build_tiny_cache(tmp_path, signals="none")
+    whole, own = tmp_path / "cache", copy_of(home / "cache", tmp_path / "own")
+    measured = document_of(whole, document)[member]
+    for cache, value, words in ((whole, None, "be there"), (own, measured, "be missing")):
+        reseal(cache, document, document_of(cache, document) | {member: value})
+        with pytest.raises(CacheDamagedError, match=f"its member {member} should {words}"):
+            read_everything(cache)
 
 
 def config(home, output, **settings):
@@ -331,6 +344,15 @@ def test_states_of_layers_and_relations_join_by_a_weight(home, tmp_path):
     assert {"final", "encoder_hidden", "encoder_self"} <= {*line}
 
 
+def test_students_of_one_pass_are_those_of_their_own_runs(home, student, tmp_path):
+    """The map of one must not draw from the random numbers of another."""
+    train_students(each_student(config(home, tmp_path), ["1L64H", "1L96H"], ["encoder"]), quiet)
+    assert same_weights(tmp_path / "1L64H-encoder", student)
+    assert (tmp_path / "1L64H-encoder" / "projections.safetensors").read_bytes() == (
+        student / "projections.safetensors"
+    ).read_bytes()
+
+
 @pytest.mark.slow
 def test_a_killed_run_ends_as_the_unbroken_one(home, student, tmp_path, commands):
     """With its learned map."""
@@ -343,3 +365,12 @@ def test_a_killed_run_ends_as_the_unbroken_one(home, student, tmp_path, commands
     assert (tmp_path / "s" / "projections.safetensors").read_bytes() == (
         student / "projections.safetensors"
     ).read_bytes()
+
+
+@pytest.mark.parametrize("source", ["teacher", "twin"])
+def test_a_student_can_start_from_layers_of_the_encoder_or_of_the_full_checkpoint(home, tmp_path, source):
+    """The start is the teacher's own layer, so the states are near from the first step on."""
+    settings = {"init": f"teacher-layers:{home / source}", "size": "1L32H", "steps": 2, "warmup_steps": 0}
+    train_student(config(home, tmp_path / "s", **settings), log=quiet)
+    assert type(transformers.AutoModelForTextEncoding.from_pretrained(tmp_path / "s")).__name__ == "T5EncoderModel"
+    assert not (tmp_path / "s" / "projections.safetensors").exists()

@@ -14,7 +14,7 @@ from .family import (
     stack_named,
     written_before_5,
 )
-from .model_type import encoder_of, family_of, model_type_of, parameter_counts, stated_config
+from .model_type import encoder_of, family_of, is_encoder, model_type_of, parameter_counts, stated_config
 from .units import HEADS, NEURONS, Units
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "family_named",
     "family_of",
     "is_causal",
+    "is_encoder",
     "model_type_of",
     "parameter_counts",
     "stack_named",

@@ -54,6 +54,11 @@ def encoder_of(raw_config: Mapping[str, Any]) -> dict[str, Any]:
     return {**members, "is_encoder_decoder": False, "architectures": [FAMILIES[name].architecture]}
 
 
+def is_encoder(raw_config: Mapping[str, Any]) -> bool:
+    """Return whether a config.json, or the settings of a student, are of an encoder without decoder."""
+    return not family_named(model_type_of(raw_config)).predicts
+
+
 def stated_config(model: Any) -> dict[str, Any]:
     """Return the configuration of a loaded model, with its class, which transformers adds only when it saves."""
     return {**model.config.to_dict(), "architectures": [type(model).__name__]}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ...errors import ConfigurationError
-from ..families import family_of
+from ..families import family_of, is_encoder
 from ..lent import lent_model
 from ..pretrained import load_pretrained
 from .request import CHECKPOINT, STARTS, StartRequest
@@ -26,10 +26,11 @@ def checkpoint(request: StartRequest) -> Any:
 def load_student(source: str | Path, teacher_config: Mapping[str, Any], revision: str | None = None) -> Any:
     """Return a student from a checkpoint of the teacher's family with the teacher's vocabulary rows and special ids.
 
-    `source` is a folder or a hub name, the latter at a `revision`; `teacher_config` is the teacher's config.json. Raises
+    `source` is a folder or a hub name, the latter at a `revision`; `teacher_config` is the teacher's config.json. Of a full
+    checkpoint a student of an encoder takes the encoder. Raises
     CheckpointError if the checkpoint cannot be loaded, and ConfigurationError if it does not fit the teacher.
     """
-    model, raw_config = load_pretrained(source, torch.float32, revision)
+    model, raw_config = load_pretrained(source, torch.float32, revision, is_encoder(teacher_config))
     require_same_vocabulary(source, model, raw_config, teacher_config)
     if lent_model(source) is not None:  # its owner keeps it as it is
         model = deepcopy(model)

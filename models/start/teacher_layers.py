@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ...errors import ConfigurationError
-from ..families import family_of
+from ..families import family_of, is_encoder
 from ..layer_maps import layer_pairs
 from ..pretrained import load_pretrained
 from ..size import parse_size, student_config
@@ -42,7 +42,7 @@ def init_from_teacher(config: Mapping[str, Any], teacher: str | Path, layer_map:
     `config` gives the depth, and d_model as a check; heads and feed-forward are the teacher's. Raises ConfigurationError if
     width or depth do not fit.
     """
-    source, raw_config = load_pretrained(teacher, torch.float32)
+    source, raw_config = load_pretrained(teacher, torch.float32, encoder_only=is_encoder(config))
     require_same_vocabulary(teacher, source, raw_config, config)
     _require_same_width(config, source.config)
     family = family_of(source)

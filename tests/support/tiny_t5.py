@@ -185,3 +185,10 @@ def _relative_entropy(left: torch.Tensor, right: torch.Tensor, causal: bool) -> 
     entropy = -(log_p.exp() * log_p.clamp_min(-1e30)).sum(-1)
     keys = torch.isfinite(scores).sum(-1)
     return float((entropy / keys.clamp_min(2).log())[keys > 1].mean())
+
+
+def ragged_texts(path: Path) -> Path:
+    """Texts of 1 to 40 words, as JSON lines."""
+    return write_texts(
+        path, [" ".join(text.split()[: 1 + number * 7 % 40]) for number, text in enumerate(tiny_texts(150))]
+    )

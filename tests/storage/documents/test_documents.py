@@ -26,6 +26,11 @@ MAY_BE_MISSING = {
     *("environment.device", "environment.cpu", "environment.versions", "tokenizer.digest"),
     *("corpus.parts.*.files", "fidelity.*.*.first_bin", "fidelity.*.*.bins"),
     *("counts", "teacher.end_cross_entropy", "hidden.*.predicted_from"),
+    *(
+        "objective.target_length",
+        "teacher",
+        "teacher_cross_entropy",
+    ),  # an encoder's documents lack them; see cache/contents.py
 }
 ANY_NAMES = ("codes", "fidelity", "fidelity.*", "tokens", "versions")
 """Objects whose members may have any names, so that none of them can be missing."""
