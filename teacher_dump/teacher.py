@@ -95,7 +95,7 @@ def load_teacher(
         raw_config=raw,
         facts=family.facts(model),
         digest=digest,
-        start_id=model.config.decoder_start_token_id or 0,
+        start_id=model.config.decoder_start_token_id if family.predicts else model.config.pad_token_id or 0,
         pad_id=model.config.pad_token_id or 0,
     )
 

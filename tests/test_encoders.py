@@ -152,6 +152,18 @@ def test_a_full_checkpoint_and_its_encoder_give_the_same_cache(home, tmp_path):
     assert ours.plan.teacher.tensor_digest == theirs.plan.teacher.tensor_digest
 
 
+def test_an_encoder_that_never_had_a_decoder_is_read(home, tmp_path):
+    """Its config.json does not say with which id a decoder begins."""
+    config = transformers.T5Config.from_pretrained(home / "twin")
+    fresh = transformers.T5Config(
+        **{name: getattr(config, name) for name in ("vocab_size", "d_model", "d_kv", "d_ff", "num_heads")}, num_layers=1
+    )
+    shutil.copytree(home / "twin", tmp_path / "own", ignore=shutil.ignore_patterns("*.safetensors", "config.json"))
+    transformers.T5EncoderModel(fresh).save_pretrained(tmp_path / "own")
+    assert "decoder_start_token_id" not in (tmp_path / "own" / "config.json").read_text()
+    assert dump(home, tmp_path / "cache", tmp_path / "own").plan.teacher.start_id == 0
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_checkpoints_of_half_precision_load_and_run_in_either_dtype(home, tmp_path, dtype):
     """Text encoders are published in these."""
