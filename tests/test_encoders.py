@@ -386,3 +386,16 @@ def test_a_student_can_start_from_layers_of_the_encoder_or_of_the_full_checkpoin
     train_student(config(home, tmp_path / "s", **settings), log=quiet)
     assert type(transformers.AutoModelForTextEncoding.from_pretrained(tmp_path / "s")).__name__ == "T5EncoderModel"
     assert not (tmp_path / "s" / "projections.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_losses_of_one(home, commands, tmp_path):
+    """The means of both parts are over the tokens of the whole batch, whichever process has them."""
+    settings = {**RUN, "size": "1L64H", "batch_size": 8, "cache": home / "cache", "objective": "encoder"}
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name != "relation_heads"]
+    processes = commands.ranks(2, "train-student", *options, f"--output={tmp_path / 'two'}")
+    train_student(config(home, tmp_path / "one", batch_size=8), log=quiet)
+    ended = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ended
+    for ours, theirs in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert theirs == pytest.approx(ours, rel=2e-4)
