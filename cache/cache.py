@@ -265,13 +265,18 @@ class Cache(Sequence[Example]):
 
     def teacher_cross_entropy(self, split: str) -> float | None:
         """Return the teacher's own hard-label loss in nats per target token over a split; None if nothing was measured."""
+        mean = self.teacher_loss(split)
+        return mean.mean if mean.count else None
+
+    def teacher_loss(self, split: str) -> MeanOf:
+        """Return the teacher's own hard-label loss as a sum over a split's target tokens, and their number."""
         mean = MeanOf()
         for shard in self.shards:
             if shard.place.split == split:
                 part = shard.marker().teacher_cross_entropy
                 if part is not None:
                     mean.add(part.total, part.count)
-        return mean.mean if mean.count else None
+        return mean
 
     def predicting_teacher(self, asker: str) -> MeasuredTeacher:
         """Return how good the teacher is at predicting tokens.

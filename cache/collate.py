@@ -20,8 +20,9 @@ def collate(
     batch: dict[str, Any] = {
         "input_ids": _padded(inputs, pad_id),
         "attention_mask": _padded([np.ones_like(ids) for ids in inputs], 0),
-        "labels": _padded([example.labels for example in examples], IGNORED),
     }
+    if all(example.label_axis for example in examples):
+        batch["labels"] = _padded([example.labels for example in examples], IGNORED)
     if sites:
         batch["sites"] = {name: _site([_tensors(example, name) for example in examples]) for name in sites}
     if logits:

@@ -173,9 +173,9 @@ def misfits_of_plan(folder: PublishedFolder, plan: Plan) -> Iterator[str]:
 
 def _misfits_of_family(plan: Plan) -> Iterator[str]:
     """Yield a sentence for every member that a teacher of this family cannot have."""
-    family = family_named(plan.teacher.facts.model_type)
-    depths = {"encoder": 0, "decoder": 0} | family.depths(plan.teacher.facts)
-    for stack, depth in depths.items():
+    facts, family = plan.teacher.facts, family_named(plan.teacher.facts.model_type)
+    # a family's own depths leave out the stacks that it lacks
+    for stack, depth in (("encoder", facts.encoder_layers), ("decoder", facts.decoder_layers)):
         there = stack in [one.name for one in family.stacks]
         if bool(depth) != there:
             yield f"its teacher.facts.{stack}_layers is {depth}, but a {family.name} has {'some' if there else 'none'}"

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from ..errors import CacheMismatchError
 from ..models.families import Family, SpecialIds
 from ..signals.codes.site_codec import SiteCodec
 from ..signals.kinds import kind_of
@@ -61,8 +62,8 @@ class Example:
 
     ids: Mapping[str, Integers]
     """Token ids by token axis, int32 [length], EOS included."""
-    label_axis: str
-    """The token axis of the ids that a student must predict."""
+    label_axis: str | None
+    """The token axis of the ids that a student must predict; None for an encoder without decoder, which predicts none."""
     relations: Mapping[str, Factors]
     """Q, K and V by full (`encoder.self@11`) or short (`encoder.self`) site name, decoded on demand."""
     hidden: Mapping[str, Floats]
@@ -77,7 +78,11 @@ class Example:
 
     @property
     def labels(self) -> Integers:
-        """The ids that a student must predict, int32 [m], EOS included."""
+        """The ids that a student must predict, int32 [m], EOS included. Raises CacheMismatchError for an encoder's example."""
+        if self.label_axis is None:
+            raise CacheMismatchError(
+                "an example of an encoder without decoder does not have labels; read its input_ids and hidden"
+            )
         return self.ids[self.label_axis]
 
     def __repr__(self) -> str:
@@ -158,7 +163,7 @@ def decoded_example(decoders: Decoders, stored: StoredExample) -> Example:
     sites = _SiteDecoder(decoders, stored)
     return Example(
         ids=stored.ids,
-        label_axis=decoders.family.label_axis,
+        label_axis=decoders.family.label_axis if decoders.family.predicts else None,
         relations=Sites(list(decoders.codecs_of("relations")), lambda name: Factors(**sites.arrays(name))),
         hidden=Sites(list(decoders.codecs_of("hidden")), lambda name: sites.arrays(name)["hidden"]),
         logits=_logits(decoders.logit_code, stored.logits),

@@ -7,13 +7,13 @@ and the head runs at one position. Latency and throughput are measured on the sa
 
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..models.families import family_of, parameter_counts
+from ..runtime.devices import timed
 from .records import ModelFacts
 
 POSITIONS = 128
@@ -60,14 +60,8 @@ def _forward(model: Any, batch: int, device: torch.device) -> torch.Tensor:
 
 def _seconds(forward: Callable[[], torch.Tensor], device: torch.device, runs: int) -> float:
     """Return the median wall time of a forward pass, after one that warms up."""
-    times = []
     with torch.inference_mode():
-        for _ in range(runs + 1):
-            started = perf_counter()
-            forward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(perf_counter() - started)
+        times = [timed(device, forward)[1] for _ in range(runs + 1)]
     return median(times[1:])
 
 

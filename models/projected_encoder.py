@@ -13,14 +13,16 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel, T5Config
 from transformers.modeling_outputs import BaseModelOutput
 
-from ..errors import CheckpointError, in_one_line
-from ..runtime.durable import is_there
-from .families import family_of
+from ..errors import CheckpointError, in_one_line, shortened
+from .checkpoint_files import checkpoint_file, unread
+from .families import FAMILIES, family_of
 
 PROJECTIONS = "projections.safetensors"
 """The file beside an exported student with the terms' own parameters."""
-WEIGHT, BIAS = "final.maps.final.weight", "final.maps.final.bias"
-"""The names of the map of final states there."""
+MAP = "final"
+"""The key of the map of final states among a term's maps."""
+_OF_MAP = f".maps.{MAP}."
+"""What the names of its tensors there have between the term's name and `weight` or `bias`."""
 
 
 class ProjectedT5EncoderConfig(T5Config):  # type: ignore[misc]
@@ -43,32 +45,26 @@ class ProjectedT5Encoder(PreTrainedModel):  # type: ignore[misc]
 
     def __init__(self, config: ProjectedT5EncoderConfig) -> None:
         super().__init__(config)
-        encoder_class: Any = getattr(transformers, config.encoder_class)
+        encoder_class = _class_named(config.encoder_class)
         self.student = encoder_class(encoder_class.config_class(**_of_encoder(config)))
         self.projection = nn.Linear(config.d_model, config.projection_dim)
         self.post_init()
 
     @classmethod
     def from_student(cls, folder: str | Path, **loading: Any) -> "ProjectedT5Encoder":
-        """Return the model of a folder that `train-student --objective encoder` wrote; `loading` is for `from_pretrained`.
+        """Return the model of a student of `train-student --objective encoder`: of its folder, or of its name on the hub.
 
-        Raises CheckpointError for a folder without the map: a student of its teacher's width does not need one, and plain
-        transformers loads it.
+        `loading` is for `from_pretrained`. Raises CheckpointError for a student without the map: one of its teacher's width does
+        not need it, and plain transformers loads it.
         """
-        from safetensors.torch import load_file
-
-        path = Path(folder) / PROJECTIONS
-        if not is_there(path):
-            raise CheckpointError(
-                f"{folder} does not hold {PROJECTIONS}: a student of its teacher's width is a plain encoder; load it with "
-                "transformers' AutoModelForTextEncoding"
-            )
-        try:
-            tensors = load_file(path)
-            weight, bias = tensors[WEIGHT], tensors[BIAS]
-        except Exception as error:  # of safetensors, for whatever a file holds
-            raise CheckpointError(f"{path} does not hold the map of final states ({in_one_line(error)})") from error
+        weight, bias = _map_of(folder, loading.get("revision"))
         student = transformers.AutoModelForTextEncoding.from_pretrained(folder, **loading)
+        width = student.config.d_model
+        if weight.ndim != 2 or bias.shape != weight.shape[:1] or weight.shape[1] != width:
+            raise CheckpointError(
+                f"{folder}: {PROJECTIONS} should map the {width} numbers of a state, found weights {list(weight.shape)} and "
+                f"biases {list(bias.shape)}; take both files from the same training"
+            )
         members = {key: value for key, value in student.config.to_dict().items() if key not in ("model_type", "dtype")}
         members |= {"projection_dim": len(weight), "encoder_class": family_of(student).architecture}
         with torch.device("meta"):
@@ -100,6 +96,38 @@ class ProjectedT5Encoder(PreTrainedModel):  # type: ignore[misc]
         ).last_hidden_state
         projected = self.projection(states)
         return (projected,) if return_dict is False else BaseModelOutput(last_hidden_state=projected)
+
+
+def _map_of(folder: str | Path, revision: str | None) -> tuple[Tensor, Tensor]:
+    """Return W [D, d] and b [D] of a student's map of final states."""
+    from safetensors.torch import load_file
+
+    try:
+        path = checkpoint_file(folder, PROJECTIONS, revision)
+        if path is None and checkpoint_file(folder, "config.json", revision) is None:
+            raise CheckpointError(unread(folder, revision, "config.json", "it is missing"))
+        tensors = {} if path is None else load_file(path)
+    except CheckpointError:
+        raise
+    except Exception as error:  # of the hub or of safetensors, for whatever a file holds
+        raise CheckpointError(unread(folder, revision, PROJECTIONS, in_one_line(error))) from error
+    found = {name.rpartition(_OF_MAP)[2]: one for name, one in tensors.items() if _OF_MAP in name}
+    if set(found) != {"weight", "bias"}:
+        raise CheckpointError(
+            f"{folder} does not hold a map of final states: a student of its teacher's width is a plain encoder; load it with "
+            "transformers' AutoModelForTextEncoding"
+        )
+    return found["weight"], found["bias"]
+
+
+def _class_named(name: Any) -> Any:
+    """Return a class of transformers by its name, which a stranger's config.json may give."""
+    known = [family.architecture for family in FAMILIES.values() if not family.predicts]
+    if name not in known:
+        raise CheckpointError(
+            f"its config.json gives the encoder_class {shortened(repr(name))}; expected one of {', '.join(known)}"
+        )
+    return getattr(transformers, name)
 
 
 def _of_encoder(config: ProjectedT5EncoderConfig) -> dict[str, Any]:

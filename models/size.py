@@ -163,10 +163,8 @@ def _file_structure(path: Path, common: Mapping[str, Any], structure: Mapping[st
         raise ConfigurationError(f"{path} must state {', '.join(missing)} as whole numbers of at least 1; add them")
     model_type = common["model_type"]
     if "model_type" in stated or "architectures" in stated:
-        named = (
-            stated if family_named(model_type).predicts else encoder_of(stated)
-        )  # a full model has an encoder's sizes
-        model_type = model_type_of(named)
+        # a full model also states the sizes of its encoder
+        model_type = model_type_of(stated if family_named(model_type).predicts else encoder_of(stated))
     claims = dict(stated) | {"model_type": model_type}
     for key, expected in common.items():
         if claims.get(key) not in (None, expected):

@@ -1,11 +1,15 @@
 """The device of a run, and the CPU threads of a process."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import perf_counter
+from typing import TypeVar
 
 import torch
 
 from ..errors import ConfigurationError
+
+ResultT = TypeVar("ResultT")
 
 
 def choose_device(text: str) -> torch.device:
@@ -28,6 +32,20 @@ def choose_device(text: str) -> torch.device:
             f"device {text!r} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices"
         )
     return device
+
+
+def wait_for(device: torch.device) -> None:
+    """Return when the device has done all that it was given: a GPU works on while Python goes on."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def timed(device: torch.device, work: Callable[[], ResultT]) -> tuple[ResultT, float]:
+    """Return what some work on a device returns, and the seconds until the device has done it."""
+    begun = perf_counter()
+    result = work()
+    wait_for(device)
+    return result, perf_counter() - begun
 
 
 @contextmanager

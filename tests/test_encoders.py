@@ -24,7 +24,7 @@ from miniend.student_train.train import train_student, train_students
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from support.damage import copy_of, document_of, read_everything, reseal
-from support.runs import RUN, metrics, same_weights
+from support.runs import KILLED_AFTER_SEVEN_STEPS, RUN, metrics, same_weights
 from support.setups import set_up_alone
 from support.tiny_cache import DUMP, build_tiny_cache
 from support.tiny_t5 import ragged_texts
@@ -33,22 +33,6 @@ FAMILIES = {"t5": "T5", "mt5": "MT5", "umt5": "UMT5"}
 ENCODER = {"encoder_only": True, "noise_density": 0.15, "logits": None, "top_k": 64, "codec": "pcodec"}
 """The settings of a dump that only other tasks have are left at their defaults."""
 EXACT = {"hidden_error": 1e-7}
-KILLED_AFTER_SEVEN_STEPS = """
-import os, signal
-from miniend.__main__ import main
-from miniend.student_train import train
-
-step, made = train.train_step, []
-
-def killed(runs, batches, processes):
-    step(runs, batches, processes)
-    made.append(1)
-    if len(made) == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-train.train_step = killed
-main()
-"""
 
 
 def quiet(_line):
@@ -213,9 +197,21 @@ def test_what_a_decoder_is_needed_for_is_refused_in_one_line(home, tmp_path):
         with pytest.raises((ConfigurationError, CheckpointError), match=words):
             dump(home, tmp_path / "cache", **{"teacher": home / "teacher", **settings})
     cache = home / "cache"
-    for objective in ("scratch", "logits", "miniend-e"):
-        with pytest.raises(CacheMismatchError, match=r"use (--)?objective encoder"):
+    refused = {
+        "scratch": "learns to predict tokens.*use (--)?objective encoder$",
+        "miniend-e": "learns to predict tokens.*use (--)?objective encoder$",
+        "ted": "learns to predict tokens.*use (--)?objective encoder$",
+        "minilm": "compares decoder.self.*use (--)?objective encoder$",
+        "hidden": "compares decoder.hidden.*use (--)?objective encoder, or (--)?stacks encoder with this one$",
+        "direct": "compares decoder.self.*use (--)?objective encoder, or (--)?stacks encoder with this one$",
+    }
+    for objective, words in refused.items():
+        with pytest.raises(CacheMismatchError, match=words):
             miniend.train_student(cache=cache, output=tmp_path / "s", objective=objective, batch_size=4, log=quiet)
+    with pytest.raises(CacheMismatchError, match=r"use (--)?objective encoder$"):
+        miniend.train_student(
+            cache=cache, output=tmp_path / "s", objective="direct", stacks="decoder", batch_size=4, log=quiet
+        )
     for call, settings in (
         (miniend.filters, {"teacher": str(home / "twin")}),
         (miniend.prune_teacher, {"teacher": str(home / "twin"), "output": tmp_path / "sorted"}),
@@ -224,6 +220,31 @@ def test_what_a_decoder_is_needed_for_is_refused_in_one_line(home, tmp_path):
             call(cache=cache, log=quiet, **settings)
     with pytest.raises(CheckpointError, match="evaluate fine-tunes models with a decoder"):
         load_checkpoint(str(home / "twin"))
+
+
+@pytest.mark.parametrize("facts", [{"decoder_layers": 5}, {"encoder_layers": 0}])
+def test_the_depths_of_an_encoders_plan_are_an_encoders(home, tmp_path, facts):
+    """A decoder that nobody has would reach the size that is proposed for a student."""
+    cache = copy_of(home / "cache", tmp_path / "cache")
+    plan = document_of(cache, "plan")
+    reseal(cache, "plan", plan | {"teacher": plan["teacher"] | {"facts": plan["teacher"]["facts"] | facts}})
+    with pytest.raises(CacheDamagedError, match=next(iter(facts))):
+        read_everything(cache)
+
+
+def test_examples_of_encoders_do_not_have_labels(home):
+    """A batch goes into transformers' encoder, which takes none."""
+    dataset = miniend.Dataset(home / "cache", sites=("encoder.final",))
+    batch = dataset.collate(list(dataset)[:4])
+    assert set(batch) == {"input_ids", "attention_mask", "sites"}
+    states = transformers.T5EncoderModel.from_pretrained(home / "twin").eval()(
+        **{name: batch[name] for name in ("input_ids", "attention_mask")}
+    )
+    valid = batch["attention_mask"].bool()
+    theirs = batch["sites"]["encoder.final"]["hidden"]
+    assert torch.allclose(states.last_hidden_state[valid], theirs[valid], atol=1e-2)
+    with pytest.raises(CacheMismatchError, match="does not have labels"):
+        _ = dataset.split[0].labels
 
 
 @pytest.mark.parametrize(
@@ -344,6 +365,20 @@ def test_the_python_of_the_card_runs(student, monkeypatch):
     found = {}
     exec(card.split("```python\n")[1].split("```")[0], found)
     assert found["states"].shape[-1] == 32
+
+
+def test_the_card_of_other_objectives_gives_the_plain_encoder(home, tmp_path, monkeypatch):
+    """Their maps are of layers, so that nothing maps the final states."""
+    other = config(home, tmp_path / "s", objective="hidden", stacks="encoder", mapping="last", size="1L64H")
+    train_student(other, log=quiet)
+    card = (tmp_path / "s" / "README.md").read_text()
+    assert "ProjectedT5Encoder" not in card
+    monkeypatch.chdir(tmp_path / "s")
+    found = {}
+    exec(card.split("```python\n")[1].split("```")[0], found)
+    assert found["states"].shape[-1] == 64
+    with pytest.raises(CheckpointError, match="does not hold a map of final states"):
+        miniend.ProjectedT5Encoder.from_student(tmp_path / "s")
 
 
 def test_states_of_layers_and_relations_join_by_a_weight(home, tmp_path):

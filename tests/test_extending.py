@@ -12,28 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 import miniend
-from support.runs import RUN, metrics, same_weights, weights
+from support.runs import KILLED_AFTER_SEVEN_STEPS, RUN, metrics, same_weights, weights
 from support.tiny_cache import build_tiny_cache
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 SIGNALS = "encoder.self,decoder.self,decoder.cross,decoder.hidden@0,decoder.hidden@1"
 OBJECTIVES = ("states", "value-key", "miniend-e")
-KILLED_AFTER_SEVEN_STEPS = """
-import os, signal
-from miniend.__main__ import main
-from miniend.student_train import train
-
-step, made = train.train_step, []
-
-def killed(runs, batches, processes):
-    step(runs, batches, processes)
-    made.append(1)
-    if len(made) == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-train.train_step = killed
-main()
-"""
 
 
 def page_module(folder):

@@ -4,6 +4,7 @@ The sampled examples come after the ones that the codecs are fitted on, because 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from ...models.padding import by_axis, pad_examples
 from ...runtime.claims import Claims
+from ...runtime.devices import timed
 from ...runtime.options import completed
 from ...runtime.progress import progress_bar, waiting
 from ...storage.documents.calibration import Calibration
@@ -117,12 +119,10 @@ def _forward_seconds(config: DumpConfig, prepared: Prepared, teacher: Teacher, s
     """Return the seconds per example of only the teacher, as a student that trains online would run it."""
     batches = list(batches_of(prepared.source, shard.split, shard.start, shard.stop, config.batch_size))
     batches = batches[: FORWARD_BATCHES + 1]
-    timed = batches[1:] or batches
+    measured = batches[1:] or batches
     _forward(teacher, batches[0])
-    begun = perf_counter()
-    for examples in timed:
-        _forward(teacher, examples)
-    return (perf_counter() - begun) / sum(len(examples) for examples in timed)
+    seconds = sum(timed(teacher.device, partial(_forward, teacher, examples))[1] for examples in measured)
+    return seconds / sum(len(examples) for examples in measured)
 
 
 def _forward(teacher: Teacher, examples: list[Any]) -> None:
@@ -130,5 +130,3 @@ def _forward(teacher: Teacher, examples: list[Any]) -> None:
     here = [{axis: part.to(teacher.device) for axis, part in parts.items()} for parts in (ids, valid)]
     with torch.inference_mode():
         teacher.forward(*here)
-    if teacher.device.type == "cuda":
-        torch.cuda.synchronize(teacher.device)

@@ -3,13 +3,10 @@
 The teacher is needed here. Students that learn from filtered states (`--objective ted`) need only the cache.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import islice
 
-import torch
-
-from ...cache import Cache, Split, open_cache
+from ...cache import Cache, open_cache
 from ...cache.filters import column_of
 from ...errors import CacheMismatchError, CacheUnfinishedError, ConfigurationError
 from ...runtime.devices import choose_device
@@ -17,7 +14,7 @@ from ...runtime.printing import Result
 from ...runtime.progress import Log, progress_bar, waiting
 from ...signals.fidelity import MeanOf
 from ...signals.filters.filter import Filter
-from ...signals.filters.stage_one import Tokens, filter_losses, first_filters, trained_filters
+from ...signals.filters.stage_one import filter_losses, first_filters, trained_filters
 from ...signals.kinds import parse_sites
 from ...signals.kinds.hidden import HiddenStates
 from ...signals.sites import Site, site_from
@@ -27,8 +24,7 @@ from ...storage.documents.measured import Mean
 from ...storage.folder import publish_or_accept
 from ...storage.layout import filters_path
 from ...storage.stores.place import place_of
-from ...student_train.reading.loader import BatchSource, Columns, in_order
-from ...student_train.run.stage_one import tokens_of
+from ...student_train.run.stage_one import START, tokens_in
 from ...teacher_dump.teacher import teacher_of
 from .config import FiltersConfig
 from .lines import filter_lines
@@ -37,8 +33,6 @@ MOST = 6
 """The filters of a stack unless --filter names others."""
 HELD_OUT = 256
 """The validation examples on which filters are measured, or all of fewer."""
-START = 256
-"""The training examples whose states give the principal directions, or all of fewer."""
 
 
 def make_filters(config: FiltersConfig, log: Log) -> Cache:
@@ -135,8 +129,7 @@ def _make(config: FiltersConfig, cache: Cache, sites: Sequence[Site], width: int
         trained = trained_filters(model, first, batches, config.filter_steps, config.seed, bar.update)
     with waiting("loss with filters"):
         after = filter_losses(model, trained, held_out)
-        teacher = _teacher_loss(cache)
-    publish_filters(config, cache, max(1, examples), trained, (before, after), teacher)
+    publish_filters(config, cache, max(1, examples), trained, (before, after), cache.teacher_loss("validation"))
 
 
 def publish_filters(
@@ -166,20 +159,3 @@ def publish_filters(
 
 def _entry(one: Filter, before: MeanOf, after: MeanOf) -> FilterEntry:
     return FilterEntry(site=str(one.site), width=one.width, before=Mean(**asdict(before)), after=Mean(**asdict(after)))
-
-
-def _teacher_loss(cache: Cache) -> MeanOf:
-    """Return the teacher's own loss on the validation examples, as the dump measured it."""
-    mean = MeanOf()
-    for shard in cache.validation.shards:
-        part = shard.marker().teacher_cross_entropy
-        if part is not None:
-            mean.add(part.total, part.count)
-    return mean
-
-
-def tokens_in(cache: Cache, split: Split, device: torch.device, most: int, size: int) -> Iterator[Tokens]:
-    """Yield the first `most` examples of a split, rounded up to whole batches."""
-    source = BatchSource(split, Columns(cache.family), cache.special_ids.pad)
-    for batch in islice(in_order(source, size), -(-most // size)):
-        yield tokens_of(batch.to(device), cache.family, cache.special_ids)

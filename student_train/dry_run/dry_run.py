@@ -19,6 +19,7 @@ import torch
 
 from ...models.families import parameter_counts
 from ...models.optimizers import build_optimizer
+from ...runtime.devices import timed
 from ...runtime.progress import duration, size_text
 from ..reading.batch import Batch
 from ..reading.loader import Prefetcher, Share, in_order, steps
@@ -96,7 +97,7 @@ def dry_run(setup: Setup, step: Step) -> DryRun:
     with closing(Prefetcher(stream)) as ahead:
         batches = list(islice(ahead, 1 + TIMED))
     with peak_growth(device) as growth:
-        seconds = [_timed(device, partial(step, trial, taken)) for taken in batches]
+        seconds = [timed(device, partial(step, trial, taken))[1] for taken in batches]
     optimizer_bytes = sum(_bytes(state.values()) for state in trial.optimizer.state.values())
     batch = batches[0][0].to(device)
     teacher = setup.feed.decoder.decode(batch)
@@ -185,20 +186,12 @@ def _evaluation_seconds(setup: Setup) -> float:
     ):
         here = batch.to(feed.device)
         work = partial(_evaluate, setup, here)
-        seconds = _timed(feed.device, work) / len(batch.examples)
+        seconds = timed(feed.device, work)[1] / len(batch.examples)
     return seconds * examples
 
 
 def _evaluate(setup: Setup, batch: Batch) -> None:
     setup.evaluation(batch, setup.feed.decoder.decode(batch))
-
-
-def _timed(device: torch.device, work: Callable[[], object]) -> float:
-    begun = perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return perf_counter() - begun
 
 
 def _bytes(values: Iterable[object]) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from ...runtime.devices import wait_for
+
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -39,7 +41,7 @@ def peak_growth(device: torch.device) -> Iterator[Growth]:
 def _forget_peak(device: torch.device) -> int:
     """Reset the peak to the memory in use now, if the system can; return the bytes in use."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        wait_for(device)
         torch.cuda.reset_peak_memory_stats(device)
         return int(torch.cuda.memory_allocated(device))
     with suppress(OSError):

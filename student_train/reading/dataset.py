@@ -51,7 +51,7 @@ class Dataset(IterableDataset[Example]):
     def collate(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return a batch: what the model's forward takes, and the teacher's signals that the data set asks for.
 
-        - `input_ids`, `attention_mask` and `labels`, int64 [B, length]; -100 pads the labels.
+        - `input_ids`, `attention_mask` and `labels`, int64 [B, length]; -100 pads the labels, which an encoder does not have.
         - `sites`: for each of the names, as in `example.relations` and `example.hidden`, the tensors by kind (`query`, `key` and
           `value`, or `hidden`), float32 [B, length, width], padded with zeros.
         - `logits`, if asked for: the fields of `SparseLogits` for all valid target positions, example after example, so that

@@ -17,6 +17,7 @@ from ...signals.relations.relations import carries_no_information
 from ...storage.documents.plan import CorpusPart, Plan
 from ..distillation import Part
 from ..terms import Term
+from ..terms.final import Final
 from ..terms.hidden import BESIDE
 from ..terms.matched import Matched
 from ..terms.relations import Relations
@@ -46,7 +47,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         parameters=parameters,
         parameters_without_embeddings=without_embeddings,
         encoder=not setup.distillation.family.predicts,
-        mapped=(PROJECTIONS if any(True for _ in setup.distillation.terms.parameters()) else None),
+        mapped=PROJECTIONS if any(isinstance(term, Final) and len(term.maps) for term in terms.values()) else None,
         example=EXAMPLE if plan.tokenizer.sentinel_ids else EXAMPLE_OF_PAIRS,
         right_in_transformers_4=right_in_transformers_4(setup.student),
         tokenizer_of_version_5=saved_by_version_5(cache.tokenizer_files()),

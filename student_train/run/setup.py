@@ -22,7 +22,7 @@ from ...signals.filters.filter import FILTERED
 from ...signals.matching.target_statistics import Target, TargetStatistics
 from ..config import TrainConfig
 from ..distillation import Distillation
-from ..objective import Objective, TermSpec
+from ..objective import OF_STACKS, Objective, TermSpec
 from ..reading.batch import Batch
 from ..reading.first_examples import statistics_of
 from ..reading.loader import BatchSource, in_order
@@ -130,7 +130,7 @@ def build_learner(config: TrainConfig, objective: Objective, cache: Cache, devic
 
     Raises CacheMismatchError if the cache lacks signals that a term needs, ConfigurationError for a start that does not fit.
     """
-    _require_predictions(objective, cache)
+    _require_what_an_encoder_has(objective, cache)
     student = start(config, cache).to(device)
     if config.gradient_checkpointing:
         checkpoint_blocks(student)
@@ -146,13 +146,22 @@ def build_learner(config: TrainConfig, objective: Objective, cache: Cache, devic
     return Learner(config, objective, student, terms, unread_choices(context, terms.values()), candidates, added)
 
 
-def _require_predictions(objective: Objective, cache: Cache) -> None:
-    """Raise CacheMismatchError for an objective that trains a head, if the cache is of an encoder, which does not have one."""
-    if not cache.family.predicts and any(TERMS[one.kind].trains_head for one in objective.terms):
-        raise CacheMismatchError(
-            f"objective {objective.name} learns to predict tokens, but {cache.path} is of an encoder without decoder; use "
-            "--objective encoder"
-        )
+def _require_what_an_encoder_has(objective: Objective, cache: Cache) -> None:
+    """Raise CacheMismatchError for an objective with a head or a decoder, if the cache is of an encoder without them."""
+    if cache.family.predicts:
+        return
+    held = tuple(f"{stack.name}." for stack in cache.family.stacks)
+    heads = [one for one in objective.terms if TERMS[one.kind].trains_head]
+    others = [one for one in objective.terms if not str(one.options.get("site", held[0])).startswith(held)]
+    if not heads and not others:
+        return
+    does = "learns to predict tokens" if heads else f"compares {others[0].options['site']}"
+    advice = "--objective encoder"
+    if not heads and len(others) < len(objective.terms) and all(one.kind in OF_STACKS for one in others):
+        advice += ", or --stacks encoder with this one"
+    raise CacheMismatchError(
+        f"objective {objective.name} {does}, but {cache.path} is of an encoder without decoder; use {advice}"
+    )
 
 
 def _built(spec: TermSpec, context: TermContext) -> Term:

@@ -4,11 +4,13 @@ It makes sense for a student that models the data already, so it is done where `
 filters, as the learned maps of `lwd` are.
 """
 
+from collections.abc import Iterator
 from itertools import islice
 
 import torch
 from torch import Tensor
 
+from ...cache import Cache, Split
 from ...models.families import Family, SpecialIds
 from ...runtime.progress import Log, progress_bar
 from ...signals.filters.stage_one import Tokens, first_filters, trained_filters
@@ -23,10 +25,10 @@ from .setup import Setup
 BATCH = 16
 """The training examples of a step, from the front of the cache."""
 START = 256
-"""The training examples whose states give the first filters, or all of fewer."""
+"""The training examples whose states give the first filters, or all of fewer: of a student here, and of its teacher."""
 
 
-def tokens_of(batch: Batch, family: Family, special: SpecialIds) -> Tokens:
+def _tokens_of(batch: Batch, family: Family, special: SpecialIds) -> Tokens:
     """Return the examples of a batch as a model gets them."""
     labels = batch.labels[batch.valid[batch.label_axis]]
     return Tokens(family.given(batch.ids, special), batch.valid, labels)
@@ -47,9 +49,8 @@ def train_own_filters(setup: Setup, processes: Processes, log: Log) -> None:
         return
     _, width = found
     maps = {match.pair.student: term.maps[match.part] for term in _terms(setup) for match in term.matches}
-    batches = batches_of(
-        setup, max(START // BATCH, min(config.filter_steps, len(setup.feed.cache.training) // BATCH + 1))
-    )
+    steps = max(START // BATCH, min(config.filter_steps, len(setup.feed.cache.training) // BATCH + 1))
+    batches = training_tokens(setup, steps)
     first = first_filters(setup.student, list(maps), batches[: START // BATCH], width)
     with progress_bar("the student's filters", config.filter_steps, "step", shown=processes.main) as bar:
         filters = trained_filters(setup.student, first, batches, config.filter_steps, config.seed, bar.update)
@@ -74,6 +75,12 @@ def _terms(setup: Setup) -> list[Filtered]:
     return [term for _, term in setup.distillation.each_term() if isinstance(term, Filtered)]
 
 
+def training_tokens(setup: Setup, count: int) -> list[Tokens]:
+    """Return batches of training examples from the front of the cache."""
+    cache = setup.feed.cache
+    return list(tokens_in(cache, cache.training, setup.feed.device, count * BATCH, BATCH))
+
+
 def _mean(tensor: Tensor, processes: Processes) -> Tensor:
     """Return the mean over processes, of which each has trained on all examples: on a GPU they may differ in the last bits."""
     if processes.world == 1:
@@ -82,9 +89,8 @@ def _mean(tensor: Tensor, processes: Processes) -> Tensor:
     return torch.tensor(total, dtype=torch.float64).div(processes.world).to(tensor).view_as(tensor)
 
 
-def batches_of(setup: Setup, count: int) -> list[Tokens]:
-    """Return batches of training examples from the front of the cache, as a model gets them."""
-    cache = setup.feed.cache
-    source = BatchSource(cache.training, Columns(cache.family), cache.special_ids.pad)
-    batches = islice(in_order(source, BATCH), count)
-    return [tokens_of(batch.to(setup.feed.device), cache.family, cache.special_ids) for batch in batches]
+def tokens_in(cache: Cache, split: Split, device: torch.device, most: int, size: int) -> Iterator[Tokens]:
+    """Yield the first `most` examples of a split, rounded up to whole batches."""
+    source = BatchSource(split, Columns(cache.family), cache.special_ids.pad)
+    for batch in islice(in_order(source, size), -(-most // size)):
+        yield _tokens_of(batch.to(device), cache.family, cache.special_ids)

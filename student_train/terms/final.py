@@ -13,22 +13,20 @@ import torch
 from torch import Tensor
 
 from ...errors import CacheMismatchError
-from ...models.start import parse_init
-from ...models.start.teacher_layers import NAME as TEACHER_LAYERS
+from ...models.projected_encoder import MAP
 from ...signals.hidden_states import RAW
 from ...signals.kinds import parse_sites
 from ...signals.matching.target_statistics import Target
 from ...signals.taps import Taps
 from ..reading.batch import Batch
 from ..reading.teacher_signals import TeacherSignals
-from .matched import LinearMap, Match, Matched, cache_error
+from .hidden import TENSOR
+from .matched import IDENTITY, LinearMap, Match, Matched, cache_error, chosen_projection
 from .term import TERMS, SitePair, TermContext
 from .weighings import WEIGHINGS
 
 ERROR, COSINE = "error", "cosine"
 """The parts of the term."""
-MAP = "final"
-"""The key of the learned map."""
 
 
 @TERMS.register("final")
@@ -47,12 +45,11 @@ class Final(Matched):
             )
         [student] = parse_sites(site, {teacher.stack: context.family.depth(context.student.config, teacher.stack)})
         width, out = context.student.config.d_model, context.cache.codecs[str(teacher)].width
-        keeps = parse_init(context.config.init)[0] == TEACHER_LAYERS
-        learned = width != out or (context.config.projection != "auto" and not keeps)
+        learned = chosen_projection(context) != IDENTITY or width != out
         match = Match(
             part=ERROR,
             pair=SitePair(teacher, student),
-            target=Target(str(teacher), "hidden", "none", directions=False),
+            target=Target(str(teacher), TENSOR, "none", directions=False),
             map=MAP if learned else None,
             width=out,
             cache_error=cache_error(context.cache, str(teacher), *RAW),
@@ -67,14 +64,15 @@ class Final(Matched):
     def sums(self, taps: Taps, teacher: TeacherSignals, batch: Batch) -> dict[str, Tensor]:
         [match] = self.matches
         valid = batch.valid[self.axis]
-        ours = taps[str(match.pair.student)]["hidden"][valid].float()
-        theirs = teacher.sites[match.target.site]["hidden"][valid].float()
+        ours = taps[str(match.pair.student)][TENSOR][valid].float()
+        theirs = teacher.sites[match.target.site][TENSOR][valid].float()
         if match.map is not None:
             learned = self.maps[match.map]
             assert isinstance(learned, LinearMap)
             ours = torch.addmm(learned.bias, ours, learned.weight.T)
-        distances = 1 - torch.cosine_similarity(ours, theirs, dim=-1)
-        return {**super().sums(taps, teacher, batch), COSINE: distances.sum()}
+        # unlike match_sum, because the cosine needs the mapped states too
+        error = self.metric[0] * (ours - theirs).square().sum()
+        return {ERROR: error, COSINE: (1 - torch.cosine_similarity(ours, theirs, dim=-1)).sum()}
 
     def formula(self) -> str:
         mapped = "a learned map of " if self.maps else ""

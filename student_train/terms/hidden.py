@@ -10,19 +10,16 @@ from typing import Any, Self
 
 from ...errors import CacheMismatchError, ConfigurationError
 from ...models.layer_maps import layer_pairs
-from ...models.start import parse_init
-from ...models.start.teacher_layers import NAME as TEACHER_LAYERS
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.hidden_states import NORMALIZED, RAW
 from ...signals.matching.target_statistics import Target, TargetStatistics
 from ...signals.sites import Site
-from .matched import LinearMap, Match, Matched, cache_error
+from .matched import IDENTITY, LinearMap, Match, Matched, cache_error, chosen_projection
 from .teacher_layer import chosen_site, teacher_depth
 from .term import TERMS, SitePair, Term, TermContext
 from .weighings import TOP, WEIGHINGS, has_complement
 
 TENSOR = "hidden"
-IDENTITY = "auto"
 MEASURES = {"rms": NORMALIZED, "none": RAW}
 """The measures of a cache whose ratio is the relative squared error, by what states are divided by."""
 BESIDE = f"_beyond_top_{TOP}"
@@ -52,7 +49,7 @@ class Hidden(Matched):
         pairs = _pairs(context, site)
         codecs = [_codec(context, pair.teacher) for pair in pairs]
         width, out = context.student.config.d_model, codecs[0].width
-        projection = _projection(context, str(options.get("projection", IDENTITY)))
+        projection = chosen_projection(context, str(options.get("projection", IDENTITY)))
         learned = projection != IDENTITY or width != out
         parts = _parts(pairs)
         keys = _slots(pairs) if projection == "shared" else parts
@@ -116,22 +113,6 @@ def _pairs(context: TermContext, site: str) -> list[SitePair]:
 
 def _codec(context: TermContext, site: Site) -> SiteCodec:
     return context.cache.codecs[str(site)]
-
-
-def _projection(context: TermContext, of_objective: str) -> str:
-    """Return which maps are learned: as the user says, else as the objective does.
-
-    A student that starts from its teacher's layers keeps the identity, because a random map would undo its start.
-    """
-    asked = context.config.projection
-    if parse_init(context.config.init)[0] == TEACHER_LAYERS:
-        if asked != IDENTITY:
-            raise ConfigurationError(
-                f"--projection {asked}: a student that starts from its teacher's layers has the teacher's states, which a random "
-                "map would undo; leave --projection out"
-            )
-        return IDENTITY
-    return of_objective if asked == IDENTITY else asked
 
 
 def _parts(pairs: Sequence[SitePair]) -> list[str]:

@@ -14,16 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from ...cache import Cache
-from ...errors import CacheMismatchError
+from ...errors import CacheMismatchError, ConfigurationError
+from ...models.start import parse_init
+from ...models.start.teacher_layers import NAME as TEACHER_LAYERS
 from ...signals.matching.linear_match import Comparison, match_sum
 from ...signals.matching.row_norms import NORMS
 from ...signals.matching.target_statistics import Target, TargetStatistics
 from ...signals.taps import Taps
 from ..reading.batch import Batch
 from ..reading.teacher_signals import TeacherSignals
-from .term import SitePair, Term
+from .term import SitePair, Term, TermContext
 from .weighings import WEIGHINGS
 
+IDENTITY = "auto"
+"""The projection without a learned map, except where widths differ."""
 FAITHFUL = 20
 """A student whose unexplained fraction is below this many times the cache's own error is limited by the cache: the error turns
 its gradient by about atan(sqrt(1 / 20)), 13 degrees."""
@@ -153,6 +157,22 @@ class Matched(Term):
 
     @abstractmethod
     def formula(self) -> str: ...
+
+
+def chosen_projection(context: TermContext, of_objective: str = IDENTITY) -> str:
+    """Return which maps of states are learned: as the user says, else as the objective does.
+
+    A student that starts from its teacher's layers keeps the identity, because a random map would undo its start.
+    """
+    asked = context.config.projection
+    if parse_init(context.config.init)[0] == TEACHER_LAYERS:
+        if asked != IDENTITY:
+            raise ConfigurationError(
+                f"--projection {asked}: a student that starts from its teacher's layers has the teacher's states, which a random "
+                "map would undo; leave --projection out"
+            )
+        return IDENTITY
+    return of_objective if asked == IDENTITY else asked
 
 
 def cache_error(cache: Cache, site: str, error: str, energy: str) -> float | None:

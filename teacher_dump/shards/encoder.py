@@ -174,16 +174,14 @@ class ShardEncoder:
             **marker_members(shard, self._parent),
             tokens={axis: int(columns[f"{axis}s.offsets"].values[-1]) for axis in axes},
             fidelity=parts.fidelity(),
-            teacher_cross_entropy=_mean(parts) if self._teacher.family.predicts else None,
+            teacher_cross_entropy=(
+                Mean(**parts.distributions.loss.described()) if self._teacher.family.predicts else None
+            ),
         )
         return EncodedShard(columns, marker)
 
     def _axis(self, column: str) -> str:
         return next(codec.columns[column].axis for codec in self._codecs if column in codec.columns)
-
-
-def _mean(parts: _Parts) -> Mean:
-    return Mean(**parts.distributions.loss.described())
 
 
 def _measure(parts: _Parts, codec: SiteCodec, ones: list[SiteSample]) -> None:

@@ -5,7 +5,6 @@ import torch
 from torch.overrides import TorchFunctionMode
 from transformers import T5Config, T5ForConditionalGeneration
 
-from miniend.evaluation import facts as module
 from miniend.evaluation.checkpoint import load_checkpoint
 from miniend.evaluation.facts import gflops, model_facts
 from miniend.models.families import parameter_counts
@@ -46,7 +45,7 @@ def test_time_is_taken_of_the_work_that_gflops_count(model_folder, monkeypatch):
     """128 positions of either side, the head at one; the median of 7 runs of one example and of 3 of 32, after one of each."""
     model, work, clock = load_checkpoint(str(model_folder)).model, [], [0.0]
     seconds = iter([100, 1, 7, 2, 6, 3, 5, 4, 100, 1, 3, 2])
-    monkeypatch.setattr(module, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr("miniend.runtime.devices.perf_counter", lambda: clock[0])
 
     class Watched(TorchFunctionMode):
         """Notes whatever is computed for every row of the vocabulary: the head, in whichever way it is applied."""

@@ -50,12 +50,14 @@ def _require_folders_of_their_own(students: Sequence[Student]) -> None:
 def _require_states(comparison: Comparison, name: str) -> None:
     """Raise ConfigurationError for filters of a cache without hidden states."""
     recipe, where = comparison.caches[name], "dump" if name == MAIN else f"caches, {name}"
-    sites = [signal.partition("@")[0] for signal in recipe.settings.signals]
-    states = recipe.settings.logits == "from-hidden" or any(site.endswith(".hidden") for site in sites)
+    settings = recipe.settings
+    sites = [one.partition("@")[0] for signal in settings.sites for one in signal.split(",")]
+    states = settings.distributions == "from-hidden" or any(site.endswith(".hidden") for site in sites)
     if recipe.filters is not None and not states:
+        named = ", ".join(dict.fromkeys(sites)) or "none"
         raise ConfigurationError(
-            f"{where}: filters need hidden states, and its signals are {', '.join(sites)}; add encoder.hidden@all and "
-            "decoder.hidden@all to signals, or leave them out with `filters: false`"
+            f"{where}: filters need hidden states, and its signals are {named}; add encoder.hidden@all and decoder.hidden@all to "
+            "signals, or leave them out with `filters: false`"
         )
 
 

@@ -20,7 +20,7 @@ def test_an_unfinished_cache_gets_filters_and_the_seconds_are_those_of_all_batch
     unfinished, layers_home, monkeypatch
 ):
     """A second for each of three batches would be this many."""
-    monkeypatch.setattr(trial, "_timed", lambda _device, work: (work(), 3.0))
+    monkeypatch.setattr(trial, "timed", lambda _device, work: (work(), 3.0))
     config = FiltersConfig(
         cache=unfinished, teacher=str(layers_home / "teacher"), filter_steps=7, batch_size=2, device="cpu"
     )

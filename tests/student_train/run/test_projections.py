@@ -13,27 +13,11 @@ from miniend.errors import RunMismatchError
 from miniend.student_train.config import TrainConfig, each_student
 from miniend.student_train.terms import matched
 from miniend.student_train.train import train_student, train_students
-from support.runs import RUN, metrics, same_weights
+from support.runs import KILLED_AFTER_SEVEN_STEPS, RUN, metrics, same_weights
 from support.setups import set_up_alone
 
 SETTINGS = {**RUN, "size": "1L64H", "mapping": "uniform+last"}
 OBJECTIVES = ["hidden", "direct", "lwd"]
-KILLED_AFTER_SEVEN_STEPS = """
-import os, signal
-from miniend.__main__ import main
-from miniend.student_train import train
-
-step, made = train.train_step, []
-
-def killed(runs, batches, processes):
-    step(runs, batches, processes)
-    made.append(1)
-    if len(made) == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-train.train_step = killed
-main()
-"""
 
 
 def quiet(_line):

@@ -395,6 +395,8 @@ def test_a_cache_has_the_filters_of_the_first_unless_it_states_its_own(written, 
         (7, {}, "dump, filters should be a mapping"),
         (True, {}, "dump, filters should be a mapping"),
         ({}, {"signals": ["encoder.self"]}, "dump: filters need hidden states, and its signals are encoder.self; add"),
+        ({}, {"signals": "encoder.self@1,decoder.self"}, "its signals are encoder.self, decoder.self; add"),
+        ({}, {"signals": "none", "logits": "top-k"}, "its signals are none; add"),
         (False, {"rows": {"ted": None}}, "ted: objective ted needs filters, .* add `filters:` below dump$"),
         (
             {},
@@ -406,10 +408,28 @@ def test_a_cache_has_the_filters_of_the_first_unless_it_states_its_own(written, 
 def test_filters_that_cannot_be_or_are_missing_are_told_before_anything_is_done(
     written, with_filters, filters, changed, message
 ):
-    dump = with_filters(filters) | {name: changed[name] for name in changed if name == "signals"}
-    rest = {name: value for name, value in changed.items() if name != "signals"}
+    of_dump = {name: changed[name] for name in changed if name in ("signals", "logits")}
+    dump = with_filters(filters) | of_dump
+    rest = {name: value for name, value in changed.items() if name not in of_dump}
     with pytest.raises(ConfigurationError, match=message):
         read_comparison(written(dump=dump, **rest))
+
+
+@pytest.mark.parametrize(
+    "signals",
+    ["encoder.self@1,decoder.hidden", "encoder.hidden@all,decoder.self", ["encoder.self", "decoder.hidden@0"]],
+)
+def test_filters_take_hidden_states_wherever_the_signals_name_them(written, with_filters, signals):
+    """A list with commas is one value of --signal."""
+    read_comparison(written(dump=with_filters({}) | {"signals": signals}))
+
+
+def test_filters_need_signals_that_are_named_or_logits_of_states(written, with_filters):
+    """The signals of a dump that names none are relations."""
+    unnamed = {name: value for name, value in with_filters({}).items() if name != "signals"}
+    with pytest.raises(ConfigurationError, match=r"its signals are encoder\.self, decoder\.self, decoder\.cross; add"):
+        read_comparison(written(dump=unnamed))
+    read_comparison(written(dump=unnamed | {"logits": "from-hidden"}))
 
 
 def test_plugins_are_imported_before_rows_are_read(written, tmp_path, monkeypatch):
