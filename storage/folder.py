@@ -6,6 +6,7 @@ wrote before anybody can see it. A codec that returns wrong values would not rai
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..errors import CacheMismatchError, MiniEndError
 from ..runtime.listing import everything_below
+from ..runtime.sparingly import Sparingly
 from ..runtime.stopping import held_back
 from .columns.columns import Column, Values, open_column, read_column, write_column
 from .documents.seal import document_digest, seal, unseal
@@ -26,6 +28,8 @@ from .stores.place import Place, Where, place_of
 __all__ = ["PublishedFolder", "folder_exists", "publish_folder", "publish_or_accept", "same_content"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+_cleaned: dict[Path, Sparingly] = {}
+"""When which folders were looked through for what dead writers left; one of all shards takes long."""
 
 
 @held_back()
@@ -47,7 +51,8 @@ def publish_folder(
     """
     _check_arguments(kind, body, columns, files)
     place = place_of(target)
-    remove_abandoned(place.local.parent)
+    parent = place.local.parent
+    _cleaned.setdefault(parent, Sparingly())(partial(remove_abandoned, parent))
     with staging(place.local) as staged:
         for name in sorted(columns):
             write_column(staged, name, columns[name], codec)

@@ -15,6 +15,7 @@ from ..runtime.claims import Claims
 from ..runtime.cores import SharedCores
 from ..runtime.printing import Detail, Verdict, tell
 from ..runtime.progress import Log, duration, progress_bar, silent, waiting
+from ..runtime.sparingly import Sparingly
 from ..storage.documents.calibration import Calibration
 from ..storage.documents.plan import Plan
 from ..storage.folder import folder_exists
@@ -115,14 +116,20 @@ def _dump_shards(
             ours[shard] += count
             bar.update(count)
 
+        def count_others() -> None:
+            others = [shard for shard in published(shards_path(root), pending) if shard not in ours]
+            bar.update(total - missing + ours.total() + examples_in(others) - bar.n)
+
+        sparingly = Sparingly()
+
         def progress() -> None:
             cores.look()
             if bar.shown:
-                others = [shard for shard in published(shards_path(root), pending) if shard not in ours]
-                bar.update(total - missing + ours.total() + examples_in(others) - bar.n)
+                sparingly(count_others)
 
         own = make_shards(root, prepared.plan.codec, pending, encoder, claims, progress, encoded)
-        progress()
+        if bar.shown:
+            count_others()
     return DumpReport(root, missing, own, perf_counter() - begun, encoder.timings, before)
 
 

@@ -6,6 +6,7 @@ enlarged dump continues where the last one stopped. The validation segments come
 in the mixed and shuffled stream (`mixture.py`), which we read again from its beginning up to the cursor.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, repeat
@@ -20,7 +21,7 @@ from ...storage.documents.marker import Cursor, Marker, PackingCounts, SegmentsM
 from ...storage.documents.plan import Plan
 from ...storage.folder import PublishedFolder, folder_exists, publish_or_accept
 from ...storage.layout import ShardRange, segment_path
-from ...storage.markers import marker_members, open_marked
+from ...storage.markers import check_place, marker_members, open_marked
 from ...storage.stores.place import Where, place_of
 from ..corpus.corpus import Document
 from ..corpus.plain_text import EncodeBatch
@@ -63,20 +64,42 @@ class _Folder:
     marker: SegmentsMarker
 
 
+class _Folders(list[_Folder]):
+    """The published folders of a split, in order; a folder of an exhausted corpus may be empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stops: list[int] = []
+
+    def append(self, one: _Folder) -> None:
+        super().append(one)
+        self._stops.append(one.marker.stop)
+
+    @property
+    def count(self) -> int:
+        """The number of published segments."""
+        return self._stops[-1] if self else 0
+
+    def place_of(self, index: int) -> int:
+        """Return the number of the folder that holds a segment, from 0. Raises IndexError for a segment that is not published."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"expected a segment below {self.count:,}, found {index:,}")
+        return bisect_right(self._stops, index)  # the first folder that ends after it
+
+
 class SegmentStore:
     """The published segments of a cache."""
 
     def __init__(self, root: Where, plan: Plan) -> None:
         self._root, self._plan = place_of(root), plan
-        self._folders: dict[str, list[_Folder]] = {"validation": [], "train": []}
+        self._folders = {"validation": _Folders(), "train": _Folders()}
         self._open: dict[tuple[str, int], list[Segment]] = {}
         for split in self._folders:
             self._discover(split)
 
     def count(self, split: str) -> int:
         """Return the number of published segments."""
-        folders = self._folders[split]
-        return folders[-1].marker.stop if folders else 0
+        return self._folders[split].count
 
     def exhausted(self, split: str) -> bool:
         """Return whether the corpus has been read to its end for this split."""
@@ -84,8 +107,9 @@ class SegmentStore:
         return bool(folders) and folders[-1].marker.exhausted
 
     def segment(self, split: str, index: int) -> Segment:
-        """Return one segment; we read and check its folder once."""
-        number, one = next((n, one) for n, one in enumerate(self._folders[split]) if index < one.marker.stop)
+        """Return one segment; we read and check its folder once. Raises IndexError for one that is not published."""
+        number = self._folders[split].place_of(index)
+        one = self._folders[split][number]
         if (split, number) not in self._open:
             self._open = {(split, number): _read_segments(one.folder)}
         return self._open[split, number][index - one.marker.start]
@@ -207,9 +231,10 @@ class SegmentStore:
     def _discover(self, split: str) -> None:
         folders = self._folders[split]
         while folder_exists(path := segment_path(self._root, split, len(folders)), "marker"):
-            stop = PublishedFolder(path, "marker", fresh=True).parsed(Marker).stop
-            place = ShardRange(split, len(folders), self.count(split), stop)
-            self._add(place, open_marked(path, place, self._plan.digest))
+            folder = PublishedFolder(path, "marker", fresh=True)
+            place = ShardRange(split, len(folders), self.count(split), folder.parsed(Marker).stop)
+            check_place(folder, place, self._plan.digest)
+            self._add(place, folder)
 
     def _add(self, place: ShardRange, folder: PublishedFolder) -> None:
         self._folders[place.split].append(_Folder(folder, folder.parsed(SegmentsMarker)))
