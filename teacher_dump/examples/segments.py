@@ -76,14 +76,14 @@ class _Folders(list[_Folder]):
         self._stops.append(one.marker.stop)
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """The number of published segments."""
         return self._stops[-1] if self else 0
 
     def place_of(self, index: int) -> int:
         """Return the number of the folder that holds a segment, from 0. Raises IndexError for a segment that is not published."""
-        if not 0 <= index < self.count:
-            raise IndexError(f"expected a segment below {self.count:,}, found {index:,}")
+        if not 0 <= index < self.total:
+            raise IndexError(f"expected a segment below {self.total:,}, found {index:,}")
         return bisect_right(self._stops, index)  # the first folder that ends after it
 
 
@@ -99,7 +99,7 @@ class SegmentStore:
 
     def count(self, split: str) -> int:
         """Return the number of published segments."""
-        return self._folders[split].count
+        return self._folders[split].total
 
     def exhausted(self, split: str) -> bool:
         """Return whether the corpus has been read to its end for this split."""

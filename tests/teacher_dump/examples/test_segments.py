@@ -29,7 +29,7 @@ def folders_of(sizes):
 def test_every_segment_is_in_the_folder_whose_range_has_it(sizes):
     """Folders of grown dumps are short in the middle, and that of an exhausted corpus may be empty."""
     folders = folders_of(sizes)
-    assert folders.count == sum(sizes)
+    assert folders.total == sum(sizes)
     for index in range(sum(sizes)):
         marker = folders[folders.place_of(index)].marker
         assert marker.start <= index < marker.stop
