@@ -266,6 +266,7 @@ def dump_teacher(
     task: Literal["span-corruption", "pairs", "text"] | str | None = None,
     shortest_input_length: int | None = None,
     prefix: str | None = None,
+    residues: Literal["spaced"] | str | None = None,
     target_length: int = 128,
     noise_density: float = 0.15,
     mean_noise_span_length: float = 3.0,
@@ -319,8 +320,8 @@ def dump_teacher(
             Directory or s3://, gs://, az:// URL of the cache. A dump that is already there is
             continued, and only what is to change need be given. [required]
         corpus: str | Path | Sequence[str | Path]
-            python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each
-            also .gz or .zst) or .parquet; a folder of datasets.save_to_disk; or
+            python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv, .fasta
+            (each also .gz or .zst) or .parquet; a folder of datasets.save_to_disk; or
             hf:NAME[:CONFIG][@REVISION], also of a local folder. One, or a sequence: several corpora are
             mixed document by document; when one ends, the others go on. [default: what cache records]
         examples: int
@@ -359,6 +360,10 @@ def dump_teacher(
         prefix: str | None
             Text before every text, or before every input of a pair, such as 'summarize: '. [default:
             none]
+        residues: Literal["spaced"] | str | None
+            How protein sequences are spelled. spaced: a space between the letters, and X for U, Z, O
+            and B, as ProtT5 and ProstT5 read them; ProstT5 also wants prefix '<AA2fold> '. [default: as
+            they are written]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float
@@ -477,6 +482,7 @@ def estimate(
     task: Literal["span-corruption", "pairs", "text"] | str | None = None,
     shortest_input_length: int | None = None,
     prefix: str | None = None,
+    residues: Literal["spaced"] | str | None = None,
     target_length: int = 128,
     noise_density: float = 0.15,
     mean_noise_span_length: float = 3.0,
@@ -521,8 +527,8 @@ def estimate(
 
     Essential:
         corpus: str | Path | Sequence[str | Path]
-            python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each
-            also .gz or .zst) or .parquet; a folder of datasets.save_to_disk; or
+            python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv, .fasta
+            (each also .gz or .zst) or .parquet; a folder of datasets.save_to_disk; or
             hf:NAME[:CONFIG][@REVISION], also of a local folder. One, or a sequence: several corpora are
             mixed document by document; when one ends, the others go on. [required]
         examples: int
@@ -565,6 +571,10 @@ def estimate(
         prefix: str | None
             Text before every text, or before every input of a pair, such as 'summarize: '. [default:
             none]
+        residues: Literal["spaced"] | str | None
+            How protein sequences are spelled. spaced: a space between the letters, and X for U, Z, O
+            and B, as ProtT5 and ProstT5 read them; ProstT5 also wants prefix '<AA2fold> '. [default: as
+            they are written]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float

@@ -45,9 +45,9 @@ class ExampleSettings:
         section="essential",
         metavar="PATH_OR_NAME",
         local=corpus_name,
-        help="python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv (each also .gz or .zst) or "
-        ".parquet; a folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also of a local folder. Repeatable: "
-        "several corpora are mixed document by document; when one ends, the others go on.",
+        help="python-docs, python-source; a file or quoted glob of .txt, .jsonl, .json, .csv, .tsv, .fasta (each also .gz or "
+        ".zst) or .parquet; a folder of datasets.save_to_disk; or hf:NAME[:CONFIG][@REVISION], also of a local folder. "
+        "Repeatable: several corpora are mixed document by document; when one ends, the others go on.",
     )
     examples: int = option(
         section="essential", least=1, help="Training examples. A larger number in a later run appends."
@@ -100,6 +100,15 @@ class ExampleSettings:
         marks=(OF_PAIRS, OF_TEXT),
         shown="none",
         help="Text before every text, or before every input of a pair, such as 'summarize: '.",
+    )
+    residues: str | None = option(
+        None,
+        section="corpus",
+        marks=(OF_TEXT,),
+        choices=("spaced",),
+        shown="as they are written",
+        help="How protein sequences are spelled. spaced: a space between the letters, and X for U, Z, O and B, as ProtT5 and "
+        "ProstT5 read them; ProstT5 also wants --prefix '<AA2fold> '.",
     )
     target_length: int = option(
         128,

@@ -127,7 +127,9 @@ def planned_teacher(teacher: Teacher, dtype: str) -> PlannedTeacher:
 def planned_task(config: DumpConfig, sentinels: int) -> Task:
     """Return how examples are made: by span corruption with its lengths, or of ready-made pairs or texts."""
     if config.made_by == TEXT:
-        return Task(kind=config.made_by, input_length=config.input_length, prefix=config.prefix)
+        return Task(
+            kind=config.made_by, input_length=config.input_length, prefix=config.prefix, residues=config.residues
+        )
     if config.made_by == PAIRS:
         asked = (config.input_length, config.target_length)
         return Task(kind=config.made_by, input_length=asked[0], target_length=asked[1], prefix=config.prefix)

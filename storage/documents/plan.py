@@ -20,6 +20,7 @@ from .values import (
     Positive,
     PositiveNumber,
     ProperShare,
+    Residues,
     Rows,
     Seed,
     Share,
@@ -207,6 +208,8 @@ class Task(Record):
     which does not have targets."""
     prefix: str | None = None
     """The text before every input that is not corrupted; None for none."""
+    residues: Residues | None = None
+    """How the letters of protein sequences are spelled for the teacher; None for texts as they are."""
     corruption: SpanCorruption | None = field(default=None, metadata=only_for("kind", SPAN_CORRUPTION))
 
     @property

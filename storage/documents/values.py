@@ -75,6 +75,7 @@ Axis = Annotated[str, Constraint(is_axis, "the name of an axis")]
 Split = Annotated[str, _one_of("validation", "train")]
 CodecName = Annotated[str, _one_of("pcodec", "zstd")]
 TaskKind = Annotated[str, _one_of("span-corruption", "pairs", "text")]
+Residues = Annotated[str, _one_of("spaced")]
 LogitKind = Annotated[str, _one_of("top-k", "sampled", "hybrid", "from-hidden")]
 Buckets = Annotated[int, _integer(2, 2**16)]
 MOST_THREADS = 2**16

@@ -33,6 +33,8 @@ from .unreached import summarise_unreached
 EXAMPLE = "The <extra_id_0> walks in the park, and the <extra_id_1> sings."
 """A text to fill in, for a student of span corruption."""
 EXAMPLE_OF_PAIRS = "The cat walks in the park, and the bird sings."
+SEQUENCE = "M K T A Y I A K Q R Q I S F V K"
+"""A protein's beginning, for a student of sequences."""
 
 
 def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
@@ -48,7 +50,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         parameters_without_embeddings=without_embeddings,
         encoder=not setup.distillation.family.predicts,
         mapped=PROJECTIONS if any(isinstance(term, Final) and len(term.maps) for term in terms.values()) else None,
-        example=EXAMPLE if plan.tokenizer.sentinel_ids else EXAMPLE_OF_PAIRS,
+        example=_example(plan),
         right_in_transformers_4=right_in_transformers_4(setup.student),
         tokenizer_of_version_5=saved_by_version_5(cache.tokenizer_files()),
         generates_without_cache=setup.student.can_generate() and outgrows_the_cache(setup.student),
@@ -80,6 +82,13 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         unreached=summarise_unreached(setup.unreached, setup.distillation.family),
         software={package: version(package) for package in ("miniend", "torch", "transformers")},
     )
+
+
+def _example(plan: Plan) -> str:
+    """Return a text as the student reads it."""
+    if plan.task.residues:
+        return (plan.task.prefix or "") + SEQUENCE
+    return EXAMPLE if plan.tokenizer.sentinel_ids else EXAMPLE_OF_PAIRS
 
 
 def corpus_line(plan: Plan) -> str:

@@ -28,6 +28,7 @@ from ...errors import ConfigurationError, CorpusError
 from ..corpus.pieces import Piece, in_pieces
 from ..corpus.plain_text import EncodeBatch
 from ..corpus.stream_order import seeded_draw
+from .residues import spaced
 
 EOS_BETWEEN_DOCUMENTS = False
 BATCH = 64
@@ -167,12 +168,14 @@ def pack_texts(
     start: SegmentCursor = START,
     tally: Tally | None = None,
     prefix: str = "",
+    residues: str | None = None,
 ) -> Iterator[tuple[tuple[Ids, ...], SegmentCursor]]:
     """Yield (the ids of each text of a document, int32, ragged; cursor of the next document).
 
     A document has one text, or an input and a target; `longest` has the largest number of ids of each. `prefix` is put before
-    the first. We cut each text to its length less one and add EOS. We leave out a document if one of its texts is blank or does
-    not have a token. Raises ConfigurationError for a length below 2, and CorpusError if the document of `start` is missing.
+    the first, whose letters are spelled as `residues` says. We cut each text to its length less one and add EOS. We leave out a
+    document if one of its texts is blank or does not have a token. Raises ConfigurationError for a length below 2, and
+    CorpusError if the document of `start` is missing.
     """
     if min(longest) < 2:
         raise ConfigurationError(
@@ -182,7 +185,11 @@ def pack_texts(
     for batch in _batched(_from(documents, start), lambda document: sum(map(len, document[1]))):
         sides = zip(*(texts for _, texts in batch), strict=True)
         encoded = [
-            _first_ids((_prefixed("" if side else prefix, text) for text in texts), longest[side], encode_batch)
+            _first_ids(
+                (_spelled(text, *(("", None) if side else (prefix, residues))) for text in texts),
+                longest[side],
+                encode_batch,
+            )
             for side, texts in enumerate(sides)
         ]
         for (index, texts), *parts in zip(batch, *encoded, strict=True):
@@ -197,8 +204,9 @@ def pack_texts(
             yield closed, SegmentCursor(index + 1)
 
 
-def _prefixed(prefix: str, text: Text) -> Iterable[str]:
-    return chain([prefix], parts_of(text)) if isinstance(text, LongText) else [prefix + text]
+def _spelled(text: Text, prefix: str, residues: str | None) -> Iterable[str]:
+    parts = spaced(parts_of(text)) if residues else parts_of(text)
+    return chain([prefix], parts) if isinstance(text, LongText) else [prefix + "".join(parts)]
 
 
 def _first_ids(texts: Iterable[Iterable[str]], length: int, encode_batch: EncodeBatch) -> list[list[int]]:

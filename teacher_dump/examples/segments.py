@@ -172,7 +172,7 @@ class SegmentStore:
         if task.corruption is None:
             longest = (task.input_length, *([task.target_length] if task.target_length else []))
             eos_id = self._plan.tokenizer.eos_id
-            yield from pack_texts(chosen, encode, longest, eos_id, start, tally, task.prefix or "")
+            yield from pack_texts(chosen, encode, longest, eos_id, start, tally, task.prefix or "", task.residues)
         else:
             texts_only = ((index, texts[0]) for index, texts in chosen)
             for ids_, after in pack_segments(texts_only, encode, self._lengths(split), start, tally):

@@ -32,6 +32,7 @@ from miniend.storage.documents.values import (
     Positive,
     PositiveNumber,
     ProperShare,
+    Residues,
     Rows,
     Seed,
     Share,
@@ -83,6 +84,7 @@ VALUES = {
     Axis: st.sampled_from(["input", "target", "tokens_of_2"]),
     CodecName: st.sampled_from(["pcodec", "zstd"]),
     TaskKind: st.sampled_from(["span-corruption", "pairs"]),
+    Residues: st.just("spaced"),
     LogitKind: st.sampled_from(["top-k", "sampled", "hybrid"]),
     Split: st.sampled_from(["validation", "train"]),
 }
