@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .api import evaluate as evaluate
     from .api import filters as filters
     from .api import inspect as inspect
+    from .api import judge_encoder as judge_encoder
     from .api import prune_teacher as prune_teacher
     from .api import push_cache as push_cache
     from .api import schedule as schedule
@@ -62,6 +63,7 @@ _FUNCTIONS = (
     "evaluate",
     "filters",
     "inspect",
+    "judge_encoder",
     "prune_teacher",
     "push_cache",
     "schedule",
@@ -122,6 +124,7 @@ __all__ = [
     "evaluate",
     "filters",
     "inspect",
+    "judge_encoder",
     "layer_pairs",
     "open_cache",
     "prune_teacher",

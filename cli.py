@@ -27,6 +27,7 @@ from .recipes.demo.config import DemoConfig
 from .recipes.estimate.config import EstimateConfig
 from .recipes.filters.config import FiltersConfig
 from .recipes.inspect.config import InspectConfig
+from .recipes.judge_encoder.config import JudgeEncoderConfig
 from .recipes.prune.config import PruneConfig
 from .recipes.repair.config import VerifyConfig
 from .recipes.schedule.config import ScheduleConfig
@@ -124,6 +125,14 @@ def _evaluate(config: EvaluateConfig) -> None:
     from .evaluation.report import describe
 
     _print(describe(evaluate(config, log=tell)))
+
+
+def _judge_encoder(config: JudgeEncoderConfig) -> None:
+    require_there(config.cache)
+    from .recipes.judge_encoder.judge import judge_encoder
+
+    found = judge_encoder(config)
+    _print(found.as_json() if config.as_json else found.lines())
 
 
 def _compare(config: CompareConfig) -> None:
@@ -284,6 +293,17 @@ COMMANDS = (
             "      --data articles.jsonl --output scores --optimizer adafactor --seeds 5",
         ),
         recorded=of_an_evaluation,
+    ),
+    ConfiguredCommand(
+        "judge-encoder",
+        JudgeEncoderConfig,
+        _judge_encoder,
+        summary="Compare an encoder's final states with its teacher's, on a cache's texts that nobody trained on.",
+        more="The teacher is not needed. A model of another width without a map gets one by least squares.",
+        examples=(
+            "  miniend judge-encoder --model student --cache prompts",
+            "  miniend judge-encoder --model student --cache prompts --examples 1000 --json",
+        ),
     ),
     ConfiguredCommand(
         "compare",

@@ -11,6 +11,7 @@ from ..evaluation.records import EvaluationResults
 from ..recipes.compare.compared import Comparison
 from ..recipes.estimate.estimate import Estimate
 from ..recipes.inspect.facts import CacheFacts
+from ..recipes.judge_encoder.judge import EncoderFacts
 from ..recipes.prune.sorted_teacher import SortedTeacher
 from ..recipes.repair.verify import VerifyReport
 from ..recipes.schedule.scheduled import Schedule
@@ -866,6 +867,54 @@ def inspect(
         plot: str | Path | None
             Also draw sizes, spectra and fidelity into this .png, .svg or .pdf file. [default: no
             picture]
+
+    Advanced:
+        config: str | Path | None
+            YAML file of options, by their names with underscores. Options on the command line win.
+            Every output has such a file, so a run can be repeated. [default: none]
+        plugin: str | Sequence[str]
+            Python file or module to import first; it can register objectives, terms and more. One, or a
+            sequence. [default: none]
+        quiet: bool
+            Print only results, warnings and errors, and no progress. [default: off]
+        verbose: bool
+            Print versions, threads, plan and times too, and with an error where it came from. [default:
+            off]
+    """
+
+def judge_encoder(
+    *,
+    model: str | Path,
+    cache: str | Path,
+    examples: int | None = None,
+    batch_size: int = 32,
+    device: str = "auto",
+    config: str | Path | None = None,
+    plugin: str | Sequence[str] = (),
+    quiet: bool = False,
+    verbose: bool = False,
+) -> EncoderFacts:
+    """
+    Compare an encoder's final states with its teacher's, on a cache's texts that nobody trained on.
+
+    found = miniend.judge_encoder(model="student", cache="prompts")
+    found.explained, found.cosine, found.same_nearest
+
+    Essential:
+        model: str | Path
+            Folder or hub name of a student, of a saved ProjectedT5Encoder, or of any T5-family
+            checkpoint, whose encoder is judged. [required]
+        cache: str | Path
+            Directory or URL of a finished cache that holds encoder.final. Its validation texts are
+            read. [required]
+
+    Speed:
+        examples: int | None
+            Validation texts to read, from the front. [default: all]
+        batch_size: int
+            Texts that the encoder reads at once. [default: 32]
+        device: str
+            auto, cpu, cuda or cuda:N. [default: auto]
 
     Advanced:
         config: str | Path | None

@@ -7,6 +7,7 @@ from ..recipes.compare.config import CompareConfig
 from ..recipes.estimate.config import EstimateConfig
 from ..recipes.filters.config import FiltersConfig
 from ..recipes.inspect.config import InspectConfig
+from ..recipes.judge_encoder.config import JudgeEncoderConfig
 from ..recipes.prune.config import PruneConfig
 from ..recipes.repair.config import VerifyConfig
 from ..recipes.schedule.config import ScheduleConfig
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..recipes.compare.compared import Comparison
     from ..recipes.estimate.estimate import Estimate
     from ..recipes.inspect.facts import CacheFacts
+    from ..recipes.judge_encoder.judge import EncoderFacts
     from ..recipes.prune.sorted_teacher import SortedTeacher
     from ..recipes.repair.verify import VerifyReport
     from ..recipes.schedule.scheduled import Schedule
@@ -215,6 +217,18 @@ def evaluate(given: Given[EvaluateConfig]) -> "EvaluationResults":
 
     with given.models_lent("model"):
         return evaluate(given.config(), given.log)
+
+
+@of_options(JudgeEncoderConfig, paths=("model", "cache"), more=())
+def judge_encoder(given: Given[JudgeEncoderConfig]) -> "EncoderFacts":
+    """Compare an encoder's final states with its teacher's, on a cache's texts that nobody trained on.
+
+    found = miniend.judge_encoder(model="student", cache="prompts")
+    found.explained, found.cosine, found.same_nearest
+    """
+    from ..recipes.judge_encoder.judge import judge_encoder
+
+    return judge_encoder(given.config())
 
 
 @of_options(CompareConfig, recorded=of_a_comparison, found_by="output")

@@ -33,11 +33,11 @@ from miniend.cache import Cache
 from miniend.models.families import family_named
 from miniend.models.size import student_config
 from miniend.models.start.fresh import build_student
+from miniend.recipes.judge_encoder.encoder import Encoder
+from miniend.recipes.judge_encoder.states import Nearness, fitted
 from miniend.runtime.progress import silent
 
 ERRORS = (1e-1, 3e-2, 1e-2, 1e-3)
-RIDGE = 1e-4
-"""The share of the mean variance that is added to each direction of a least-squares fit."""
 
 
 def parse() -> argparse.Namespace:
@@ -70,53 +70,32 @@ def sentences(files: Sequence[Path], most: int) -> Iterator[str]:
                             return
 
 
-def states_of(model: Any, texts: Sequence[Tensor]) -> list[Tensor]:
-    """Return the final states of each text, float32 [length, width]."""
-    found = []
-    for start in range(0, len(texts), 32):
-        batch = texts[start : start + 32]
-        ids = torch.nn.utils.rnn.pad_sequence(list(batch), batch_first=True)
-        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(one) for one in batch], batch_first=True)
-        with torch.no_grad():
-            states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-        found += [states[row, : len(one)] for row, one in enumerate(batch)]
-    return found
-
-
 def ids_of(split: Any) -> list[Tensor]:
     """Return the token ids of the cached texts."""
     return [torch.from_numpy(np.asarray(split[number].input_ids, dtype=np.int64)) for number in range(len(split))]
 
 
-def unexplained(ours: Tensor, theirs: Tensor) -> float:
-    """Return the squared error over the energy about the mean."""
-    return float((ours - theirs).double().square().sum() / (theirs - theirs.mean(0)).double().square().sum())
+def states_of(model: Any, texts: Sequence[Tensor]) -> list[Tensor]:
+    """Return the final states of each text, float32 [length, width]."""
+    encoder = Encoder(model, None)
+    return [one for first in range(0, len(texts), 32) for one in encoder.states(texts[first : first + 32])]
 
 
-def fitted(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the map of rows by least squares: W [out, width] and b [out]."""
-    x, y = ours.double(), theirs.double()
-    centre, mean = x.mean(0), y.mean(0)
-    products = (x - centre).T @ (x - centre)
-    products += RIDGE * products.diagonal().mean() * torch.eye(len(products), dtype=torch.float64)
-    weight = torch.linalg.solve(products, (x - centre).T @ (y - mean)).T
-    return weight.float(), (mean - weight @ centre).float()
-
-
-def nearest(means: Tensor) -> Tensor:
-    """Return for each text the one whose mean has the greatest cosine to its own."""
-    normed = torch.nn.functional.normalize(means - means.mean(0), dim=1)
-    return (normed @ normed.T).fill_diagonal_(-1).argmax(1)
+def nearness(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Nearness:
+    """Return how near the states of some texts are to the teacher's."""
+    found = Nearness(theirs[0].shape[1])
+    for own, one in zip(ours, theirs, strict=True):
+        found.add(own, one)
+    return found
 
 
 def row(name: str, ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
     """Print what the states of a student are worth, beside the teacher's."""
-    all_ours, all_theirs = torch.cat(list(ours)), torch.cat(list(theirs))
-    pooled = [torch.stack([one.mean(0) for one in states]) for states in (ours, theirs)]
-    token = float(torch.cosine_similarity(all_ours, all_theirs, dim=1).mean())
-    text = float(torch.cosine_similarity(pooled[0], pooled[1], dim=1).mean())
-    agree = float((nearest(pooled[0]) == nearest(pooled[1])).float().mean())
-    print(f"| {name} | {unexplained(all_ours, all_theirs):.3f} | {token:.3f} | {text:.3f} | {agree:.1%} |", flush=True)
+    near = nearness(ours, theirs)
+    print(
+        f"| {name} | {1 - near.explained:.3f} | {near.cosine:.3f} | {near.cosine_of_texts:.3f} | {near.same_nearest:.1%} |",
+        flush=True,
+    )
 
 
 def dumped(asked: argparse.Namespace, name: str, corpus: Path, **settings: Any) -> Cache:
@@ -132,22 +111,16 @@ def bytes_table(caches: dict[float, Cache], teacher: Any) -> None:
     print("\n| final states | bytes per token | squared error / energy | cosine |\n|---|---|---|---|")
     first = next(iter(caches.values()))
     texts = ids_of(first.validation)
-    exact = torch.cat(states_of(teacher, texts))
+    exact = states_of(teacher, texts)
     for error, cache in caches.items():
         facts = miniend.inspect(str(cache.path))
-        cached = torch.cat([torch.as_tensor(np.asarray(one.hidden["encoder.final"])) for one in cache.validation])
-        cosine = float(torch.cosine_similarity(cached, exact, dim=1).mean())
+        near = nearness([torch.as_tensor(np.asarray(one.hidden["encoder.final"])) for one in cache.validation], exact)
         [places] = facts.bytes_per_token.hidden.values()
         size = places if isinstance(places, float) else sum(places.values())
-        print(
-            f"| `--hidden-error {error:g}` | {size:.1f} | {unexplained(cached, exact):.1e} | {cosine:.4f} |", flush=True
-        )
+        print(f"| `--hidden-error {error:g}` | {size:.1f} | {1 - near.explained:.1e} | {near.cosine:.4f} |", flush=True)
     for name, dtype, size in (("bfloat16", torch.bfloat16, 2), ("float8 e4m3", torch.float8_e4m3fn, 1)):
-        rounded = exact.to(dtype).float()
-        cosine = float(torch.cosine_similarity(rounded, exact, dim=1).mean())
-        print(
-            f"| {name} | {size * exact.shape[1]:.1f} | {unexplained(rounded, exact):.1e} | {cosine:.4f} |", flush=True
-        )
+        near = nearness([one.to(dtype).float() for one in exact], exact)
+        print(f"| {name} | {size * exact[0].shape[1]:.1f} | {1 - near.explained:.1e} | {near.cosine:.4f} |", flush=True)
 
 
 def main() -> None:
@@ -169,13 +142,13 @@ def main() -> None:
     spans = {"signals": ("encoder.self", "decoder.self"), "logits": "none", "examples": asked.texts, "input_length": 64}
     full = dumped(asked, "relations", corpus, **spans, relation_temperature="calibrated", corpus_epochs=20)
     training, held_out = ids_of(cache.training)[: 4 * asked.held_out], ids_of(cache.validation)
-    theirs, on_training = states_of(teacher, held_out), torch.cat(states_of(teacher, training))
+    theirs, on_training = states_of(teacher, held_out), states_of(teacher, training)
     print(
         "\n| encoder | not explained | cosine of tokens | cosine of texts | same nearest text |\n|---|---|---|---|---|"
     )
 
     def with_map(name: str, model: Any) -> None:
-        weight, bias = fitted(torch.cat(states_of(model, training)), on_training)
+        weight, bias = fitted(zip(states_of(model, training), on_training, strict=True))
         row(name, [one @ weight.T + bias for one in states_of(model, held_out)], theirs)
 
     run = {"size": asked.size, "steps": asked.steps, "batch_size": asked.batch_size, "device": "cpu", "log": silent}

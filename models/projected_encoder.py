@@ -57,14 +57,15 @@ class ProjectedT5Encoder(PreTrainedModel):  # type: ignore[misc]
         `loading` is for `from_pretrained`. Raises CheckpointError for a student without the map: one of its teacher's width does
         not need it, and plain transformers loads it.
         """
-        weight, bias = _map_of(folder, loading.get("revision"))
-        student = transformers.AutoModelForTextEncoding.from_pretrained(folder, **loading)
-        width = student.config.d_model
-        if weight.ndim != 2 or bias.shape != weight.shape[:1] or weight.shape[1] != width:
+        found = map_of_states(folder, loading.get("revision"))
+        if found is None:
             raise CheckpointError(
-                f"{folder}: {PROJECTIONS} should map the {width} numbers of a state, found weights {list(weight.shape)} and "
-                f"biases {list(bias.shape)}; take both files from the same training"
+                f"{folder} does not hold a map of final states: a student of its teacher's width is a plain encoder; load it "
+                "with transformers' AutoModelForTextEncoding"
             )
+        weight, bias = found
+        student = transformers.AutoModelForTextEncoding.from_pretrained(folder, **loading)
+        require_map(folder, weight, bias, student.config.d_model)
         members = {key: value for key, value in student.config.to_dict().items() if key not in ("model_type", "dtype")}
         members |= {"projection_dim": len(weight), "encoder_class": family_of(student).architecture}
         with torch.device("meta"):
@@ -98,8 +99,20 @@ class ProjectedT5Encoder(PreTrainedModel):  # type: ignore[misc]
         return (projected,) if return_dict is False else BaseModelOutput(last_hidden_state=projected)
 
 
-def _map_of(folder: str | Path, revision: str | None) -> tuple[Tensor, Tensor]:
-    """Return W [D, d] and b [D] of a student's map of final states."""
+def require_map(folder: str | Path, weight: Tensor, bias: Tensor, width: int) -> None:
+    """Raise CheckpointError unless W is [D, width] and b is [D]."""
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or weight.shape[1] != width:
+        raise CheckpointError(
+            f"{folder}: {PROJECTIONS} should map the {width} numbers of a state, found weights {list(weight.shape)} and biases "
+            f"{list(bias.shape)}; take both files from the same training"
+        )
+
+
+def map_of_states(folder: str | Path, revision: str | None = None) -> tuple[Tensor, Tensor] | None:
+    """Return W and b of a student's map of final states, of a folder or a hub name; None for a model without one.
+
+    Raises CheckpointError for a model that is not there, or whose file cannot be read.
+    """
     from safetensors.torch import load_file
 
     try:
@@ -112,12 +125,7 @@ def _map_of(folder: str | Path, revision: str | None) -> tuple[Tensor, Tensor]:
     except Exception as error:  # of the hub or of safetensors, for whatever a file holds
         raise CheckpointError(unread(folder, revision, PROJECTIONS, in_one_line(error))) from error
     found = {name.rpartition(_OF_MAP)[2]: one for name, one in tensors.items() if _OF_MAP in name}
-    if set(found) != {"weight", "bias"}:
-        raise CheckpointError(
-            f"{folder} does not hold a map of final states: a student of its teacher's width is a plain encoder; load it with "
-            "transformers' AutoModelForTextEncoding"
-        )
-    return found["weight"], found["bias"]
+    return (found["weight"], found["bias"]) if set(found) == {"weight", "bias"} else None
 
 
 def _class_named(name: Any) -> Any:

@@ -27,6 +27,8 @@ KEEP_NOTHING = (
     "estimate",
     "filters",
     "inspect",
+    "judge-encoder",
+    "judge_encoder",
     "prune-teacher",
     "prune_teacher",
     "verify",

@@ -50,6 +50,7 @@ OPTIONS = {
         --hub-private-repo
     """,
     "inspect": "cache --json --plot",
+    "judge-encoder": "--model --cache --examples --batch-size --device --json",
     "verify": "cache --json --repair --teacher --corpus --split --device --mixed-environment",
     "evaluate": """
         --model --task --output --data --protocol --seeds --epochs --learning-rate --batch-size --max-length

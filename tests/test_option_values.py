@@ -92,6 +92,7 @@ LEAST = {
     "estimate": {"--teacher": "no/such/model", "--corpus": "no-such-file.txt", "--examples": "8"},
     "train-student": {"--cache": "no-such-cache", "--output": "student"},
     "inspect": {"CACHE": "no-such-cache"},
+    "judge-encoder": {"--model": "no/such/model", "--cache": "no-such-cache"},
     "verify": {"CACHE": "no-such-cache"},
     "filters": {"--cache": "no-such-cache", "--teacher": "no/such/model"},
     "prune-teacher": {"--teacher": "no/such/model", "--cache": "no-such-cache", "--output": "sorted"},

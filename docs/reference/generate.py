@@ -26,6 +26,7 @@ from miniend.recipes.compare.file.reading import OF_A_ROW, OWN_OF_A_CACHE
 from miniend.recipes.estimate.estimate import Estimate
 from miniend.recipes.filters.config import FilterSettings
 from miniend.recipes.inspect.facts import CacheFacts
+from miniend.recipes.judge_encoder.judge import EncoderFacts
 from miniend.recipes.prune.sorted_teacher import SortedTeacher
 from miniend.recipes.repair.verify import VerifyReport
 from miniend.recipes.schedule.scheduled import Schedule
@@ -52,6 +53,7 @@ RESULTS = (
     SortedTeacher,
     Schedule,
     CacheFacts,
+    EncoderFacts,
     VerifyReport,
     Estimate,
     EvaluationResults,

@@ -22,6 +22,7 @@ from ..evaluation.records import EvaluationResults
 from ..recipes.compare.compared import Comparison
 from ..recipes.estimate.estimate import Estimate
 from ..recipes.inspect.facts import CacheFacts
+from ..recipes.judge_encoder.judge import EncoderFacts
 from ..recipes.prune.sorted_teacher import SortedTeacher
 from ..recipes.repair.verify import VerifyReport
 from ..recipes.schedule.scheduled import Schedule

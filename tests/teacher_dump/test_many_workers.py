@@ -170,13 +170,17 @@ def test_identical_commands_at_the_same_moment_share_the_work(material, alone, t
 @pytest.mark.slow
 def test_ranks_of_which_one_is_killed_leave_a_cache_that_the_next_run_completes(material, alone, tmp_path):
     """What the dead rank had claimed or half written must be made again, to the same bytes."""
-    cache = tmp_path / "cache"
-    process = start(material, cache, torchrun=True)
-    killed = kill_a_writer(process, cache)
-    ended = end(process)
-    assert killed, ended.err
-    assert ended.status != 0
-    assert len(list((cache / "shards").glob("*/marker.json"))) < 12
+    for attempt in range(5):  # the other rank may be done before torchrun ends it
+        cache = tmp_path / f"cache-{attempt}"
+        process = start(material, cache, torchrun=True)
+        killed = kill_a_writer(process, cache)
+        ended = end(process)
+        assert killed, ended.err
+        assert ended.status != 0
+        if len(list((cache / "shards").glob("*/marker.json"))) < 12:
+            break
+    else:
+        pytest.fail("the other rank always made all shards")
     finish(start(material, cache, torchrun=True))
     assert contents(cache) == contents(alone)
 
