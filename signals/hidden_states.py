@@ -115,6 +115,12 @@ def relative_error(measured: Mapping[str, MeanOf], names: tuple[str, str] = RAW)
     return _share(measured[error].total, measured[energy].total)
 
 
+def mean_cosine(measured: Mapping[str, MeanOf], width: int) -> float:
+    """Return the mean cosine of states and decoded states, from the sums of `measured_error` over tokens of a width."""
+    # |n(x) - n(~x)|^2 = 2 d (1 - cos), for |n(x)|^2 = d
+    return 1.0 - measured[NORMALIZED[0]].mean / (2 * width)
+
+
 def _share(error: float, energy: float) -> float:
     return error / energy if energy else 0.0
 

@@ -6,6 +6,7 @@ The reference is transformers' own encoder; no mathematics of the package is use
 import json
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,6 +111,10 @@ def test_the_default_error_holds_on_texts_that_nothing_was_fitted_on(home, tmp_p
     exact = torch.cat(states_of(encoder, held_out))
     cached = torch.cat([torch.as_tensor(np.asarray(one.hidden["encoder.final"])).double() for one in held_out])
     assert float((cached - exact).square().sum() / (exact - exact.mean(0)).square().sum()) < 2e-2
+    told = miniend.inspect(tmp_path / "cache")
+    cosine = float(torch.cosine_similarity(cached, exact, dim=1).mean())
+    assert 1 - told.fidelity.hidden_cosine["encoder.final@1"] == pytest.approx(1 - cosine, rel=0.4)
+    assert f"cosine {told.fidelity.hidden_cosine['encoder.final@1']:.4f}" in str(told)
 
 
 def columns(cache):
@@ -178,6 +183,7 @@ def test_a_cache_is_whole_resumed_verified_and_repaired(home, tmp_path, capsys):
     assert verify_cache(tmp_path / "cache").sound
     assert columns(miniend.open_cache(tmp_path / "cache")) == before
     facts = miniend.inspect(tmp_path / "cache")
+    assert facts.fidelity.hidden_cosine["encoder.final@1"] == pytest.approx(1, abs=1e-6)
     assert facts.teacher.quality == "an encoder without decoder"
     assert miniend.open_cache(tmp_path / "cache").teacher_cross_entropy("train") is None
 
@@ -421,6 +427,22 @@ def test_a_student_can_start_from_layers_of_the_encoder_or_of_the_full_checkpoin
     train_student(config(home, tmp_path / "s", **settings), log=quiet)
     assert type(transformers.AutoModelForTextEncoding.from_pretrained(tmp_path / "s")).__name__ == "T5EncoderModel"
     assert not (tmp_path / "s" / "projections.safetensors").exists()
+
+
+def test_a_cache_in_a_store_is_the_local_one_and_trains_the_same_student(home, student, bucket, tmp_path):
+    """Dumped to the store, and read from it."""
+    settings = {**EXACT, "signals": "encoder.final,encoder.hidden@all,encoder.self"}
+    stored = dump(home, f"{bucket.url}/caches/e", home / "teacher", **settings)
+    local = {
+        f"caches/e/{path.relative_to(home / 'cache').as_posix()}": path.read_bytes()
+        for path in (home / "cache").rglob("*")
+        if path.is_file() and path.name != "dump.yaml"
+    }
+    kept = {name: content for name, content in bucket.contents().items() if not name.endswith("/dump.yaml")}
+    assert kept == local
+    run = config(home, tmp_path / "s")
+    train_student(replace(run, cache=str(stored.path)), log=quiet)
+    assert same_weights(tmp_path / "s", student)
 
 
 @pytest.mark.slow

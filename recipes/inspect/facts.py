@@ -103,6 +103,8 @@ class CacheFidelity:
     """The relative squared error of states by site."""
     normalized_hidden_error: Mapping[str, float]
     """The relative squared error of states over their root mean square, the form in which students match them."""
+    hidden_cosine: Mapping[str, float]
+    """The mean cosine of states and decoded states by site."""
     hidden_error_target: float | None
     """The error of states that calibration aimed at; None for a cache without hidden states."""
     continued_kl: Mapping[str, float]

@@ -7,11 +7,13 @@ from ...cache import Cache, open_cache
 from ...runtime.progress import waiting
 from ...signals.codes.site_codec import SiteCodec
 from ...signals.fidelity import MeanOf
-from ...signals.hidden_states import CONTINUED, NORMALIZED, RAW, relative_error
+from ...signals.hidden_states import CONTINUED, NORMALIZED, RAW, mean_cosine, relative_error
+from ...signals.kinds.final import FinalStates
 from ...signals.logits.fidelity import logit_facts
 from ...signals.relations.codec import AttentionCodec
 from ...signals.relations.measures import kls_by_heads, tensor_errors, worst_relation
 from ...signals.relations.relations import carries_no_information
+from ...signals.sites import site_from
 from ...storage.documents.marker import SegmentsMarker
 from ...storage.documents.plan import PlannedLogits
 from ...storage.documents.seal import FORMAT_VERSION
@@ -127,6 +129,11 @@ def _fidelity(cache: Cache) -> CacheFidelity:
         tensor_error={site: tensor_errors(measures[site]) for site in measured},
         hidden_error=_hidden_errors(cache, measures, RAW),
         normalized_hidden_error=_hidden_errors(cache, measures, NORMALIZED),
+        hidden_cosine={
+            site: mean_cosine(measures[site], codec.width)
+            for site, codec in cache.codecs_of("hidden").items()
+            if NORMALIZED[0] in measures.get(site, {})
+        },
         hidden_error_target=signals.hidden_error if cache.codecs_of("hidden") else None,
         continued_kl={
             site: MeanOf(told[site][CONTINUED].total, told[site][CONTINUED].count).mean
@@ -260,6 +267,7 @@ def _signal_lines(facts: CacheFacts) -> Iterator[str]:
         if name in fidelity.hidden_error:
             target, over_rms = fidelity.hidden_error_target, fidelity.normalized_hidden_error[name]
             error = f"  squared error {fidelity.hidden_error[name]:.1e} (target {target:.0e}), over rms {over_rms:.1e}"
+            error += f", cosine {fidelity.hidden_cosine[name]:.4f}" if site_from(name).kind == FinalStates.name else ""
         yield f"{name:<28} {facts.bytes.hidden[name]:>14,} {sum(places.values()):>10.1f}{error}"
     for name, kl in fidelity.continued_kl.items():
         yield f"{'':<4}the teacher, going on from decoded {name}: KL {kl:.1e} nats"
