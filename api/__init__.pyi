@@ -268,6 +268,7 @@ def dump_teacher(
     shortest_input_length: int | None = None,
     prefix: str | None = None,
     residues: Literal["spaced"] | str | None = None,
+    pipeline: Literal["flux", "sd3", "cogvideox", "ltx", "pixart", "wan", "mochi", "chroma", "hidream"] | str | None = None,
     target_length: int = 128,
     noise_density: float = 0.15,
     mean_noise_span_length: float = 3.0,
@@ -365,6 +366,10 @@ def dump_teacher(
             How protein sequences are spelled. spaced: a space between the letters, and X for U, Z, O
             and B, as ProtT5 and ProstT5 read them; ProstT5 also wants prefix '<AA2fold> '. [default: as
             they are written]
+        pipeline: Literal["flux", "sd3", "cogvideox", "ltx", "pixart", "wan", "mochi", "chroma", "hidream"] | str | None
+            The pipeline of diffusers that reads the states. For flux, sd3, cogvideox and ltx every text
+            is padded to input_length, and the encoder reads the padding like text, as it does there.
+            For the others padding has no effect. [default: none]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float
@@ -484,6 +489,7 @@ def estimate(
     shortest_input_length: int | None = None,
     prefix: str | None = None,
     residues: Literal["spaced"] | str | None = None,
+    pipeline: Literal["flux", "sd3", "cogvideox", "ltx", "pixart", "wan", "mochi", "chroma", "hidream"] | str | None = None,
     target_length: int = 128,
     noise_density: float = 0.15,
     mean_noise_span_length: float = 3.0,
@@ -576,6 +582,10 @@ def estimate(
             How protein sequences are spelled. spaced: a space between the letters, and X for U, Z, O
             and B, as ProtT5 and ProstT5 read them; ProstT5 also wants prefix '<AA2fold> '. [default: as
             they are written]
+        pipeline: Literal["flux", "sd3", "cogvideox", "ltx", "pixart", "wan", "mochi", "chroma", "hidream"] | str | None
+            The pipeline of diffusers that reads the states. For flux, sd3, cogvideox and ltx every text
+            is padded to input_length, and the encoder reads the padding like text, as it does there.
+            For the others padding has no effect. [default: none]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float

@@ -181,8 +181,9 @@ def _misfits_of_family(plan: Plan) -> Iterator[str]:
             yield f"its teacher.facts.{stack}_layers is {depth}, but a {family.name} has {'some' if there else 'none'}"
     if plan.task.text == family.predicts:
         yield f"its task is {plan.task.kind}, which does not go with a teacher of the family {family.name}"
-    if plan.task.residues and not plan.task.text:
-        yield f"its objective.residues is {plan.task.residues}, which its task {plan.task.kind} does not have"
+    for name in ("residues", "pipeline"):
+        if getattr(plan.task, name) and not plan.task.text:
+            yield f"its objective.{name} is {getattr(plan.task, name)}, which its task {plan.task.kind} does not have"
     if plan.task.text != (plan.task.target_length is None):
         yield f"its objective.target_length should {'be missing' if plan.task.text else 'be there'}"
     if plan.signals.logits and not family.predicts:

@@ -50,11 +50,12 @@ def lent(model: Any, tokenizer: Any = None) -> Iterator[Path]:
             f"such as T5EncoderModel, found a {type(model).__name__}; name a folder or a hub name, or load the model with its "
             "language-model head"
         )
-    name = str(getattr(model, "name_or_path", "") or UNNAMED)
+    origin = str(getattr(model, "name_or_path", "") or "")
+    name = origin or UNNAMED
     with temporary_folder() as temporary:
         folder = temporary / (Path(name).name or UNNAMED)
         folder.mkdir()
-        for file, content in _small_files(model, name, tokenizer, temporary / "tokenizer").items():
+        for file, content in _small_files(model, origin, tokenizer, temporary / "tokenizer").items():
             (folder / file).write_bytes(content)
         _lent[str(folder)] = _Lent(model, name)
         try:
@@ -75,24 +76,31 @@ def true_name(name: str | Path) -> str:
     return found.name if found else str(name)
 
 
+def _known(origin: str) -> str:
+    """Return the folder or hub name of something in memory. Raises CheckpointError for what was not loaded from anywhere."""
+    if not origin:
+        raise CheckpointError("it was not loaded from anywhere")
+    return origin
+
+
 def is_tokenizer(value: Any) -> bool:
     """Return whether this is a tokenizer of transformers."""
     return hasattr(value, "get_vocab") and hasattr(value, "save_pretrained")
 
 
-def _small_files(model: Any, name: str, tokenizer: Any, aside: Path) -> dict[str, bytes]:
-    files = {CONFIG: _config(model, name), **_tokenizer_files(name, tokenizer, aside)}
+def _small_files(model: Any, origin: str, tokenizer: Any, aside: Path) -> dict[str, bytes]:
+    files = {CONFIG: _config(model, origin), **_tokenizer_files(origin, tokenizer, aside)}
     if model.can_generate():
         files[GENERATION] = model.generation_config.to_json_string(use_diff=False).encode()
     return files
 
 
-def _config(model: Any, name: str) -> bytes:
+def _config(model: Any, origin: str) -> bytes:
     """Return the config.json of the place that a model came from, if the model still is as it says; else the model's own."""
-    with suppress(Exception):  # the place may not exist any more, or never have existed
+    with suppress(Exception):  # the place may not exist any more
         from .pretrained import read_raw_config
 
-        raw = read_raw_config(name)
+        raw = read_raw_config(_known(origin))
         if config_meaning(raw) == config_meaning(model.config.to_dict()):
             return json.dumps(raw).encode()
     family = family_of(model)
@@ -122,11 +130,11 @@ def config_meaning(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in meant.items() if key not in ignored and value is not None}
 
 
-def _tokenizer_files(name: str, tokenizer: Any, aside: Path) -> dict[str, bytes]:
+def _tokenizer_files(origin: str, tokenizer: Any, aside: Path) -> dict[str, bytes]:
     """Return the files of the tokenizer, byte for byte as they are where it came from, if they still give its vocabulary."""
     if tokenizer is None:
         with suppress(Exception):
-            return tokenizer_files(name)
+            return tokenizer_files(_known(origin))
         return {}
     if not is_tokenizer(tokenizer):
         raise ConfigurationError(
@@ -135,7 +143,7 @@ def _tokenizer_files(name: str, tokenizer: Any, aside: Path) -> dict[str, bytes]
     with suppress(Exception):  # the place may not exist any more
         from .tokenizer import load_tokenizer
 
-        source = str(tokenizer.name_or_path)
+        source = _known(str(tokenizer.name_or_path))
         if load_tokenizer(source).get_vocab() == tokenizer.get_vocab():
             return tokenizer_files(source)
     with quiet_transformers():

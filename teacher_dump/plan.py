@@ -128,7 +128,11 @@ def planned_task(config: DumpConfig, sentinels: int) -> Task:
     """Return how examples are made: by span corruption with its lengths, or of ready-made pairs or texts."""
     if config.made_by == TEXT:
         return Task(
-            kind=config.made_by, input_length=config.input_length, prefix=config.prefix, residues=config.residues
+            kind=config.made_by,
+            input_length=config.input_length,
+            prefix=config.prefix,
+            residues=config.residues,
+            pipeline=config.pipeline,
         )
     if config.made_by == PAIRS:
         asked = (config.input_length, config.target_length)

@@ -92,7 +92,7 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
     if task.pairs:
         values |= {"target_length": task.target_length, "prefix": task.prefix}
     elif task.text:
-        values |= {"prefix": task.prefix, "residues": task.residues}
+        values |= {"prefix": task.prefix, "residues": task.residues, "pipeline": task.pipeline}
     else:
         corruption = task.corrupted
         values |= {"noise_density": corruption.noise_density, "mean_noise_span_length": corruption.mean_span}

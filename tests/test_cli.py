@@ -24,7 +24,8 @@ from support.tiny_tokenizer import build_tiny_tokenizer
 OPTIONS = {
     "dump-teacher": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
-        --task --encoder-only --input-length --shortest-input-length --prefix --residues --target-length --noise-density
+        --task --encoder-only --input-length --shortest-input-length --prefix --residues --pipeline --target-length
+        --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
         --relation-temperature --hidden-error --hidden-code --logits --top-k --top-p --temperature --draws --logit-step
         --sentinel-order
@@ -33,7 +34,8 @@ OPTIONS = {
     """,
     "estimate": """
         --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
-        --task --encoder-only --input-length --shortest-input-length --prefix --residues --target-length --noise-density
+        --task --encoder-only --input-length --shortest-input-length --prefix --residues --pipeline --target-length
+        --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
         --relation-temperature --hidden-error --hidden-code --logits --top-k --top-p --temperature --draws --logit-step
         --sentinel-order

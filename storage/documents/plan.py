@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from .parse import Document, Record, has_the_form_of, member, only_for
 from .values import (
+    READS_PADDING,
     AtLeastOne,
     Buckets,
     CodecName,
@@ -17,6 +18,7 @@ from .values import (
     LogitKind,
     Natural,
     Number,
+    Pipeline,
     Positive,
     PositiveNumber,
     ProperShare,
@@ -210,6 +212,8 @@ class Task(Record):
     """The text before every input that is not corrupted; None for none."""
     residues: Residues | None = None
     """How the letters of protein sequences are spelled for the teacher; None for texts as they are."""
+    pipeline: Pipeline | None = None
+    """The pipeline of diffusers that reads the states; some read padding like text. None for texts without padding."""
     corruption: SpanCorruption | None = field(default=None, metadata=only_for("kind", SPAN_CORRUPTION))
 
     @property
@@ -222,6 +226,11 @@ class Task(Record):
     def pairs(self) -> bool:
         """Whether examples are pairs of an input and a target that the corpus already has."""
         return self.kind == PAIRS
+
+    @property
+    def padded(self) -> bool:
+        """Whether the padding id fills every text and counts as text, as in the pipeline that reads the states."""
+        return self.pipeline in READS_PADDING
 
     @property
     def text(self) -> bool:

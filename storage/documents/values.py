@@ -75,6 +75,11 @@ Axis = Annotated[str, Constraint(is_axis, "the name of an axis")]
 Split = Annotated[str, _one_of("validation", "train")]
 CodecName = Annotated[str, _one_of("pcodec", "zstd")]
 TaskKind = Annotated[str, _one_of("span-corruption", "pairs", "text")]
+READS_PADDING = ("flux", "sd3", "cogvideox", "ltx")
+"""The pipelines of diffusers whose text encoder reads padding like text: they give it no attention mask (seen in diffusers
+0.42.1). In the others, the states of a prompt do not depend on its padding."""
+PIPELINES = (*READS_PADDING, "pixart", "wan", "mochi", "chroma", "hidream")
+Pipeline = Annotated[str, _one_of(*PIPELINES)]
 Residues = Annotated[str, _one_of("spaced")]
 LogitKind = Annotated[str, _one_of("top-k", "sampled", "hybrid", "from-hidden")]
 Buckets = Annotated[int, _integer(2, 2**16)]

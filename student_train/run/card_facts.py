@@ -51,6 +51,7 @@ def card_facts(setup: Setup, state: TrainingState) -> ModelCardFacts:
         encoder=not setup.distillation.family.predicts,
         mapped=PROJECTIONS if any(isinstance(term, Final) and len(term.maps) for term in terms.values()) else None,
         example=_example(plan),
+        padded_to=plan.task.input_length if plan.task.padded else None,
         right_in_transformers_4=right_in_transformers_4(setup.student),
         tokenizer_of_version_5=saved_by_version_5(cache.tokenizer_files()),
         generates_without_cache=setup.student.can_generate() and outgrows_the_cache(setup.student),

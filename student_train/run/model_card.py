@@ -5,7 +5,7 @@ It is made from plain facts, so that a card can be tested without a model or a c
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,8 @@ class ModelCardFacts:
     """The file with learned maps of its states to the teacher's width; None without maps."""
     example: str
     """A text to try it on."""
+    padded_to: int | None
+    """The length to which a pipeline pads a text, which the encoder then reads without a mask; None where it does not."""
     right_in_transformers_4: bool
     """Whether transformers 4 computes the same with it as version 5."""
     tokenizer_of_version_5: bool
@@ -137,6 +139,15 @@ task-agnostically by MiniEnD from a cache of the teacher's answers on {code(fact
     )
 
 
+def _reading(facts: ModelCardFacts) -> Iterator[str]:
+    if facts.padded_to is None:
+        yield f'states = model(**tokenizer({facts.example!a}, return_tensors="pt")).last_hidden_state'
+        return
+    yield f'padded = {{"padding": "max_length", "max_length": {facts.padded_to}, "truncation": True}}'
+    yield f'ids = tokenizer({facts.example!a}, return_tensors="pt", **padded).input_ids'
+    yield "states = model(input_ids=ids).last_hidden_state  # without a mask: the padding is read like text"
+
+
 def _usage_of_encoder(facts: ModelCardFacts) -> str:
     name = "ProjectedT5Encoder" if facts.mapped else "AutoModelForTextEncoding"
     made = f"{name}.from_student" if facts.mapped else f"{name}.from_pretrained"
@@ -147,7 +158,7 @@ def _usage_of_encoder(facts: ModelCardFacts) -> str:
         'folder = "."  # where this file is, or the name that you gave the model on the hub',
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
         f"model = {made}(folder)",
-        f'states = model(**tokenizer({facts.example!a}, return_tensors="pt")).last_hidden_state',
+        *_reading(facts),
     ]
     text = f"The states have the teacher's width, by the map in {code(facts.mapped)}.\n\n" if facts.mapped else ""
     return "## Use\n\n" + text + "\n".join(("```python", *lines, "```")) + f"\n\n{_LICENSE}"

@@ -17,18 +17,17 @@ latest segment or pair: equal for equal cursors, however often a run was stopped
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ...data.long_text import LongText, Text, is_blank_text, parts_of
+from ...data.long_text import Text, is_blank_text, parts_of
 from ...errors import ConfigurationError, CorpusError
 from ..corpus.pieces import Piece, in_pieces
 from ..corpus.plain_text import EncodeBatch
 from ..corpus.stream_order import seeded_draw
-from .residues import spaced
+from .text_form import PLAIN, TextForm
 
 EOS_BETWEEN_DOCUMENTS = False
 BATCH = 64
@@ -167,15 +166,13 @@ def pack_texts(
     eos_id: int,
     start: SegmentCursor = START,
     tally: Tally | None = None,
-    prefix: str = "",
-    residues: str | None = None,
+    form: TextForm = PLAIN,
 ) -> Iterator[tuple[tuple[Ids, ...], SegmentCursor]]:
     """Yield (the ids of each text of a document, int32, ragged; cursor of the next document).
 
-    A document has one text, or an input and a target; `longest` has the largest number of ids of each. `prefix` is put before
-    the first, whose letters are spelled as `residues` says. We cut each text to its length less one and add EOS. We leave out a
-    document if one of its texts is blank or does not have a token. Raises ConfigurationError for a length below 2, and
-    CorpusError if the document of `start` is missing.
+    A document has one text, or an input and a target; `longest` has the largest number of ids of each. `form` says how the first
+    is written. We cut each text to its length less one and add EOS. We leave out a document if one of its texts is blank or does
+    not have a token. Raises ConfigurationError for a length below 2, and CorpusError if the document of `start` is missing.
     """
     if min(longest) < 2:
         raise ConfigurationError(
@@ -185,11 +182,7 @@ def pack_texts(
     for batch in _batched(_from(documents, start), lambda document: sum(map(len, document[1]))):
         sides = zip(*(texts for _, texts in batch), strict=True)
         encoded = [
-            _first_ids(
-                (_spelled(text, *(("", None) if side else (prefix, residues))) for text in texts),
-                longest[side],
-                encode_batch,
-            )
+            _first_ids(((PLAIN if side else form).parts(text) for text in texts), longest[side], encode_batch)
             for side, texts in enumerate(sides)
         ]
         for (index, texts), *parts in zip(batch, *encoded, strict=True):
@@ -200,13 +193,9 @@ def pack_texts(
             cut = [len(ids) >= most for ids, most in zip(parts, longest, strict=True)]
             tally.cut_inputs += cut[0]
             tally.cut_targets += any(cut[1:])
-            closed = tuple(_closed(ids, most, eos_id) for ids, most in zip(parts, longest, strict=True))
-            yield closed, SegmentCursor(index + 1)
-
-
-def _spelled(text: Text, prefix: str, residues: str | None) -> Iterable[str]:
-    parts = spaced(parts_of(text)) if residues else parts_of(text)
-    return chain([prefix], parts) if isinstance(text, LongText) else [prefix + "".join(parts)]
+            closed = [[*ids[: most - 1], eos_id] for ids, most in zip(parts, longest, strict=True)]
+            closed[0] = form.filled(closed[0], longest[0])
+            yield tuple(np.array(ids, dtype=np.int32) for ids in closed), SegmentCursor(index + 1)
 
 
 def _first_ids(texts: Iterable[Iterable[str]], length: int, encode_batch: EncodeBatch) -> list[list[int]]:
@@ -217,10 +206,6 @@ def _first_ids(texts: Iterable[Iterable[str]], length: int, encode_batch: Encode
         while len(ids) < length and (piece := next(parts, None)) is not None:
             ids.extend(_ids_of([piece], encode_batch)[0])
     return found
-
-
-def _closed(ids: list[int], length: int, eos_id: int) -> Ids:
-    return np.array([*ids[: length - 1], eos_id], dtype=np.int32)
 
 
 def _from(documents: Iterable[TDocument], start: SegmentCursor) -> Iterator[TDocument]:

@@ -27,6 +27,7 @@ from ..corpus.corpus import Document
 from ..corpus.plain_text import EncodeBatch
 from .packing import START, SegmentCursor, Tally, is_validation, pack_segments, pack_texts
 from .span_corruption import drawn_lengths, lengths
+from .text_form import TextForm
 
 SEGMENTS_PER_FOLDER = 4096
 LENGTH_STREAMS = {"train": 5, "validation": 6}
@@ -172,7 +173,8 @@ class SegmentStore:
         if task.corruption is None:
             longest = (task.input_length, *([task.target_length] if task.target_length else []))
             eos_id = self._plan.tokenizer.eos_id
-            yield from pack_texts(chosen, encode, longest, eos_id, start, tally, task.prefix or "", task.residues)
+            form = TextForm.of(task, self._plan.teacher.pad_id)
+            yield from pack_texts(chosen, encode, longest, eos_id, start, tally, form)
         else:
             texts_only = ((index, texts[0]) for index, texts in chosen)
             for ids_, after in pack_segments(texts_only, encode, self._lengths(split), start, tally):

@@ -1,7 +1,9 @@
 """The scripts in examples/ run as a reader would run them, each in a process of its own, and leave what they promise."""
 
 import csv
+import importlib.util
 
+import pytest
 from transformers import AutoModelForSeq2SeqLM
 
 from miniend import open_cache
@@ -47,6 +49,16 @@ def test_the_sweep_writes_a_table_of_all_students(home, commands, tmp_path):
     losses = [float(row[2]) for row in rows[1:] if row[2]]
     assert losses == sorted(losses)
     assert len(losses) == 4
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_flux_runs_with_the_student_in_the_place_of_its_t5(commands, tmp_path):
+    """Where diffusers is installed, which the package does not need."""
+    if importlib.util.find_spec("diffusers") is None:
+        pytest.skip("diffusers is not installed")
+    printed = run(commands, "flux_text_encoder.py", tmp_path)
+    assert "variance explained" in printed
+    assert "an image of (16, 16, 3)" in printed.splitlines()[-1]
 
 
 SMALL_SOURCE = """

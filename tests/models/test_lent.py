@@ -85,3 +85,22 @@ def test_another_object_is_refused_in_one_line(folder):
         lent(model, "t5"),
     ):
         pass
+
+
+@pytest.mark.parametrize("kind", ["T5ForConditionalGeneration", "T5EncoderModel"])
+def test_the_hub_is_not_asked_for_a_model_that_was_made_in_memory(tokenizer, kind, monkeypatch):
+    """It once was, for a model called "model", which took a minute without the internet."""
+    asked = []
+
+    def asking(*names, **_more):
+        asked.append(names)
+        raise OSError("the hub was asked")
+
+    monkeypatch.setattr("transformers.utils.hub.hf_hub_download", asking)
+    shape = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1, "decoder_start_token_id": 0}
+    model = getattr(transformers, kind)(transformers.T5Config(vocab_size=len(tokenizer), **shape))
+    for own in (tokenizer, None):
+        with lent(model, own) as path:
+            assert (path.name, true_name(path)) == ("model", "model")
+            read_raw_config(path)
+    assert asked == []

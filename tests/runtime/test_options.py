@@ -155,7 +155,7 @@ def test_which_examples_there_are_changes_only_on_purpose():
     assert sorted(names_of(ExampleSettings)) == sorted(
         _words(
             "corpus corpus_weight shuffle_buffer field split task encoder_only input_length shortest_input_length "
-            "target_length prefix residues "
+            "target_length prefix residues pipeline "
             "noise_density mean_noise_span_length sentinel_order corpus_epochs examples validation_examples shard_examples seed"
         )
     )

@@ -29,6 +29,7 @@ from miniend.storage.documents.values import (
     LogitKind,
     Natural,
     Number,
+    Pipeline,
     Positive,
     PositiveNumber,
     ProperShare,
@@ -85,6 +86,7 @@ VALUES = {
     CodecName: st.sampled_from(["pcodec", "zstd"]),
     TaskKind: st.sampled_from(["span-corruption", "pairs"]),
     Residues: st.just("spaced"),
+    Pipeline: st.sampled_from(["flux", "wan"]),
     LogitKind: st.sampled_from(["top-k", "sampled", "hybrid"]),
     Split: st.sampled_from(["validation", "train"]),
 }

@@ -18,6 +18,7 @@ FACTS = ModelCardFacts(
     encoder=False,
     mapped=None,
     example="The <extra_id_0> sings.",
+    padded_to=None,
     right_in_transformers_4=True,
     tokenizer_of_version_5=False,
     generates_without_cache=False,

@@ -13,6 +13,7 @@ from miniend.errors import ConfigurationError, CorpusError
 from miniend.teacher_dump.corpus import pieces, windows
 from miniend.teacher_dump.examples import packing
 from miniend.teacher_dump.examples.packing import SegmentCursor, Tally, is_validation, pack_segments, pack_texts
+from miniend.teacher_dump.examples.text_form import TextForm
 
 EOS = 1
 
@@ -158,7 +159,7 @@ def test_long_documents_are_packed_like_short_ones(contents, steps, length, long
     documents, tally = numbered(contents, steps), Tally()
     expected = listed(pack_segments(documents, encode, repeat(length), tally=tally))
     pairs = [(index, text, text[::-1]) for index, text in documents]
-    packed = listed(pack_pairs(pairs, encode, longest, 5, EOS, tally=(pair_tally := Tally()), prefix="a"))
+    packed = listed(pack_pairs(pairs, encode, longest, 5, EOS, tally=(pair_tally := Tally()), form=TextForm("a")))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(long_text, "SHORT", 3)
         for module, values in SMALL.items():
@@ -216,7 +217,7 @@ def test_what_pairs_lose_is_counted():
 def test_a_prefix_stands_before_every_input_and_nothing_else():
     """T5 was trained on "summarize: ..."; a prefix makes no text of a blank input."""
     pairs = [(0, "ab", "x"), (1, " ", "x")]
-    [(inputs, targets, _)] = listed(pack_pairs(pairs, encode, 9, 4, EOS, prefix="p:"))
+    [(inputs, targets, _)] = listed(pack_pairs(pairs, encode, 9, 4, EOS, form=TextForm("p:")))
     assert inputs == [*map(ord, "p:ab"), EOS]
     assert targets == [ord("x"), EOS]
 
@@ -236,7 +237,9 @@ def test_texts_by_themselves_are_cut_closed_and_counted():
     """An encoder has no targets; what is blank or too long must not vanish without a count."""
     texts = [(0, ("abcdef",)), (1, (" ",)), (4, ("ab",))]
     tally = Tally()
-    packed = [([*ids], after) for (ids,), after in pack_texts(texts, encode, (4,), EOS, tally=tally, prefix="p")]
+    packed = [
+        ([*ids], after) for (ids,), after in pack_texts(texts, encode, (4,), EOS, tally=tally, form=TextForm("p"))
+    ]
     assert packed == [([*map(ord, "pab"), EOS], SegmentCursor(1)), ([*map(ord, "pab"), EOS], SegmentCursor(5))]
     assert tally == Tally(blank=1, cut_inputs=1)
 
