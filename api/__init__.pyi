@@ -369,7 +369,7 @@ def dump_teacher(
         pipeline: Literal["flux", "sd3", "cogvideox", "ltx", "pixart", "wan", "mochi", "chroma", "hidream"] | str | None
             The pipeline of diffusers that reads the states. For flux, sd3, cogvideox and ltx every text
             is padded to input_length, and the encoder reads the padding like text, as it does there.
-            For the others padding has no effect. [default: none]
+            The others hide it. [default: none]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float
@@ -585,7 +585,7 @@ def estimate(
         pipeline: Literal["flux", "sd3", "cogvideox", "ltx", "pixart", "wan", "mochi", "chroma", "hidream"] | str | None
             The pipeline of diffusers that reads the states. For flux, sd3, cogvideox and ltx every text
             is padded to input_length, and the encoder reads the padding like text, as it does there.
-            For the others padding has no effect. [default: none]
+            The others hide it. [default: none]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float

@@ -117,7 +117,7 @@ class ExampleSettings:
         choices=PIPELINES,
         shown="none",
         help="The pipeline of diffusers that reads the states. For flux, sd3, cogvideox and ltx every text is padded to "
-        "--input-length, and the encoder reads the padding like text, as it does there. For the others padding has no effect.",
+        "--input-length, and the encoder reads the padding like text, as it does there. The others hide it.",
     )
     target_length: int = option(
         128,

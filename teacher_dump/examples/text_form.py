@@ -1,4 +1,4 @@
-"""How a text is written for the teacher: what stands before it, how its letters are spelled, and whether padding follows."""
+"""How a text is written for the teacher: what is put before it, how its letters are spelled, and whether padding follows."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

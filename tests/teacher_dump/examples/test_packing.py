@@ -172,7 +172,10 @@ def test_long_documents_are_packed_like_short_ones(contents, steps, length, long
         for place, (_, cursor) in enumerate(expected, start=1):
             assert listed(pack_segments(long, encode, repeat(length), cursor)) == expected[place:]
         long_pairs = [(index, spooled(source), spooled(target)) for index, source, target in pairs]
-        assert listed(pack_pairs(long_pairs, encode, longest, 5, EOS, tally=(other := Tally()), prefix="a")) == packed
+        assert (
+            listed(pack_pairs(long_pairs, encode, longest, 5, EOS, tally=(other := Tally()), form=TextForm("a")))
+            == packed
+        )
         assert other == pair_tally
 
 
