@@ -6,9 +6,10 @@ import importlib.util
 import pytest
 from transformers import AutoModelForSeq2SeqLM
 
-from miniend import open_cache
+from miniend import open_cache, train_student
 from support.pages import ROOT
-from support.tiny_t5 import tiny_texts
+from support.tiny_cache import build_tiny_cache
+from support.tiny_t5 import ragged_texts, tiny_texts
 
 RUN = "import runpy, sys; sys.argv[:] = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
@@ -59,6 +60,22 @@ def test_a_pipeline_of_flux_runs_with_the_student_in_the_place_of_its_t5(command
     printed = run(commands, "flux_text_encoder.py", tmp_path)
     assert "variance explained" in printed
     assert "an image of (16, 16, 3)" in printed.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_student_becomes_a_folder_of_sentence_transformers(commands, tmp_path):
+    """Where that library is installed, which the package does not need."""
+    if importlib.util.find_spec("sentence_transformers") is None:
+        pytest.skip("sentence-transformers is not installed")
+    folder, student = tmp_path / "home", tmp_path / "student"
+    folder.mkdir()
+    corpus = str(ragged_texts(folder / "ragged.jsonl"))
+    settings = {"encoder_only": True, "noise_density": 0.15, "logits": None, "top_k": 64}
+    cache = build_tiny_cache(folder, corpus=corpus, **settings)
+    train_student(cache=cache, output=student, objective="encoder", size="1L64H", steps=2, batch_size=4, log=str)
+    printed = run(commands, "sentence_encoder.py", student, tmp_path / "sentences")
+    assert "texts as 32 numbers" in printed
+    assert float(printed.split("at most ")[1].split()[0]) < 1e-5
 
 
 SMALL_SOURCE = """
