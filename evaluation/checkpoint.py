@@ -50,7 +50,8 @@ def load_checkpoint(name: str) -> Checkpoint:
     family = family_of(model)
     if not family.predicts:
         raise CheckpointError(
-            f"{name} is an encoder without decoder ({family.architecture}); evaluate fine-tunes models with a decoder"
+            f"{name} is an encoder without decoder ({family.architecture}); evaluate fine-tunes models with a decoder, and "
+            "`miniend judge-encoder` compares an encoder with its teacher"
         )
     family.restore_head_scale(model, raw)
     return Checkpoint(name, model.eval(), _tokenizer(name, family.facts(model).vocab_rows))
