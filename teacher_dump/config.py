@@ -64,6 +64,11 @@ class ExampleSettings:
         least=0,
         help="Documents in memory from which the next one is drawn; 0 keeps the order of the corpora.",
     )
+    drop_duplicates: bool = option(
+        False,
+        section="corpus",
+        help="Leave out documents that came before, with all their texts. Takes about 100 bytes of memory for each document.",
+    )
     field: tuple[str, ...] = option(
         (),
         section="corpus",

@@ -60,12 +60,14 @@ TYPED = {
     "corpus.parts.weight": "--corpus-weight",
     "corpus.fields": "--field",
     "corpus.shuffle_buffer": "--shuffle-buffer",
+    "corpus.distinct": "--drop-duplicates",
     "objective.kind": "--task",
     "objective.input_length": "--input-length",
     "objective.target_length": "--target-length",
     "objective.shortest_input_length": "--shortest-input-length",
     "objective.noise_density": "--noise-density",
     "objective.mean_span": "--mean-noise-span-length",
+    **{f"objective.{name}": f"--{name}" for name in ("prefix", "residues", "pipeline")},
     **{
         name: f"--{name.replace('_', '-')}"
         for name in ("seed", "validation_examples", "batch_size", "shard_examples", "codec")

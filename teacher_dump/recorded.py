@@ -75,6 +75,7 @@ def _of_plan(plan: Plan) -> dict[str, Any]:
         "encoder_only": task.text,
         "input_length": task.input_length,
         "shuffle_buffer": plan.corpus.shuffle_buffer,
+        "drop_duplicates": bool(plan.corpus.distinct),
         "field": _fields(plan),
         "seed": plan.seed,
         "validation_examples": plan.validation_examples,

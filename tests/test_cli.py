@@ -23,7 +23,8 @@ from support.tiny_tokenizer import build_tiny_tokenizer
 
 OPTIONS = {
     "dump-teacher": """
-        --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --cache --examples --field --split
+        --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --drop-duplicates --cache
+        --examples --field --split
         --task --encoder-only --input-length --shortest-input-length --prefix --residues --pipeline --target-length
         --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
@@ -33,7 +34,7 @@ OPTIONS = {
         --shard-examples --dtype --device --codec --threads --shards --seed --mixed-environment --force
     """,
     "estimate": """
-        --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --examples --field --split
+        --teacher --teacher-revision --corpus --corpus-weight --shuffle-buffer --drop-duplicates --examples --field --split
         --task --encoder-only --input-length --shortest-input-length --prefix --residues --pipeline --target-length
         --noise-density
         --mean-noise-span-length --corpus-epochs --validation-examples --signal --relation-kl --relation-step --relation-rank
@@ -562,7 +563,7 @@ def test_what_pairs_lose_is_said_by_dump_and_inspect(dump, run, material, tmp_pa
     assert found["objective"]["prefix"] == "漢字 "
     sentinel = material.tokenizer.convert_tokens_to_ids("<extra_id_0>")
     assert all(sentinel in example.input_ids for example in open_cache(tmp_path / "cache"))
-    assert_refused(dump(**settings | {"prefix": "other "}), "objective.prefix: there 漢字, now other")
+    assert_refused(dump(**settings | {"prefix": "other "}), "--prefix: there 漢字, now other")
 
 
 def test_each_corpus_may_have_its_own_field(dump, run, material, tmp_path):

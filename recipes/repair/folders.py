@@ -78,6 +78,7 @@ def _mixture(names: Sequence[str], split: str, plan: Plan) -> Mixture:
         weights=tuple(part.weight for part in planned.parts),
         shuffle_buffer=planned.shuffle_buffer,
         seed=plan.seed,
+        distinct=bool(planned.distinct),
     )
     return mixture.pinned(planned)
 

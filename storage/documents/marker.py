@@ -56,6 +56,8 @@ class PackingCounts(Record):
     cut_inputs: Natural
     """The number of pairs and texts whose input was longer than allowed."""
     cut_targets: Natural
+    duplicates: Natural | None = None
+    """The number of documents that were left out, because the same came before; None for none."""
     unproven: Natural | None = None
     """The number of cuts inside documents at which the ids may not be the ids of the whole document; None for no cut."""
 

@@ -177,6 +177,8 @@ class PlannedCorpus(Record):
     shuffle_buffer: Natural
     """The number of documents from which we draw the next one; 0 keeps the order."""
     parts: tuple[CorpusPart, ...]
+    distinct: bool | None = None
+    """Whether documents that came before are left out; None for no."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

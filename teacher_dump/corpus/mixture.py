@@ -41,6 +41,8 @@ class Mixture:
     shuffle_buffer: int
     """The number of documents in the buffer; 0 keeps the order."""
     seed: int
+    distinct: bool = False
+    """Whether documents that came before are left out of the examples."""
     notes: dict[str, None] = field(default_factory=dict, compare=False)
     """Lines on how files were read, each once, from the streams that were read so far."""
     hashed: dict[Path, State] = field(default_factory=dict, compare=False)
@@ -62,6 +64,7 @@ class Mixture:
             fields=shared,
             shuffle_buffer=self.shuffle_buffer,
             parts=tuple(replace(part, fields=fields) for (part, _), fields in zip(found, own, strict=True)),
+            distinct=self.distinct or None,
         )
         return Fingerprint(
             planned, {list_name(n): content for n, (_, content) in enumerate(found) if content is not None}
@@ -123,7 +126,13 @@ def parse_mixture(config: DumpConfig) -> Mixture:
             f"expected one positive --corpus-weight for each of {len(corpora)} --corpus, in their order, or none at all; "
             f"found {', '.join(f'{weight:g}' for weight in weights)}"
         )
-    return Mixture(corpora=corpora, weights=weights, shuffle_buffer=config.shuffle_buffer, seed=config.seed)
+    return Mixture(
+        corpora=corpora,
+        weights=weights,
+        shuffle_buffer=config.shuffle_buffer,
+        seed=config.seed,
+        distinct=config.drop_duplicates,
+    )
 
 
 def _require_distinct(corpora: tuple[Corpus, ...]) -> None:

@@ -14,7 +14,7 @@ def total_counts(parts: Sequence[PackingCounts]) -> PackingCounts | None:
     if not parts:
         return None
     sums = {name: sum(asdict(part)[name] or 0 for part in parts) for name in asdict(parts[0])}
-    return PackingCounts(**sums | {"unproven": sums["unproven"] or None})
+    return PackingCounts(**sums | {name: sums[name] or None for name in ("duplicates", "unproven")})
 
 
 def count_lines(counts: PackingCounts | None, pairs: bool) -> Iterator[str]:
@@ -34,6 +34,8 @@ def count_lines(counts: PackingCounts | None, pairs: bool) -> Iterator[str]:
     )
     if counts.blank:
         yield f"{counts.blank:,} {left_out} blank"
+    if counts.duplicates:
+        yield f"{counts.duplicates:,} {'pairs' if pairs else 'documents'} were left out, because the same came before"
     if counts.cut_inputs or counts.cut_targets:
         targets = f", {counts.cut_targets:,} targets at --target-length" if pairs else ""
         yield f"{counts.cut_inputs:,} {'inputs' if pairs else 'texts'} were cut at --input-length{targets}"

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from ...data.long_text import Text, is_blank_text, parts_of
 from ...errors import ConfigurationError, CorpusError
+from ..corpus.duplicates import DUPLICATE
 from ..corpus.pieces import Piece, in_pieces
 from ..corpus.plain_text import EncodeBatch
 from ..corpus.stream_order import seeded_draw
@@ -62,6 +63,8 @@ class Tally:
 
     blank: int = 0
     """Documents that were left out, because a text is blank or yields no token."""
+    duplicates: int = 0
+    """Documents that were left out, because the same came before."""
     broken: int = 0
     """Documents with characters that are not text."""
     cut_inputs: int = 0
@@ -81,6 +84,8 @@ class _Piece:
     ends: bool
     broken: bool
     """Whether the document has characters that are not text."""
+    duplicate: bool
+    """Whether the same document came before; such a piece is empty."""
 
 
 def is_validation(seed: int, document_index: int, share: float) -> bool:
@@ -115,7 +120,8 @@ def pack_segments(
         size += ids.size
         tally.unproven += piece.part.unproven and size > taken
         if piece.ends:
-            tally.blank += not size
+            tally.duplicates += piece.duplicate
+            tally.blank += not size and not piece.duplicate
             if taken > size:
                 raise CorpusError(_moved(start, f"it has {size} tokens"))
         open_tokens = np.concatenate([open_tokens, ids[skipped:]])
@@ -139,7 +145,7 @@ def _pieces(documents: Iterator[tuple[int, Text]], encode_batch: EncodeBatch) ->
         part: Piece | None = next(parts)
         while part is not None:
             following = next(parts, None)
-            yield _Piece(index, part, begins, following is None, broken)
+            yield _Piece(index, part, begins, following is None, broken, text is DUPLICATE)
             part, begins = following, False
 
 
@@ -186,6 +192,9 @@ def pack_texts(
             for side, texts in enumerate(sides)
         ]
         for (index, texts), *parts in zip(batch, *encoded, strict=True):
+            if texts[0] is DUPLICATE:
+                tally.duplicates += 1
+                continue
             tally.broken += any(map(_is_broken, texts))
             if any(map(is_blank_text, texts)) or not all(parts):
                 tally.blank += 1

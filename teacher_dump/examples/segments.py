@@ -24,6 +24,7 @@ from ...storage.layout import ShardRange, segment_path
 from ...storage.markers import check_place, marker_members, open_marked
 from ...storage.stores.place import Where, place_of
 from ..corpus.corpus import Document
+from ..corpus.duplicates import without_duplicates
 from ..corpus.plain_text import EncodeBatch
 from .packing import START, SegmentCursor, Tally, is_validation, pack_segments, pack_texts
 from .span_corruption import drawn_lengths, lengths
@@ -158,7 +159,10 @@ class SegmentStore:
 
     def _pack(self, split: str, source: TextSource, start: SegmentCursor) -> _Packing:
         tally = Tally()
-        chosen = ((index, texts) for index, texts in enumerate(source.documents()) if self._belongs(split, index))
+        documents = source.documents()
+        if self._plan.corpus.distinct:
+            documents = without_duplicates(documents)
+        chosen = ((index, texts) for index, texts in enumerate(documents) if self._belongs(split, index))
         return _Packing(self._packed(split, chosen, source.encode, start, tally), tally)
 
     def _packed(
@@ -195,8 +199,16 @@ class SegmentStore:
         parts = [part for segment in segments for part in segment]
         left = {name: value - getattr(before, name) for name, value in asdict(after).items()}
         unknown = 0 if unknown_id is None else sum(int((part == unknown_id).sum()) for part in parts)
-        unproven = left.pop("unproven") or None  # absent where it is 0
-        return PackingCounts(tokens=sum(part.size for part in parts), unknown=unknown, unproven=unproven, **left)
+        duplicates, unproven = (
+            left.pop(name) or None for name in ("duplicates", "unproven")
+        )  # absent where they are 0
+        return PackingCounts(
+            tokens=sum(part.size for part in parts),
+            unknown=unknown,
+            duplicates=duplicates,
+            unproven=unproven,
+            **left,
+        )
 
     def _belongs(self, split: str, document: int) -> bool:
         chosen = is_validation(self._plan.seed, document, self._plan.derived.validation_share)

@@ -87,6 +87,7 @@ def test_every_command_that_ranks_do_not_share_is_refused_under_a_launcher(monke
     asked = {
         "estimate": ["--teacher", "x", "--corpus", "x", "--examples", "5"],
         "inspect": ["x"],
+        "judge-encoder": ["--model", "x", "--cache", "x"],
         "verify": ["x"],
         "evaluate": ["--model", "x", "--task", "glue/sst2", "--output", "x"],
         "compare": ["x.yaml", "--output", "x"],

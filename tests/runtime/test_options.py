@@ -154,7 +154,8 @@ def test_which_examples_there_are_changes_only_on_purpose():
     """All caches of a comparison have these in common."""
     assert sorted(names_of(ExampleSettings)) == sorted(
         _words(
-            "corpus corpus_weight shuffle_buffer field split task encoder_only input_length shortest_input_length "
+            "corpus corpus_weight shuffle_buffer drop_duplicates "
+            "field split task encoder_only input_length shortest_input_length "
             "target_length prefix residues pipeline "
             "noise_density mean_noise_span_length sentinel_order corpus_epochs examples validation_examples shard_examples seed"
         )
