@@ -90,6 +90,15 @@ def no_plugins():
         plugins._named.clear()
 
 
+@pytest.fixture(autouse=True)
+def no_signal_from_before():
+    """A process that has heard a signal is about to end, so it remembers it; the next test would be ended by it."""
+    yield
+    if stopping := sys.modules.get("miniend.runtime.stopping"):
+        stopping._Asked.last = None
+        stopping._HeldBack.depth, stopping._HeldBack.waiting = 0, None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_progress():
     """On a slow machine there are lines of progress, which a test of what a command prints does not expect."""

@@ -11,7 +11,7 @@ import pytest
 
 from miniend import cli
 from miniend.runtime.options import flag_of
-from miniend.runtime.stopping import STOPPING, Terminated, held_back, stoppable
+from miniend.runtime.stopping import STOPPING, Terminated, held_back, raise_if_asked, stoppable
 from miniend.teacher_dump.config import DumpConfig
 from miniend.teacher_dump.dump import dump_teacher
 from support.fork_server import SMALL, differences, whole_or_absent
@@ -276,3 +276,24 @@ def test_an_error_that_ends_the_command_is_not_hidden_by_a_signal_that_waits(unl
     assert found.type is raised
     with held_back():
         pass  # nothing waits any more
+
+
+HEARD = []
+"""Whether the next test follows one that heard a signal."""
+
+
+def test_a_command_that_ended_by_a_signal_remembers_it_for_the_threads_that_still_wait(handlers):
+    """They wait for a store, and would hold the process."""
+    assert cli.exit_status(lambda: signal.raise_signal(signal.SIGTERM)) == 143
+    with pytest.raises(Terminated):
+        raise_if_asked()
+    HEARD.append(True)
+
+
+def test_a_test_does_not_hear_the_signal_of_the_one_before():
+    """It once ended the whole run, where a store had answered slowly in a test that came later."""
+    assert HEARD
+    try:
+        raise_if_asked()
+    except KeyboardInterrupt:  # which would end pytest itself
+        pytest.fail("the signal is still heard")
