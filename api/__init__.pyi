@@ -371,9 +371,9 @@ def dump_teacher(
             and B, as ProtT5 and ProstT5 read them; ProstT5 also wants prefix '<AA2fold> '. [default: as
             they are written]
         pipeline: Literal["flux", "sd3", "cogvideox", "ltx", "pixart", "wan", "mochi", "chroma", "hidream"] | str | None
-            The pipeline of diffusers that reads the states. For flux, sd3, cogvideox and ltx every text
-            is padded to input_length, and the encoder reads the padding like text, as it does there.
-            The others hide it. [default: none]
+            The pipeline of diffusers that reads the states. For flux, sd3, cogvideox, ltx every text is
+            padded to input_length, and the encoder reads the padding like text, as it does there. The
+            others hide it. [default: none]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float
@@ -591,9 +591,9 @@ def estimate(
             and B, as ProtT5 and ProstT5 read them; ProstT5 also wants prefix '<AA2fold> '. [default: as
             they are written]
         pipeline: Literal["flux", "sd3", "cogvideox", "ltx", "pixart", "wan", "mochi", "chroma", "hidream"] | str | None
-            The pipeline of diffusers that reads the states. For flux, sd3, cogvideox and ltx every text
-            is padded to input_length, and the encoder reads the padding like text, as it does there.
-            The others hide it. [default: none]
+            The pipeline of diffusers that reads the states. For flux, sd3, cogvideox, ltx every text is
+            padded to input_length, and the encoder reads the padding like text, as it does there. The
+            others hide it. [default: none]
         target_length: int
             Longest target of a pair; span corruption derives its own. [default: 128]
         noise_density: float

@@ -51,7 +51,7 @@ def read_rows(
             yield from csv_rows(path, (), log)
         case ".tsv":
             yield from tsv_rows(path, headerless, log)
-        case ".fasta" | ".fa" | ".faa":
+        case ending if ending in FASTA:
             yield from fasta_rows(path)
         case ".parquet":
             yield from parquet_rows(path, columns)

@@ -117,13 +117,12 @@ def map_of_states(folder: str | Path, revision: str | None = None) -> tuple[Tens
 
     try:
         path = checkpoint_file(folder, PROJECTIONS, revision)
-        if path is None and checkpoint_file(folder, "config.json", revision) is None:
-            raise CheckpointError(unread(folder, revision, "config.json", "it is missing"))
+        there = path is not None or checkpoint_file(folder, "config.json", revision) is not None
         tensors = {} if path is None else load_file(path)
-    except CheckpointError:
-        raise
     except Exception as error:  # of the hub or of safetensors, for whatever a file holds
         raise CheckpointError(unread(folder, revision, PROJECTIONS, in_one_line(error))) from error
+    if not there:
+        raise CheckpointError(unread(folder, revision, "config.json", "it is missing"))
     found = {name.rpartition(_OF_MAP)[2]: one for name, one in tensors.items() if _OF_MAP in name}
     return (found["weight"], found["bias"]) if set(found) == {"weight", "bias"} else None
 

@@ -310,6 +310,11 @@ def size_text(count: float) -> str:
     return f"{count / unit:.3g} {name}" if count < 1000 * unit else f"{count / unit:,.0f} {name}"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share in per cent for people: `58 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Let transformers log only errors and draw no bars inside the block; downloads of the hub keep theirs in a terminal.

@@ -11,7 +11,7 @@ from ..runtime.local_names import corpus as corpus_name
 from ..runtime.local_names import path_or_name, path_or_url
 from ..runtime.options import changed_from_defaults, check, flag_of, marked, option, require
 from ..signals.choices import FROM_HIDDEN, HIDDEN_CODES, LOGIT_KINDS, NOTHING, PREDICTED, RELATION_TEMPERATURES
-from ..storage.documents.values import LARGEST_LENGTH, MOST_THREADS, PIPELINES
+from ..storage.documents.values import LARGEST_LENGTH, MOST_THREADS, PIPELINES, READS_PADDING
 from ..storage.positions import MAXIMUM_SHARDS, parse_ranges
 
 DEFAULT_FIELDS = {"span-corruption": ("text",), "pairs": ("input", "target"), "text": ("text",)}
@@ -121,7 +121,7 @@ class ExampleSettings:
         marks=(OF_TEXT,),
         choices=PIPELINES,
         shown="none",
-        help="The pipeline of diffusers that reads the states. For flux, sd3, cogvideox and ltx every text is padded to "
+        help=f"The pipeline of diffusers that reads the states. For {', '.join(READS_PADDING)} every text is padded to "
         "--input-length, and the encoder reads the padding like text, as it does there. The others hide it.",
     )
     target_length: int = option(

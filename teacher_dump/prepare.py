@@ -165,5 +165,5 @@ def _ensure_segments(config: DumpConfig, source: ExampleSource, sources: Sources
             f"the corpus is too short: expected {config.examples:,} training examples of this length, "
             f"found {segments.count('train'):,}"
             + (f" ({available:,} in {config.corpus_epochs} passes)" if config.corpus_epochs > 1 else "")
-            + "; lower --examples or raise --corpus-epochs"
+            + f"; lower --examples or {'raise --corpus-epochs' if config.made_by == OF_SPANS else 'give more text'}"
         )

@@ -15,7 +15,7 @@ import transformers
 from safetensors.torch import load_file
 
 import miniend
-from miniend.errors import CacheDamagedError, CacheMismatchError, CheckpointError, ConfigurationError
+from miniend.errors import CacheDamagedError, CacheMismatchError, CheckpointError, ConfigurationError, CorpusError
 from miniend.evaluation.checkpoint import load_checkpoint
 from miniend.recipes.repair.repair import RepairConfig, repair_cache
 from miniend.recipes.repair.verify import verify_cache
@@ -198,9 +198,10 @@ def test_what_a_decoder_is_needed_for_is_refused_in_one_line(home, tmp_path):
         "expected one of encoder.self, encoder.hidden, encoder.final": {"signals": "decoder.self"},
         "encoder.final is of layer 1 only": {"signals": "encoder.final@0"},
         "--noise-density is an option of --task span-corruption": {"noise_density": 0.3},
+        "too short: .*; lower --examples or give more text$": {"examples": 10_000, "validation_examples": 0},
     }
     for words, settings in cases.items():
-        with pytest.raises((ConfigurationError, CheckpointError), match=words):
+        with pytest.raises((ConfigurationError, CheckpointError, CorpusError), match=words):
             dump(home, tmp_path / "cache", **{"teacher": home / "teacher", **settings})
     cache = home / "cache"
     refused = {

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...cache import Cache, Example, Split, open_cache
 from ...errors import CacheMismatchError, CheckpointError
 from ...runtime.devices import choose_device
-from ...runtime.progress import progress_bar, waiting
+from ...runtime.progress import percent, progress_bar, waiting
 from ...runtime.showing import Shown, facts, heading
 from ...signals.hidden_states import RAW
 from ...signals.kinds.final import FinalStates
@@ -67,19 +67,17 @@ class EncoderFacts(Shown):
         yield facts(self._rows()).html()
 
     def _rows(self) -> list[tuple[str, str]]:
-        lost = "" if self.lost_by_the_cache is None else f" (the cache itself loses {_percent(self.lost_by_the_cache)})"
+        lost = (
+            "" if self.lost_by_the_cache is None else f" (the cache itself loses {percent(self.lost_by_the_cache, 1)})"
+        )
         return [
             ("texts", f"{self.texts:,} of {self.tokens:,} tokens"),
             *([] if self.map is None else [("map to the teacher's width", self.map)]),
-            ("variance explained", f"{_percent(self.explained)}{lost}"),
+            ("variance explained", f"{percent(self.explained, 1)}{lost}"),
             ("cosine of tokens", f"{self.cosine:.3f}"),
             ("cosine of texts", f"{self.cosine_of_texts:.3f}"),
-            ("same nearest text", f"{_percent(self.same_nearest)} (by chance {_percent(1 / (self.texts - 1))})"),
+            ("same nearest text", f"{percent(self.same_nearest, 1)} (by chance {percent(1 / (self.texts - 1), 1)})"),
         ]
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}".replace("%", " %")
 
 
 def judge_encoder(config: JudgeEncoderConfig) -> EncoderFacts:

@@ -7,6 +7,7 @@ from typing import Any
 from ...cache import Cache
 from ...models.families import parameter_counts
 from ...models.stated_sizes import stated_parameters
+from ...runtime.progress import percent
 from ...storage.documents.plan import Plan, TeacherConfig
 from ..distillation import Part
 from ..terms.final import COSINE, ERROR
@@ -57,7 +58,7 @@ def verdict_on_states(means: Mapping[str, float]) -> str | None:
     error, distance = (means.get(Part("final", part).name) for part in (ERROR, COSINE))
     if error is None or distance is None:
         return None
-    explained = f"{max(0.0, 1 - error):.0%}".replace("%", " %")
+    explained = percent(max(0.0, 1 - error))
     return f"validation: {explained} of the variance of the teacher's final states explained, mean cosine {1 - distance:.3f}"
 
 
@@ -70,7 +71,7 @@ def _judgement(judged: Judged) -> str:
         return "better than word frequencies"
     if judged.share >= 1:
         return "good, as close to the text as its teacher"
-    way = f"{judged.share:.0%}".replace("%", " %") + " of the way to the teacher"
+    way = f"{percent(judged.share)} of the way to the teacher"
     return f"good, {way}" if judged.share >= GOOD else f"{way}; more --steps bring it closer"
 
 
